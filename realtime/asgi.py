@@ -1,0 +1,127 @@
+"""ASGI middleware of the core: the hub starts with the first event, foreign pages stay outside.
+
+A foreign Origin and too many handshakes are refused before accept, with a plain HTTP status; every
+refusal that a client of ours must understand is made by `JsonSocket` after accept.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from realtime.conf import conf
+from realtime.errors import RateLimitedError
+from realtime.hub import Hub
+from realtime.limits import client_address
+from realtime.rates import Buckets
+
+logger = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+#: `urlsplit` forgives spaces and control characters; no browser sends any.
+_PLAIN = re.compile(r"[!-~]+")
+
+
+class WithHub:
+    """Starts this process's hub on the running loop at the first event of any kind."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        Hub.current()
+        await self.app(scope, receive, send)
+
+
+class OriginCheck:
+    """Lets a browser in only from the host it talks to, or from ALLOWED_ORIGINS.
+
+    An absent Origin is let through: no browser, and a token is required anyway.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        for origin in _headers(scope, b"origin"):
+            if not is_allowed_origin(origin, scope):
+                logger.warning("A socket was refused: foreign origin", extra={"origin": origin[:200]})
+                await refuse_handshake(scope, receive, send, status=403)
+                return
+        await self.app(scope, receive, send)
+
+
+class HandshakeLimit:
+    """LIMIT_HANDSHAKES: so many new sockets per client address."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._buckets = Buckets(lambda: conf.limit_handshakes)
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        try:
+            self._buckets.take(client_address(scope))
+        except RateLimitedError as error:
+            await refuse_handshake(scope, receive, send, status=429, retry_after_ms=error.retry_after_ms or 1000)
+            return
+        await self.app(scope, receive, send)
+
+
+def _headers(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin1") for header, value in scope["headers"] if header == name]
+
+
+def is_allowed_origin(origin: str, scope: Scope) -> bool:
+    """Whether a page of this origin may open a socket here; exact, default ports aside."""
+    if "*" in conf.allowed_origins:  # only with DEBUG: see checks.py
+        return True
+    normal = _normalized(origin)
+    if normal is None:
+        return False
+    if any(normal == _normalized(allowed) for allowed in conf.allowed_origins):
+        return True
+    # The name must be ours as well: a page may have made its own name point to our address.
+    hosts = _headers(scope, b"host")
+    if len(hosts) != 1 or not validate_host(split_domain_port(hosts[0])[0], settings.ALLOWED_HOSTS):
+        return False
+    # Daphne does not say whether a socket came through TLS: then the page's own scheme is as good.
+    scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", ""), normal[0])
+    return normal == _normalized(f"{scheme}://{hosts[0]}")
+
+
+def _normalized(origin: str) -> tuple[str, str, int] | None:
+    if not _PLAIN.fullmatch(origin):
+        return None
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return None
+    is_bare = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_bare:
+        return None
+    return parts.scheme, parts.hostname, _DEFAULT_PORTS[parts.scheme] if port is None else port
+
+
+async def refuse_handshake(
+    scope: Scope, receive: Any, send: Any, *, status: int, retry_after_ms: int | None = None
+) -> None:
+    """Refuse before accept: with the status where the server can say it, else with its plain 403."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    headers = [(b"content-length", b"0")]
+    if retry_after_ms is not None:
+        headers.append((b"retry-after", str(max(1, -(-retry_after_ms // 1000))).encode()))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b""})

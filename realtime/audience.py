@@ -1,0 +1,274 @@
+"""One topic in one process: who listens, how far they are, and how a gap is filled from the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol
+
+from realtime import background, log, outages, reactions
+from realtime.conf import conf
+from realtime.events import Delivery
+from realtime.threads import run_in_thread
+
+if TYPE_CHECKING:
+    from realtime.hub import Hub
+    from realtime.sockets import JsonSocket
+
+logger = logging.getLogger(__name__)
+
+#: Events kept aside while the one before them is read from the log. Past it they are read from there too.
+MAX_HELD = 1_000
+#: Seconds before a failed reading of the log is tried again.
+RETRY_SECONDS = 0.5
+
+
+class Framing(Protocol):
+    """How one kind of socket is told an event; one object per kind, so that it is framed once for all of them."""
+
+    def frame(self, delivery: Delivery) -> str | None:
+        """The text to send, or None when this kind of socket is not told."""
+
+    def not_for(self, delivery: Delivery) -> int | None:
+        """The user who is left out, if any."""
+
+
+class Everything:
+    """Tells each event as it is."""
+
+    def frame(self, delivery: Delivery) -> str | None:
+        return delivery.body
+
+    def not_for(self, delivery: Delivery) -> int | None:
+        return None
+
+
+class Nothing:
+    """Tells nothing: for sockets that listen to a topic only for the reactions it causes."""
+
+    def frame(self, delivery: Delivery) -> str | None:
+        return None
+
+    def not_for(self, delivery: Delivery) -> int | None:
+        return None
+
+
+EVERYTHING, NOTHING = Everything(), Nothing()
+
+
+class Subscriber:
+    """One socket on one topic."""
+
+    __slots__ = ("as_of", "audience", "framing", "position", "socket", "user_id")
+
+    def __init__(self, socket: JsonSocket, audience: Audience, framing: Framing, position: int, as_of: int) -> None:
+        self.socket = socket
+        self.audience = audience
+        self.framing = framing
+        self.user_id = socket.user_id
+        #: The last seq it was told, while it catches up; live ones share their audience's position.
+        self.position = position
+        #: The seq at which its right to listen was read: only later events can take that right away.
+        self.as_of = as_of
+
+    @property
+    def told_up_to(self) -> int:
+        """The seq of the last event it was told, live or behind."""
+        return self.position if self in self.audience.behind else self.audience.position or 0
+
+    def reframe(self, framing: Framing) -> None:
+        """From now on tell it events in another way."""
+        if self in self.audience.behind:
+            self.framing = framing
+        elif framing is not self.framing:
+            self.audience.move(self, framing)
+
+    def detach(self) -> None:
+        """Stop telling it anything of this topic, and let the socket know."""
+        self.socket.forget(self)
+        self.audience.remove(self)
+        self.socket.detached(self.audience.topic)
+
+
+class Audience:
+    """The subscribers of one topic in this process.
+
+    `position` is the seq of the last event handed to the live ones. It is None until it is known,
+    and stays so for an ephemeral topic. Subscribers that are behind it read the log by themselves
+    (`catch_up`) and join the live ones in the same turn of the loop in which they have caught up.
+    """
+
+    __slots__ = ("_healing", "_held", "_target", "behind", "hub", "live", "position", "topic")
+
+    def __init__(self, hub: Hub, topic: str, position: int | None) -> None:
+        self.hub = hub
+        self.topic = topic
+        self.position = position
+        self.live: dict[Framing, set[Subscriber]] = {}
+        self.behind: set[Subscriber] = set()
+        self._held: dict[int, Delivery] = {}
+        self._target = 0
+        self._healing: asyncio.Task[None] | None = None
+
+    # --- who listens --------------------------------------------------------------------------------
+
+    def subscribers(self) -> list[Subscriber]:
+        """Everybody, live or behind."""
+        return [subscriber for group in self.live.values() for subscriber in group] + list(self.behind)
+
+    def make_live(self, subscriber: Subscriber) -> None:
+        self.behind.discard(subscriber)
+        self.live.setdefault(subscriber.framing, set()).add(subscriber)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Forget a subscriber; the last one takes the audience along."""
+        self.behind.discard(subscriber)
+        group = self.live.get(subscriber.framing)
+        if group is not None:
+            group.discard(subscriber)
+            if not group:
+                del self.live[subscriber.framing]
+        if not self.live and not self.behind:
+            self.hub.forget(self)
+
+    def move(self, subscriber: Subscriber, framing: Framing) -> None:
+        """Tell a live subscriber events in another way."""
+        group = self.live[subscriber.framing]
+        group.discard(subscriber)
+        if not group:
+            del self.live[subscriber.framing]
+        subscriber.framing = framing
+        self.make_live(subscriber)
+
+    def close(self) -> None:
+        if self._healing is not None:
+            self._healing.cancel()
+
+    # --- what they are told -------------------------------------------------------------------------
+
+    def receive(self, delivery: Delivery) -> None:
+        """Hand out an event that arrived, in order: drop what is known, wait for what is missing."""
+        if delivery.seq is None or self.position is None:
+            self._hand_out(delivery)
+        elif delivery.seq == self.position + 1:
+            self._advance(delivery)
+            self._release_held()
+        elif delivery.seq > self.position:
+            if len(self._held) < MAX_HELD:
+                self._held[delivery.seq + 1] = delivery
+            self.expect(delivery.seq)
+
+    def expect(self, seq: int) -> None:
+        """The database is at `seq`: read what did not arrive."""
+        self._target = max(self._target, seq)
+        if self.position is not None and self._target > self.position and self._healing is None:
+            self._healing = background.start(self._heal())
+
+    async def reached(self, seq: int) -> None:
+        """Wait until the live subscribers have been told everything up to `seq`, as far as the log goes."""
+        self.expect(seq)
+        if self._healing is not None:
+            await asyncio.wait([self._healing])
+
+    def _advance(self, delivery: Delivery) -> None:
+        self.position = delivery.seq
+        self._hand_out(delivery)
+
+    def _hand_out(self, delivery: Delivery) -> None:
+        droppable = delivery.seq is None
+        # Copies: a socket that is refused while it is told something leaves its topics at once.
+        for framing, subscribers in list(self.live.items()):
+            frame, left_out = _framed(framing, delivery)
+            if frame is None:
+                continue
+            for subscriber in list(subscribers):
+                if left_out is None or subscriber.user_id != left_out:
+                    subscriber.socket.push(frame, droppable=droppable)
+        if reactions.exist_for(delivery.type):
+            reactions.react(delivery, [subscriber for group in self.live.values() for subscriber in group])
+
+    # --- reading the log ----------------------------------------------------------------------------
+
+    async def _heal(self) -> None:
+        """Read from the log until nothing is missing; tell it to the live subscribers."""
+        try:
+            while self.position is not None and self.position < self._target:
+                target = self._target
+                page, reached = await self._read(self.position)
+                for delivery in page:
+                    if (delivery.seq or 0) > self.position:  # bells may have brought it meanwhile
+                        self._advance(delivery)
+                self.position = max(self.position, reached)
+                self._release_held()
+                if not page and self.position < target == self._target:
+                    # The log is the truth, and it ends here: what claimed more was no bell of ours.
+                    self._target = self.position
+                    self._held.clear()
+        finally:
+            self._healing = None
+
+    def _release_held(self) -> None:
+        """Hand out what waited for the event before it, and forget what was read instead."""
+        while (held := self._held.pop((self.position or 0) + 1, None)) is not None:
+            self._advance(held)
+        if self._held:
+            self._held = {seq: held for seq, held in self._held.items() if seq > (self.position or 0)}
+
+    async def _read(self, after: int) -> tuple[list[Delivery], int]:
+        """A page of the log, and the seq it leads to."""
+        while True:
+            try:
+                rows, reached = await run_in_thread(
+                    log.read_on, self.topic, after=after, limit=conf.replay_page
+                )
+            except Exception as error:  # noqa: BLE001 - the log is still there when the database returns
+                outages.DATABASE.noticed(error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                outages.DATABASE.over()
+                return [Delivery(*row) for row in rows], reached
+
+    async def catch_up(self, subscriber: Subscriber) -> None:
+        """Bring one subscriber from its position to the audience's, then make it live."""
+        while subscriber in self.behind:
+            if self.position is not None and subscriber.position > self.position:
+                await self.reached(subscriber.position)  # it has read further than the bells told us
+                # Still behind it: the log never had that position, and everybody's will do.
+                subscriber.position = min(subscriber.position, self.position)
+            elif subscriber.position == self.position:
+                self.make_live(subscriber)
+            else:
+                page, reached = await self._read(subscriber.position)
+                for delivery in page:
+                    if not await self._tell_one(subscriber, delivery):
+                        return
+                subscriber.position = max(subscriber.position, reached)
+                await subscriber.socket.drained()
+
+    async def _tell_one(self, subscriber: Subscriber, delivery: Delivery) -> bool:
+        """Tell one subscriber what it missed; False when it does not listen any more."""
+        frame, left_out = _framed(subscriber.framing, delivery)
+        if frame is not None and left_out != subscriber.user_id:
+            await subscriber.socket.room_for(frame)
+            if subscriber not in self.behind:  # it left while there was no room
+                return False
+            subscriber.socket.push(frame)
+        subscriber.position = delivery.seq or 0
+        reactions.react(delivery, [subscriber])
+        return subscriber in self.behind
+
+
+def _framed(framing: Framing, delivery: Delivery) -> tuple[str | None, int | None]:
+    """What a kind of socket is told, and who of them is not; a failing framing keeps nobody else waiting."""
+    try:
+        frame = framing.frame(delivery)
+        return frame, None if frame is None else framing.not_for(delivery)
+    except Exception:
+        logger.exception("An event of %s could not be told to some sockets", delivery.topic)
+        return None, None
+
+
+def of_user(subscribers: Collection[Subscriber], user_id: int) -> list[Subscriber]:
+    """Those that belong to one user."""
+    return [subscriber for subscriber in subscribers if subscriber.user_id == user_id]

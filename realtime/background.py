@@ -1,0 +1,45 @@
+"""Work that runs beside the sockets of every server process, for as long as its hub does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+#: Seconds before work that failed is begun again.
+RESTART_SECONDS = 5.0
+
+_works: list[Work] = []
+
+
+def runs_with_hub(work: Work) -> Work:
+    """Register an endless coroutine function; it must stand being run in several processes at once."""
+    if work not in _works:
+        _works.append(work)
+    return work
+
+
+def registered() -> list[Work]:
+    """Everything registered."""
+    return list(_works)
+
+
+def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run something in nobody's name: what it logs and calls carries no ids of whoever caused it."""
+    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+
+
+async def keep_running(work: Work) -> None:
+    """Run it for ever; what it did not expect is logged, and it begins again."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception("Background work %s failed; it begins again", work.__name__)
+        await asyncio.sleep(RESTART_SECONDS)

@@ -1,0 +1,198 @@
+"""Bells: how processes tell each other that there is something new.
+
+A bell carries the events of one batch. It may be lost, doubled or late: the database is the truth,
+and every hub compares itself with it. This module and nothing else talks to the channel layer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+import uuid
+import zlib
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+from realtime import background
+from realtime.conf import conf
+from realtime.events import Logged
+from realtime.outages import Outage
+
+logger = logging.getLogger(__name__)
+
+#: Events waiting to be told to others. Past it the oldest are dropped: the log still has them.
+MAX_WAITING = 10_000
+#: Bodies in one bell. A larger batch travels in several, so that none holds a connection for long.
+MAX_BELL_BYTES = 512 * 1024
+
+
+class Ring(msgspec.Struct, array_like=True):
+    """One event in a bell."""
+
+    topic: str
+    seq: int | None
+    body: str
+
+
+class Bell(msgspec.Struct):
+    """What travels between processes; anything else that arrives is ignored."""
+
+    origin: str
+    rings: list[Ring]
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Bell)
+
+#: This process, among the ringers of bells.
+_origin = uuid.uuid4().hex
+
+
+def origin() -> str:
+    """This process, among the ringers of bells; a forked child is another one."""
+    return _origin
+
+
+def shard_of(topic: str) -> int:
+    """The shard whose group carries the bells of a topic."""
+    return zlib.crc32(topic.encode()) % conf.bell_shards
+
+
+def group_of(shard: int) -> str:
+    """The group of the channel layer that carries a shard."""
+    return f"relais.bells.{shard}"
+
+
+def layer_is_shared() -> bool:
+    """Whether other processes can hear our bells."""
+    return not isinstance(get_channel_layer(), InMemoryChannelLayer)
+
+
+def decode(message: Any) -> Bell | None:
+    """A bell that arrived; None when it is ours, or is no bell."""
+    try:
+        bell = _decoder.decode(message["bell"])
+    except (KeyError, TypeError, msgspec.MsgspecError):
+        logger.warning("Something that is no bell arrived through the channel layer; ignored")
+        return None
+    return None if bell.origin == origin() else bell
+
+
+class Ringer:
+    """Rings the bells of one event loop: in order, one at a time, everything that waits in each."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Logged] = deque(maxlen=MAX_WAITING)
+        self._task: asyncio.Task[None] | None = None
+        self._layer = Outage("The channel layer, for what we tell other processes,")
+
+    def ring(self, events: Sequence[Logged]) -> None:
+        """Tell the other processes soon."""
+        self._waiting.extend(events)
+        if self._task is None:
+            self._task = background.start(self._ring_all())
+
+    async def drained(self) -> None:
+        """Wait until everything that waited has been rung or given up."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _ring_all(self) -> None:
+        layer = get_channel_layer()
+        try:
+            while self._waiting:
+                for shard, rings in self._take().items():
+                    bell = _encoder.encode(Bell(origin(), rings))
+                    try:
+                        await layer.group_send(group_of(shard), {"type": "bell", "bell": bell})
+                        self._layer.over()
+                    except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
+                        # Not sent again: hubs find what is stored by looking at the heads.
+                        self._layer.noticed(error)
+        finally:
+            self._task = None
+
+    def _take(self) -> dict[int, list[Ring]]:
+        shards: dict[int, list[Ring]] = {}
+        size = 0
+        while self._waiting and size < MAX_BELL_BYTES:
+            event = self._waiting.popleft()
+            size += len(event.body)
+            shards.setdefault(shard_of(event.topic), []).append(Ring(*event))
+        return shards
+
+
+class _Outpost(threading.Thread):
+    """Rings for a process that has no hub: a command, a task queue. One connection, kept."""
+
+    def __init__(self) -> None:
+        super().__init__(name="bells", daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self.ringer = Ringer()
+        self.start()
+        atexit.register(self._finish)
+
+    def run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def ring(self, events: Sequence[Logged]) -> None:
+        self.loop.call_soon_threadsafe(self.ringer.ring, events)
+
+    def _finish(self) -> None:
+        """Let the last bells out before the process ends; what is stored is found without them."""
+        if not self.is_alive():
+            return  # a forked child: its parent has them
+        try:
+            asyncio.run_coroutine_threadsafe(self.ringer.drained(), self.loop).result(timeout=2)
+        except Exception:
+            logger.debug("The last bells were not rung", exc_info=True)
+
+
+_outpost: _Outpost | None = None
+_outpost_lock = threading.Lock()
+
+
+class Hearer(Protocol):
+    """A hub, as far as this module knows one."""
+
+    def tell(self, events: Sequence[Logged], *, also_others: bool) -> None: ...
+
+
+#: The hubs that run in this process: one in a server, none in a command, several in some tests.
+hearers: list[Hearer] = []
+
+
+def ring(events: Sequence[Logged]) -> None:
+    """Hand events to this process's hub and, once, to all other processes; from any thread."""
+    if hearers:
+        for index, hub in enumerate(list(hearers)):
+            hub.tell(events, also_others=index == 0)
+    elif layer_is_shared():
+        _from_outpost(events)
+
+
+def _begin_anew() -> None:
+    """In a forked child: the hubs and the outpost of the parent exist here, but do not run."""
+    global _origin, _outpost, _outpost_lock
+    hearers.clear()
+    _origin, _outpost, _outpost_lock = uuid.uuid4().hex, None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _from_outpost(events: Sequence[Logged]) -> None:
+    global _outpost
+    with _outpost_lock:
+        if _outpost is None or not _outpost.is_alive():
+            _outpost = _Outpost()
+    _outpost.ring(events)

@@ -1,0 +1,94 @@
+"""Our settings with their defaults and units; `settings.RELAIS` overrides them by name.
+
+Only `config/settings.py` reads the environment; this module says what the core understands.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from realtime.rates import Rate
+
+
+class Conf:
+    """The defaults. Read as `conf.max_message_bytes`; a value is resolved once and then a plain attribute."""
+
+    #: A message on the guide's and native sockets; larger ones close the socket with 1009.
+    max_message_bytes: int = 128 * 1024
+    #: A message on the sockets of foreign dialects, whose clients send whole rows.
+    max_foreign_message_bytes: int = 1024 * 1024
+    #: JSON nested deeper than this is refused: nothing we understand is deeper than 4.
+    max_depth: int = 32
+
+    #: Bytes waiting for one socket before it is closed with 4408.
+    outbox_bytes: int = 256 * 1024
+    #: Seconds one write may wait for the peer before it is closed with 4408.
+    write_timeout_seconds: float = 10
+    #: Seconds between two looks at the heads in the database: the longest a lost bell can delay an event.
+    head_check_seconds: float = 5
+    #: Topics whose heads are read by one query.
+    head_check_batch: int = 500
+    #: Events read from the log at a time by a socket that catches up.
+    replay_page: int = 500
+    #: Threads, and so database connections, that serve the sockets of one process.
+    database_threads: int = 8
+    #: Groups of the channel layer that the bells are spread over, by a hash of the topic.
+    bell_shards: int = 1
+
+    #: Unusable frames a socket may send, before it is closed with 4400.
+    limit_mistakes: Rate = Rate.parse("20/min:20")
+    #: Frames per socket.
+    limit_frames: Rate = Rate.parse("50/s:200")
+    #: Messages per user.
+    limit_sends: Rate = Rate.parse("10/s:30")
+    #: Typing frames per socket; the excess is dropped without an answer, so it may be low.
+    limit_typing: Rate = Rate.parse("5/s:20")
+    #: Open sockets per user in one process; 0 is no limit.
+    limit_sockets_per_user: int = 20
+    #: New sockets per client address.
+    limit_handshakes: Rate = Rate.parse("50/s:500")
+    #: REST requests per user (per address where nobody is signed in).
+    limit_rest: Rate = Rate.parse("50/s:200")
+    #: Sign-in attempts per address and name.
+    limit_logins: Rate = Rate.parse("10/min:10")
+    #: New accounts per address.
+    limit_registrations: Rate = Rate.parse("10/min:20")
+
+    #: Origins a browser may come from, besides the host it talks to.
+    allowed_origins: tuple[str, ...] = ()
+    #: Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    trusted_proxies: tuple[str, ...] = ()
+    #: Keys that let other services post notifications.
+    service_api_keys: tuple[str, ...] = ()
+
+    #: How long the log keeps events, by the beginning of the topic's name: (days, events). None keeps all.
+    log_retention: dict[str, tuple[int | None, int | None]] = {"user.": (30, 10_000)}
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_"):
+            return super().__getattribute__(name)
+        resolved = super().__getattribute__("__dict__")
+        if name not in resolved:
+            default = super().__getattribute__(name)
+            value = getattr(settings, "RELAIS", {}).get(name, default)
+            if isinstance(default, Rate) and isinstance(value, str):
+                value = Rate.parse(value)
+            resolved[name] = value
+        return resolved[name]
+
+    def _forget(self) -> None:
+        self.__dict__.clear()
+
+
+conf = Conf()
+
+
+def _settings_changed(*, setting: str, **_: object) -> None:
+    if setting == "RELAIS":
+        conf._forget()
+
+
+setting_changed.connect(_settings_changed, dispatch_uid="realtime.conf")

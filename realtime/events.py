@@ -1,0 +1,84 @@
+"""What is told to clients: `Event`, the base of everything pushed, and `Delivery`, one event on its way.
+
+An event is encoded once, where it is born; from then on only its text travels. So `Delivery` holds
+the text, and parses it only for the few who must look inside.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from django.utils import timezone
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+_TYPE_PREFIX = '{"type":"'
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of everything pushed to a client; `type` is always the first member of its JSON.
+
+    A subclass names its type with `tag="…"`. One that is kept in the log has a field `seq: int = 0`,
+    which the log fills in.
+    """
+
+
+E = TypeVar("E", bound=Event)
+
+
+def encode(event: Event | dict[str, Any]) -> str:
+    """The JSON text of an event, as every client will see it."""
+    return _encoder.encode(event).decode()
+
+
+def numbered(event: E, seq: int) -> E:
+    """The same event at its place in the log."""
+    return msgspec.structs.replace(event, seq=seq)
+
+
+def is_durable(event: Event) -> bool:
+    return "seq" in event.__struct_fields__
+
+
+def now() -> dt.datetime:
+    """The present to the millisecond, which is all JavaScript's `Date` can hold."""
+    moment = timezone.now()
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+class Logged(NamedTuple):
+    """An event as it travels between processes: its topic, its place (None: not kept), its text."""
+
+    topic: str
+    seq: int | None
+    body: str
+
+
+class Delivery:
+    """One event being handed to the sockets of this process."""
+
+    __slots__ = ("_fields", "body", "seq", "topic")
+
+    def __init__(self, topic: str, seq: int | None, body: str) -> None:
+        self.topic = topic
+        self.seq = seq
+        self.body = body
+        self._fields: dict[str, Any] | None = None
+
+    @property
+    def type(self) -> str:
+        """The event's type, read without parsing: it is the first member by construction."""
+        start = len(_TYPE_PREFIX)
+        if not self.body.startswith(_TYPE_PREFIX):
+            return ""
+        return self.body[start : self.body.find('"', start)]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The parsed event; parsed at most once in this process."""
+        if self._fields is None:
+            self._fields = _decoder.decode(self.body)
+        return self._fields

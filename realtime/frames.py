@@ -1,0 +1,79 @@
+"""What arrives on a socket, made safe: JSON with limits, text that can be stored and read back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from realtime.conf import conf
+from realtime.errors import InvalidFrameError, InvalidJsonError, InvalidTextError
+
+Command = TypeVar("Command", bound=msgspec.Struct)
+Ref = int | str | None
+
+MAX_REF_LENGTH = 64
+#: Integers beyond this are not the same number in every JSON reader (2⁵³, JavaScript's limit).
+MAX_INTEGER = 2**53 - 1
+
+_decoder = msgspec.json.Decoder()
+# C0 controls but tab, line feed and carriage return; DEL; lone surrogates.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def parse(text: str | bytes) -> dict[str, Any]:
+    """The JSON object of a frame; anything else is an InvalidJsonError."""
+    try:
+        value = _decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise InvalidJsonError from error
+    if not isinstance(value, dict):
+        raise InvalidJsonError
+    # Nesting costs a bracket; most frames have so few that their depth need not be measured.
+    opening = (b"{", b"[") if isinstance(text, bytes) else ("{", "[")
+    if sum(text.count(bracket) for bracket in opening) > conf.max_depth and _depth(value) > conf.max_depth:  # type: ignore[arg-type]  # same type as text
+        raise InvalidJsonError("The frame is nested too deeply.")
+    return value
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [
+            child
+            for node in level
+            if isinstance(node, (dict, list))
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+    return deepest
+
+
+def ref_of(frame: dict[str, Any]) -> Ref:
+    """What the client called this command; unusable names are nobody's."""
+    ref = frame.get("ref")
+    if isinstance(ref, str) and len(ref) <= MAX_REF_LENGTH and not _FORBIDDEN.search(ref):
+        return ref
+    if isinstance(ref, int) and not isinstance(ref, bool) and abs(ref) <= MAX_INTEGER:
+        return ref
+    return None
+
+
+def command(frame: dict[str, Any], kind: type[Command]) -> Command:
+    """The frame as a typed command; what does not fit is named in the InvalidFrameError."""
+    try:
+        return msgspec.convert(frame, kind)
+    except (msgspec.MsgspecError, OverflowError) as error:
+        raise InvalidFrameError(f"The frame does not fit: {error}") from error
+
+
+def clean_text(value: object, *, max_length: int) -> str:
+    """Text as it may be stored: no character that a database or a JSON reader refuses."""
+    if not isinstance(value, str):
+        raise InvalidFrameError("The frame does not fit: expected text.")
+    if len(value) > max_length:
+        raise InvalidTextError(f"The text is longer than {max_length} characters.")
+    if _FORBIDDEN.search(value):
+        raise InvalidTextError
+    return value

@@ -1,0 +1,58 @@
+"""Sizes and addresses: how much one socket or address may ask of us, and whose address it is."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import Any
+
+from realtime.conf import conf
+from realtime.rates import Bucket, Buckets, Rate
+
+__all__ = ["Bucket", "Buckets", "Rate", "client_address", "is_trusted_proxy", "max_message_bytes"]
+
+
+def max_message_bytes(path: str) -> int:
+    """The largest message accepted on the socket at `path`."""
+    return conf.max_message_bytes if path.startswith("/ws/") else conf.max_foreign_message_bytes
+
+
+@lru_cache(maxsize=64)
+def _networks(cidrs: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address a text names; one that a dual-stack listener wrote as IPv6 is the IPv4 it stands for."""
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(ip, "ipv4_mapped", None) or ip
+
+
+def is_trusted_proxy(address: str, proxies: tuple[str, ...]) -> bool:
+    """Whether forwarded headers of this peer are believed."""
+    ip = _address(address)
+    return ip is not None and any(ip in network for network in _networks(proxies))
+
+
+def client_address(source: Any) -> str:
+    """The address a request or a socket comes from, behind the proxies we trust.
+
+    `source` is a Django request or an ASGI scope. Forwarded addresses are read from the right: the
+    first that is no proxy of ours is the client; everything left of it is the client's own claim. What
+    is no address ends the reading: the proxy that wrote it counts for its clients.
+    """
+    proxies = tuple(conf.trusted_proxies)
+    if isinstance(source, dict):
+        address = str((source.get("client") or ("unknown",))[0])
+        forwarded = b",".join(v for k, v in source.get("headers", ()) if k == b"x-forwarded-for").decode("latin1")
+    else:
+        address = source.META.get("REMOTE_ADDR") or "unknown"
+        forwarded = source.META.get("HTTP_X_FORWARDED_FOR", "")
+    for hop in reversed([hop.strip() for hop in forwarded.split(",") if hop.strip()]):
+        if not is_trusted_proxy(address, proxies) or (ip := _address(hop)) is None:
+            break
+        address = str(ip)
+    return address

@@ -1,0 +1,14 @@
+"""`manage.py prune_log`: forget old events of topics that are not kept for ever; run it daily."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from realtime.retention import prune_all
+
+
+class Command(BaseCommand):
+    help = "Forget logged events that are older than their topic's retention."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(f"{prune_all()} events forgotten")

@@ -1,0 +1,136 @@
+"""What waits to be written to one socket: bounded, in order, by one task that lives while it is needed.
+
+Finished frames leave through `websocket.send`, on any ASGI server. A server that takes prepared
+frames will take them in `_write_all`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from realtime import background
+from realtime.conf import conf
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[dict[str, object]], Awaitable[None]]
+
+
+class Outbox:
+    """The frames of one socket. `on_slow` is called once, when its peer does not keep up; it closes."""
+
+    __slots__ = (
+        "_close_code",
+        "_frames",
+        "_is_gone",
+        "_is_slow",
+        "_on_slow",
+        "_room",
+        "_send",
+        "_task",
+        "_waiting_bytes",
+    )
+
+    def __init__(self, send: Send, on_slow: Callable[[], None]) -> None:
+        self._send = send
+        self._on_slow = on_slow
+        self._frames: deque[str] = deque()
+        self._waiting_bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        self._room: asyncio.Event | None = None
+        self._close_code: int | None = None
+        self._is_slow = False
+        self._is_gone = False
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more will be sent but what waits already, and the close."""
+        return self._close_code is not None or self._is_gone
+
+    def push(self, frame: str, *, droppable: bool = False) -> None:
+        """Send a frame after those before it; a droppable one gives way when half the room is taken."""
+        if self.is_closing or (droppable and self._waiting_bytes > conf.outbox_bytes // 2):
+            return
+        # A frame that is larger than all the room there is may go when nothing else waits.
+        if self._waiting_bytes and self._waiting_bytes + len(frame) > conf.outbox_bytes:
+            self._too_slow()
+            return
+        self._frames.append(frame)
+        self._waiting_bytes += len(frame)
+        self._write_soon()
+
+    async def room_for(self, frame: str) -> None:
+        """Wait until a frame fits beside others: for those who read a log that is longer than the outbox."""
+        half = conf.outbox_bytes // 2
+        while self._waiting_bytes and self._waiting_bytes + len(frame) > half and not self.is_closing:
+            await self._wait_for_room()
+
+    async def drained(self) -> None:
+        """Wait until nothing waits."""
+        while self._task is not None and not self._is_gone:
+            await self._wait_for_room()
+
+    def close(self, code: int) -> None:
+        """Close the socket after what waits has been written."""
+        if not self.is_closing:
+            self._close_code = code
+            self._write_soon()
+            self._tell_room()
+
+    def abandon(self) -> None:
+        """The socket is gone: nothing more can be written."""
+        self._is_gone = True
+        self._frames.clear()
+        if self._task is not None:
+            self._task.cancel()
+        self._tell_room()
+
+    def _write_soon(self) -> None:
+        if self._task is None:
+            self._task = background.start(self._write_all())
+
+    async def _write_all(self) -> None:
+        try:
+            try:
+                await self._write_frames()
+            except TimeoutError:
+                self._too_slow()
+            if self._close_code is not None:
+                async with asyncio.timeout(conf.write_timeout_seconds):
+                    await self._send({"type": "websocket.close", "code": self._close_code})
+                self._is_gone = True
+        except Exception as error:  # noqa: BLE001 - each server has its own way to say that the peer is gone
+            logger.debug("A socket could not be written to: %r", error)
+            self._is_gone = True
+        finally:
+            self._task = None
+            self._tell_room()
+
+    async def _write_frames(self) -> None:
+        while self._frames:
+            frame = self._frames.popleft()
+            async with asyncio.timeout(conf.write_timeout_seconds):
+                await self._send({"type": "websocket.send", "text": frame})
+            self._waiting_bytes -= len(frame)
+            if not self._frames:
+                self._tell_room()
+
+    def _too_slow(self) -> None:
+        """Give up what waits: the peer will read it in the log when it comes back."""
+        self._frames.clear()
+        if not self._is_slow:
+            self._is_slow = True
+            self._on_slow()
+
+    async def _wait_for_room(self) -> None:
+        if self._room is None:
+            self._room = asyncio.Event()
+        self._room.clear()
+        await self._room.wait()
+
+    def _tell_room(self) -> None:
+        if self._room is not None:
+            self._room.set()

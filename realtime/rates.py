@@ -1,0 +1,106 @@
+"""Rates and the buckets that hold callers to them.
+
+The buckets live in this process. They hold when Redis is away, and a fleet of n processes allows at
+most n times the rate: a floor against abuse, not an accountant.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from realtime.errors import RateLimitedError
+
+_RATE = re.compile(r"(\d+)/(s|min|h)(?::(\d+))?\Z")
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` things in `seconds`, of which `burst` may come at once; count 0 is no limit."""
+
+    count: int
+    seconds: int
+    burst: int
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """Read `10/s:30`, `10/min` or `off`."""
+        if text == "off":
+            return cls(0, 1, 0)
+        match = _RATE.match(text)
+        if not match or int(match[1]) == 0 or match[3] == "0":
+            raise ValueError(f"{text!r} is no rate: expected 'off' or 'count/s|min|h:burst', such as '10/s:30'")
+        count = int(match[1])
+        return cls(count, _SECONDS[match[2]], int(match[3] or count))
+
+    @property
+    def interval(self) -> float:
+        """Seconds that one thing costs."""
+        return self.seconds / self.count
+
+    def __str__(self) -> str:
+        if not self.count:
+            return "off"
+        unit = next(unit for unit, seconds in _SECONDS.items() if seconds == self.seconds)
+        return f"{self.count}/{unit}:{self.burst}"
+
+
+class Bucket:
+    """One user of a rate: a generic cell rate algorithm, whose whole state is one time."""
+
+    __slots__ = ("_full_until",)
+
+    def __init__(self) -> None:
+        self._full_until = 0.0
+
+    def wait(self, rate: Rate, now: float) -> float:
+        """Take one; 0 when it was granted, else the seconds until one will be."""
+        if not rate.count:
+            return 0.0
+        earliest = max(self._full_until, now)
+        excess = earliest + rate.interval - now - rate.burst * rate.interval
+        if excess > 1e-9:
+            return excess
+        self._full_until = earliest + rate.interval
+        return 0.0
+
+    def is_idle(self, now: float) -> bool:
+        return self._full_until <= now
+
+
+class Buckets:
+    """A bucket per key, forgotten when it is full again; never more than `max_keys` of them."""
+
+    max_keys: ClassVar[int] = 100_000  # about 20 MB; past it everyone shares one bucket rather than memory
+
+    def __init__(self, rate: Callable[[], Rate], clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._buckets: dict[object, Bucket] = {}
+        self._sweep_at = 1024
+
+    def take(self, key: object) -> None:
+        """Count one for `key`, or raise RateLimitedError saying when to come back."""
+        now = self._clock()
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= self._sweep_at:
+                self._sweep(now)
+            if len(self._buckets) >= self.max_keys:
+                key = None
+            bucket = self._buckets.setdefault(key, Bucket())
+        wait = bucket.wait(self._rate(), now)
+        if wait:
+            raise RateLimitedError(retry_after_ms=max(1, round(wait * 1000)))
+
+    def clear(self) -> None:
+        """Forget everyone."""
+        self._buckets.clear()
+
+    def _sweep(self, now: float) -> None:
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_idle(now)}
+        self._sweep_at = max(1024, 2 * len(self._buckets))

@@ -1,0 +1,151 @@
+"""What stock Daphne lacks, put into its classes by `install()`: both `daphne` and `runserver` use them.
+
+Daphne lets nobody choose its protocol or its shutdown, so its classes are changed in place, in this
+file and nowhere else. A version that was not tested is left as it is, and the log says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import daphne
+from daphne import access, server, ws_protocol
+from twisted.internet import defer
+
+from realtime.errors import CloseCode
+from realtime.hub import Hub
+from realtime.limits import max_message_bytes
+from realtime.servers import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS
+
+logger = logging.getLogger(__name__)
+
+#: Versions whose source these changes were written against.
+TESTED = ("4.2.2", "4.2.3")
+#: Seconds our own sockets have, at the end, to finish what they send and to be closed.
+DRAIN_SECONDS = 5.0
+#: Seconds that everything else has after that: requests being answered, other applications' sockets.
+FINISH_SECONDS = 5.0
+#: Seconds after which a cancelled application that still does not end is left behind.
+CANCEL_SECONDS = 1.0
+
+
+def install(*, redact: Callable[[str], str]) -> None:
+    """Change Daphne's classes, once per process, before its server is made.
+
+    `redact` takes the secrets out of a line; Daphne writes its access log straight to a stream,
+    past every logger.
+    """
+    _install_access_log(redact)
+    if daphne.__version__ not in TESTED:
+        logger.warning(
+            "Daphne %s was not tested with Relais (%s were): it runs with its own pings, limits and shutdown",
+            daphne.__version__,
+            " and ".join(TESTED),
+        )
+        return
+    ws_protocol.WebSocketFactory.protocol = PreparedWebSocketProtocol
+    if server.Server.run is not _run:
+        _run.stock = server.Server.run  # type: ignore[attr-defined]  # a function may carry what it replaces
+        server.Server.run = _run
+        server.Server.listen_success = _listen_success
+        server.Server.kill_all_applications = _stop
+
+
+def _install_access_log(redact: Callable[[str], str]) -> None:
+    stock = access.AccessLogGenerator.write_entry
+    if getattr(stock, "is_redacted", False):
+        return
+
+    def write_entry(self: Any, host: Any, date: Any, request: str, **fields: Any) -> None:
+        stock(self, host, date, redact(request), **fields)
+
+    write_entry.is_redacted = True  # type: ignore[attr-defined]  # seen by the next `install()`
+    access.AccessLogGenerator.write_entry = write_entry
+
+
+class PreparedWebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
+    """Daphne's socket with a size limit per path and every close code of ours."""
+
+    #: Say 1009 to what is too big, instead of cutting the line without a word.
+    failByDrop = False  # noqa: N815 - autobahn's name
+
+    def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
+        """The handshake: from here on the path is known, and with it the size of a message."""
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes(unquote(request.path))
+        return super().onConnect(request)
+
+    def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - Daphne's signature
+        """Send a message of any size: autobahn holds what we send to the limit of what we accept."""
+        if self.state == self.STATE_CONNECTING:
+            self.serverAccept()
+        if self.state == self.STATE_OPEN:
+            payload = content if binary else content.encode()
+            self.sendFrame(opcode=2 if binary else 1, payload=payload)
+
+    def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
+        """Close with any code: autobahn's own `sendClose` refuses 1012, which says "restarting"."""
+        if self.state == self.STATE_OPEN:
+            self.sendCloseFrame(code=1000 if code is None else int(code), isReply=False)
+
+
+def _run(self: Any) -> None:
+    """`Server.run` with our pings, whatever the command line says."""
+    self.ping_interval = PING_INTERVAL_SECONDS
+    self.ping_timeout = PING_TIMEOUT_SECONDS
+    self.ports = []
+    _run.stock(self)  # type: ignore[attr-defined]  # see install()
+
+
+def _listen_success(self: Any, port: Any) -> None:
+    """`Server.listen_success`, remembering the port so that it can be closed."""
+    self.ports.append(port)
+    host = port.getHost()
+    where = f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
+    if hasattr(host, "port"):
+        self.listening_addresses.append((host.host, host.port))
+    logger.info("Listening on %s", where)
+
+
+def _stop(self: Any) -> defer.Deferred[None]:
+    """`Server.kill_all_applications`: what happens between SIGTERM and the end of the reactor."""
+    return defer.Deferred.fromFuture(asyncio.ensure_future(_finish(self)))
+
+
+async def _finish(stopping: Any) -> None:
+    """Take no more connections, close the sockets with 1012, finish the requests, cancel what is left."""
+    for port in stopping.ports:
+        port.stopListening()
+    await Hub.current().drain(seconds=DRAIN_SECONDS)
+
+    for protocol in list(stopping.connections):
+        if isinstance(protocol, PreparedWebSocketProtocol):
+            _tell_restarting(protocol)
+    running = {
+        details["application_instance"]
+        for details in stopping.connections.values()
+        # Absent where a request has just become a socket, or was answered and not yet swept up.
+        if "application_instance" in details
+    }
+    if running:
+        _, running = await asyncio.wait(running, timeout=FINISH_SECONDS)
+    for application in running:
+        application.cancel()
+    if running:
+        logger.warning("%d applications did not end in time and were cancelled", len(running))
+        await asyncio.wait(running, timeout=CANCEL_SECONDS)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(Hub.current().stop(), CANCEL_SECONDS)
+
+
+def _tell_restarting(protocol: PreparedWebSocketProtocol) -> None:
+    """What uvicorn does at its end: the peer gets a close frame, the application its `disconnect`."""
+    if protocol.state != protocol.STATE_OPEN:
+        return
+    protocol.serverClose(CloseCode.RESTARTING)
+    protocol.muted = True  # else its application would hear of the same end twice
+    protocol.application_queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.RESTARTING})

@@ -1,0 +1,37 @@
+"""uvicorn's WebSocket protocol with our limits: `--ws realtime.servers.uvicorn:PreparedProtocol`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from realtime.limits import max_message_bytes
+from realtime.servers import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS
+
+
+class PreparedProtocol(WebSocketsSansIOProtocol):
+    """Pings, size limits and no compression, whatever the command line says."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ping_interval = PING_INTERVAL_SECONDS
+        self.ping_timeout = PING_TIMEOUT_SECONDS
+        # Compression costs 35 KB and two thirds more CPU a socket, and lets a small frame become a large one.
+        self.conn.available_extensions = None
+
+    def handle_connect(self, event: Request) -> None:
+        """The handshake: from here on the path is known, and with it the size of a message."""
+        self.conn.max_message_size = max_message_bytes(unquote(event.path.partition("?")[0]))
+        super().handle_connect(event)
+
+    async def send(self, message: Any) -> None:
+        """What the application says; a refusal before accept completes the handshake as much as accept does.
+
+        uvicorn overlooks that, and logs an error for every foreign page that knocks.
+        """
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True

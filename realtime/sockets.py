@@ -1,0 +1,372 @@
+"""JsonSocket: one connection, from accept to the end; what every consumer of ours inherits.
+
+It refuses so that browsers can read why (accept, error frame, close code), parses with limits, turns
+errors into frames, ends with the token, and leaves everything in `finally`. A consumer adds
+`authorize`, `handle` and, where it holds something of its own, `left`. There is no channel of the
+layer per socket: the hub listens for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
+from urllib.parse import parse_qs
+
+import structlog
+from channels.consumer import AsyncConsumer
+
+from realtime import errors, events
+from realtime.audience import NOTHING, Framing, Subscriber
+from realtime.conf import conf
+from realtime.events import Event
+from realtime.frames import Ref, parse, ref_of
+from realtime.hub import Hub
+from realtime.limits import max_message_bytes
+from realtime.outbox import Outbox, Send
+from realtime.rates import Bucket
+from realtime.threads import run_in_thread
+from realtime.topics import user_topic
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SUBPROTOCOL = "relais.v1"
+#: Frames refused by the rate before the socket is closed with 4429: twice what a burst allows.
+MAX_FLOOD = 400
+
+
+class Identity(Protocol):
+    """Who is asking, as the core needs to know it; `accounts` makes them."""
+
+    @property
+    def user(self) -> Any: ...
+    @property
+    def session_id(self) -> str | None: ...
+    @property
+    def expires_at(self) -> float: ...
+    @property
+    def as_of(self) -> int:
+        """The head of the user's own topic when this was true."""
+
+
+class JsonSocket(AsyncConsumer):
+    """Base of every socket of ours."""
+
+    #: Whether a client copied from the guide is told its mistakes; its notifications page would show them.
+    tells_guide_errors: ClassVar[bool] = True
+
+    hub: Hub
+    identity: Identity
+    user: Any
+    user_id: int
+    path: dict[str, Any]
+    query: dict[str, str]
+    #: The client asked for more than the guide knows.
+    v1: bool
+
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send) -> None:
+        self.scope = scope
+        self.socket_id = secrets.token_hex(6)
+        self.hub = Hub.current()
+        self.path = scope.get("url_route", {}).get("kwargs", {})
+        self.query = {k: v[-1] for k, v in parse_qs(scope.get("query_string", b"").decode("latin1")).items()}
+        self.v1 = (
+            self.query.get("v") == "1" or "since" in self.query or SUBPROTOCOL in scope.get("subprotocols", ())
+        )
+        self._outbox = Outbox(send, self._too_slow)
+        self._is_authenticated = False
+        self._subscribers: dict[str, Subscriber] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._frame_bucket, self._mistakes, self._flood = Bucket(), Bucket(), 0
+        self._max_bytes = max_message_bytes(scope["path"])
+
+        if (await receive())["type"] != "websocket.connect":
+            return
+        structlog.contextvars.bind_contextvars(socket_id=self.socket_id)
+        self.hub.sockets.add(self)
+        try:
+            await self._open(send)
+            while (message := await receive())["type"] == "websocket.receive":
+                if not self._outbox.is_closing:  # what was refused or revoked is obeyed no more
+                    await self._receive(message)
+        except asyncio.CancelledError:
+            # The server stops without having drained: say at least that it is a restart.
+            self._outbox.close(errors.CloseCode.RESTARTING)
+            await self._outbox.drained()
+            raise
+        finally:
+            await self._leave_everything()
+
+    # --- for consumers ------------------------------------------------------------------------------
+
+    async def authorize(self) -> None:
+        """Join topics; raise a RealtimeError to refuse the socket."""
+
+    async def handle(self, frame: dict[str, Any]) -> None:
+        """Obey one command; raise a RealtimeError to answer it with an error frame."""
+        raise errors.InvalidFrameError("This socket takes no commands.")
+
+    async def left(self) -> None:
+        """Tidy what the consumer holds; runs once, at the end, for every socket whose `authorize` began."""
+
+    def detached(self, topic: str) -> None:
+        """The right to listen to a topic was taken away, just after the last event it may see."""
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await synchronous code that uses the database: the border between sockets and Django."""
+        return await run_in_thread(function, *args, **kwargs)
+
+    def join(
+        self,
+        topic: str,
+        *,
+        position: int | None = None,
+        as_of: int = 0,
+        then: Callable[[int], None] | None = None,
+    ) -> None:
+        """Listen to a topic: an ephemeral one, or a durable one from `position` on.
+
+        `as_of` is the head at which the right to listen was read. `then` is called with the position
+        once the socket is live, in the same turn, before any later event. Who listens already listens
+        anew.
+        """
+        if self._outbox.is_closing:
+            return
+        before = self._subscribers.get(topic)
+        subscriber = self.hub.join(self, topic, self.framing_of(topic), position=position, as_of=as_of)
+        self._subscribers[topic] = subscriber
+        if before is not None:
+            before.audience.remove(before)
+        if subscriber not in subscriber.audience.behind:
+            if then is not None:
+                then(position or 0)
+            return
+
+        async def catch_up() -> None:
+            await subscriber.audience.catch_up(subscriber)
+            if then is not None and self._subscribers.get(topic) is subscriber:
+                then(subscriber.position)
+
+        self.spawn(catch_up())
+
+    def leave(self, topic: str) -> None:
+        """Stop listening to a topic."""
+        subscriber = self._subscribers.pop(topic, None)
+        if subscriber is not None:
+            subscriber.audience.remove(subscriber)
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """The audience lets go of this subscriber."""
+        if self._subscribers.get(subscriber.audience.topic) is subscriber:
+            del self._subscribers[subscriber.audience.topic]
+
+    def push(self, frame: str | Event | dict[str, Any], *, droppable: bool = False) -> None:
+        """Send a frame; never blocks. A droppable one is forgotten when the peer is slow."""
+        self._outbox.push(frame if isinstance(frame, str) else events.encode(frame), droppable=droppable)
+
+    async def room_for(self, frame: str) -> None:
+        """Wait until a frame fits: for what is too long to be pushed at once."""
+        await self._outbox.room_for(frame)
+
+    async def drained(self) -> None:
+        """Wait until everything pushed has been handed to the server."""
+        await self._outbox.drained()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the conversation; it ends with the socket, and its failure is the socket's."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def tell_error(self, error: errors.RealtimeError, *, ref: Ref = None) -> None:
+        """Answer with an error frame, where the client understands them."""
+        if self.v1 or self.tells_guide_errors:
+            self.push({"type": "error", **error.as_fields(), "ref": ref})
+
+    def refuse(self, error: errors.RealtimeError) -> None:
+        """Say why, and close; from now on the socket neither obeys nor hears anything."""
+        self.tell_error(error)
+        self._close(error.close_with)
+
+    def restart(self) -> None:
+        """The server is stopping: tell the client to come back, not all at the same moment."""
+        error = errors.RestartingError(retry_after_ms=500 + secrets.randbelow(4500))
+        if self.v1:
+            self.tell_error(error)
+        self._close(error.close_with)
+
+    def opt_in(self) -> None:
+        """The client used what the guide does not know: from now on it is told what the guide does not know."""
+        if not self.v1:
+            self.v1 = True
+            for topic, subscriber in self._subscribers.items():
+                subscriber.reframe(self.framing_of(topic))
+
+    def framing_of(self, topic: str) -> Framing:
+        """How this socket, with what its client understands, is told the events of a topic it joins."""
+        return NOTHING
+
+    def prolong(self, identity: Identity) -> None:
+        """The token was refreshed in band: end with the new one."""
+        if identity.user.pk != self.user_id:
+            raise errors.UnauthenticatedError("The new token is another user's.")
+        self._end_with(identity)
+
+    # --- the course of a connection -----------------------------------------------------------------
+
+    async def _open(self, send: Send) -> None:
+        # Accept first: a socket refused during the handshake shows the browser 1006, hiding our own code.
+        subprotocol = SUBPROTOCOL if SUBPROTOCOL in self.scope.get("subprotocols", ()) else None
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        try:
+            if self.hub.is_draining:
+                raise errors.RestartingError(retry_after_ms=1000)
+            self._authenticate()
+            await self.authorize()
+        except errors.RealtimeError as error:
+            self.refuse(error)
+        except Exception:
+            self._fail()
+
+    def _authenticate(self) -> None:
+        if (error := self.scope.get("auth_error")) is not None:
+            raise error
+        identity = self.scope.get("identity")
+        if identity is None:
+            raise errors.UnauthenticatedError
+        self._end_with(identity)
+        self.user, self.user_id = identity.user, identity.user.pk
+        structlog.contextvars.bind_contextvars(user_id=self.user_id)
+
+        own = user_topic(self.user_id)
+        audience = self.hub.audience(own)
+        if audience and 0 < conf.limit_sockets_per_user <= len({s.socket for s in audience.subscribers()}):
+            raise errors.RateLimitedError("Too many open sockets for this user.", retry_after_ms=30_000)
+        # Revocations arrive on the user's own topic; from the position at which the token was checked.
+        self.join(own, position=identity.as_of, as_of=identity.as_of)
+        self._is_authenticated = True
+
+    def _end_with(self, identity: Identity) -> None:
+        # Counted on the loop's monotonic clock: a wall clock that jumps ends nothing early.
+        seconds = identity.expires_at - time.time()
+        if seconds <= 0:
+            raise errors.TokenExpiredError
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = asyncio.get_running_loop().call_later(seconds, self.refuse, errors.TokenExpiredError())
+        self.identity = identity
+
+    async def _receive(self, message: dict[str, Any]) -> None:
+        text = message.get("text")
+        data = text if text is not None else (message.get("bytes") or b"")
+        ref: Ref = None
+        try:
+            self._check_rate()
+            if len(data) > self._max_bytes or (text is not None and len(text.encode(errors="replace")) > self._max_bytes):
+                raise errors.TooBigError
+            if text is None:
+                raise errors.InvalidJsonError("Binary frames are not understood.")
+            frame = parse(text)
+            ref = ref_of(frame)
+            if ref is not None:
+                self.opt_in()
+            if not await self._handle_common(frame, ref):
+                await self.handle(frame)
+        except errors.TooBigError as error:
+            self.refuse(error)
+        except errors.RealtimeError as error:
+            self._mistake(error, ref)
+        except Exception:
+            self._fail()
+
+    async def _handle_common(self, frame: dict[str, Any], ref: Ref) -> bool:
+        """Obey what every socket understands; False leaves the frame to the consumer."""
+        match frame.get("type"):
+            case "ping":
+                self.opt_in()
+                self.push({"type": "pong", "ref": ref, "server_time": events.now()})
+            case "auth.refresh":
+                self.opt_in()
+                await self._refresh(frame.get("token"))
+                self.push({"type": "auth.refreshed", "ref": ref, "expires_at": int(self.identity.expires_at)})
+            case _:
+                return False
+        return True
+
+    async def _refresh(self, token: object) -> None:
+        while True:
+            identity = await self.run(self.scope["identify"], token)
+            own = self._subscribers.get(user_topic(self.user_id))
+            # A revocation that was told since that answer spared this socket for its old session.
+            if own is None or own.told_up_to <= identity.as_of:
+                return self.prolong(identity)
+
+    def _check_rate(self) -> None:
+        wait = self._frame_bucket.wait(conf.limit_frames, time.monotonic())
+        if not wait:
+            self._flood = 0
+            return
+        self._flood += 1
+        if self._flood >= MAX_FLOOD:
+            self.refuse(errors.RateLimitedError(retry_after_ms=30_000))
+        raise errors.RateLimitedError(retry_after_ms=max(1, round(wait * 1000)))
+
+    def _mistake(self, error: errors.RealtimeError, ref: Ref) -> None:
+        """Answer a command that failed; a client that does nothing else is sent away."""
+        self.tell_error(error, ref=ref)
+        if not error.retryable and self._mistakes.wait(conf.limit_mistakes, time.monotonic()):
+            self.refuse(errors.TooManyErrorsError())
+
+    def _fail(self, failure: BaseException | None = None) -> None:
+        """Our fault: the log says what, the client only that."""
+        logger.error("A socket failed", exc_info=failure or True, extra=self._about())
+        self.refuse(errors.RealtimeError())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if isinstance(failure, errors.RealtimeError):
+            self.tell_error(failure)
+        elif failure is not None:
+            self._fail(failure)
+
+    def _too_slow(self) -> None:
+        logger.warning("A socket was closed: its peer does not read", extra=self._about())
+        self._close(errors.CloseCode.TOO_SLOW)
+
+    def _about(self) -> dict[str, Any]:
+        """Which socket a line of the log is about, whoever's turn of the loop it is written in."""
+        return {
+            "socket_id": self.socket_id,
+            "user_id": getattr(self, "user_id", None),
+            "socket_path": self.scope["path"],
+            "topics": list(self._subscribers),
+        }
+
+    def _close(self, code: errors.CloseCode) -> None:
+        self._outbox.close(code)
+        for topic in list(self._subscribers):
+            self.leave(topic)
+
+    async def _leave_everything(self) -> None:
+        self.hub.sockets.discard(self)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        for topic in list(self._subscribers):
+            self.leave(topic)
+        self._outbox.abandon()
+        try:
+            if self._is_authenticated:
+                await self.left()
+        except Exception:
+            logger.exception("A socket could not tidy up", extra=self._about())

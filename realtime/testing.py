@@ -1,0 +1,166 @@
+"""The kit every app's tests use: open a socket as somebody, see what was published.
+
+Load it with `pytest_plugins = ["realtime.testing"]`. Three promises, three ways to test them:
+`received` answers (a socket was told), `published` (it was announced), and the tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.routing import get_default_application
+from channels.testing import WebsocketCommunicator
+
+from realtime import bells
+from realtime.hub import Hub
+from realtime.threads import close_threads
+
+#: How long a socket may take to answer before the test fails: only ever waited for in full by a failure.
+ANSWER_SECONDS = 5.0
+#: How long silence is listened to. Long enough for a delivery that is on its way to arrive.
+SILENCE_SECONDS = 0.3
+
+_addresses = itertools.cycle(ipaddress.ip_network("127.0.0.0/8").hosts())
+
+
+class TestSocket:
+    """A client's end of a socket."""
+
+    __test__ = False
+
+    def __init__(self, communicator: WebsocketCommunicator, subprotocol: str | None) -> None:
+        self._communicator = communicator
+        self.subprotocol = subprotocol
+
+    async def send(self, frame: Any) -> None:
+        """Send a frame as JSON."""
+        await self.send_text(json.dumps(frame))
+
+    async def send_text(self, text: str) -> None:
+        """Send a frame as it is."""
+        await self._communicator.send_to(text_data=text)
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send a binary frame."""
+        await self._communicator.send_to(bytes_data=data)
+
+    async def receive_text(self) -> str:
+        """The next frame as it came."""
+        message = await self._communicator.receive_output(ANSWER_SECONDS)
+        assert message["type"] == "websocket.send", f"expected a frame, got {message}"
+        return str(message["text"])
+
+    async def receive(self) -> dict[str, Any]:
+        """The next frame."""
+        return dict(json.loads(await self.receive_text()))
+
+    async def receive_until(self, event_type: str) -> dict[str, Any]:
+        """The next frame of a type; others are skipped."""
+        while (frame := await self.receive())["type"] != event_type:
+            pass
+        return frame
+
+    async def receive_close(self) -> int:
+        """The close code; frames before it are skipped."""
+        while (message := await self._communicator.receive_output(ANSWER_SECONDS))["type"] != "websocket.close":
+            pass
+        return int(message.get("code", 1000))
+
+    async def receives_nothing(self) -> bool:
+        """Whether it stays silent."""
+        return bool(await self._communicator.receive_nothing(SILENCE_SECONDS, 0.02))
+
+
+@asynccontextmanager
+async def open_socket(
+    path: str,
+    *,
+    token: str | None = None,
+    headers: list[tuple[bytes, bytes]] | None = None,
+    subprotocols: list[str] | None = None,
+) -> AsyncIterator[TestSocket]:
+    """Open a socket on the whole application, middleware included."""
+    application = get_default_application()
+    if token is not None:
+        path += f"{'&' if '?' in path else '?'}token={token}"
+    communicator = WebsocketCommunicator(
+        application, path, headers=[(b"host", b"testserver"), *(headers or [])], subprotocols=subprotocols
+    )
+    # An address of its own, so that no test uses up another's handshakes.
+    communicator.scope["client"] = (str(next(_addresses)), 0)
+    accepted, answer = await communicator.connect(timeout=ANSWER_SECONDS)
+    assert accepted, f"refused before accept: {answer}"
+    try:
+        yield TestSocket(communicator, answer if isinstance(answer, str) else None)
+    finally:
+        await communicator.disconnect(timeout=ANSWER_SECONDS)
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    """This test's hub; everything it started is over when the test is."""
+    running = Hub.current()
+    yield running
+    await running.drain(seconds=2)
+    await running.stop()
+    from channels.layers import channel_layers
+
+    layer = channel_layers.backends.pop("default", None)
+    if layer is not None and hasattr(layer, "flush"):
+        await layer.flush()
+    await asyncio.to_thread(close_threads)
+
+
+@pytest.fixture
+def connect(hub: Hub, transactional_db: None) -> Callable[..., Any]:
+    """`async with connect(ana, "/ws/chat/1/") as socket`: a socket signed in as a user."""
+    from accounts.tokens import access_token
+
+    @asynccontextmanager
+    async def connect_as(user: Any, path: str, **options: Any) -> AsyncIterator[TestSocket]:
+        token = await sync_to_async(access_token)(user) if user is not None else None
+        async with open_socket(path, token=token, **options) as socket:
+            yield socket
+
+    return connect_as
+
+
+class Published(list[tuple[str, dict[str, Any]]]):
+    """What was announced: (topic, event) pairs, in order."""
+
+    def tell(self, events: Any, *, also_others: bool) -> None:
+        self.extend((topic, json.loads(body)) for topic, _, body in events)
+
+    def of_type(self, event_type: str) -> list[dict[str, Any]]:
+        return [event for _, event in self if event["type"] == event_type]
+
+
+@pytest.fixture
+def published() -> Iterator[Published]:
+    """Everything told to any topic during the test, after its commit."""
+    heard = Published()
+    bells.hearers.append(heard)
+    yield heard
+    bells.hearers.remove(heard)
+
+
+async def eventually(condition: Callable[[], Any], *, within: float = ANSWER_SECONDS) -> Any:
+    """Wait until a condition holds, and return its value; for what no frame announces."""
+    deadline = time.monotonic() + within
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"still not true after {within} s: {condition}"
+        await asyncio.sleep(0.01)
