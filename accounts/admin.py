@@ -1,0 +1,63 @@
+"""Accounts in the Django admin: what it changes signs people out like any other writer."""
+
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts import services
+from accounts.models import Session, User
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):
+    """Saving a password or an unticked "active" signs the user out: `User.save` sees to it."""
+
+    list_display = ("username", "email", "is_active", "is_staff", "date_joined")
+    fieldsets = (
+        *(DjangoUserAdmin.fieldsets or ()),
+        (_("Preferences"), {"fields": ("language",)}),
+    )
+    add_fieldsets = (
+        *DjangoUserAdmin.add_fieldsets,
+        (None, {"classes": ("wide",), "fields": ("email", "language")}),
+    )
+    actions = ("deactivate", "sign_out_everywhere")
+
+    @admin.action(description=_("Disable the selected users"), permissions=["change"])
+    def deactivate(self, _request: HttpRequest, users: QuerySet[User]) -> None:
+        for user in users.filter(is_active=True):
+            services.deactivate(user=user)
+
+    @admin.action(description=_("Sign the selected users out everywhere"), permissions=["change"])
+    def sign_out_everywhere(self, _request: HttpRequest, users: QuerySet[User]) -> None:
+        for user in users:
+            services.revoke_all(user=user)
+
+
+@admin.register(Session)
+class SessionAdmin(admin.ModelAdmin):
+    """Who is signed in where. Sessions begin by signing in; here they only end."""
+
+    list_display = ("user", "user_agent", "address", "created_at", "last_used_at", "revoked_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email", "address")
+    actions = ("sign_out",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
+        return False
+
+    @admin.action(description=_("Sign the selected sessions out"), permissions=["delete"])
+    def sign_out(self, request: HttpRequest, sessions: QuerySet[Session]) -> None:
+        live = list(sessions.filter(revoked_at=None).select_related("user"))
+        for session in live:
+            services.revoke_session(user=session.user, session_id=session.pk)
+        told = ngettext("%d session was signed out.", "%d sessions were signed out.", len(live))
+        self.message_user(request, told % len(live), messages.SUCCESS)

@@ -1,0 +1,38 @@
+"""How REST learns who is asking: `Authorization: Bearer`, and nothing else."""
+
+from __future__ import annotations
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts.models import User
+from accounts.tokens import Identity, identify
+from realtime.errors import UnauthenticatedError
+
+
+def bearer_token(header: str) -> str | None:
+    """The token of an Authorization header; None when it speaks of something else."""
+    scheme, _, token = header.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+class BearerAuthentication(BaseAuthentication):
+    """`request.user` is the user of the access token, `request.auth` its Identity."""
+
+    def authenticate(self, request: Request) -> tuple[User, Identity] | None:
+        token = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+        if token is None:
+            return None
+        identity = identify(token)
+        return identity.user, identity
+
+    def authenticate_header(self, request: Request) -> str:
+        """Its presence makes Django REST framework answer 401 instead of 403."""
+        return 'Bearer realm="api"'
+
+
+def identity_of_request(request: Request) -> Identity:
+    """The identity of an authenticated request; 401 for one that came by something else than a token."""
+    if not isinstance(request.auth, Identity):
+        raise UnauthenticatedError
+    return request.auth

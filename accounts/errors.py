@@ -1,0 +1,35 @@
+"""What can go wrong with an account, by name."""
+
+from __future__ import annotations
+
+from realtime.errors import InvalidInputError, UnauthenticatedError
+
+
+class WrongCredentialsError(UnauthenticatedError):
+    """No active account has this name and password."""
+
+    code = "wrong_credentials"
+
+
+class WrongPasswordError(InvalidInputError):
+    """The old password is wrong."""
+
+    code = "wrong_password"
+
+
+class WeakPasswordError(InvalidInputError):
+    """The password is too easy to guess."""
+
+    code = "weak_password"
+
+
+class UsernameTakenError(InvalidInputError):
+    """A user with that username already exists."""
+
+    code = "username_taken"
+
+
+class EmailTakenError(InvalidInputError):
+    """This e-mail is taken."""
+
+    code = "email_taken"

@@ -1,0 +1,21 @@
+"""What is announced on `user.<id>`, the durable topic that reaches every socket of one user."""
+
+from __future__ import annotations
+
+from realtime.events import Event
+from realtime.topics import user_topic
+
+__all__ = ["AccountDisabled", "SessionRevoked", "user_topic"]
+
+
+class SessionRevoked(Event, frozen=True, tag="session_revoked"):
+    """Sockets opened by this session end; without a session, all sockets of the user do."""
+
+    session_id: str | None
+    seq: int = 0
+
+
+class AccountDisabled(Event, frozen=True, tag="account_disabled"):
+    """Every socket of the user ends, and none may come back."""
+
+    seq: int = 0

@@ -1,0 +1,122 @@
+"""Users, the sessions they are signed in with, and the one-time tickets that open sockets."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models, transaction
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.signals import access_withdrawn
+
+
+class User(AbstractUser):
+    """A person or a program that signs in, by username or by e-mail, both regardless of case.
+
+    Whoever saves a new password or `is_active=False` (a service, the admin, a shell) withdraws access:
+    `save()` compares with the stored row and signs the user out everywhere in the same transaction.
+    It reads the row instead of remembering what it loaded, so a stale instance cannot slip an old
+    password back unnoticed. `QuerySet.update()` does not pass here; it stops new requests all the
+    same, because every credential is checked against the stored row.
+    """
+
+    # NULL for none: "" would be one e-mail that two users cannot share.
+    email = models.EmailField(_("email address"), blank=True, null=True)  # type: ignore[assignment]  # noqa: DJ001 - it is a str in Django
+    language = models.CharField(
+        _("language"),
+        max_length=16,
+        blank=True,
+        default="",
+        help_text=_("The language of this user's notifications; empty for the server's own."),
+    )
+
+    #: While a login replaces an outdated hash: the same password, so nobody is signed out.
+    _rehashing = False
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            # "Ana" beside "ana" is how one person is taken for another.
+            models.UniqueConstraint(
+                Lower("username"),
+                name="accounts_user_username_ci",
+                violation_error_message=_("A user with that username already exists."),
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                name="accounts_user_email_ci",
+                violation_error_message=_("This e-mail is taken."),
+            ),
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.email = self.email or None
+        written = kwargs.get("update_fields")
+        touches_access = written is None or not {"password", "is_active"}.isdisjoint(written)
+        if self.pk is None or not touches_access:
+            super().save(*args, **kwargs)
+            return
+        with transaction.atomic():
+            # Locked, so that of two savers the second compares with what the first one stored.
+            stored = User.objects.select_for_update(no_key=True).filter(pk=self.pk)
+            before = stored.values_list("password", "is_active").first()
+            super().save(*args, **kwargs)
+            if before is None:
+                return
+            after = stored.values_list("password", "is_active").get()
+            disabled = before[1] and not after[1]
+            if disabled or (before[0] != after[0] and not self._rehashing):
+                access_withdrawn.send(sender=User, user=self, disabled=disabled)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        self._rehashing = True
+        try:
+            return super().check_password(raw_password)
+        finally:
+            self._rehashing = False
+
+    async def acheck_password(self, raw_password: str | None) -> bool:
+        self._rehashing = True
+        try:
+            return await super().acheck_password(raw_password)
+        finally:
+            self._rehashing = False
+
+
+class Session(models.Model):
+    """One sign-in on one device. Its id is the `sid` claim of every token it was given."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    #: When it last signed in or refreshed. Requests do not move it: they only read.
+    last_used_at = models.DateTimeField(default=timezone.now, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    user_agent = models.CharField(max_length=200, blank=True, editable=False)
+    address = models.CharField(max_length=64, blank=True, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "-last_used_at"], name="accounts_session_by_user")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.user_agent or self.id}"
+
+
+class Ticket(models.Model):
+    """The right to open one socket, once, within seconds; see `tickets.py`."""
+
+    #: SHA-256 of the secret, in hexadecimal: who reads the table opens nothing.
+    digest = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+", null=True)
+    #: The Origin of the page that asked; empty when a program did.
+    origin = models.CharField(max_length=300, blank=True)
+    expires_at = models.DateTimeField(db_index=True)
+    #: When the access token that bought the ticket ends, and with it the socket.
+    token_expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user_id} until {self.expires_at:%H:%M:%S}"

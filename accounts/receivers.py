@@ -1,0 +1,28 @@
+"""Rows that change without a service of ours (the admin, a shell, a cascade) withdraw access all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+
+from accounts import services
+from accounts.models import Session, User
+from accounts.signals import access_withdrawn
+
+
+@receiver(access_withdrawn, sender=User, dispatch_uid="accounts.access_withdrawn")
+def end_sessions(user: User, disabled: bool, **_: Any) -> None:  # noqa: FBT001 - signals pass keywords
+    services.access_was_withdrawn(user=user, disabled=disabled)
+
+
+@receiver(post_delete, sender=User, dispatch_uid="accounts.user_deleted")
+def end_sockets_of_user(instance: User, **_: Any) -> None:
+    services.was_deleted(user_id=instance.pk)
+
+
+@receiver(post_delete, sender=Session, dispatch_uid="accounts.session_deleted")
+def end_sockets_of_session(instance: Session, **_: Any) -> None:
+    if instance.revoked_at is None:
+        services.was_deleted(user_id=instance.user_id, session_id=str(instance.pk))

@@ -1,0 +1,38 @@
+"""Questions about accounts."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Lower
+
+from accounts.models import Session, User
+
+MAX_SESSIONS_LISTED = 100  # nobody reads a longer list of devices
+
+
+def _answering_to(name: str) -> QuerySet[User]:
+    # Both sides are lowered by the database, whose idea of "É" decides the unique constraints too.
+    lowered = Lower(Value(name))
+    people = User.objects.alias(lower_username=Lower("username"), lower_email=Lower("email"))
+    return people.filter(Q(lower_username=lowered) | Q(lower_email=lowered))
+
+
+def user_named(name: str) -> User | None:
+    """Whoever signs in with this username or e-mail; a username wins over an e-mail."""
+    name = User.normalize_username(name)
+    found = sorted(_answering_to(name), key=lambda user: user.username.lower() != name.lower())
+    return found[0] if found else None
+
+
+def is_taken(name: str, *, by_other_than: User | None = None) -> bool:
+    """Whether somebody else already signs in with this username or e-mail.
+
+    The two share one space: a username that is another's e-mail would sign in the wrong person.
+    """
+    others = _answering_to(User.normalize_username(name))
+    return (others if by_other_than is None else others.exclude(pk=by_other_than.pk)).exists()
+
+
+def live_sessions(user: User) -> QuerySet[Session]:
+    """The devices this user is signed in on, the last used first."""
+    return Session.objects.filter(user=user, revoked_at=None).order_by("-last_used_at")[:MAX_SESSIONS_LISTED]

@@ -1,0 +1,106 @@
+"""The shapes of requests and answers: what is text, how long, and which fields anyone is ever shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from accounts.models import Session, User
+
+MAX_PASSWORD_CHARACTERS = 1024  # more is no safer, and hashing it is work for us
+MAX_TOKEN_FIELD_CHARACTERS = 8192  # longer than any token we read; those too are answered as bad tokens
+
+
+def _password(**options: Any) -> serializers.CharField:
+    return serializers.CharField(
+        write_only=True,
+        trim_whitespace=False,
+        max_length=MAX_PASSWORD_CHARACTERS,
+        style={"input_type": "password"},
+        **options,
+    )
+
+
+class UsernameField(serializers.CharField):
+    """Compared and measured in the form it is stored in: one ligature can become eighteen letters."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return User.normalize_username(super().to_internal_value(data))
+
+
+class RegisterSerializer(serializers.Serializer[User]):
+    username = UsernameField(max_length=150, validators=[User.username_validator])
+    email = serializers.EmailField(max_length=254, allow_blank=True, required=False)
+    password = _password()
+
+
+class MeSerializer(serializers.ModelSerializer[User]):
+    """A user as they see themselves."""
+
+    email = serializers.EmailField(max_length=254, allow_null=True, allow_blank=True, required=False)
+    language = serializers.ChoiceField(
+        choices=settings.LANGUAGES,
+        allow_blank=True,
+        required=False,
+        help_text="The language of notifications; empty for the server's own.",
+        # Without the value, which the default message repeats: it may be no text that can be sent.
+        error_messages={"invalid_choice": _("This language is not available.")},
+    )
+
+    class Meta:
+        model = User
+        fields = ("id", "username", "email", "language", "first_name", "last_name")
+        read_only_fields = ("id", "username")
+
+
+class SignInSerializer(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=254, help_text="A username, or an e-mail.")
+    password = _password()
+
+
+class PairSerializer(serializers.Serializer[Any]):
+    """An access token, and the refresh token that buys the next pair once."""
+
+    access = serializers.CharField(read_only=True)
+    refresh = serializers.CharField(read_only=True)
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    refresh = serializers.CharField(write_only=True, max_length=MAX_TOKEN_FIELD_CHARACTERS)
+
+
+class LogoutSerializer(serializers.Serializer[Any]):
+    refresh = serializers.CharField(write_only=True, required=False, max_length=MAX_TOKEN_FIELD_CHARACTERS)
+
+
+class PasswordSerializer(serializers.Serializer[Any]):
+    old_password = _password()
+    new_password = _password()
+
+
+class TicketSerializer(serializers.Serializer[Any]):
+    """Opens one socket with `?ticket=…`, once."""
+
+    ticket = serializers.CharField(read_only=True)
+    expires_in = serializers.IntegerField(read_only=True, help_text="Seconds.")
+
+
+class SessionSerializer(serializers.ModelSerializer[Session]):
+    """One device this user is signed in on."""
+
+    current = serializers.SerializerMethodField(help_text="Whether it is the one that asks.")
+
+    class Meta:
+        model = Session
+        fields = ("id", "created_at", "last_used_at", "user_agent", "address", "current")
+        read_only_fields = fields
+
+    def get_current(self, session: Session) -> bool:
+        return str(session.pk) == self.context.get("session_id")
+
+
+class SessionsSerializer(serializers.Serializer[Any]):
+    results = SessionSerializer(many=True)

@@ -1,0 +1,196 @@
+"""Signing up, in and out. What withdraws access announces it on `user.<id>`, so open sockets end too."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework_simplejwt.settings import api_settings
+
+from accounts import selectors, tokens
+from accounts.errors import (
+    EmailTakenError,
+    UsernameTakenError,
+    WeakPasswordError,
+    WrongCredentialsError,
+    WrongPasswordError,
+)
+from accounts.events import AccountDisabled, SessionRevoked, user_topic
+from accounts.models import Session, User
+from accounts.tokens import Pair
+from realtime.errors import NotFoundError, RealtimeError, SessionRevokedError, UnauthenticatedError
+from realtime.publishing import announcing, publish_on_commit
+
+#: Two tabs that refresh at once, or an answer lost on the way, are no theft; later reuse is.
+REUSE_GRACE = dt.timedelta(seconds=60)
+
+
+def register(*, username: str, password: str, email: str = "") -> User:
+    """Create an account. Its username and e-mail must be nobody else's username or e-mail."""
+    if selectors.is_taken(username):
+        raise UsernameTakenError
+    if email and selectors.is_taken(email):
+        raise EmailTakenError
+    user = User(username=User.normalize_username(username), email=User.objects.normalize_email(email))
+    _check_strength(password, user)
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save()
+    except IntegrityError:
+        # Someone registered the same name in the meantime.
+        raise (EmailTakenError if email and selectors.is_taken(email) else UsernameTakenError) from None
+    return user
+
+
+def update_profile(*, user: User, **changes: str) -> User:
+    """Change what a user says about themselves: language, first_name, last_name, email."""
+    email = changes.get("email")
+    if email and selectors.is_taken(email, by_other_than=user):
+        raise EmailTakenError
+    if email:
+        changes["email"] = User.objects.normalize_email(email)
+    for name, value in changes.items():
+        setattr(user, name, value)
+    try:
+        with transaction.atomic():
+            user.save(update_fields=list(changes))
+    except IntegrityError:
+        raise EmailTakenError from None
+    return user
+
+
+def sign_in(*, username: str, password: str, user_agent: str = "", address: str = "") -> Pair:
+    """Open a session for whoever has this username or e-mail, and this password."""
+    known = selectors.user_named(username)
+    # Also for an unknown name: the backend then hashes the password anyway, and takes as long.
+    user = authenticate(username=known.username if known else username, password=password)
+    if not isinstance(user, User):
+        raise WrongCredentialsError
+    with transaction.atomic():
+        _forget_ended_sessions(user)
+        return tokens.issue(user, user_agent=user_agent, address=address)
+
+
+def refresh(*, token: str) -> Pair:
+    """Trade a refresh token for the next pair, once; who uses it again much later ends the session."""
+    old, user_id, session_id = tokens.read_refresh(token)
+    with announcing():
+        found = Session.objects.select_for_update(of=("self",)).select_related("user")
+        session = found.filter(pk=session_id, user_id=user_id).first()
+        if session is None:
+            raise SessionRevokedError
+        tokens.refuse_unless_live(session.user, session)
+        retired_at = old.retired_at()
+        if retired_at is None:
+            old.retire(session.user)
+            session.last_used_at = timezone.now()
+            session.save(update_fields=["last_used_at"])
+            return tokens.pair(session)
+        if timezone.now() - retired_at > REUSE_GRACE:
+            revoke_session(user=session.user, session_id=session_id)
+    raise UnauthenticatedError  # outside: the revocation stays
+
+
+def sign_out(*, access_token: str | None = None, refresh_token: str | None = None) -> None:
+    """End the session of an access token, of a refresh token, or of both; one that is valid is enough.
+
+    An access token without session has nothing to end: it was minted elsewhere and lasts until it expires.
+    """
+    offered = [(_session_of_access, access_token), (_session_of_refresh, refresh_token)]
+    ended, refusals = [], []
+    for read, token in offered:
+        if token is not None:
+            try:
+                ended.append(read(token))
+            except RealtimeError as refusal:
+                refusals.append(refusal)
+    if not ended:
+        raise next(iter(refusals), UnauthenticatedError())
+    with announcing():
+        for user_id, session_id in ended:
+            if session_id is not None:
+                _revoke(user_id, Session.objects.filter(user_id=user_id, pk=session_id))
+
+
+def _session_of_access(token: str) -> tuple[int, uuid.UUID | str | None]:
+    identity = tokens.identify(token)
+    return identity.user.pk, identity.session_id
+
+
+def _session_of_refresh(token: str) -> tuple[int, uuid.UUID | str | None]:
+    _, user_id, session_id = tokens.read_refresh(token)
+    return user_id, session_id
+
+
+def revoke_session(*, user: User, session_id: uuid.UUID | str) -> None:
+    """End one session of this user, and its sockets."""
+    session = Session.objects.filter(user=user, pk=session_id)
+    if not session.exists():
+        raise NotFoundError
+    _revoke(user.pk, session)
+
+
+def revoke_all(*, user: User) -> None:
+    """End every session of this user, and every socket, also those of tokens without a session."""
+    access_was_withdrawn(user=user, disabled=False)
+
+
+def change_password(*, user: User, old_password: str, new_password: str, keep: str | None = None) -> None:
+    """Set a new password and end every session but `keep`, the one that asks."""
+    if not user.check_password(old_password):
+        raise WrongPasswordError
+    _check_strength(new_password, user)
+    user.set_password(new_password)  # before the transaction: a hash takes long, and SQLite has one writer
+    others = Session.objects.filter(user=user)
+    if keep is not None:
+        others = others.exclude(pk=keep)
+    with announcing():
+        # Not save(): that signs out everywhere, here too, and who just typed both passwords may stay.
+        User.objects.filter(pk=user.pk).update(password=user.password)
+        _revoke(user.pk, others)
+
+
+def deactivate(*, user: User) -> None:
+    """Disable an account; saving does the rest, as it does for the admin."""
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+
+
+@announcing()
+def access_was_withdrawn(*, user: User, disabled: bool) -> None:
+    """Follow a saved user who was disabled or got a new password: every session and every socket ends."""
+    Session.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())
+    publish_on_commit(user_topic(user.pk), AccountDisabled() if disabled else SessionRevoked(session_id=None))
+
+
+def was_deleted(*, user_id: int, session_id: str | None = None) -> None:
+    """Follow a deleted user, or a deleted session: its sockets end."""
+    publish_on_commit(user_topic(user_id), SessionRevoked(session_id=session_id))
+
+
+@announcing()
+def _revoke(user_id: int, sessions: QuerySet[Session]) -> None:
+    live = list(sessions.filter(revoked_at=None).select_for_update().values_list("pk", flat=True))
+    Session.objects.filter(pk__in=live).update(revoked_at=timezone.now())
+    for session_id in live:
+        publish_on_commit(user_topic(user_id), SessionRevoked(session_id=str(session_id)))
+
+
+def _forget_ended_sessions(user: User) -> None:
+    """Drop sessions none of whose tokens can still be valid, so that a user's list does not grow for ever."""
+    longest = api_settings.REFRESH_TOKEN_LIFETIME + api_settings.ACCESS_TOKEN_LIFETIME
+    Session.objects.filter(user=user, last_used_at__lt=timezone.now() - longest).delete()
+
+
+def _check_strength(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise WeakPasswordError(" ".join(error.messages)) from None

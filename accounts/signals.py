@@ -1,0 +1,9 @@
+"""What `accounts` tells inside the process when a row changes; `receivers.py` listens."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+#: A saved user may no longer use the sessions it has: `user`, and `disabled` (else the password changed).
+#: Sent inside the transaction of the save.
+access_withdrawn = Signal()

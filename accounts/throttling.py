@@ -1,0 +1,65 @@
+"""The limits of REST, as Django REST framework asks for them; the buckets are the core's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from accounts.models import User
+from realtime.conf import conf
+from realtime.limits import client_address
+from realtime.rates import Buckets
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # which reads the settings, which name the classes below
+
+MAX_NAME_CHARACTERS = 254  # of an e-mail; a longer name is refused anyway and must not fill the memory
+
+
+class BucketThrottle(BaseThrottle):
+    """Takes one from a bucket; an empty one answers 429 by raising RateLimitedError."""
+
+    buckets: ClassVar[Buckets]
+
+    def key(self, request: Request) -> object:
+        """Whose bucket it is."""
+        raise NotImplementedError
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        self.buckets.take(self.key(request))
+        return True
+
+
+class RestThrottle(BucketThrottle):
+    """LIMIT_REST: per user, per address where nobody is signed in."""
+
+    buckets = Buckets(lambda: conf.limit_rest)
+
+    def key(self, request: Request) -> object:
+        user = request.user
+        return user.pk if isinstance(user, User) else client_address(request)
+
+
+class LoginThrottle(BucketThrottle):
+    """LIMIT_LOGINS: per address and name, however the name is written."""
+
+    buckets = Buckets(lambda: conf.limit_logins)
+
+    def key(self, request: Request) -> object:
+        if isinstance(request.user, User):
+            name = request.user.username  # who changes a password guesses the old one
+        else:
+            name = str(request.data.get("username", "")) if isinstance(request.data, dict) else ""
+        name = User.normalize_username(name.strip()[:MAX_NAME_CHARACTERS]).casefold()
+        return client_address(request), name
+
+
+class RegistrationThrottle(BucketThrottle):
+    """LIMIT_REGISTRATIONS: per address."""
+
+    buckets = Buckets(lambda: conf.limit_registrations)
+
+    def key(self, request: Request) -> object:
+        return client_address(request)
