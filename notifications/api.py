@@ -1,0 +1,164 @@
+"""The HTTP edge of notifications: the inbox for its owner, and the door through which other services tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from accounts.authentication import BearerAuthentication, identity_of_request
+from accounts.schema import ProblemSerializer, problems
+from notifications import idempotency, selectors, serializers, services
+from notifications.service_keys import IsService, Service, ServiceKeyAuthentication
+from realtime.errors import PROBLEM_JSON, NotFoundError
+
+_CONFLICTS = {
+    (409, PROBLEM_JSON): OpenApiResponse(
+        ProblemSerializer, "The first request with this key is still being answered."
+    ),
+    (422, PROBLEM_JSON): OpenApiResponse(ProblemSerializer, "This key was used for another request."),
+}
+_SENT = PolymorphicProxySerializer(
+    component_name="NotificationsSent",
+    serializers={
+        "one": serializers.SentToOneSerializer,
+        "many": serializers.SentToManySerializer,
+    },
+    resource_type_field_name=None,
+)
+
+
+class InboxView(APIView):
+    """My notifications; and for services, the way to send one."""
+
+    def get_authenticators(self) -> Sequence[BaseAuthentication]:  # type: ignore[override]  # any sequence is read
+        # While the OpenAPI document is made, there is no request yet.
+        services_too = [ServiceKeyAuthentication()] if getattr(self.request, "method", "") == "POST" else []
+        return [*services_too, BearerAuthentication()]
+
+    def get_permissions(self) -> Sequence[BasePermission]:
+        return [IsService() if self.request.method == "POST" else IsAuthenticated()]
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        # A service speaks for many users, and is trusted not to shout.
+        return [] if self.request.method == "POST" else super().get_throttles()
+
+    @extend_schema(
+        operation_id="notifications_list",
+        summary="My notifications, newest first",
+        parameters=[serializers.InboxQuerySerializer],
+        responses={200: serializers.InboxSerializer, **problems(400, 401, 403, 429)},
+        auth=[{"bearer": []}],  # type: ignore[list-item]  # typed as names; requirements are what works
+    )
+    def get(self, request: Request) -> Response:
+        query = _checked(serializers.InboxQuerySerializer, request.query_params)
+        page = selectors.inbox(user_id=_user_id(request), **query)
+        rows = page.notifications
+        return Response(
+            {
+                "results": serializers.NotificationSerializer(rows, many=True).data,
+                "next": _link(request, query, before=rows[-1].pk) if rows and page.has_older else None,
+                "previous": _link(request, query, after=rows[0].pk) if rows and page.has_newer else None,
+                "has_more": page.has_older,
+                "unread_count": page.standing.unread_count,
+                "last_seq": page.standing.head,
+            }
+        )
+
+    @extend_schema(
+        operation_id="notifications_send",
+        summary="Tell one user or several something (for trusted services)",
+        request=serializers.NotifySerializer,
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                location=OpenApiParameter.HEADER,
+                description="Makes repeating harmless: for 24 hours the first answer is given again.",
+            )
+        ],
+        responses={201: _SENT, **problems(400, 401, 403), **_CONFLICTS},
+        auth=[{"serviceKey": []}],  # type: ignore[list-item]  # the same
+    )
+    def post(self, request: Request) -> Response:
+        wish = _checked(serializers.NotifySerializer, request.data)
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return Response(_send(wish), status=201)
+        assert isinstance(request.auth, Service)
+        answer = idempotency.answer_once(
+            scope=request.auth.scope, key=key, request=dict(request.data), work=lambda: _send(wish)
+        )
+        return Response(
+            answer.body,
+            status=answer.status,
+            content_type=PROBLEM_JSON if answer.status >= 400 else None,
+            headers={"Idempotent-Replayed": "true"} if answer.is_replayed else None,
+        )
+
+
+class ReadView(APIView):
+    @extend_schema(
+        operation_id="notifications_read",
+        summary="I have read this one",
+        request=None,
+        responses={200: serializers.UnreadCountSerializer, **problems(401, 403, 404, 429)},
+    )
+    def post(self, request: Request, notification_id: int) -> Response:
+        user_id = _user_id(request)
+        if selectors.notification_of(user_id=user_id, notification_id=notification_id) is None:
+            raise NotFoundError
+        return Response({"unread_count": services.mark_read(user_id=user_id, ids=[notification_id])})
+
+
+class ReadAllView(APIView):
+    @extend_schema(
+        operation_id="notifications_read_all",
+        summary="I have read everything",
+        request=None,
+        responses={200: serializers.ReadAllSerializer, **problems(401, 403, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        return Response({"read": services.mark_all_read(user_id=_user_id(request)), "unread_count": 0})
+
+
+class UnreadCountView(APIView):
+    @extend_schema(
+        operation_id="notifications_unread_count",
+        summary="How many are unread",
+        responses={200: serializers.UnreadCountSerializer, **problems(401, 403, 429)},
+    )
+    def get(self, request: Request) -> Response:
+        return Response({"unread_count": selectors.unread_count(_user_id(request))})
+
+
+def _send(wish: dict[str, Any]) -> dict[str, Any]:
+    wish = dict(wish)
+    users = selectors.users_named(wish.pop("recipients"))
+    is_for_many = wish.pop("is_for_many")
+    sent = services.notify_many(users=users, data=wish.pop("data", {}), **wish)
+    if is_for_many:
+        return {"results": list(serializers.SentToOneSerializer(sent, many=True).data)}
+    return dict(serializers.SentToOneSerializer(sent[0]).data)
+
+
+def _checked(serializer: type[Any], data: Any) -> dict[str, Any]:
+    checked = serializer(data=data)
+    checked.is_valid(raise_exception=True)
+    return dict(checked.validated_data)
+
+
+def _user_id(request: Request) -> int:
+    return int(identity_of_request(request).user.pk)
+
+
+def _link(request: Request, query: dict[str, Any], **cursor: int) -> str:
+    parameters = {**cursor, "limit": query["limit"], **({"unread": 1} if query["unread"] else {})}
+    return request.build_absolute_uri(f"{request.path}?{urlencode(parameters)}")

@@ -1,0 +1,23 @@
+"""The system check of the registry: an event that was declared after a kind may have taken its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, register
+
+from notifications import kinds
+from realtime.checks import TAG
+
+
+@register(TAG)
+def check_kinds(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """On the socket a kind is a type, and a type means one thing."""
+    taken = kinds.event_types()
+    return [
+        Error(f"The kind {kind.name!r} has the type of another event.", id="relais.E020")
+        for kind in kinds.registered()
+        if kind.name in taken
+    ]

@@ -1,0 +1,66 @@
+"""Entries that stand for many things: one unread row per user and key, counted up until it is read.
+
+Written by one statement, however many people it concerns; its rows travel as one JSON parameter.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from django.db import connection
+
+from notifications.models import Notification
+
+# The order is one for everybody, so that two writers of the same rows wait for each other instead of
+# locking each other out. The conflict's condition is the index's own, word for word.
+_UPSERT = """
+INSERT INTO {table} (user_id, collapse_key, kind, data, title, message, created_at, count)
+{select}
+ORDER BY 1, 2
+ON CONFLICT (user_id, collapse_key) WHERE read_at IS NULL AND NOT (collapse_key = '')
+DO UPDATE SET
+    kind = excluded.kind, data = excluded.data, title = excluded.title, message = excluded.message,
+    created_at = excluded.created_at, count = {table}.count + excluded.count
+"""
+
+_SELECT = {
+    "postgresql": """
+SELECT (pair ->> 0)::bigint, entry ->> 'collapse_key', entry ->> 'kind', entry -> 'data',
+       entry ->> 'title', entry ->> 'message', %s, (pair ->> 1)::integer
+FROM jsonb_array_elements(%s::jsonb) AS entry, jsonb_array_elements(entry -> 'counts') AS pair
+""",
+    "sqlite": """
+SELECT json_extract(pair.value, '$[0]'), json_extract(entry.value, '$.collapse_key'),
+       json_extract(entry.value, '$.kind'), json_extract(entry.value, '$.data'),
+       json_extract(entry.value, '$.title'), json_extract(entry.value, '$.message'), %s,
+       json_extract(pair.value, '$[1]')
+FROM json_each(%s) AS entry, json_each(entry.value, '$.counts') AS pair
+WHERE true
+""",
+}
+
+
+class Row(msgspec.Struct, frozen=True):
+    """The same words for some people, with how many things each of them is told of."""
+
+    collapse_key: str
+    kind: str
+    data: Mapping[str, Any]
+    title: str
+    message: str
+    counts: list[tuple[int, int]]
+
+
+def upsert(rows: Iterable[Row], *, at: dt.datetime) -> None:
+    """Write unread entries, or add to those that are there. A user may appear once per key."""
+    table = Notification._meta.db_table  # noqa: SLF001 - documented, in spite of its name
+    sql = _UPSERT.format(table=table, select=_SELECT[connection.vendor])
+    parameters = [
+        connection.ops.adapt_datetimefield_value(at),
+        msgspec.json.encode(list(rows)).decode(),
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)

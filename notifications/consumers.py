@@ -1,0 +1,156 @@
+"""The socket of one user's notifications: /ws/notifications/."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+
+from notifications import selectors, services
+from notifications.events import GUIDE_FRAMING, V1_FRAMING
+from notifications.sources import Listener, Source, framing_for
+from notifications.texts import supported_language
+from realtime import errors
+from realtime.audience import NOTHING, Framing
+from realtime.events import Event
+from realtime.frames import MAX_INTEGER, command, ref_of
+from realtime.sockets import JsonSocket
+from realtime.topics import user_topic
+
+#: Topics one socket listens to besides its own, the most recent ones. More than anybody reads; it bounds
+#: what one connect may cost. The inbox has the rest.
+MAX_TOPICS = 1_000
+#: Entries marked by one command: a page of the inbox.
+MAX_IDS = 200
+#: Tries to count at a moment when nothing more was told. Under a steady stream the last count has to do.
+COUNT_TRIES = 3
+
+INBOX_URL = "/api/notifications/"
+
+
+class MarkRead(msgspec.Struct):
+    ids: Annotated[
+        list[Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]],
+        msgspec.Meta(min_length=1, max_length=MAX_IDS),
+    ]
+
+
+class Subscribed(Event, tag="subscribed"):
+    """The socket is live; `unread_count` is true as of `seq`, and every event after it will come."""
+
+    seq: int
+    resumed: bool
+    unread_count: int
+
+
+class Resync(Event, tag="resync"):
+    """What was missed cannot be told event by event; it is at `url`, and from now on the socket is live."""
+
+    reason: str
+    url: str
+
+
+class NotificationConsumer(Listener, JsonSocket):
+    """Shows notifications, as the guide does; anything else only to a client that opted in (`v1`)."""
+
+    tells_guide_errors = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: The topics of sources it listens to, the least recent first.
+        self._followed: dict[str, Source] = {}
+        #: The position in the user's own topic at which these topics were read; None before.
+        self._heard_as_of: int | None = None
+        self._language = ""
+
+    async def authorize(self) -> None:
+        hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS)
+        self._language = supported_language(self.user.language)
+        self._heard_as_of = hearing.as_of
+        for source, topic, head in reversed(hearing.topics):
+            self._listen(source, topic, after=head)
+        self._listen_to_own_topic(floor=hearing.floor)
+
+    def framing_of(self, topic: str) -> Framing:
+        if topic in self._followed:
+            return framing_for(self._followed[topic], self._language)
+        if self._heard_as_of is None:
+            return NOTHING  # the own topic: joined for its revocations, told once it is known from where
+        return V1_FRAMING if self.v1 else GUIDE_FRAMING
+
+    async def handle(self, frame: dict[str, Any]) -> None:
+        if not self.v1:
+            return  # the guide's page sends nothing; an answer would be shown to its user
+        match frame.get("type"):
+            case "read":
+                unread_count = await self.run(
+                    services.mark_read, user_id=self.user_id, ids=command(frame, MarkRead).ids
+                )
+            case "read_all":
+                await self.run(services.mark_all_read, user_id=self.user_id)
+                unread_count = 0
+            case unknown:
+                raise errors.InvalidFrameError(f"Unknown type {str(unknown)[:50]!r}.")
+        if (ref := ref_of(frame)) is not None:
+            self.push({"type": "ack", "ref": ref, "unread_count": unread_count})
+
+    # --- what it listens to -------------------------------------------------------------------------
+
+    def follow(self, source: Source, topic: str, *, after: int, told_at: int) -> None:
+        if self._heard_as_of is None or told_at <= self._heard_as_of or topic in self._followed:
+            return  # known from the database, or about to be
+        if len(self._followed) >= MAX_TOPICS:
+            self.detached(next(iter(self._followed)))
+        self._listen(source, topic, after=after)
+
+    def detached(self, topic: str) -> None:
+        self._followed.pop(topic, None)
+        self.leave(topic)
+
+    def _listen(self, source: Source, topic: str, *, after: int) -> None:
+        self._followed[topic] = source
+        self.join(topic, position=after, as_of=after)
+
+    def _listen_to_own_topic(self, *, floor: int) -> None:
+        """Join the own topic again, from where the client is, now that the socket can tell its events."""
+        own, known = user_topic(self.user_id), self.identity.as_of
+        self.leave(own)
+        since = self.query.get("since")
+        if not self.v1:
+            self.join(own, position=known, as_of=known)
+        elif since is None:
+            self.join(own, position=known, as_of=known, then=partial(self._live, resumed=False))
+        elif (reason := _why_not_resume(since, floor=floor, head=known)) is not None:
+            self.push(Resync(reason=reason, url=INBOX_URL))
+            self.join(own, position=known, as_of=known)
+        else:
+            self.join(own, position=int(since), as_of=known, then=partial(self._live, resumed=True))
+
+    # --- what it says about itself ------------------------------------------------------------------
+
+    def _live(self, _seq: int, *, resumed: bool) -> None:
+        self.spawn(self._say_subscribed(resumed=resumed))
+
+    async def _say_subscribed(self, *, resumed: bool) -> None:
+        """Say how much is unread at a position this socket is at: what is told after it adds to it."""
+        try:
+            for _ in range(COUNT_TRIES):
+                standing = await self.run(selectors.standing, self.user_id)
+                audience = self.hub.audience(user_topic(self.user_id))
+                if audience is None:
+                    return  # closed meanwhile
+                await audience.reached(standing.head)
+                if audience.position == standing.head:
+                    break
+        except errors.RealtimeError as error:
+            self.refuse(error)
+        else:
+            self.push(Subscribed(seq=standing.head, resumed=resumed, unread_count=standing.unread_count))
+
+
+def _why_not_resume(since: str, *, floor: int, head: int) -> str | None:
+    """Why a client cannot be told all that came after `since`; None when it can."""
+    if not (since.isascii() and since.isdigit()) or len(since) > 16 or int(since) > head:
+        return "unknown_position"
+    return "too_old" if int(since) < floor else None

@@ -1,0 +1,104 @@
+"""The registry of kinds: what a notification may be about, what its data must hold, and what it says.
+
+An app adds a kind in its `notification_kinds.py`, which is found like `admin.py`:
+
+    register(Kind("invoice_due", title=_("Invoice"), message=_("Invoice %(id)s is due"), data={"id": int}))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from notifications.errors import InvalidDataError, UnknownKindError
+from notifications.payload import clean_data
+from notifications.texts import Text, render
+from realtime.events import Event
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+#: A kind is the `type` of its frames, on a socket where these types mean something else.
+RESERVED = frozenset({"ack", "auth.refreshed", "error", "hello", "pong", "resync", "subscribed"})
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_kinds: dict[str, Kind] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One thing people are told about, in lazy translations with `%(named)s` placeholders."""
+
+    name: str
+    title: StrOrPromise
+    message: StrOrPromise
+    #: The members its data must have, with their types; others are welcome.
+    data: Mapping[str, type] = field(default_factory=dict)
+    #: What is said in place of a placeholder that nothing fills.
+    neutral: Mapping[str, StrOrPromise] = field(default_factory=dict)
+
+    def text(self, values: Mapping[str, object], *, language: str) -> Text:
+        """Its words in a language, the placeholders filled from `values`."""
+        return render(self.title, self.message, values=values, neutral=self.neutral, language=language)
+
+    def clean(self, data: object) -> dict[str, Any]:
+        """The data as it may be stored; an InvalidDataError when it is not what this kind requires."""
+        cleaned = clean_data(data)
+        for name, expected in self.data.items():
+            if name not in cleaned:
+                raise InvalidDataError(f"data.{name} is missing.")
+            if not _fits(cleaned[name], expected):
+                raise InvalidDataError(f"data.{name} must be of type {expected.__name__}.")
+        return cleaned
+
+
+def register(kind: Kind) -> Kind:
+    """Make a kind known. Its name must not be taken, neither by a kind nor by another type of event."""
+    if not _NAME.match(kind.name):
+        raise ImproperlyConfigured(
+            f"{kind.name!r} is no name for a kind: expected lower case like 'invoice_due'"
+        )
+    if _kinds.get(kind.name, kind) != kind:
+        raise ImproperlyConfigured(f"The kind {kind.name!r} is registered twice")
+    if kind.name in RESERVED or kind.name in event_types():
+        raise ImproperlyConfigured(f"{kind.name!r} is the type of another event and cannot be a kind")
+    _kinds[kind.name] = kind
+    return kind
+
+
+def get(name: str) -> Kind:
+    """The kind of that name, or an UnknownKindError."""
+    try:
+        return _kinds[name]
+    except KeyError:
+        raise UnknownKindError from None
+
+
+def is_registered(name: str) -> bool:
+    return name in _kinds
+
+
+def registered() -> Iterator[Kind]:
+    """All kinds, in the order of their registration."""
+    yield from _kinds.values()
+
+
+def event_types() -> set[str]:
+    """The types of all events known so far, but those of notifications themselves."""
+    found, waiting = set(), [Event]
+    while waiting:
+        for event in waiting.pop().__subclasses__():
+            if event.__struct_config__.tag is not None and not getattr(event, "is_notification", False):
+                found.add(str(event.__struct_config__.tag))
+                waiting.append(event)
+    return found
+
+
+def _fits(value: object, expected: type) -> bool:
+    if isinstance(value, bool):
+        return expected is bool
+    return isinstance(value, (int, float) if expected is float else expected)

@@ -1,0 +1,72 @@
+"""The inbox, and what remembers the requests of other services."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from notifications.texts import MAX_TITLE_CHARACTERS
+
+#: What is unread and collapsed: one row per user and key. `collapsing.py` names the same condition.
+COLLAPSED = Q(read_at__isnull=True) & ~Q(collapse_key="")
+
+
+class Notification(models.Model):
+    """One entry of somebody's inbox, in the words they were told."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="notifications",
+        db_index=False,  # the indexes below begin with it
+        verbose_name=_("user"),
+    )
+    kind = models.CharField(_("kind"), max_length=64)
+    data = models.JSONField(_("data"), default=dict)
+    title = models.CharField(_("title"), max_length=MAX_TITLE_CHARACTERS)
+    message = models.TextField(_("message"))
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    read_at = models.DateTimeField(_("read at"), null=True, editable=False)
+    #: While an entry with this key is unread, the next of the same key becomes part of it.
+    collapse_key = models.CharField(max_length=100, default="", blank=True, editable=False)
+    #: How many things it stands for.
+    count = models.PositiveIntegerField(_("count"), default=1, editable=False)
+
+    class Meta:
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "collapse_key"], condition=COLLAPSED, name="notifications_one_collapsed"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-id"], name="notifications_inbox"),
+            models.Index(fields=["user", "-id"], condition=Q(read_at=None), name="notifications_unread"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} for user {self.user_id}"
+
+
+class IdempotencyKey(models.Model):
+    """A request of another service, and what it was answered. Secrets and names are kept as hashes."""
+
+    #: Whose key it is: SHA-256 of the API key, so that two services may use the same words.
+    scope = models.CharField(max_length=64)
+    key = models.CharField(max_length=64)
+    #: SHA-256 of what was asked.
+    fingerprint = models.CharField(max_length=64)
+    #: The HTTP status of the answer; None while the first request is being answered.
+    status = models.PositiveSmallIntegerField(null=True)
+    body = models.TextField(default="")
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="notifications_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key[:8]} {self.status or 'in progress'}"

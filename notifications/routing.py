@@ -1,0 +1,9 @@
+"""The WebSocket path of notifications."""
+
+from django.urls import path
+
+from notifications.consumers import NotificationConsumer
+
+websocket_urlpatterns = [
+    path("ws/notifications/", NotificationConsumer.as_asgi()),  # type: ignore[arg-type]  # typed for views only
+]

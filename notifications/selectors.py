@@ -1,0 +1,113 @@
+"""Questions about somebody's inbox, and about what their notifications socket may hear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db.models import BigIntegerField, Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+
+from accounts.models import User
+from notifications.errors import UnknownUserError
+from notifications.models import Notification
+from notifications.sources import Source, topics_for
+from realtime import log
+from realtime.models import Topic
+from realtime.topics import user_topic
+
+
+class Standing(NamedTuple):
+    """Where somebody's inbox stands: their own topic's head, and how much is unread at that very point."""
+
+    head: int
+    unread_count: int
+
+
+def standing(user_id: int) -> Standing:
+    """Both numbers from one statement, so that they belong together."""
+    head = Topic.objects.filter(name=user_topic(user_id)).values("head")
+    unread = Notification.objects.filter(user_id=OuterRef("pk"), read_at=None)
+    count = unread.order_by().values("user_id").annotate(count=Count("*")).values("count")
+    row = User.objects.filter(pk=user_id).values_list(_or_zero(head), _or_zero(count)).first()
+    return Standing(*(row or (0, 0)))
+
+
+def _or_zero(query: Any) -> Coalesce:
+    return Coalesce(Subquery(query, output_field=BigIntegerField()), 0)
+
+
+def unread_count(user_id: int) -> int:
+    """How many entries are unread."""
+    return Notification.objects.filter(user_id=user_id, read_at=None).count()
+
+
+def notification_of(*, user_id: int, notification_id: int) -> Notification | None:
+    """An entry, if it is this user's."""
+    return Notification.objects.filter(user_id=user_id, pk=notification_id).first()
+
+
+def users_named(recipients: Sequence[int | str]) -> list[User]:
+    """The users that a service named by id or username; an UnknownUserError when one is missing."""
+    ids = {name for name in recipients if isinstance(name, int)}
+    names = {name for name in recipients if isinstance(name, str)}
+    found = list(User.objects.filter(Q(pk__in=ids) | Q(username__in=names)).order_by("pk"))
+    known = {user.pk for user in found} | {user.username for user in found}
+    if missing := [name for name in recipients if name not in known]:
+        raise UnknownUserError(f"Unknown user: {missing[0]}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries, newest first, and where the inbox stood just before they were read."""
+
+    notifications: Sequence[Notification]
+    has_older: bool
+    has_newer: bool
+    standing: Standing
+
+
+def inbox(
+    *, user_id: int, limit: int, before: int | None = None, after: int | None = None, unread: bool = False
+) -> Page:
+    """The newest entries, those with ids below `before`, or the oldest above `after`. Two queries."""
+    # First the position, then the rows: what arrives between the two is told again, and never missed.
+    now = standing(user_id)
+    entries = Notification.objects.filter(user_id=user_id)
+    if unread:
+        entries = entries.filter(read_at=None)
+    forward = after is not None and before is None
+    if before is not None:
+        entries = entries.filter(pk__lt=before)
+    if after is not None:
+        entries = entries.filter(pk__gt=after)
+    found = list(entries.order_by("pk" if forward else "-pk")[: limit + 1])
+    more, page = len(found) > limit, found[:limit]
+    if forward:
+        page.reverse()
+    return Page(
+        notifications=page,
+        # From a cursor on there was at least the entry it named; the next page tells whether it still is.
+        has_older=after is not None and after > 0 if forward else more,
+        has_newer=more if forward else before is not None,
+        standing=now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What a socket may hear: the topics of all sources as of a point in the user's own topic."""
+
+    as_of: int
+    #: Events of the user's own topic up to this seq are gone.
+    floor: int
+    topics: Sequence[tuple[Source, str, int]]
+
+
+def hearing(*, user_id: int, limit: int) -> Hearing:
+    """What a notifications socket may hear now."""
+    # First the position, then the topics: a change between the two is told again, which changes nothing.
+    own = user_topic(user_id)
+    return Hearing(as_of=log.heads([own])[own], floor=log.floor(own), topics=topics_for(user_id, limit=limit))

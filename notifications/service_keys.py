@@ -1,0 +1,79 @@
+"""Other services of ours: they come with a key instead of a user, and only to tell somebody something."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from realtime.conf import conf
+from realtime.errors import UnauthenticatedError
+
+
+class Service:
+    """Whoever holds one of SERVICE_API_KEYS. It is nobody's user."""
+
+    is_authenticated = True
+    is_active = True
+    pk = None
+
+    def __init__(self, scope: str) -> None:
+        #: Tells services apart without naming their keys.
+        self.scope = scope
+
+
+class ServiceKeyAuthentication(BaseAuthentication):
+    """`Authorization: Api-Key <key>` or `X-Api-Key: <key>`."""
+
+    def authenticate(self, request: Request) -> tuple[Service, Service] | None:
+        offered = _key_in(request)
+        if offered is None:
+            return None
+        digest = _digest(offered)
+        # Compared in constant time, and with every key: how long it takes says nothing about any of them.
+        known = [hmac.compare_digest(digest, _digest(key)) for key in conf.service_api_keys if key]
+        if not any(known):
+            raise UnauthenticatedError("This API key is not valid.")
+        service = Service(scope=digest)
+        return service, service
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Api-Key"
+
+
+class IsService(BasePermission):
+    """Users, even the most trusted, do not speak for the server."""
+
+    message = "Only services with an API key may do this."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, Service)
+
+
+def _key_in(request: Request) -> str | None:
+    scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    if scheme.lower() == "api-key":
+        return str(key).strip()
+    key = request.META.get("HTTP_X_API_KEY")
+    return None if key is None else str(key).strip()
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="replace")).hexdigest()
+
+
+class ServiceKeyScheme(OpenApiAuthenticationExtension):
+    """Lets the browsable page ask for a key."""
+
+    target_class = "notifications.service_keys.ServiceKeyAuthentication"
+    name = "serviceKey"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        return {"type": "apiKey", "in": "header", "name": "X-Api-Key"}
