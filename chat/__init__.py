@@ -1,0 +1,1 @@
+"""Conversations and their messages: the reference app, whose shape the others copy."""

@@ -1,0 +1,250 @@
+"""Conversations over HTTP: making them, their members, their history, catching up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import User
+from chat import selectors, services
+from chat import serializers as shapes
+from chat.errors import UnknownUserError
+from chat.sending import allow_send
+from chat.services import Draft
+from chat.services.messages import clean_content
+from realtime.errors import RealtimeError
+
+
+def _checked(kind: type[Any], data: Any) -> dict[str, Any]:
+    serializer = kind(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def _users(usernames: list[str]) -> list[User]:
+    found = {user.username: user for user in User.objects.filter(username__in=usernames, is_active=True)}
+    if missing := [name for name in usernames if name not in found]:
+        raise UnknownUserError(f"Unknown user: {missing[0]}")
+    return [found[name] for name in usernames]
+
+
+def _link(request: Request, **query: Any) -> str:
+    return request.build_absolute_uri(f"{request.path}?" + "&".join(f"{k}={v}" for k, v in query.items()))
+
+
+class ConversationsView(APIView):
+    """The viewer's conversations."""
+
+    @extend_schema(
+        operation_id="conversations_list",
+        parameters=[shapes.ConversationQuerySerializer],
+        responses=shapes.ConversationsSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """The latest first; `next` leads to older ones."""
+        query = _checked(shapes.ConversationQuerySerializer, request.query_params)
+        limit = query["limit"]
+        rows = selectors.conversations_of(user_id=request.user.pk, before=query.get("before"), limit=limit + 1)
+        has_more, rows = len(rows) > limit, rows[:limit]
+        return Response(
+            {
+                "results": [shapes.conversation_row(row, viewer_id=request.user.pk) for row in rows],
+                "next": _link(request, before=rows[-1].pk, limit=limit) if has_more else None,
+                "has_more": has_more,
+            }
+        )
+
+    @extend_schema(
+        operation_id="conversations_create",
+        request=shapes.CreateConversationSerializer,
+        responses={
+            201: shapes.ConversationSerializer,
+            200: OpenApiResponse(shapes.ConversationSerializer, "The direct conversation that already existed."),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """With one participant and no title it is direct, and the same one every time; else a group."""
+        wish = _checked(shapes.CreateConversationSerializer, request.data)
+        conversation, is_new = services.open_conversation(
+            creator=request.user,
+            participants=_users(wish["participants"]),
+            title=wish["title"],
+            opens_history=wish["opens_history"],
+        )
+        [row] = selectors.conversations_of(user_id=request.user.pk, before=conversation.pk + 1, limit=1)
+        shown = shapes.conversation_row(row, viewer_id=request.user.pk)
+        return Response(shown, status=201 if is_new else 200)
+
+
+class ConversationView(APIView):
+    @extend_schema(operation_id="conversations_retrieve", responses=shapes.ConversationSerializer)
+    def get(self, request: Request, conversation_id: int) -> Response:
+        """One conversation."""
+        selectors.membership_for(user_id=request.user.pk, conversation_id=conversation_id)
+        [row] = selectors.conversations_of(user_id=request.user.pk, before=conversation_id + 1, limit=1)
+        return Response(shapes.conversation_row(row, viewer_id=request.user.pk))
+
+    @extend_schema(
+        operation_id="conversations_rename",
+        request=shapes.RenameSerializer,
+        responses=shapes.ConversationSerializer,
+    )
+    def patch(self, request: Request, conversation_id: int) -> Response:
+        """Rename a group."""
+        wish = _checked(shapes.RenameSerializer, request.data)
+        services.rename_conversation(conversation_id=conversation_id, by=request.user, title=wish["title"])
+        return self.get(request, conversation_id)
+
+
+class MessagesView(APIView):
+    @extend_schema(
+        operation_id="messages_list",
+        parameters=[shapes.HistoryQuerySerializer],
+        responses=shapes.HistorySerializer,
+    )
+    def get(self, request: Request, conversation_id: int) -> Response:
+        """History by position: the newest page, or `before` / `after` a seq; always newest first."""
+        query = _checked(shapes.HistoryQuerySerializer, request.query_params)
+        membership = selectors.membership_for(user_id=request.user.pk, conversation_id=conversation_id)
+        page = selectors.history(
+            membership, before=query.get("before"), after=query.get("after"), limit=query["limit"]
+        )
+        rows, limit = page.messages, query["limit"]
+        return Response(
+            {
+                "results": [
+                    shapes.message_row(
+                        message,
+                        viewer_id=request.user.pk,
+                        read_seq=membership.read_seq,
+                        read_by_others=page.read_by_others,
+                    )
+                    for message in rows
+                ],
+                "next": _link(request, before=rows[-1].seq, limit=limit) if rows and page.has_older else None,
+                "previous": _link(request, after=rows[0].seq, limit=limit) if rows and page.has_newer else None,
+                "has_more": page.has_older,
+                "last_seq": membership.head,
+            }
+        )
+
+    @extend_schema(
+        operation_id="messages_send",
+        request=shapes.SendSerializer,
+        responses={
+            201: shapes.SentSerializer,
+            200: OpenApiResponse(shapes.SentSerializer, "It had been stored before under this client_id."),
+        },
+    )
+    def post(self, request: Request, conversation_id: int) -> Response:
+        """Send a message; it reaches the sockets like any other."""
+        wish = _checked(shapes.SendSerializer, request.data)
+        content = clean_content(wish["message"])
+        allow_send(request.user.pk)
+        [outcome] = services.send_messages([Draft(conversation_id, request.user, content, wish["client_id"])])
+        if isinstance(outcome, RealtimeError):
+            raise outcome
+        return Response(shapes.SentSerializer(outcome).data, status=200 if outcome.duplicate else 201)
+
+
+class MessageView(APIView):
+    @extend_schema(
+        operation_id="messages_edit", request=shapes.EditSerializer, responses=shapes.SeqSerializer
+    )
+    def patch(self, request: Request, conversation_id: int, message_id: int) -> Response:
+        """Change one's own message."""
+        wish = _checked(shapes.EditSerializer, request.data)
+        seq = services.edit_message(
+            conversation_id=conversation_id, message_id=message_id, by=request.user, content=wish["message"]
+        )
+        return Response({"seq": seq})
+
+    @extend_schema(operation_id="messages_delete", request=None, responses=shapes.SeqSerializer)
+    def delete(self, request: Request, conversation_id: int, message_id: int) -> Response:
+        """Delete one's own message, or as a manager anybody's."""
+        seq = services.delete_message(
+            conversation_id=conversation_id, message_id=message_id, by=request.user
+        )
+        return Response({"seq": seq})
+
+
+class MembersView(APIView):
+    @extend_schema(operation_id="members_list", responses=shapes.MemberSerializer(many=True))
+    def get(self, request: Request, conversation_id: int) -> Response:
+        """Everybody in the conversation, with how far they read."""
+        membership = selectors.membership_for(user_id=request.user.pk, conversation_id=conversation_id)
+        return Response(shapes.MemberSerializer(selectors.members_of(membership), many=True).data)
+
+    @extend_schema(
+        operation_id="members_add",
+        request=shapes.AddMembersSerializer,
+        responses={201: shapes.MemberSerializer(many=True)},
+    )
+    def post(self, request: Request, conversation_id: int) -> Response:
+        """Add people to a group."""
+        wish = _checked(shapes.AddMembersSerializer, request.data)
+        # Membership first: a stranger must not learn from here which names exist.
+        selectors.membership_for(user_id=request.user.pk, conversation_id=conversation_id)
+        added = services.add_members(
+            conversation_id=conversation_id,
+            by=request.user,
+            users=_users(wish["participants"]),
+            role=wish["role"],
+        )
+        return Response(shapes.MemberSerializer(added, many=True).data, status=201)
+
+
+class MemberView(APIView):
+    @extend_schema(
+        operation_id="members_change_role",
+        request=shapes.ChangeRoleSerializer,
+        responses=shapes.MemberSerializer,
+    )
+    def patch(self, request: Request, conversation_id: int, user_id: int) -> Response:
+        """Give a member another role."""
+        wish = _checked(shapes.ChangeRoleSerializer, request.data)
+        member = services.change_role(
+            conversation_id=conversation_id, by=request.user, user_id=user_id, role=wish["role"]
+        )
+        return Response(shapes.MemberSerializer(member).data)
+
+    @extend_schema(operation_id="members_remove", request=None, responses={204: None})
+    def delete(self, request: Request, conversation_id: int, user_id: int) -> Response:
+        """Remove a member, or leave."""
+        services.remove_member(conversation_id=conversation_id, by=request.user, user_id=user_id)
+        return Response(status=204)
+
+
+class ReadView(APIView):
+    @extend_schema(
+        operation_id="conversations_read", request=shapes.CursorSerializer, responses=shapes.ReadSerializer
+    )
+    def post(self, request: Request, conversation_id: int) -> Response:
+        """Everything up to a seq is read; a cursor never moves back."""
+        membership = services.mark_read(
+            user_id=request.user.pk,
+            conversation_id=conversation_id,
+            up_to_seq=_checked(shapes.CursorSerializer, request.data)["up_to_seq"],
+        )
+        return Response(shapes.read_state(membership, selectors.unread_count(membership)))
+
+
+class DeliveredView(APIView):
+    @extend_schema(
+        operation_id="conversations_delivered",
+        request=shapes.CursorSerializer,
+        responses=shapes.ReadSerializer,
+    )
+    def post(self, request: Request, conversation_id: int) -> Response:
+        """A device has everything up to a seq."""
+        membership = services.mark_delivered(
+            user_id=request.user.pk,
+            conversation_id=conversation_id,
+            up_to_seq=_checked(shapes.CursorSerializer, request.data)["up_to_seq"],
+        )
+        return Response(shapes.read_state(membership, selectors.unread_count(membership)))
+

@@ -1,0 +1,240 @@
+"""One participant's socket on one conversation: /ws/chat/{conversation_id}/."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from chat import selectors, services
+from chat.errors import NotAParticipantError
+from chat.events import GUIDE_FRAMING, V1_FRAMING, ReceiptMoved, conversation_topic
+from chat.inbox import Inbox
+from chat.selectors import Membership
+from chat.sending import allow_send
+from chat.services import Draft, Outcome, Sent
+from chat.services.messages import clean_content
+from realtime import errors
+from realtime.audience import NOTHING, Framing
+from realtime.events import Event
+from realtime.frames import MAX_INTEGER, Ref, command, ref_of
+from realtime.sockets import JsonSocket
+
+#: Cursors that arrive within this time are written once: a page that reads a thread sends many.
+RECEIPT_SECONDS = 0.1
+
+
+class SendMessage(msgspec.Struct):
+    message: str
+    client_id: UUID | None = None
+
+
+class EditMessage(msgspec.Struct):
+    message_id: int
+    message: str
+
+
+class DeleteMessage(msgspec.Struct):
+    message_id: int
+
+
+class MoveCursor(msgspec.Struct):
+    up_to_seq: int
+
+
+class Subscribed(Event, tag="subscribed"):
+    """The socket is live; every event after `seq` will come."""
+
+    conversation_id: int
+    subscribed_seq: int = msgspec.field(name="seq")
+    resumed: bool
+
+
+class Resync(Event, tag="resync"):
+    """What was missed cannot be told event by event; the socket is live from `seq` on."""
+
+    conversation_id: int
+    reason: str
+    url: str
+    resync_seq: int = msgspec.field(name="seq")
+
+
+def conversation_id_in(path: dict[str, Any]) -> int:
+    """The conversation a path names; a name that cannot be one is as unknown as any other."""
+    text = str(path.get("conversation_id", ""))
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:17]) <= MAX_INTEGER and len(text) < 17):
+        raise NotAParticipantError
+    return int(text)
+
+
+class ChatConsumer(JsonSocket):
+    """Speaks the guide's dialect, and to a client that opted in (`v1`) the rest of ours."""
+
+    membership: Membership
+    topic: str = ""
+
+    async def authorize(self) -> None:
+        conversation_id = conversation_id_in(self.path)
+        self.membership = membership = await self.run(
+            selectors.membership_for, user_id=self.user_id, conversation_id=conversation_id
+        )
+        self._cursors = {"delivered": 0, "read": 0}
+        self._receipts: asyncio.Task[None] | None = None
+        self.topic = conversation_topic(conversation_id)
+        if "since" not in self.query:
+            then = self._live if self.v1 else None
+            self.join(self.topic, position=membership.head, as_of=membership.head, then=then)
+            return
+        since = self._since(self.query["since"])
+        if isinstance(since, str):
+            self.push(self._resync(since))
+            self.join(self.topic, position=membership.head, as_of=membership.head)
+        else:
+            self.join(self.topic, position=since, as_of=membership.head, then=self._resumed)
+
+    def framing_of(self, topic: str) -> Framing:
+        if topic != self.topic:
+            return NOTHING
+        return V1_FRAMING if self.v1 else GUIDE_FRAMING
+
+    def detached(self, topic: str) -> None:
+        if topic == self.topic:
+            self.refuse(NotAParticipantError())
+
+    async def handle(self, frame: dict[str, Any]) -> None:
+        match frame.get("type", "message"):
+            case "message":
+                self._send(command(frame, SendMessage), ref_of(frame))
+            case "edit":
+                edit = command(frame, EditMessage)
+                self.opt_in()  # first: this very edit is told too
+                seq = await self.run(
+                    services.edit_message,
+                    conversation_id=self.membership.conversation_id,
+                    message_id=edit.message_id,
+                    by=self.user,
+                    content=edit.message,
+                )
+                self._acknowledge(frame, seq=seq, message_id=edit.message_id)
+            case "delete":
+                message_id = command(frame, DeleteMessage).message_id
+                self.opt_in()
+                seq = await self.run(
+                    services.delete_message,
+                    conversation_id=self.membership.conversation_id,
+                    message_id=message_id,
+                    by=self.user,
+                )
+                self._acknowledge(frame, seq=seq, message_id=message_id)
+            case "read" | "delivered" as kind:
+                self._move_cursor(str(kind), command(frame, MoveCursor).up_to_seq)
+            case unknown:
+                raise errors.InvalidFrameError(f"Unknown type {str(unknown)[:50]!r}.")
+
+    async def left(self) -> None:
+        if self.topic:
+            with suppress(errors.RealtimeError):  # no member any more, or no database: nobody is left to tell
+                await self._write_cursors()
+
+    # --- messages -----------------------------------------------------------------------------------
+
+    def _send(self, frame: SendMessage, ref: Ref) -> None:
+        if frame.client_id is not None:
+            self.opt_in()
+        content = clean_content(frame.message)
+        allow_send(self.user_id)
+        draft = Draft(self.membership.conversation_id, self.user, content, frame.client_id)
+        answered = Inbox.current().submit(draft)
+        answered.add_done_callback(lambda future: self._answer(future.result(), frame.client_id, ref))
+
+    def _answer(self, outcome: Outcome, client_id: UUID | None, ref: Ref) -> None:
+        if not isinstance(outcome, Sent):
+            self._mistake(outcome, ref)
+        elif client_id is not None or ref is not None:
+            self.push(
+                {
+                    "type": "ack",
+                    "ref": ref,
+                    "client_id": outcome.client_id,
+                    "message_id": outcome.message_id,
+                    "seq": outcome.seq,
+                    "created_at": outcome.created_at,
+                    "duplicate": outcome.duplicate,
+                }
+            )
+
+    def _acknowledge(self, frame: dict[str, Any], **facts: Any) -> None:
+        self.push({"type": "ack", "ref": ref_of(frame), **facts})
+
+    # --- receipts -----------------------------------------------------------------------------------
+
+    def _move_cursor(self, kind: str, up_to_seq: int) -> None:
+        self.opt_in()
+        if not 0 <= up_to_seq <= MAX_INTEGER:
+            raise errors.InvalidFrameError("up_to_seq is no position.")
+        self._cursors[kind] = max(self._cursors[kind], up_to_seq)
+        if self._receipts is None:
+            self._receipts = self.spawn(self._write_cursors_soon())
+
+    async def _write_cursors_soon(self) -> None:
+        await asyncio.sleep(RECEIPT_SECONDS)
+        self._receipts = None
+        try:
+            await self._write_cursors()
+        except errors.RealtimeError as error:
+            self.tell_error(error)
+
+    async def _write_cursors(self) -> None:
+        for kind, move in (("delivered", services.mark_delivered), ("read", services.mark_read)):
+            up_to_seq, self._cursors[kind] = self._cursors[kind], 0
+            if up_to_seq:
+                await self.run(
+                    move,
+                    user_id=self.user_id,
+                    conversation_id=self.membership.conversation_id,
+                    up_to_seq=up_to_seq,
+                )
+
+    # --- catching up --------------------------------------------------------------------------------
+
+    def _since(self, text: str) -> int | str:
+        """The position to resume from, or the reason why that is impossible."""
+        if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) > self.membership.head:
+            return "unknown_position"
+        since = max(int(text), self.membership.readable_after)
+        return "too_old" if since < self.membership.floor else since
+
+    def _live(self, seq: int) -> None:
+        self._say_subscribed(seq, resumed=False)
+
+    def _resumed(self, seq: int) -> None:
+        self._say_subscribed(seq, resumed=True)
+        self.spawn(self._tell_receipts())
+
+    def _say_subscribed(self, seq: int, *, resumed: bool) -> None:
+        self.push(
+            Subscribed(conversation_id=self.membership.conversation_id, subscribed_seq=seq, resumed=resumed)
+        )
+
+    async def _tell_receipts(self) -> None:
+        """Receipts are not kept as events: after a resume the cursors are told as they are."""
+        for user_id, delivered_seq, read_seq in await self.run(selectors.receipts_of, self.membership):
+            receipt = ReceiptMoved(
+                user_id=user_id,
+                delivered_seq=delivered_seq,
+                read_seq=read_seq,
+                conversation_id=self.membership.conversation_id,
+            )
+            self.push(receipt, droppable=True)
+
+    def _resync(self, reason: str) -> Resync:
+        conversation_id = self.membership.conversation_id
+        return Resync(
+            conversation_id=conversation_id,
+            reason=reason,
+            url=f"/api/conversations/{conversation_id}/messages/?after={self.membership.readable_after}",
+            resync_seq=self.membership.head,
+        )

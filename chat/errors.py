@@ -1,0 +1,51 @@
+"""What can go wrong in a conversation, by name."""
+
+from realtime.errors import CloseCode, InvalidInputError, NotAllowedError, NotFoundError, RealtimeError
+
+
+class NotAParticipantError(RealtimeError):
+    """This conversation does not exist, or you do not take part in it."""
+
+    code, status, close_with = "not_a_participant", 404, CloseCode.NOT_FOUND
+
+
+class MessageNotFoundError(NotFoundError):
+    """This message does not exist, or was deleted."""
+
+    code = "message_not_found"
+
+
+class NotYourMessageError(NotAllowedError):
+    """Only its sender may change a message."""
+
+    code = "not_your_message"
+
+
+class EmptyMessageError(InvalidInputError):
+    """The message is empty."""
+
+    code = "empty_message"
+
+
+class MessageTooLongError(InvalidInputError):
+    """The message is too long."""
+
+    code = "message_too_long"
+
+
+class UnknownUserError(InvalidInputError):
+    """At least one of these users does not exist."""
+
+    code = "unknown_user"
+
+
+class TooManyMembersError(InvalidInputError):
+    """A conversation cannot have so many members."""
+
+    code = "too_many_members"
+
+
+class DirectConversationError(InvalidInputError):
+    """A direct conversation keeps its two members and has no title."""
+
+    code = "direct_conversation"

@@ -1,0 +1,127 @@
+"""What a conversation tells: its topic, its events, and how each kind of socket is told them.
+
+The field names are the wire's, and frozen: `docs/protocols/native.md`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from uuid import UUID
+
+from realtime.audience import EVERYTHING, Framing
+from realtime.events import Delivery, Event
+from realtime.topics import topic
+
+
+def conversation_topic(conversation_id: int) -> str:
+    """Everything that happens in a conversation."""
+    return topic("conversation", conversation_id)
+
+
+class MessageSent(Event, tag="message", kw_only=True):
+    """The guide's frame, with what we add after it."""
+
+    message_id: int
+    sender_id: int
+    sender_username: str
+    content: str
+    created_at: dt.datetime
+    is_read: bool = False  # at birth nobody has read it; the history says it for its viewer
+    conversation_id: int
+    seq: int = 0
+    client_id: UUID | None = None
+    edited_at: dt.datetime | None = None
+
+
+class MessageEdited(Event, tag="message_edited"):
+    message_id: int
+    sender_id: int
+    content: str
+    edited_at: dt.datetime
+    conversation_id: int
+    seq: int = 0
+
+
+class MessageDeleted(Event, tag="message_deleted"):
+    """Also the tombstone that takes the place of the message itself in the log."""
+
+    message_id: int
+    deleted_by: int
+    deleted_at: dt.datetime
+    conversation_id: int
+    seq: int = 0
+
+
+class MemberAdded(Event, tag="member_added"):
+    user_id: int
+    username: str
+    role: str
+    added_by: int | None
+    conversation_id: int
+    seq: int = 0
+
+
+class MemberRemoved(Event, tag="member_removed"):
+    """The last event the removed member is told."""
+
+    user_id: int
+    username: str
+    removed_by: int | None
+    conversation_id: int
+    seq: int = 0
+
+
+class MemberRoleChanged(Event, tag="member_role_changed"):
+    user_id: int
+    username: str
+    role: str
+    changed_by: int | None
+    conversation_id: int
+    seq: int = 0
+
+
+class ConversationRenamed(Event, tag="conversation_renamed"):
+    title: str
+    renamed_by: int | None
+    conversation_id: int
+    seq: int = 0
+
+
+class ReceiptMoved(Event, tag="receipt"):
+    """How far a member got. Ephemeral: the cursors themselves are kept."""
+
+    user_id: int
+    delivered_seq: int
+    read_seq: int
+    conversation_id: int
+
+
+class ConversationJoined(Event, tag="conversation_joined"):
+    """On a user's own topic: they are a member from `conversation_seq` on."""
+
+    conversation_id: int
+    title: str
+    kind: str
+    conversation_seq: int
+    seq: int = 0
+
+
+class ConversationLeft(Event, tag="conversation_left"):
+    """On a user's own topic: they are no member any more."""
+
+    conversation_id: int
+    seq: int = 0
+
+
+class _GuideFraming:
+    """The guide's chat page knows messages and nothing else."""
+
+    def frame(self, delivery: Delivery) -> str | None:
+        return delivery.body if delivery.type == "message" else None
+
+    def not_for(self, delivery: Delivery) -> int | None:
+        return None  # its own message too: the page draws what comes back
+
+
+GUIDE_FRAMING: Framing = _GuideFraming()
+V1_FRAMING: Framing = EVERYTHING

@@ -1,0 +1,94 @@
+"""The data of conversations and what always holds for it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Conversation(models.Model):
+    """Two people, or a group with a title. Its topic `conversation.<id>` orders everything said in it."""
+
+    class Kind(models.TextChoices):
+        DIRECT = "direct"
+        GROUP = "group"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.GROUP)
+    title = models.CharField(max_length=200, blank=True, default="")
+    #: The two user ids of a direct conversation, the smaller first: there is only one per pair.
+    direct_key = models.CharField(max_length=43, null=True, unique=True, editable=False)
+    #: Whether a new member may read what was said before they joined.
+    opens_history = models.BooleanField(default=False)
+    #: The seq up to which members have been written an entry in their inbox.
+    noticed_seq = models.BigIntegerField(default=0, editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Participant", related_name="conversations")
+
+    def __str__(self) -> str:
+        return self.title or f"conversation {self.pk}"
+
+
+class Participant(models.Model):
+    """One member of a conversation, with how far they got. The cursors only move forward."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner"
+        ADMIN = "admin"
+        MEMBER = "member"
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="participants", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="participations")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+    joined_at = models.DateTimeField(db_default=Now(), editable=False)
+    #: The head when they joined: what came before is not theirs to read, unless the history is open.
+    joined_seq = models.BigIntegerField(default=0, editable=False)
+    delivered_seq = models.BigIntegerField(default=0, editable=False)
+    read_seq = models.BigIntegerField(default=0, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["conversation", "user"], name="chat_participant_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"user {self.user_id} in {self.conversation_id}"
+
+    @property
+    def manages(self) -> bool:
+        """Whether they may add, remove and rename, and delete what others said: never where there are two."""
+        is_direct = self.conversation.kind == Conversation.Kind.DIRECT
+        return not is_direct and self.role in (self.Role.OWNER, self.Role.ADMIN)
+
+
+class Message(models.Model):
+    """Something said. Its seq is the place of its event in the conversation's log."""
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
+    seq = models.BigIntegerField(editable=False)
+    # Deactivate people instead of deleting them: a conversation without one side is a lie.
+    sender = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="messages")
+    #: The sender's own name for it: sending it again finds this row.
+    client_id = models.UUIDField(null=True, editable=False)
+    content = models.TextField(blank=True)
+    created_at = models.DateTimeField(editable=False)
+    edited_at = models.DateTimeField(null=True, editable=False)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+    #: Where its edits stand in the log, so that deleting it can bury them too.
+    edit_seqs = models.JSONField(default=list, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="chat_message_place"),
+            models.UniqueConstraint(
+                fields=["conversation", "sender", "client_id"],
+                condition=models.Q(client_id__isnull=False),
+                name="chat_message_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"message {self.pk}"

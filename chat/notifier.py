@@ -1,0 +1,41 @@
+"""The notifier: unread messages become one entry per member and conversation in their inbox.
+
+A message costs no row per member when it is sent. Once a second the conversations that moved are
+looked at, and what is unread is written for all their members together. The position of each
+conversation is kept with it, so nothing is forgotten when a process dies: a sweep finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from chat import services
+from chat.moved import conversations_moved, take_moved
+from chat.selectors import conversations_to_note
+from realtime.background import runs_with_hub
+from realtime.threads import run_in_thread
+
+#: Seconds between two rounds: at most one entry per member, conversation and round.
+ROUND_SECONDS = 1.0
+#: Rounds between two looks at all conversations, for what a process that died left behind.
+SWEEP_ROUNDS = 30
+#: Conversations in one transaction.
+BATCH = 50
+
+
+@runs_with_hub
+async def note_what_is_unread() -> None:
+    """Once a second, for ever."""
+    rounds = 0
+    while True:
+        waiting = take_moved()
+        if rounds % SWEEP_ROUNDS == 0:
+            waiting = sorted({*waiting, *await run_in_thread(conversations_to_note)})
+        try:
+            for start in range(0, len(waiting), BATCH):
+                await run_in_thread(services.note_unread, waiting[start : start + BATCH])
+        except BaseException:
+            conversations_moved(waiting)  # not forgotten; noting one twice changes nothing
+            raise
+        rounds += 1
+        await asyncio.sleep(ROUND_SECONDS)

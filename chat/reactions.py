@@ -1,0 +1,18 @@
+"""What the server does itself when a conversation's event passes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from realtime.audience import Subscriber, of_user
+from realtime.events import Delivery
+from realtime.reactions import reacts_to
+
+
+@reacts_to("member_removed")
+def detach_removed_member(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+    """The removed member's sockets got this event, and get nothing after it."""
+    for subscriber in of_user(subscribers, delivery.fields["user_id"]):
+        # Someone who was added again reads their old removal in the log: it cuts nothing now.
+        if (delivery.seq or 0) > subscriber.as_of:
+            subscriber.detach()

@@ -1,0 +1,206 @@
+"""What conversations look like over HTTP: input checked for shape, rows as the sockets show them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers
+
+from chat.models import Conversation, Message, Participant
+from chat.selectors import DEFAULT_PAGE, MAX_PAGE, Membership
+from realtime.frames import MAX_INTEGER
+
+MAX_PARTICIPANTS_PER_REQUEST = 100
+
+
+class SeqField(serializers.IntegerField):
+    """A position in a conversation."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=0, max_value=MAX_INTEGER, **kwargs)
+
+
+class ClientIdField(serializers.UUIDField):
+    """A sender's own name for a message: text, as on the sockets; the base would make one of a number too."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
+
+
+class MemberSerializer(serializers.ModelSerializer[Participant]):
+    user_id = serializers.IntegerField(read_only=True)
+    username = serializers.CharField(source="user.username", read_only=True)
+
+    class Meta:
+        model = Participant
+        fields = ("user_id", "username", "role", "joined_at", "joined_seq", "delivered_seq", "read_seq")
+        read_only_fields = ("joined_at", "joined_seq", "delivered_seq", "read_seq")
+
+
+class AddMembersSerializer(serializers.Serializer[Any]):
+    participants = serializers.ListField(
+        child=serializers.CharField(max_length=150), allow_empty=False, max_length=MAX_PARTICIPANTS_PER_REQUEST
+    )
+    role = serializers.ChoiceField(Participant.Role.choices, default=Participant.Role.MEMBER)
+
+
+class ChangeRoleSerializer(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(Participant.Role.choices)
+
+
+class CreateConversationSerializer(serializers.Serializer[Any]):
+    participants = serializers.ListField(
+        child=serializers.CharField(max_length=150), max_length=MAX_PARTICIPANTS_PER_REQUEST
+    )
+    title = serializers.CharField(max_length=200, allow_blank=True, default="")
+    opens_history = serializers.BooleanField(default=False)
+
+
+class RenameSerializer(serializers.Serializer[Any]):
+    title = serializers.CharField(max_length=200, allow_blank=True)
+
+
+class SendSerializer(serializers.Serializer[Any]):
+    # Its length and characters are the service's business, so that REST and sockets answer alike.
+    message = serializers.CharField(trim_whitespace=False, allow_blank=True)
+    client_id = ClientIdField(required=False, allow_null=True, default=None)
+
+
+class EditSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField(trim_whitespace=False, allow_blank=True)
+
+
+class CursorSerializer(serializers.Serializer[Any]):
+    up_to_seq = SeqField()
+
+
+class HistoryQuerySerializer(serializers.Serializer[Any]):
+    before = SeqField(required=False)
+    after = SeqField(required=False)
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
+
+
+class ConversationQuerySerializer(serializers.Serializer[Any]):
+    before = SeqField(required=False)
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
+
+
+class MessageSerializer(serializers.Serializer[Any]):
+    """A message as a row: the fields of the socket's `message`, `is_read` computed for the viewer."""
+
+    type = serializers.CharField(read_only=True)
+    message_id = serializers.IntegerField(read_only=True)
+    sender_id = serializers.IntegerField(read_only=True)
+    sender_username = serializers.CharField(read_only=True)
+    content = serializers.CharField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    is_read = serializers.BooleanField(read_only=True)
+    conversation_id = serializers.IntegerField(read_only=True)
+    seq = serializers.IntegerField(read_only=True)
+    client_id = serializers.UUIDField(read_only=True, allow_null=True)
+    edited_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    deleted_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+
+class SentSerializer(serializers.Serializer[Any]):
+    """What a sender is told once the message is stored."""
+
+    message_id = serializers.IntegerField(read_only=True)
+    seq = serializers.IntegerField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    client_id = serializers.UUIDField(read_only=True, allow_null=True)
+    duplicate = serializers.BooleanField(read_only=True)
+
+
+class SeqSerializer(serializers.Serializer[Any]):
+    """The position of the event that says what was done."""
+
+    seq = serializers.IntegerField(read_only=True)
+
+
+class HistorySerializer(serializers.Serializer[Any]):
+    results = MessageSerializer(many=True)
+    next = serializers.CharField(allow_null=True, help_text="The older page.")
+    previous = serializers.CharField(allow_null=True, help_text="The newer page.")
+    has_more = serializers.BooleanField(help_text="Whether there are older messages.")
+    last_seq = serializers.IntegerField(help_text="The conversation's head: resume a socket from here.")
+
+
+class ConversationSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField(read_only=True)
+    kind = serializers.ChoiceField(Conversation.Kind.choices, read_only=True)
+    title = serializers.CharField(read_only=True)
+    opens_history = serializers.BooleanField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    role = serializers.ChoiceField(Participant.Role.choices, read_only=True)
+    member_count = serializers.IntegerField(read_only=True)
+    members = MemberSerializer(many=True, read_only=True, help_text="The first ten.")
+    last_message = MessageSerializer(read_only=True, allow_null=True)
+    unread_count = serializers.IntegerField(read_only=True)
+    read_seq = serializers.IntegerField(read_only=True)
+    last_seq = serializers.IntegerField(read_only=True)
+
+
+class ConversationsSerializer(serializers.Serializer[Any]):
+    results = ConversationSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()
+
+
+class ReadSerializer(serializers.Serializer[Any]):
+    delivered_seq = serializers.IntegerField(read_only=True)
+    read_seq = serializers.IntegerField(read_only=True)
+    unread_count = serializers.IntegerField(read_only=True)
+
+
+def message_row(message: Message, *, viewer_id: int, read_seq: int, read_by_others: int) -> dict[str, Any]:
+    """One message for one viewer: others' are read up to their cursor, their own up to everybody else's."""
+    is_read = message.seq <= (read_by_others if message.sender_id == viewer_id else read_seq)
+    return {
+        "type": "message",
+        "message_id": message.pk,
+        "sender_id": message.sender_id,
+        "sender_username": message.sender.username,
+        "content": message.content,
+        "created_at": message.created_at,
+        "is_read": is_read,
+        "conversation_id": message.conversation_id,
+        "seq": message.seq,
+        "client_id": message.client_id,
+        "edited_at": message.edited_at,
+        "deleted_at": message.deleted_at,
+    }
+
+
+def conversation_row(conversation: Any, *, viewer_id: int) -> dict[str, Any]:
+    """One conversation for one viewer, from `selectors.conversations_of`."""
+    mine, last = conversation.my, conversation.last_message
+    return {
+        "id": conversation.pk,
+        "kind": conversation.kind,
+        "title": conversation.title,
+        "opens_history": conversation.opens_history,
+        "created_at": conversation.created_at,
+        "role": mine.role,
+        "member_count": conversation.member_count,
+        "members": MemberSerializer(conversation.first_members, many=True).data,
+        "last_message": last
+        and message_row(
+            last, viewer_id=viewer_id, read_seq=mine.read_seq, read_by_others=mine.read_by_others
+        ),
+        "unread_count": mine.unread,
+        "read_seq": mine.read_seq,
+        "last_seq": mine.head or 0,
+    }
+
+
+def read_state(membership: Membership, unread_count: int) -> dict[str, int]:
+    """The viewer's cursors after they moved."""
+    return {
+        "delivered_seq": membership.delivered_seq,
+        "read_seq": membership.read_seq,
+        "unread_count": unread_count,
+    }

@@ -1,0 +1,133 @@
+"""Making and naming conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import IntegrityError
+
+from accounts.events import user_topic
+from accounts.models import User
+from chat.errors import DirectConversationError, NotAParticipantError, TooManyMembersError
+from chat.events import ConversationJoined, ConversationRenamed, conversation_topic
+from chat.models import Conversation, Participant
+from realtime import log
+from realtime.errors import NotAllowedError
+from realtime.frames import clean_text
+from realtime.publishing import announcing, publish_on_commit
+
+#: One event goes to each member's own topic when they join; a larger audience wants another shape.
+MAX_MEMBERS = 10_000
+MAX_TITLE_LENGTH = 200
+
+
+def create_conversation(
+    *,
+    creator: User,
+    participants: Sequence[User],
+    title: str = "",
+    opens_history: bool = False,
+    conversation_id: int | None = None,
+) -> Conversation:
+    """`open_conversation` for those who do not ask whether it is new."""
+    return open_conversation(
+        creator=creator,
+        participants=participants,
+        title=title,
+        opens_history=opens_history,
+        conversation_id=conversation_id,
+    )[0]
+
+
+def open_conversation(
+    *,
+    creator: User,
+    participants: Sequence[User],
+    title: str = "",
+    opens_history: bool = False,
+    conversation_id: int | None = None,
+) -> tuple[Conversation, bool]:
+    """A conversation of the creator and others, and whether it is new.
+
+    With one other and no title it is direct, and there is one per pair; else it is a group.
+    """
+    others = list({user.pk: user for user in participants if user.pk != creator.pk}.values())
+    if len(others) >= MAX_MEMBERS:
+        raise TooManyMembersError
+    title = clean_text(title, max_length=MAX_TITLE_LENGTH).strip()
+    if title or len(others) != 1:
+        group = Conversation(pk=conversation_id, title=title, created_by=creator, opens_history=opens_history)
+        return _create(group, creator, others), True
+    low, high = sorted((creator.pk, others[0].pk))
+    key = f"{low}:{high}"
+    existing = Conversation.objects.filter(direct_key=key).first()
+    if existing is not None:
+        return existing, False
+    direct = Conversation(
+        pk=conversation_id, kind=Conversation.Kind.DIRECT, direct_key=key, created_by=creator, opens_history=True
+    )
+    try:
+        return _create(direct, creator, others), True
+    except IntegrityError:  # the other one asked at the same moment
+        return Conversation.objects.get(direct_key=key), False
+
+
+@announcing()
+def _create(conversation: Conversation, creator: User, others: list[User]) -> Conversation:
+    conversation.save(force_insert=True)
+    log.lock([conversation_topic(conversation.pk)])  # makes the topic, so that sends need not
+    direct = conversation.kind == Conversation.Kind.DIRECT
+    Participant.objects.bulk_create(
+        [
+            Participant(conversation=conversation, user=creator, role=Participant.Role.OWNER),
+            *[
+                Participant(
+                    conversation=conversation,
+                    user=user,
+                    role=Participant.Role.OWNER if direct else Participant.Role.MEMBER,
+                )
+                for user in others
+            ],
+        ],
+        batch_size=1000,
+    )
+    for user in (creator, *others):
+        joined = ConversationJoined(
+            conversation_id=conversation.pk,
+            title=conversation.title,
+            kind=conversation.kind,
+            conversation_seq=0,
+        )
+        publish_on_commit(user_topic(user.pk), joined)
+    return conversation
+
+
+@announcing()
+def rename_conversation(*, conversation_id: int, by: User, title: str) -> Conversation:
+    """Change the title of a group and, once it is committed, tell the conversation."""
+    conversation = managed_by(conversation_id=conversation_id, by=by).conversation
+    set_title(conversation=conversation, by=by, title=title)
+    return conversation
+
+
+@announcing()
+def set_title(*, conversation: Conversation, by: User, title: str) -> None:
+    """Change the title as the site's staff, who need not be members."""
+    conversation.title = clean_text(title, max_length=MAX_TITLE_LENGTH).strip()
+    conversation.save(update_fields=["title"])
+    event = ConversationRenamed(title=conversation.title, renamed_by=by.pk, conversation_id=conversation.pk)
+    publish_on_commit(conversation_topic(conversation.pk), event)
+
+
+def managed_by(*, conversation_id: int, by: User) -> Participant:
+    """The manager's own participation in a group, or the reason why it is not theirs to change."""
+    participant = (
+        Participant.objects.select_related("conversation").filter(conversation_id=conversation_id, user=by).first()
+    )
+    if participant is None:
+        raise NotAParticipantError
+    if participant.conversation.kind == Conversation.Kind.DIRECT:
+        raise DirectConversationError
+    if not participant.manages:
+        raise NotAllowedError("Only owners and admins may do this.")
+    return participant

@@ -1,0 +1,137 @@
+"""Members come and go. Each coming and going is an event at a seq, which is where reading begins or ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from accounts.events import user_topic
+from accounts.models import User
+from chat.errors import DirectConversationError, NotAParticipantError, TooManyMembersError
+from chat.events import ConversationJoined, ConversationLeft, MemberAdded, MemberRemoved, MemberRoleChanged
+from chat.events import conversation_topic as topic_of
+from chat.models import Conversation, Participant
+from chat.services.conversations import MAX_MEMBERS, managed_by
+from realtime import log
+from realtime.errors import NotAllowedError, NotFoundError
+from realtime.publishing import announce, announcing, publish_on_commit
+
+Role = Participant.Role
+
+
+@announcing()
+def add_members(
+    *, conversation_id: int, by: User, users: Sequence[User], role: str = Role.MEMBER
+) -> list[Participant]:
+    """Add people to a group, who may read from here on; those who are members already stay as they are."""
+    topics = log.lock([topic_of(conversation_id)], create=False)
+    manager = managed_by(conversation_id=conversation_id, by=by)
+    if role == Role.OWNER and manager.role != Role.OWNER:
+        raise NotAllowedError("Only an owner may make owners.")
+    members = Participant.objects.filter(conversation_id=conversation_id)
+    present = set(members.filter(user__in=users).values_list("user_id", flat=True))
+    new = [user for user in {user.pk: user for user in users}.values() if user.pk not in present]
+    if members.count() + len(new) > MAX_MEMBERS:
+        raise TooManyMembersError
+
+    added = []
+    for user in new:
+        event = MemberAdded(
+            user_id=user.pk, username=user.username, role=role, added_by=by.pk, conversation_id=conversation_id
+        )
+        logged = log.append([(topic_of(conversation_id), event)], locked=topics)
+        announce(logged)
+        seq = logged[0].seq or 0
+        added.append(
+            # Their own arrival is not news to them: they read, and have read, from there.
+            Participant(
+                conversation_id=conversation_id,
+                user=user,
+                role=role,
+                joined_seq=seq,
+                delivered_seq=seq,
+                read_seq=seq,
+            )
+        )
+        joined = ConversationJoined(
+            conversation_id=conversation_id,
+            title=manager.conversation.title,
+            kind=manager.conversation.kind,
+            conversation_seq=seq,
+        )
+        publish_on_commit(user_topic(user.pk), joined)
+    return Participant.objects.bulk_create(added)
+
+
+@announcing()
+def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
+    """Remove somebody, or leave. Their sockets are told up to and including this, and nothing after."""
+    topics = log.lock([topic_of(conversation_id)], create=False)
+    leaving = by.pk == user_id
+    mine = Participant.objects.select_related("conversation").filter(conversation_id=conversation_id, user=by).first()
+    if mine is None:
+        raise NotAParticipantError
+    if mine.conversation.kind == Conversation.Kind.DIRECT:
+        raise DirectConversationError
+    if not leaving and not mine.manages:
+        raise NotAllowedError("Only owners and admins may remove members.")
+    member = mine if leaving else _member(conversation_id, user_id)
+    if not leaving and member.role == Role.OWNER and mine.role != Role.OWNER:
+        raise NotAllowedError("Only an owner may remove an owner.")
+
+    username = member.user.username
+    member.delete()
+    event = MemberRemoved(
+        user_id=user_id, username=username, removed_by=by.pk, conversation_id=conversation_id
+    )
+    announce(log.append([(topic_of(conversation_id), event)], locked=topics))
+    publish_on_commit(user_topic(user_id), ConversationLeft(conversation_id=conversation_id))
+    if member.role == Role.OWNER:
+        _ensure_owner(conversation_id)
+
+
+@announcing()
+def change_role(*, conversation_id: int, by: User, user_id: int, role: str) -> Participant:
+    """Give a member another role; only owners do that, and the last owner stays one."""
+    log.lock([topic_of(conversation_id)], create=False)
+    mine = managed_by(conversation_id=conversation_id, by=by)
+    if mine.role != Role.OWNER:
+        raise NotAllowedError("Only an owner may change roles.")
+    member = _member(conversation_id, user_id)
+    owners = Participant.objects.filter(conversation_id=conversation_id, role=Role.OWNER)
+    if member.role == Role.OWNER and role != Role.OWNER and owners.count() == 1:
+        raise NotAllowedError("A group keeps at least one owner.")
+    if member.role != role:
+        _set_role(member, role, by=by)
+    return member
+
+
+def _member(conversation_id: int, user_id: int) -> Participant:
+    member = (
+        Participant.objects.select_related("user").filter(conversation_id=conversation_id, user_id=user_id).first()
+    )
+    if member is None:
+        raise NotFoundError("This user is not a member.")
+    return member
+
+
+def _ensure_owner(conversation_id: int) -> None:
+    """A group without owner would have nobody to manage it: the oldest manager, or member, takes over."""
+    rest = Participant.objects.select_related("user").filter(conversation_id=conversation_id).order_by("pk")
+    if rest.filter(role=Role.OWNER).exists():
+        return
+    heir = rest.filter(role=Role.ADMIN).first() or rest.first()
+    if heir is not None:
+        _set_role(heir, Role.OWNER, by=None)
+
+
+def _set_role(member: Participant, role: str, *, by: User | None) -> None:
+    member.role = role
+    member.save(update_fields=["role"])
+    event = MemberRoleChanged(
+        user_id=member.user_id,
+        username=member.user.username,
+        role=role,
+        changed_by=by.pk if by else None,
+        conversation_id=member.conversation_id,
+    )
+    publish_on_commit(topic_of(member.conversation_id), event)

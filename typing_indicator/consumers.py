@@ -1,0 +1,89 @@
+"""One participant's typing socket: /ws/typing/{conversation_id}/."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from chat import selectors
+from chat.consumers import conversation_id_in
+from chat.errors import NotAParticipantError
+from chat.events import conversation_topic
+from realtime.audience import NOTHING, Framing, Subscriber
+from realtime.conf import conf
+from realtime.events import Delivery
+from realtime.frames import command
+from realtime.publishing import publish_now
+from realtime.rates import Bucket
+from realtime.reactions import reacts_to
+from realtime.sockets import JsonSocket
+from typing_indicator.events import COALESCE_SECONDS, TYPING_FRAMING, TYPING_TTL_SECONDS, typing, typing_topic
+
+
+@reacts_to("message")
+def let_sender_type_again(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+    """The sender's own typing sockets may say at once that the next message is being typed."""
+    typists = [s.socket for s in subscribers if isinstance(s.socket, TypingIndicatorConsumer)]
+    if typists:
+        sender_id = delivery.fields["sender_id"]
+        for socket in typists:
+            if socket.user_id == sender_id:
+                socket.sent()
+
+
+class SetTyping(msgspec.Struct):
+    is_typing: bool
+
+
+class TypingIndicatorConsumer(JsonSocket):
+    """Tells the others that somebody types; coalesced, because the guide's page says so at every keystroke."""
+
+    conversation_id = 0
+    _told_at: float | None = None
+
+    async def authorize(self) -> None:
+        self.conversation_id = conversation_id_in(self.path)
+        membership = await self.run(
+            selectors.membership_for, user_id=self.user_id, conversation_id=self.conversation_id
+        )
+        self._typing_bucket = Bucket()
+        self.join(typing_topic(self.conversation_id))
+        # For what it causes: a message ends its sender's typing, a removal ends this socket.
+        self.join(conversation_topic(self.conversation_id), position=membership.head, as_of=membership.head)
+
+    def framing_of(self, topic: str) -> Framing:
+        return TYPING_FRAMING if topic.endswith(".typing") else NOTHING
+
+    def detached(self, topic: str) -> None:
+        self.refuse(NotAParticipantError())
+
+    async def handle(self, frame: dict[str, Any]) -> None:
+        is_typing = command(frame, SetTyping).is_typing
+        now = time.monotonic()
+        since_told = now - self._told_at if self._told_at is not None else TYPING_TTL_SECONDS
+        is_news = since_told >= COALESCE_SECONDS if is_typing else since_told < TYPING_TTL_SECONDS
+        if is_news and not self._typing_bucket.wait(conf.limit_typing, now):
+            self._tell(is_typing)
+
+    def sent(self) -> None:
+        """The typist's message arrived and ended the typing everywhere: the next keystroke is news."""
+        self._told_at = None
+
+    async def left(self) -> None:
+        if self._told_at is not None and time.monotonic() - self._told_at < TYPING_TTL_SECONDS:
+            self._tell(False)
+
+    def _tell(self, is_typing: bool) -> None:
+        self._told_at = time.monotonic() if is_typing else None
+        event = typing(
+            username=self.user.username,
+            user_id=self.user_id,
+            conversation_id=self.conversation_id,
+            is_typing=is_typing,
+        )
+        publish_now(typing_topic(self.conversation_id), event)
+
+

@@ -1,0 +1,7 @@
+"""The typing socket."""
+
+from django.urls import path
+
+from typing_indicator.consumers import TypingIndicatorConsumer
+
+websocket_urlpatterns = [path("ws/typing/<str:conversation_id>/", TypingIndicatorConsumer.as_asgi())]
