@@ -1,0 +1,83 @@
+"""What an ASGI server runs: `config.asgi:application`."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.core.asgi import get_asgi_application
+
+from config.env import SettingError
+
+try:
+    django_application = get_asgi_application()  # sets Django up: models can be imported from here on
+except SettingError as problem:
+    sys.exit(f"Relais cannot start. {problem}")
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.checks import run_checks
+
+from accounts.socket_auth import SocketAuth
+from config.health import HealthChecks
+from config.logs import redact
+from config.proxies import ForwardedHeaders
+from config.ws_routing import websocket_urlpatterns
+from realtime.asgi import HandshakeLimit, OriginCheck, WithHub
+from realtime.hub import Hub
+from realtime.servers import daphne
+
+logger = logging.getLogger(__name__)
+
+#: Seconds the hub has at the end to tell others what it still holds; what it cannot, they find in the log.
+STOP_SECONDS = 2.0
+
+
+def refuse_unsafe_settings() -> None:
+    """Run our system checks: `manage.py` would, but servers import this module and nothing else does."""
+    problems = [
+        message
+        for message in run_checks(tags=["relais"], include_deployment_checks=True)
+        if not message.is_silenced()
+    ]
+    for message in problems:
+        if not message.is_serious():
+            logger.warning("%s", message)
+    serious = [str(message) for message in problems if message.is_serious()]
+    if serious:
+        sys.exit("\n".join(["Relais cannot start.", *serious]))
+
+
+async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """The beginning and the end of the process, on servers that tell it (uvicorn; Daphne does not)."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            # uvicorn closed the sockets with 1012 and waited for their applications before it came here.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(Hub.current().stop(), STOP_SECONDS)
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+refuse_unsafe_settings()
+daphne.install(redact=redact)
+
+sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # as `path()` makes them, whatever it says
+
+application = WithHub(
+    ForwardedHeaders(
+        ProtocolTypeRouter(
+            {
+                "http": HealthChecks(django_application),
+                "websocket": OriginCheck(HandshakeLimit(SocketAuth(sockets))),
+                "lifespan": lifespan,
+            }
+        )
+    )
+)

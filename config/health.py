@@ -1,0 +1,106 @@
+"""/health/live and /health/ready, answered before Django: for any Host, and without a thread for `live`.
+
+They are asked every few seconds by machines without credentials, so they are cheap and say little.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypedDict
+
+from django.db import connection
+
+from realtime.hub import Hub
+
+logger = logging.getLogger(__name__)
+
+#: Seconds the database has to answer `SELECT 1`.
+DATABASE_TIMEOUT_SECONDS = 2.0
+#: Seconds an answer is good for: however often anybody asks, the database is asked once in that time.
+CACHE_SECONDS = 1.0
+
+
+class Health(TypedDict):
+    """The body of /health/ready."""
+
+    status: str  # ok; degraded: it works, without Redis; unavailable: send no one here
+    database: str  # ok or unavailable
+    layer: str  # ok, lost, or memory where there is no Redis to lose
+
+
+class HealthChecks:
+    """ASGI middleware that answers the two addresses and passes everything else on."""
+
+    def __init__(self, app: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.app = app
+        self._clock = clock
+        self._known: tuple[float, Health] | None = None
+        self._asking: asyncio.Task[Health] | None = None
+        # A thread of its own, so that busy sockets and requests cannot make the database look absent.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._question: Future[None] | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        asked = scope["path"] if scope["method"] in ("GET", "HEAD") else None
+        if asked == "/health/live":
+            await _answer(scope, send, 200, {"status": "ok"})
+        elif asked == "/health/ready":
+            health = await self.health()
+            await _answer(scope, send, 503 if health["status"] == "unavailable" else 200, health)
+        else:
+            await self.app(scope, receive, send)
+
+    async def health(self) -> Health:
+        """What is known, if it is fresh; else what is found out, once for all who ask meanwhile."""
+        if self._known is not None and self._clock() - self._known[0] < CACHE_SECONDS:
+            return self._known[1]
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._find_out())
+        return await asyncio.shield(self._asking)
+
+    async def _find_out(self) -> Health:
+        hub = Hub.current()
+        database = "ok" if await self._database_answers() else "unavailable"
+        layer = hub.layer_status()
+        status = "degraded" if layer == "lost" else "ok"
+        if database != "ok" or hub.is_draining:
+            status = "unavailable"
+        health = Health(status=status, database=database, layer=layer)
+        if self._known is not None and self._known[1]["status"] != status:
+            logger.warning("Health is now %s: database %s, layer %s", status, database, layer)
+        self._known = (self._clock(), health)
+        return health
+
+    async def _database_answers(self) -> bool:
+        if self._question is not None and not self._question.done():
+            return False  # still waiting since an earlier probe: a second one would only queue behind it
+        self._question = self._thread.submit(_ask_database)
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
+                await asyncio.wrap_future(self._question)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the database cannot be used
+            logger.debug("The database does not answer: %r", error)
+            return False
+        return True
+
+
+def _ask_database() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connection.close()
+
+
+async def _answer(scope: dict[str, Any], send: Any, status: int, body: Any) -> None:
+    content = json.dumps(body).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})

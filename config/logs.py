@@ -1,0 +1,129 @@
+"""What is logged, and how: JSON in production, lines to read in development, and no secret in either.
+
+Every logger of the process ends in one handler: ours, Django's, those of both servers. Socket and
+user ids come from context variables, which `JsonSocket` and django-structlog bind.
+"""
+
+import logging
+import re
+from typing import Any
+
+import structlog
+
+_HIDDEN = "[redacted]"
+
+#: Names whose values are secrets, in a query string or in JSON.
+_NAMES = "access_token|refresh_token|token|ticket|apikey|api_key|password|secret|refresh"
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # ?token=…, also where one address is the percent-encoded parameter of another.
+    (re.compile(rf"({_NAMES})(=|%3D)(?:(?!%26)[^&\s\"'<>\\;,)])+", re.IGNORECASE), rf"\1\2{_HIDDEN}"),
+    # Authorization: Bearer …, and the subprotocol bearer.…
+    (re.compile(r"\b(bearer)(\s+|\.|%20)[\w~+/=.-]+", re.IGNORECASE), rf"\1\2{_HIDDEN}"),
+    # {"refresh": "…"}, as JSON, as Python shows it, or as JSON inside of JSON.
+    (
+        re.compile(
+            rf"""(\\*["'](?:{_NAMES})\\*["']\s*:\s*b?\\*["'])[^"'\\]+""",
+            re.IGNORECASE,
+        ),
+        rf"\1{_HIDDEN}",
+    ),
+    # A JSON Web Token anywhere else; all of ours begin with the same letters, which are '{"' in base64.
+    (re.compile(r"\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"), _HIDDEN),
+    # postgres://user:password@host
+    (re.compile(r"(://[^/\s:@\"']*:)[^/\s@\"']+(?=@)"), rf"\1{_HIDDEN}"),
+)
+
+
+def redact(text: str) -> str:
+    """The text without the secrets in it."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Formats a record and then takes the secrets out.
+
+    Last, so that nothing escapes it: not the message, not its arguments, not a field that was
+    bound, not the text of an exception.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as it will be written."""
+        return redact(super().format(record))
+
+
+def _before_rendering() -> list[Any]:
+    """What every record goes through, whether it comes from structlog or from the standard library."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _drop_uvicorn_colours(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """uvicorn says everything twice, once with terminal colours."""
+    event.pop("color_message", None)
+    return event
+
+
+def _rendering(*, readable: bool) -> list[Any]:
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if readable:
+        return [remove_meta, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [remove_meta, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def configuration(*, readable: bool, level: str) -> dict[str, Any]:
+    """Django's LOGGING; configures structlog on the way, so that both end in the same handler."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *_before_rendering(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    ours: dict[str, Any] = {"handlers": [], "propagate": True}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "relais": {
+                "()": RedactingFormatter,
+                "foreign_pre_chain": [
+                    *_before_rendering(),
+                    structlog.stdlib.ExtraAdder(),
+                    _drop_uvicorn_colours,
+                ],
+                "processors": _rendering(readable=readable),
+            }
+        },
+        # Standard error: what a command prints on standard output (`manage.py token ana`) is for programs.
+        "handlers": {"relais": {"class": "logging.StreamHandler", "formatter": "relais"}},
+        "root": {"handlers": ["relais"], "level": level},
+        # Loggers that bring handlers of their own, which would write the same line without our formatter.
+        "loggers": {
+            "django": {**ours, "level": level},
+            "django.server": {**ours, "level": level},
+            "django.channels.server": {**ours, "level": level},
+            "uvicorn": {**ours, "level": level},
+            "uvicorn.error": {**ours, "level": level},
+            "uvicorn.access": {**ours, "level": level},
+            "daphne": {**ours, "level": level},
+            "twisted": {**ours, "level": level},
+            # django-structlog says the same of each request, once and with its ids.
+            "django.request": {**ours, "level": "ERROR"},
+            # Each line of them is one frame, one query or one turn of a loop; never wanted, even with DEBUG.
+            "asyncio": {**ours, "level": "WARNING"},
+            "daphne.ws_protocol": {**ours, "level": "INFO"},
+            "daphne.http_protocol": {**ours, "level": "INFO"},
+            "django.db.backends": {**ours, "level": "INFO"},
+        },
+    }

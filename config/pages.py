@@ -1,0 +1,52 @@
+"""The pages of no app: the front door without the demo, and errors that no REST view saw.
+
+A client of the API reads every error as a problem document; a person gets Django's plain page.
+"""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+
+from realtime.errors import PROBLEM_JSON, problem
+
+
+def home(_request: HttpRequest) -> JsonResponse:
+    """Where to go from here."""
+    return JsonResponse(
+        {"name": "Relais", "docs": "/api/docs/", "schema": "/api/schema/", "health": "/health/ready"}
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The request could not even be read: a wrong Host, a body too large."""
+    if _is_api(request):
+        return _problem(400, "invalid_input", "The request is not valid.")
+    return defaults.bad_request(request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Refused outside of a REST view."""
+    if _is_api(request):
+        return _problem(403, "not_allowed", "You may not do this.")
+    return defaults.permission_denied(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """No such path."""
+    if _is_api(request):
+        return _problem(404, "not_found", "There is nothing here.")
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Our fault; the log knows more."""
+    if _is_api(request):
+        return _problem(500, "internal_error", "Something went wrong on our side.")
+    return defaults.server_error(request)
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _problem(status: int, code: str, detail: str) -> JsonResponse:
+    return JsonResponse(problem(status, code, detail), status=status, content_type=PROBLEM_JSON)

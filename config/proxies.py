@@ -1,0 +1,53 @@
+"""Who really asks: forwarded headers are believed from TRUSTED_PROXIES and dropped from everybody else."""
+
+from typing import Any
+
+from realtime.conf import conf
+from realtime.limits import client_address, is_trusted_proxy
+
+_FORWARDED = frozenset(
+    {
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"forwarded",
+        b"x-real-ip",
+    }
+)
+_SCHEMES = {"http": {"http": "http", "https": "https"}, "websocket": {"http": "ws", "https": "wss"}}
+
+
+class ForwardedHeaders:
+    """Puts the client's own address and scheme into the scope, so that nothing below looks at headers.
+
+    Django's `SECURE_PROXY_SSL_HEADER` believes whoever sends the header; here only a proxy is believed.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await self.app(as_seen_by_proxy(scope) if scope["type"] in _SCHEMES else scope, receive, send)
+
+
+def as_seen_by_proxy(scope: dict[str, Any]) -> dict[str, Any]:
+    """The scope with the address and the scheme that trusted proxies report, without the headers."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in _FORWARDED]
+    if len(headers) == len(scope["headers"]):
+        return scope
+    seen = {**scope, "headers": headers}
+    peer = scope.get("client")
+    if peer is None or not is_trusted_proxy(str(peer[0]), tuple(conf.trusted_proxies)):
+        return seen
+    address = client_address(scope)
+    if address != peer[0]:
+        seen["client"] = [address, 0]  # the port is the proxy's business; ASGI wants a number
+    # The last proxy appends; what stands before it is hearsay.
+    said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-proto").decode(
+        "latin1"
+    )
+    scheme = _SCHEMES[scope["type"]].get(said.rpartition(",")[2].strip().lower())
+    if scheme:
+        seen["scheme"] = scheme
+    return seen

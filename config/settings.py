@@ -1,0 +1,258 @@
+"""Django's settings: one file for every machine; what differs is read from the environment.
+
+Each variable is explained in `docs/settings.md` and `.env.example`. What the core understands, with
+its defaults, is `realtime/conf.py`.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+from config import backends, logs
+from config.env import Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Environment.load(BASE_DIR)
+
+# --- What kind of run this is ------------------------------------------------------------------------
+
+DEBUG = env.flag("DEBUG")
+DEMO_ENABLED = env.flag("DEMO_ENABLED")
+SECRET_KEY = env.secret_key("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS")
+
+# --- Where it is reached -----------------------------------------------------------------------------
+
+# Render and Railway tell a service the name they gave it; it is reached there and nowhere else.
+PLATFORM_HOSTS = [
+    name for name in (env.text("RENDER_EXTERNAL_HOSTNAME"), env.text("RAILWAY_PUBLIC_DOMAIN")) if name
+]
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+ALLOWED_HOSTS = (
+    env.hosts("ALLOWED_HOSTS", () if PLATFORM_HOSTS else LOCAL_HOSTS, wildcard=DEBUG) + PLATFORM_HOSTS
+)
+# Their proxies speak TLS to the browser and plain HTTP to us: without the full origin,
+# "the same origin" would depend on headers that are believed only from TRUSTED_PROXIES.
+ALLOWED_ORIGINS = env.origins("ALLOWED_ORIGINS", wildcard=DEBUG) + [
+    f"https://{name}" for name in PLATFORM_HOSTS
+]
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", everyone=DEBUG)
+
+# For `scripts/serve` and `scripts/dev`, which start the server; read here so that a wrong one is told.
+SERVER = env.choice("SERVER", "daphne", ("daphne", "uvicorn"))
+WORKERS = env.integer("WORKERS", 1, maximum=256)
+HOST = env.text("HOST", "0.0.0.0")  # noqa: S104 - the contract; a container is reached from outside
+PORT = env.integer("PORT", 8000, maximum=65535)
+
+# --- Django ------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",  # first: it replaces `runserver`
+    "channels",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "corsheaders",
+    "django_structlog",
+    "realtime",
+    "accounts",
+    "notifications",
+    "chat",
+    "typing_indicator",
+]
+if DEMO_ENABLED:
+    INSTALLED_APPS.append("demo")
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "config.static.StaticFiles",
+    "django_structlog.middlewares.RequestMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.threads.OneThread",  # last
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "en", ("en", "fr"))
+LANGUAGES = [("en", "English"), ("fr", "Français")]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"  # the wire speaks UTC; a page shows the reader's own time
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# A JSON body larger than the largest frame of any dialect is a mistake or an attack.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- Database, channel layer, cache ------------------------------------------------------------------
+
+# 8 connections for the sockets of a process (`realtime/conf.py`, database_threads), the rest for HTTP.
+# PostgreSQL allows 100 by default: four workers of 20, and room for commands and for whoever repairs.
+DB_POOL = env.integer("DB_POOL", 20, minimum=10, maximum=1000)
+DATABASES = {
+    "default": env.read(
+        "DATABASE_URL",
+        backends.database("sqlite:///db.sqlite3", directory=BASE_DIR, pool_size=DB_POOL),
+        lambda url: backends.database(url, directory=BASE_DIR, pool_size=DB_POOL),
+        "sqlite:///file or postgres://user:password@host/name",
+    )
+}
+
+CHANNEL_LAYERS = env.read(
+    "REDIS_URL",
+    backends.channel_layers([]),
+    lambda urls: backends.channel_layers(urls.split(",")),
+    "redis://host:6379/0, or several separated by commas",
+)
+env.require(
+    "WORKERS",
+    WORKERS == 1 or "hosts" in CHANNEL_LAYERS["default"].get("CONFIG", {}),
+    "1, or a REDIS_URL: without Redis the workers would not hear each other",
+)
+
+# What is cached may be lost and may differ between processes; nothing here needs more.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Who is asking -----------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # for users that an older Django made
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.integer("ACCESS_TOKEN_TTL", 3600, maximum=31_536_000)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(
+        seconds=env.integer("REFRESH_TOKEN_TTL", 604_800, maximum=31_536_000)
+    ),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "ALGORITHM": "HS256",  # fixed here and never taken from a token (RFC 8725 §3.1)
+    "SIGNING_KEY": SECRET_KEY,
+    "UPDATE_LAST_LOGIN": False,  # each sign-in would write to the user's row
+    "AUTH_HEADER_TYPES": ("Bearer",),
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["realtime.parsers.JsonParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.RestThrottle"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "realtime.errors.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Relais",
+    "DESCRIPTION": "The REST side of a realtime server; the sockets are described in docs/protocols/.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/",
+    # From the sidecar package: the page works without the internet.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False},
+}
+
+# --- Browsers ----------------------------------------------------------------------------------------
+
+# Tokens, not cookies, authenticate the API: so no credentials across origins.
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_ALL_ORIGINS = "*" in ALLOWED_ORIGINS
+CORS_ALLOWED_ORIGINS = [origin for origin in ALLOWED_ORIGINS if origin != "*"]
+CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-type", "idempotency-key"]
+CORS_EXPOSE_HEADERS = ["retry-after"]
+CSRF_TRUSTED_ORIGINS = CORS_ALLOWED_ORIGINS
+
+# Over plain HTTP a browser drops a secure cookie, and nobody could sign in to the admin.
+SECURE_COOKIES = env.flag("SECURE_COOKIES", default=not DEBUG)
+SESSION_COOKIE_SECURE = SECURE_COOKIES
+CSRF_COOKIE_SECURE = SECURE_COOKIES
+# Sent over HTTPS only. A month, and no subdomains: what this server may promise about its own name.
+SECURE_HSTS_SECONDS = 0 if DEBUG else 30 * 24 * 3600
+SECURE_REFERRER_POLICY = "same-origin"  # a page's address may hold a token; other sites never see it
+X_FRAME_OPTIONS = "DENY"
+
+# --- Static files ------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "config.static.HashedWhenCollected"
+    },
+}
+# Before `collectstatic` has run, files are served from where the apps keep them.
+WHITENOISE_USE_FINDERS = DEBUG or not STATIC_ROOT.exists()
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# --- Logs --------------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING = logs.configuration(readable=DEBUG, level=LOG_LEVEL)
+
+# --- Ours: see realtime/conf.py ----------------------------------------------------------------------
+
+RELAIS = {
+    "bell_shards": env.integer("BELL_SHARDS", 1, maximum=64),
+    "allowed_origins": tuple(ALLOWED_ORIGINS),
+    "trusted_proxies": tuple(TRUSTED_PROXIES),
+    "service_api_keys": tuple(env.keys("SERVICE_API_KEYS")),
+    "limit_sends": env.rate("LIMIT_SENDS", "10/s:30"),
+    "limit_frames": env.rate("LIMIT_FRAMES", "50/s:200"),
+    "limit_typing": env.rate("LIMIT_TYPING", "5/s:20"),
+    "limit_sockets_per_user": env.count_or_off("LIMIT_SOCKETS_PER_USER", 20),
+    "limit_handshakes": env.rate("LIMIT_HANDSHAKES", "50/s:500"),
+    "limit_rest": env.rate("LIMIT_REST", "50/s:200"),
+    "limit_logins": env.rate("LIMIT_LOGINS", "10/min:10"),
+    "limit_registrations": env.rate("LIMIT_REGISTRATIONS", "10/min:20"),
+}
