@@ -1,0 +1,7 @@
+"""The demo as a Django application. It has no models of its own."""
+
+from django.apps import AppConfig
+
+
+class DemoConfig(AppConfig):
+    name = "demo"
