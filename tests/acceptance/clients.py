@@ -1,0 +1,89 @@
+"""Sockets as programs open them: frames out, frames in, everything remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+ANSWER_SECONDS = 15.0
+
+
+class Client:
+    """One socket, read all the time, so that `received` is what its user has seen."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._news = asyncio.Condition()
+        self.received: list[dict[str, Any]] = []
+        self.closed_with: int | None = None
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                frame = json.loads(await self._connection.recv())
+                async with self._news:
+                    self.received.append(frame)
+                    self._news.notify_all()
+        except ConnectionClosed as closed:
+            async with self._news:
+                self.closed_with = closed.rcvd.code if closed.rcvd else 1006
+                self._news.notify_all()
+
+    async def send(self, **frame: Any) -> None:
+        await self._connection.send(json.dumps(frame))
+
+    async def until(self, condition: Callable[[], Any], *, seconds: float = ANSWER_SECONDS) -> Any:
+        """Wait until a condition on what was received holds."""
+        async with self._news, asyncio.timeout(seconds):
+            while not (value := condition()):
+                assert self.closed_with is None, f"closed with {self.closed_with} while waiting"
+                await self._news.wait()
+        return value
+
+    async def is_there(self) -> None:
+        """Wait until the server has let it in and listens to it."""
+        await self.send(type="ping", ref="there?")
+        await self.until(lambda: [frame for frame in self.received if frame["type"] == "pong"])
+
+    async def hears(self, content: str, *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Wait for a message with this content."""
+        heard = await self.until(
+            lambda: [frame for frame in self.received if frame.get("content") == content], seconds=seconds
+        )
+        return dict(heard[0])
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [frame for frame in self.received if frame["type"] == "message"]
+
+    @property
+    def seqs(self) -> list[int]:
+        """The numbers of the conversation's events, in the order in which they came."""
+        return [
+            frame["seq"]
+            for frame in self.received
+            if "seq" in frame and frame["type"] not in ("ack", "subscribed")
+        ]
+
+    async def close(self) -> None:
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._connection.close()
+
+
+@asynccontextmanager
+async def client(url: str, **options: Any) -> AsyncIterator[Client]:
+    """Open a socket; its end is the block's."""
+    async with connect(url, max_size=None, **options) as connection:
+        opened = Client(connection)
+        try:
+            yield opened
+        finally:
+            await opened.close()

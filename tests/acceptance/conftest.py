@@ -1,0 +1,56 @@
+"""A real browser in front of a real server, and the people in it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.acceptance.people import People
+from tests.conftest import Backends
+from tests.programs import chromium
+from tests.servers import ServerProcess
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",  # CI runs as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def people(server: ServerProcess) -> People:
+    """Ana, Bruno and the others on the server under test."""
+    return People(server)
+
+
+# One browser per module and server. Not longer: while Playwright's synchronous interface is up, its event
+# loop counts as running in this thread, and asynchronous tests of other modules could not start theirs.
+@pytest.fixture(scope="module")
+def browser(server: ServerProcess) -> Iterator[Browser]:
+    """Headless Chromium that finds the server under test where the guide has it: at localhost:8000."""
+    there = f"--host-resolver-rules=MAP localhost:8000 127.0.0.1:{server.port}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), headless=True, args=[*CHROMIUM_ARGUMENTS, there]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def crowd_server(
+    request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
+) -> Iterator[ServerProcess]:
+    """A server without limits, for two people who are a crowd."""
+    limits = {name: "off" for name in ("LIMIT_SOCKETS_PER_USER", "LIMIT_SENDS", "LIMIT_FRAMES")}
+    with ServerProcess(request.param, **vars(new_backends()), env=limits) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def crowd_people(crowd_server: ServerProcess) -> People:
+    return People(crowd_server)

@@ -1,0 +1,111 @@
+"""A page that somebody copied from the guide: its snippets, and the functions it leaves to the reader."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Browser, Page, WebSocket
+
+from tests.acceptance import guide
+
+#: The guide's own address; the fixture `browser` leads from there to the server under test.
+ORIGIN = "http://localhost:8000"
+PATIENCE_SECONDS = 10.0
+
+FIELDS = '<input id="message-input"><button>elsewhere</button>'
+#: What the reader writes: here it only remembers what it was called with.
+READERS_PART = """<script>
+    const drawn = [], shown = [], typists = new Set(), closed = [];
+    function addMessage(data) { drawn.push(data); }
+    function showNotification(title, message) { shown.push([title, message]); }
+    function showTypingIndicator(username) { typists.add(username); }
+    function hideTypingIndicator(username) { typists.delete(username); }
+</script>"""
+
+CHAT = f"<script>{guide.with_authentication(guide.CHAT)}</script>"
+TYPING = f"<script>{guide.TOKEN_LINE}{guide.with_token(guide.TYPING)}</script>"
+NOTIFICATIONS = f"<script>{guide.TOKEN_LINE}{guide.with_token(guide.NOTIFICATIONS)}</script>"
+#: Chat and typing both declare `const conversationId`, which one page cannot do twice at its top level.
+#: A module has a level of its own.
+CHAT_AND_TYPING = CHAT + TYPING.replace("<script>", '<script type="module">')
+
+#: Said by a page that wants to hear itself.
+ARRIVED = "I am here."
+
+
+class CopiedPage:
+    """One person's browser with a copied page in it."""
+
+    def __init__(self, browser: Browser, scripts: str, *, token: str = "") -> None:
+        self.console: list[str] = []
+        self.errors: list[str] = []
+        self._frames: list[tuple[str, str, dict[str, Any]]] = []
+        self.context = browser.new_context()
+        if token:
+            # What the reader's own sign-in form leaves behind.
+            self.context.add_init_script(f"localStorage.setItem('access_token', {json.dumps(token)})")
+        self.page: Page = self.context.new_page()
+        self.page.on("console", lambda message: self.console.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("websocket", self._record)
+        # Written into a page that the server sent. One that the test makes up comes from no address, and
+        # Chromium lets only pages from this machine talk to this machine.
+        self.page.goto(f"{ORIGIN}/health/live")
+        self.page.set_content(f"<!doctype html>{FIELDS}{READERS_PART}{scripts}")
+
+    def close(self) -> None:
+        """Leave; a snippet that threw fails the test that used it."""
+        self.context.close()
+        assert self.errors == []
+
+    # What the person does.
+
+    def send(self, content: str) -> None:
+        """Call the guide's `sendMessage` as soon as its socket is open."""
+        self.wait_for("chatSocket.readyState === WebSocket.OPEN")
+        self.page.evaluate("content => sendMessage(content)", content)
+
+    def arrive(self) -> None:
+        """Return once the socket listens: it is open a little before, but only then echoes what it sent."""
+        self.send(ARRIVED)
+        self.wait_for("text => drawn.some(data => data.content === text)", ARRIVED)
+
+    # What the page was told, and made of it.
+
+    def sent(self, path: str) -> list[dict[str, Any]]:
+        """What the page sent on one of its sockets."""
+        return [frame for way, where, frame in self._frames if (way, where) == ("→", path)]
+
+    def received(self, path: str) -> list[dict[str, Any]]:
+        """Every frame that one of its sockets received."""
+        return [frame for way, where, frame in self._frames if (way, where) == ("←", path)]
+
+    def notices(self, conversation_id: int | None = None) -> list[dict[str, Any]]:
+        """The frames of the notifications socket, all of them or those about one conversation."""
+        self.page.wait_for_timeout(1)  # lets Playwright deliver what the browser has seen
+        frames = self.received("/ws/notifications/")
+        return [frame for frame in frames if conversation_id in (None, frame["data"]["conversation_id"])]
+
+    def drawn_until(self, last: str) -> list[str]:
+        """The texts given to `addMessage`, arrivals aside, once the last of them is there."""
+        self.wait_for("last => drawn.some(data => data.content === last)", last)
+        texts = [message["content"] for message in self.page.evaluate("drawn")]
+        return [text for text in texts if text != ARRIVED]
+
+    def wait_for(self, condition: str, argument: object = None, *, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait until an expression holds in the page."""
+        self.page.wait_for_function(condition, arg=argument, timeout=seconds * 1000)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds of what was recorded here."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {PATIENCE_SECONDS:g} s; the sockets carried {self._frames}")
+            self.page.wait_for_timeout(20)
+
+    def _record(self, socket: WebSocket) -> None:
+        path = socket.url.partition("?")[0].removeprefix(ORIGIN.replace("http", "ws"))
+        socket.on("framesent", lambda text: self._frames.append(("→", path, json.loads(text))))
+        socket.on("framereceived", lambda text: self._frames.append(("←", path, json.loads(text))))

@@ -1,0 +1,61 @@
+"""The demo's people as programs see them: their tokens, and what they do over REST."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from tests.servers import ServerProcess
+
+PASSWORDS = {"reader": "reader-password-1"}
+
+
+class People:
+    """The users of one running server. Each signs in once: logins are limited."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self._tokens: dict[str, str] = {}
+
+    def token(self, username: str) -> str:
+        """An access token of a demo user."""
+        if username not in self._tokens:
+            password = PASSWORDS.get(username, "demo-password")
+            answer = self._post("/api/token/", {"username": username, "password": password})
+            self._tokens[username] = answer["access"]
+        return self._tokens[username]
+
+    def new_conversation(self, creator: str, *others: str) -> int:
+        """Start a group."""
+        body = {"participants": others, "title": "Elsewhere"}
+        number: int = self._post("/api/conversations/", body, self.token(creator))["id"]
+        return number
+
+    def say(self, username: str, conversation_id: int, text: str) -> None:
+        """Send a message over REST."""
+        url = f"/api/conversations/{conversation_id}/messages/"
+        self._post(url, {"message": text}, self.token(username))
+
+    def sign_out(self, username: str) -> None:
+        """End the session of the token that was handed out."""
+        self._post("/api/auth/logout/", {}, self._tokens.pop(username))
+
+    def say_until(self, heard: Callable[[], object], username: str, conversation_id: int) -> None:
+        """Send messages until one of them was heard."""
+        for _attempt in range(20):
+            self.say(username, conversation_id, "Can you hear me?")
+            time.sleep(0.1)
+            if heard():
+                return
+        raise TimeoutError(f"nobody heard {username}")
+
+    def _post(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        request = urllib.request.Request(self.server.url + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            content = response.read()
+        answer: dict[str, Any] = json.loads(content) if content else {}
+        return answer

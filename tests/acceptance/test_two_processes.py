@@ -1,0 +1,125 @@
+"""Two processes on PostgreSQL and Redis are one server, also while Redis is away or a process dies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.acceptance.clients import client
+from tests.acceptance.people import People
+from tests.servers import ROOT, ServerProcess, product_environment
+from tests.services import RedisServer
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full"), pytest.mark.timeout(120)]
+
+#: A lost bell is made up for within the head check's 5 s; the rest is a busy machine.
+CAUGHT_UP_SECONDS = 9.0
+
+
+@dataclass
+class Fleet:
+    """Two processes of ours that share a database and a Redis."""
+
+    one: ServerProcess
+    other: ServerProcess
+    redis: RedisServer
+    database_url: str
+    people: People
+
+    def path(self, server: ServerProcess, username: str, query: str = "") -> str:
+        return f"{server.ws_url}/ws/chat/123/?token={self.people.token(username)}{query}"
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def fleet(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Fleet]:
+    database_url = new_database()
+    with (
+        RedisServer() as redis,
+        ServerProcess(request.param, database_url=database_url, redis_url=redis.url) as one,
+        ServerProcess(request.param, database_url=database_url, redis_url=redis.url) as other,
+    ):
+        yield Fleet(one, other, redis, database_url, People(one))
+
+
+async def test_message_sent_to_one_reaches_sockets_of_the_other(fleet: Fleet) -> None:
+    async with client(fleet.path(fleet.one, "ana")) as ana, client(fleet.path(fleet.other, "bruno")) as bruno:
+        await ana.send(message="Bonjour")
+        heard = await bruno.hears("Bonjour", seconds=3)
+        await bruno.send(message="Salut")
+
+        assert await ana.hears("Bonjour") == heard
+        assert (await ana.hears("Salut", seconds=3))["seq"] == heard["seq"] + 1
+
+
+async def test_typing_passes_from_one_to_the_other(fleet: Fleet) -> None:
+    typing = "/ws/typing/123/?token="
+    async with (
+        client(fleet.one.ws_url + typing + fleet.people.token("ana")) as ana,
+        client(fleet.other.ws_url + typing + fleet.people.token("bruno")) as bruno,
+    ):
+        await bruno.is_there()  # typing is not kept: whoever comes later has missed it
+        await ana.send(is_typing=True)
+        await bruno.until(lambda: [f for f in bruno.received if f.get("is_typing")], seconds=5)
+
+        assert ana.received == []
+
+
+async def test_nothing_is_lost_and_no_socket_closes_while_redis_restarts(fleet: Fleet) -> None:
+    async with client(fleet.path(fleet.one, "ana")) as ana, client(fleet.path(fleet.other, "bruno")) as bruno:
+        await ana.send(message="before")
+        await bruno.hears("before")
+
+        fleet.redis.kill()
+        for number in range(5):
+            await ana.send(message=f"without Redis {number}", ref=number)
+        await ana.until(lambda: len([f for f in ana.received if f["type"] == "ack"]) == 5)
+        await bruno.hears("without Redis 4", seconds=CAUGHT_UP_SECONDS)
+        fleet.redis.start()
+        await ana.send(message="after")
+        await bruno.hears("after", seconds=CAUGHT_UP_SECONDS)
+
+        assert (ana.closed_with, bruno.closed_with) == (None, None)
+        assert bruno.seqs == ana.seqs == list(range(ana.seqs[0], ana.seqs[0] + 7))
+        # And the bells ring again, not only the database's heads: each of these takes far less than their turn.
+        for number in range(3):
+            await ana.send(message=f"again {number}")
+            await bruno.hears(f"again {number}", seconds=2)
+
+
+async def test_message_of_a_process_killed_before_its_bell_arrives(fleet: Fleet) -> None:
+    async with (
+        client(fleet.path(fleet.one, "bruno")) as bruno,
+        client(fleet.path(fleet.other, "bruno")) as also,
+    ):
+        killed = subprocess.run(
+            [sys.executable, "-m", "tests.acceptance.killed_before_the_bell"],
+            cwd=ROOT,
+            env=product_environment(database_url=fleet.database_url, redis_url=fleet.redis.url),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert killed.returncode == -9, killed.stderr
+
+        heard = await bruno.hears("last words", seconds=CAUGHT_UP_SECONDS)
+        assert await also.hears("last words", seconds=CAUGHT_UP_SECONDS) == heard
+
+
+async def test_revoked_session_ends_on_the_other_process(fleet: Fleet) -> None:
+    async with (
+        client(fleet.path(fleet.other, "ana")) as ana,
+        client(fleet.path(fleet.other, "bruno")) as bruno,
+    ):
+        fleet.people.sign_out("ana")
+        with pytest.raises(AssertionError, match="closed with 4401"):
+            await ana.until(lambda: False, seconds=5)
+
+        assert ana.closed_with == 4401
+        assert ana.received[-1]["code"] == "session_revoked"
+        await bruno.send(message="still here")
+        await bruno.hears("still here")

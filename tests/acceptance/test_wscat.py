@@ -1,0 +1,65 @@
+"""The guide's test from the command line: wscat from npm, on both servers."""
+
+import pytest
+
+from tests.acceptance.people import People
+from tests.acceptance.wscat import Wscat
+from tests.servers import ServerProcess
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture
+def chat(server: ServerProcess) -> str:
+    """The address in the guide's command line, on the server under test."""
+    return f"{server.ws_url}/ws/chat/123/"
+
+
+def test_two_wscats_hold_a_conversation(chat: str, people: People):
+    with (
+        Wscat("-c", f"{chat}?token={people.token('ana')}") as ana,
+        Wscat("-c", f"{chat}?token={people.token('bruno')}") as bruno,
+    ):
+        bruno.connects().types('{"message": "Is anybody there?"}')
+        bruno.hears("Is anybody there?")
+
+        ana.connects().types('{"message": "Hello"}')
+
+        heard = bruno.reads()
+        assert (heard["type"], heard["sender_username"], heard["content"]) == ("message", "ana", "Hello")
+        assert ana.hears("Hello") == heard
+        bruno.types('{"message": "Bonjour, ça va ?"}')
+        assert ana.reads()["content"] == "Bonjour, ça va ?"
+        assert bruno.reads()["content"] == "Bonjour, ça va ?"
+
+
+def test_token_may_travel_as_subprotocol(chat: str, people: People):
+    with Wscat("-c", chat, "-s", "relais.v1", "-s", f"bearer.{people.token('ana')}") as ana:
+        ana.connects().types('{"message": "Hello", "ref": 7}')
+
+        assert ana.hears("Hello")["sender_username"] == "ana"
+
+
+def test_token_may_travel_in_a_header(chat: str, people: People):
+    with Wscat("-c", chat, "-H", f"Authorization: Bearer {people.token('ana')}") as ana:
+        ana.connects().types('{"message": "Hello"}')
+
+        assert ana.reads()["content"] == "Hello"
+
+
+def test_without_token_it_is_told_why(chat: str):
+    with Wscat("-c", chat) as nobody:
+        why = nobody.reads()
+
+        assert (why["type"], why["code"]) == ("error", "unauthenticated")
+        assert nobody.is_told() == 4401
+
+
+def test_wrong_json_is_answered_and_the_socket_lives(chat: str, people: People):
+    with Wscat("-c", f"{chat}?token={people.token('ana')}") as ana:
+        ana.connects().types("Hello")
+        assert ana.reads()["code"] == "invalid_json"
+
+        ana.types('{"message": "Hello"}')
+
+        assert ana.reads()["content"] == "Hello"

@@ -1,0 +1,93 @@
+"""wscat from npm in a terminal of its own, driven as a person would: lines in, lines out.
+
+It needs a terminal: without one it does not say that, or with which code, it was disconnected.
+"""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import threading
+import time
+from typing import Any, Self
+
+from tests.programs import wscat as wscat_command
+
+PATIENCE_SECONDS = 20.0  # Node takes a second to start, and many times that on a busy machine
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class Wscat:
+    """One running wscat: `with Wscat("-c", url) as ana: ana.types(…); ana.reads()`."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._text = ""
+        self._seen = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> Self:
+        self._terminal, its_side = pty.openpty()
+        self._child = subprocess.Popen(
+            [*wscat_command(), "--no-color", *self._arguments],
+            stdin=its_side,
+            stdout=its_side,
+            stderr=its_side,
+            start_new_session=True,
+        )
+        os.close(its_side)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGKILL)
+        self._child.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
+        os.close(self._terminal)
+
+    def types(self, line: str) -> None:
+        """Type a line and press Enter."""
+        os.write(self._terminal, line.encode() + b"\r")
+
+    def connects(self) -> Self:
+        """Return once it says that it is connected."""
+        self._wait_for(r"Connected \(press CTRL\+C to quit\)")
+        return self
+
+    def reads(self) -> dict[str, Any]:
+        """The next frame it shows."""
+        frame: dict[str, Any] = json.loads(self._wait_for(r"< (\{.*\})\s*\n")[1])
+        return frame
+
+    def hears(self, content: str) -> dict[str, Any]:
+        """The frame of the next message with this text; what was said before it is passed over."""
+        while (frame := self.reads()).get("content") != content:
+            pass
+        return frame
+
+    def is_told(self) -> int:
+        """The code with which the server disconnects it."""
+        return int(self._wait_for(r"Disconnected \(code: (\d+)")[1])
+
+    def _wait_for(self, pattern: str) -> re.Match[str]:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with self._changed:
+            while (found := re.compile(pattern).search(self._text, self._seen)) is None:
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"wscat never showed {pattern!r}, but:\n{self._text}")
+            self._seen = found.end()
+        return found
+
+    def _read(self) -> None:
+        while True:
+            try:
+                chunk = os.read(self._terminal, 65536)
+            except OSError:  # what Linux says when the other side is closed
+                return
+            with self._changed:
+                self._text += _COLOURS.sub("", chunk.decode(errors="replace"))
+                self._changed.notify_all()

@@ -1,0 +1,105 @@
+"""What the tests of accounts share: clients of both edges, and tokens made by hand."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from channels.testing import WebsocketCommunicator
+from rest_framework.test import APIClient
+
+from accounts import socket_auth, throttling, tokens
+from accounts.models import Session, User
+from accounts.socket_auth import SocketAuth
+from realtime.sockets import JsonSocket
+from realtime.testing import ANSWER_SECONDS, TestSocket
+
+
+@pytest.fixture(autouse=True)
+def _full_buckets() -> None:
+    """No test is limited by the one before it."""
+    for kind in (throttling.RestThrottle, throttling.LoginThrottle, throttling.RegistrationThrottle):
+        kind.buckets.clear()
+
+
+@pytest.fixture
+def stranger() -> APIClient:
+    """Somebody who is not signed in."""
+    return APIClient()
+
+
+@pytest.fixture
+def signed_in() -> Callable[..., APIClient]:
+    """`signed_in(ana)`: a client with an access token of a session of its own, in `client.pair`."""
+
+    def sign_in(user: User) -> APIClient:
+        client = APIClient()
+        client.pair = tokens.issue(user)
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {client.pair['access']}")
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def session(ana: User) -> Session:
+    return Session.objects.create(user=ana)
+
+
+@pytest.fixture
+def shake_hands(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Send a handshake through SocketAuth; returns the scope that the consumer would see.
+
+    In the thread of the test, so that it sees the test's uncommitted rows: a thousand handshakes then
+    need no thousand clean databases. The real threads are behind `open_with`.
+    """
+    monkeypatch.setattr(socket_auth, "run_in_thread", _run_here)
+
+    def shake(
+        query: bytes = b"",
+        *,
+        headers: list[tuple[bytes, bytes]] | None = None,
+        subprotocols: list[str] | None = None,
+        kind: str = "websocket",
+    ) -> dict[str, Any]:
+        seen: list[dict[str, Any]] = []
+
+        async def consumer(scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope)
+
+        scope = {"type": kind, "path": "/ws/chat/1/", "query_string": query, "headers": headers or []}
+        if kind == "websocket":
+            scope["subprotocols"] = subprotocols or []
+        async_to_sync(SocketAuth(consumer))(scope, None, None)
+        assert seen == [scope]
+        return seen[0]
+
+    return shake
+
+
+async def _run_here(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return await sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
+
+
+class BareSocket(JsonSocket):
+    """A socket of ours that does nothing but say that it is open."""
+
+    async def authorize(self) -> None:
+        self.push({"type": "open"})
+
+
+@pytest.fixture
+def open_with(transactional_db: None, hub: Any) -> Callable[..., Any]:
+    """`async with open_with("?token=…") as socket`: a bare socket behind SocketAuth; says "open"."""
+
+    @asynccontextmanager
+    async def opened(query: str) -> AsyncIterator[TestSocket]:
+        communicator = WebsocketCommunicator(SocketAuth(BareSocket.as_asgi()), f"/ws/bare/{query}")
+        await communicator.connect(timeout=ANSWER_SECONDS)
+        try:
+            yield TestSocket(communicator, None)
+        finally:
+            await communicator.disconnect(timeout=ANSWER_SECONDS)
+
+    return opened

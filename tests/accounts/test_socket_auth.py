@@ -1,0 +1,183 @@
+"""Where a socket's credential may come from, in which order, and that nothing of it is left behind."""
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.db import OperationalError
+
+from accounts import socket_auth, tokens
+from accounts.tickets import sell_ticket
+from accounts.tokens import access_token, identify
+from realtime import threads
+from tests.accounts.forgeries import good
+
+
+def bearer(token: str) -> tuple[bytes, bytes]:
+    return b"authorization", f"Bearer {token}".encode()
+
+
+def test_socket_without_credential_is_anonymous_and_no_error(shake_hands):
+    scope = shake_hands()
+
+    assert (scope["identity"], scope["auth_error"]) == (None, None)
+    assert isinstance(scope["user"], AnonymousUser)
+
+
+def test_cookie_is_no_credential(shake_hands, ana, django_user_model):
+    from django.test import Client
+
+    browser = Client()
+    browser.force_login(ana)
+    cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in browser.cookies.items())
+    assert "sessionid" in cookies
+
+    scope = shake_hands(headers=[(b"cookie", f"{cookies}; token={access_token(ana)}".encode())])
+
+    assert scope["identity"] is None
+
+
+@pytest.mark.parametrize(
+    "handshake",
+    [
+        lambda token: {"headers": [bearer(token)]},
+        lambda token: {"headers": [(b"authorization", f"bearer  {token} ".encode())]},
+        lambda token: {"subprotocols": ["relais.v1", f"bearer.{token}"]},
+        lambda token: {"query": f"token={token}".encode()},
+        lambda token: {"query": f"since=3&token={token}&v=1".encode()},
+        lambda token: {"query": f"%74oken={token}".encode()},
+        lambda token: {"query": f"token={token}".encode(), "headers": [(b"authorization", b"Basic YTpi")]},
+    ],
+)
+def test_token_is_found(shake_hands, ana, handshake):
+    scope = shake_hands(**handshake(access_token(ana)))
+
+    assert (scope["auth_error"], scope["user"], scope["identity"].user) == (None, ana, ana)
+
+
+def test_ticket_is_found(shake_hands, ana):
+    identity = identify(access_token(ana))
+
+    scope = shake_hands(f"ticket={sell_ticket(identity=identity)}".encode())
+
+    assert (scope["auth_error"], scope["identity"]) == (None, identity)
+
+
+def test_earlier_kind_wins(shake_hands, ana, bruno, clara, django_user_model):
+    """Header, subprotocol, ticket, query: each time the first of what is left is taken."""
+    dora = django_user_model.objects.create_user("dora")
+    query = f"token={access_token(dora)}"
+    assert shake_hands(query.encode())["user"] == dora
+
+    query += f"&ticket={sell_ticket(identity=identify(access_token(clara)))}"
+    assert shake_hands(query.encode())["user"] == clara
+
+    query = f"token={access_token(dora)}&ticket={sell_ticket(identity=identify(access_token(clara)))}"
+    protocols = [f"bearer.{access_token(bruno)}"]
+    assert shake_hands(query.encode(), subprotocols=protocols)["user"] == bruno
+
+    headers = [bearer(access_token(ana))]
+    assert shake_hands(query.encode(), subprotocols=protocols, headers=headers)["user"] == ana
+
+
+def test_bad_credential_is_not_excused_by_a_good_one(shake_hands, ana):
+    scope = shake_hands(f"token={access_token(ana)}".encode(), headers=[bearer("nonsense")])
+
+    assert (scope["identity"], scope["auth_error"].code) == (None, "unauthenticated")
+
+
+@pytest.mark.parametrize(
+    "handshake",
+    [
+        lambda token: {"query": f"token={token}&token={token}".encode()},
+        lambda token: {"query": f"token={token}&%74oken=".encode()},
+        lambda token: {"query": b"token=x&token=y", "headers": [bearer(token)]},
+        lambda token: {"query": f"ticket=&ticket=&token={token}".encode()},
+        lambda token: {"headers": [bearer(token), bearer(token)]},
+        lambda token: {"subprotocols": [f"bearer.{token}", f"bearer.{token}"]},
+        lambda token: {"query": b"token="},
+        lambda token: {"query": b"token"},
+        lambda token: {"headers": [(b"authorization", b"Bearer")]},
+        lambda token: {"subprotocols": ["bearer."]},
+        lambda token: {"query": b"ticket="},
+        lambda token: {"query": b"ticket=" + b"x" * 5000},
+        lambda token: {"query": b"ticket=%ED%A0%80%00"},
+        lambda token: {"query": b"ticket=unknown"},
+        lambda token: {"query": b"token=\xff\xfe"},
+    ],
+)
+def test_doubtful_credential_is_refused(shake_hands, ana, handshake):
+    scope = shake_hands(**handshake(access_token(ana)))
+
+    assert (scope["identity"], scope["auth_error"].code) == (None, "unauthenticated")
+
+
+def test_no_secret_is_left_in_the_scope(shake_hands, ana):
+    token, ticket = access_token(ana), sell_ticket(identity=identify(access_token(ana)))
+
+    scope = shake_hands(
+        f"a=1&token={token}&b=%20x&ticket={ticket}&c".encode(),
+        headers=[
+            (b"host", b"testserver"),
+            bearer(token),
+            (b"sec-websocket-protocol", f"relais.v1, bearer.{token}".encode()),
+        ],
+        subprotocols=["relais.v1", f"bearer.{token}"],
+    )
+
+    assert scope["user"] == ana
+    assert scope["query_string"] == b"a=1&b=%20x&c"
+    assert scope["subprotocols"] == ["relais.v1"]
+    assert scope["headers"] == [(b"host", b"testserver"), (b"sec-websocket-protocol", b"relais.v1")]
+
+
+@pytest.mark.parametrize("query", [b"token=x&token=y&a=1", b"%74%6Fken=x&a=1&token=", b"a=1&token"])
+def test_refused_secret_is_not_left_either(shake_hands, query):
+    assert shake_hands(query)["query_string"] == b"a=1"
+
+
+def test_http_request_passes_untouched(shake_hands):
+    scope = shake_hands(b"token=abc", kind="http")
+
+    assert scope["query_string"] == b"token=abc"
+    assert "identity" not in scope
+
+
+@pytest.fixture
+def real_threads(shake_hands, monkeypatch):
+    monkeypatch.setattr(socket_auth, "run_in_thread", threads.run_in_thread)
+    yield
+    threads.close_threads()
+
+
+def test_database_away_is_told_as_unavailable(shake_hands, real_threads, session, monkeypatch):
+    def fail(token: str) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(socket_auth, "identify", fail)
+
+    scope = shake_hands(f"token={good(session)}".encode())
+
+    assert (scope["identity"], scope["auth_error"].code, scope["auth_error"].retryable) == (
+        None,
+        "unavailable",
+        True,
+    )
+
+
+def test_our_own_fault_is_logged_without_the_token(shake_hands, session, monkeypatch, caplog):
+    def fail(token: str) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(socket_auth, "identify", fail)
+    token = good(session)
+
+    scope = shake_hands(f"token={token}".encode())
+
+    assert (scope["identity"], scope["auth_error"].code) == (None, "internal_error")
+    assert "a bug" in caplog.text
+    assert token not in caplog.text
+
+
+def test_refresh_token_opens_no_socket(shake_hands, ana):
+    scope = shake_hands(f"token={tokens.issue(ana)['refresh']}".encode())
+
+    assert (scope["identity"], scope["auth_error"].code) == (None, "unauthenticated")

@@ -1,0 +1,118 @@
+"""LIMIT_LOGINS, LIMIT_REGISTRATIONS and LIMIT_REST: who shares a bucket, and what an empty one answers."""
+
+import pytest
+from django.conf import settings as django_settings
+
+from accounts import tokens
+
+
+@pytest.fixture
+def limit(settings):
+    def set_limits(**rates: str) -> None:
+        settings.RELAIS = {**django_settings.RELAIS, **rates}
+
+    return set_limits
+
+
+def sign_in(stranger, name="ana", address="10.0.0.1", password="wrong"):
+    return stranger.post(
+        "/api/token/", {"username": name, "password": password}, REMOTE_ADDR=address
+    ).status_code
+
+
+def assert_limited(response):
+    body = response.json()
+    assert (response.status_code, body["code"], body["retryable"]) == (429, "rate_limited", True)
+    assert 0 < body["retry_after_ms"] <= 60_000
+    assert int(response.headers["Retry-After"]) == -(-body["retry_after_ms"] // 1000)
+
+
+def test_guessing_a_password_is_slowed_down(stranger, ana, limit):
+    limit(limit_logins="2/min:2")
+    assert [sign_in(stranger), sign_in(stranger)] == [401, 401]
+
+    # Not even the right password: the answer to the third guess would tell.
+    response = stranger.post(
+        "/api/token/", {"username": "ana", "password": "demo-password"}, REMOTE_ADDR="10.0.0.1"
+    )
+
+    assert_limited(response)
+
+
+@pytest.mark.parametrize("name", ["ANA", " ana ", "ａｎａ"])
+def test_another_spelling_is_the_same_bucket(stranger, ana, limit, name):
+    limit(limit_logins="1/min:1")
+    sign_in(stranger)
+
+    assert sign_in(stranger, name) == 429
+
+
+def test_another_name_or_address_is_another_bucket(stranger, ana, bruno, limit):
+    limit(limit_logins="1/min:1")
+    sign_in(stranger)
+
+    assert sign_in(stranger, "bruno") == 401
+    assert sign_in(stranger, address="10.0.0.2") == 401
+    assert sign_in(stranger) == 429
+
+
+def test_forged_forwarding_is_no_other_address(stranger, ana, limit):
+    limit(limit_logins="1/min:1", trusted_proxies=())
+    sign_in(stranger)
+
+    response = stranger.post(
+        "/api/token/",
+        {"username": "ana", "password": "x"},
+        REMOTE_ADDR="10.0.0.1",
+        HTTP_X_FORWARDED_FOR="198.51.100.1",
+    )
+
+    assert response.status_code == 429
+
+
+@pytest.mark.parametrize("body", ["{}", '{"username": ["ana"]}', '{"username": null}'])
+def test_body_without_a_name_has_a_bucket_too(stranger, db, limit, body):
+    limit(limit_logins="1/min:1")
+    statuses = [
+        stranger.post("/api/token/", body, content_type="application/json").status_code for _ in range(2)
+    ]
+
+    assert statuses == [400, 429]
+
+
+def test_guessing_the_old_password_is_slowed_down(signed_in, ana, limit):
+    limit(limit_logins="1/min:1")
+    client = signed_in(ana)
+    body = {"old_password": "wrong", "new_password": "tr1cky-enough"}
+    assert client.post("/api/auth/password/", body).status_code == 400
+
+    assert_limited(client.post("/api/auth/password/", body))
+
+
+def test_registrations_are_limited_per_address(stranger, db, limit):
+    limit(limit_registrations="1/min:1")
+
+    def register(name, address):
+        fields = {"username": name, "email": "", "password": "tr1cky-enough"}
+        return stranger.post("/api/auth/register/", fields, REMOTE_ADDR=address)
+
+    assert register("dora", "10.0.0.1").status_code == 201
+    assert register("emil", "10.0.0.2").status_code == 201
+    assert_limited(register("fritz", "10.0.0.1"))
+
+
+def test_requests_are_limited_per_user(signed_in, stranger, ana, bruno, limit):
+    limit(limit_rest="1/min:1")
+    assert signed_in(ana).get("/api/me/").status_code == 200
+
+    assert_limited(signed_in(ana).get("/api/me/"))  # another session of hers shares the bucket
+    assert signed_in(bruno).get("/api/me/").status_code == 200
+    refresh = {"refresh": tokens.issue(ana)["refresh"]}
+    assert stranger.post("/api/token/refresh/", refresh).status_code == 200
+    assert_limited(stranger.post("/api/token/refresh/", refresh))  # nobody is signed in: the address counts
+
+
+def test_limits_can_be_switched_off(stranger, ana, limit):
+    limit(limit_logins="off")
+
+    assert {sign_in(stranger) for _ in range(30)} == {401}

@@ -1,0 +1,69 @@
+"""What the chat's tests share: conversations between people, and clients of the HTTP edge."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from accounts.throttling import RestThrottle
+from accounts.tokens import access_token
+from chat import sending
+from chat.models import Conversation
+from tests.factories import make_conversation, make_user
+
+
+@pytest.fixture(autouse=True)
+def _full_buckets() -> None:
+    """No test is limited by the one before it."""
+    RestThrottle.buckets.clear()
+    sending._sends.clear()
+
+
+@pytest.fixture
+def relais(settings: Any) -> Callable[..., None]:
+    """`relais(replay_page=2)`: settings of ours, for this test."""
+
+    def change(**values: object) -> None:
+        settings.RELAIS = {**django_settings.RELAIS, **values}
+
+    return change
+
+
+@pytest.fixture
+def unlimited(relais: Callable[..., None]) -> None:
+    """For tests that make mistakes, and many; how many are too many is tested by itself."""
+    relais(limit_mistakes="off", limit_frames="off", limit_sends="off")
+
+
+@pytest.fixture
+def dora(db: None) -> User:
+    """The third member of the group."""
+    return make_user("dora")
+
+
+@pytest.fixture
+def conversation(ana: User, bruno: User) -> Conversation:
+    """Ana and Bruno, direct."""
+    return make_conversation(ana, bruno)
+
+
+@pytest.fixture
+def group(ana: User, bruno: User, dora: User) -> Conversation:
+    """Ana owns it; Bruno and Dora are members."""
+    return make_conversation(ana, bruno, dora, title="Projet")
+
+
+@pytest.fixture
+def api() -> Callable[[User | None], APIClient]:
+    """`api(ana)`: a client with an access token; `api(None)`: one without."""
+
+    def client_of(user: User | None) -> APIClient:
+        client = APIClient(raise_request_exception=False)
+        if user is not None:
+            client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_token(user)}")
+        return client
+
+    return client_of

@@ -1,0 +1,56 @@
+"""Saying things in conversations without a client, and looking at what became of it."""
+
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+
+from accounts.models import User
+from chat.events import conversation_topic
+from chat.models import Conversation, Message, Participant
+from chat.services import Draft, Sent, send_messages
+from realtime import log
+from realtime.models import LoggedEvent
+
+#: Runs synchronous code from a test's loop, in a thread with a database connection of its own.
+aside = sync_to_async
+
+
+def chat_path(conversation: Conversation, query: str = "") -> str:
+    return f"/ws/chat/{conversation.pk}/{query}"
+
+
+def say(conversation: Conversation, sender: User, content: str = "Bonjour", client_id: UUID | None = None) -> Sent:
+    """Send one message, which must be stored."""
+    [outcome] = send_messages([Draft(conversation.pk, sender, content, client_id)])
+    assert isinstance(outcome, Sent), outcome
+    return outcome
+
+
+def head_of(conversation: Conversation) -> int:
+    topic = conversation_topic(conversation.pk)
+    return log.heads([topic])[topic]
+
+
+def logged(conversation: Conversation) -> list[str]:
+    """The conversation's log: the very texts that clients are told."""
+    rows = LoggedEvent.objects.filter(topic__name=conversation_topic(conversation.pk))
+    return list(rows.order_by("seq").values_list("body", flat=True))
+
+
+def contents(conversation: Conversation) -> list[str]:
+    """What was said, in order."""
+    rows = Message.objects.filter(conversation=conversation).order_by("seq")
+    return list(rows.values_list("content", flat=True))
+
+
+def share_of(user: User, conversation: Conversation) -> Participant:
+    return Participant.objects.get(user=user, conversation=conversation)
+
+
+async def told_until(socket: Any, last: str) -> list[dict[str, Any]]:
+    """All frames up to the message whose content is `last`, that one included."""
+    frames = []
+    while not frames or frames[-1].get("content") != last:
+        frames.append(await socket.receive())
+    return frames

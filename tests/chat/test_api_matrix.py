@@ -1,0 +1,200 @@
+"""Every endpoint against everybody: strangers learn nothing, bad input is a problem document, never a 500.
+
+The routes are read from `chat.urls`: one that is added must be added here too.
+"""
+
+import json
+import re
+
+import pytest
+from django.urls import URLPattern
+
+from chat import services, urls
+from tests.chat.speaking import contents, head_of, logged, say, share_of
+from tests.factories import make_conversation
+
+#: Route → method → a body that a member's request may have.
+ROUTES = {
+    "conversations/": {"GET": None, "POST": {"participants": ["bruno"]}},
+    "conversations/<id:conversation_id>/": {"GET": None, "PATCH": {"title": "new"}},
+    "conversations/<id:conversation_id>/messages/": {"GET": None, "POST": {"message": "hello"}},
+    "conversations/<id:conversation_id>/messages/<id:message_id>/": {"PATCH": {"message": "new"}, "DELETE": None},
+    "conversations/<id:conversation_id>/members/": {"GET": None, "POST": {"participants": ["bruno"]}},
+    "conversations/<id:conversation_id>/members/<id:user_id>/": {"PATCH": {"role": "admin"}, "DELETE": None},
+    "conversations/<id:conversation_id>/read/": {"POST": {"up_to_seq": 1}},
+    "conversations/<id:conversation_id>/delivered/": {"POST": {"up_to_seq": 1}},
+}
+EVERY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
+CALLS = [(route, method) for route, methods in ROUTES.items() for method in methods]
+OF_ONE = [(route, method) for route, method in CALLS if "<" in route]
+WITH_BODY = [(route, method) for route, method in CALLS if ROUTES[route][method]]
+PROBLEM = {"type", "title", "status", "detail", "code", "retryable", "retry_after_ms"}
+
+
+def test_matrix_knows_every_route():
+    routes = [pattern.pattern._route for pattern in urls.urlpatterns if isinstance(pattern, URLPattern)]
+
+    assert routes == list(ROUTES)
+    for pattern in urls.urlpatterns:
+        view = pattern.callback.view_class
+        methods = {method for method in EVERY_METHOD if hasattr(view, method.lower())}
+        assert methods == ROUTES[pattern.pattern._route].keys(), pattern.pattern._route
+
+
+@pytest.fixture
+def secret(ana, bruno, dora):
+    """A group with something said in it, and the ids by which one could ask for it."""
+    group = make_conversation(ana, bruno, dora, title="canary title")
+    sent = say(group, bruno, "canary words")
+    return {"conversation_id": group.pk, "message_id": sent.message_id, "user_id": bruno.pk, "group": group}
+
+
+def url_of(route: str, **ids: object) -> str:
+    return "/api/" + re.sub(r"<id:(\w+)>", lambda found: str(ids[found[1]]), route)
+
+
+def call(client, route: str, method: str, body: object = ..., **ids: object):
+    sent = ROUTES[route].get(method) if body is ... else body
+    text = "" if sent is None else sent if isinstance(sent, (str, bytes)) else json.dumps(sent)
+    return client.generic(method, url_of(route, **ids), text, content_type="application/json")
+
+
+def assert_problem(answer, status: int, code: str) -> dict:
+    body = answer.json()
+    assert (answer.status_code, body["status"], body["code"]) == (status, status, code), body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert PROBLEM <= body.keys() <= PROBLEM | {"errors"}
+    assert body["detail"] and body["type"] == "about:blank"
+    return body
+
+
+@pytest.mark.parametrize(("route", "method"), CALLS)
+def test_nobody_is_answered_without_a_token(db, api, secret, route, method):
+    for ids in (secret, {**secret, "conversation_id": 999_999}):
+        answer = call(api(None), route, method, **ids)
+        assert_problem(answer, 401, "unauthenticated")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("body", ["right", "wrong"])
+@pytest.mark.parametrize(("route", "method"), OF_ONE)
+def test_stranger_and_unknown_id_are_answered_alike(db, api, clara, secret, route, method, body):
+    """Byte for byte, with a body that would do and with one that would not; and nothing happens."""
+    client, bodies = api(clara), {} if body == "right" else {"body": {"nonsense": 1}}
+    real = call(client, route, method, **bodies, **secret)
+    unknown = call(client, route, method, **bodies, **{**secret, "conversation_id": 999_999})
+
+    assert (real.status_code, real.content) == (unknown.status_code, unknown.content)
+    assert b"canary" not in real.content
+    if body == "right" or method in ("GET", "DELETE"):
+        assert_problem(real, 404, "not_a_participant")
+    assert contents(secret["group"]) == ["canary words"]
+    assert (head_of(secret["group"]), secret["group"].participants.count()) == (1, 3)
+
+
+@pytest.mark.parametrize(("route", "method"), OF_ONE)
+def test_former_member_is_a_stranger(db, api, ana, dora, secret, route, method):
+    services.remove_member(conversation_id=secret["conversation_id"], by=ana, user_id=dora.pk)
+    head = head_of(secret["group"])
+
+    answer = call(api(dora), route, method, **secret)
+
+    assert_problem(answer, 404, "not_a_participant")
+    assert head_of(secret["group"]) == head
+
+
+def test_strangers_list_has_nothing_of_it(db, api, clara, secret):
+    assert api(clara).get("/api/conversations/").json()["results"] == []
+    assert b"canary" not in api(clara).get("/api/conversations/").content
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_other_methods_are_not_allowed(db, api, ana, secret, route):
+    for method in set(EVERY_METHOD) - ROUTES[route].keys():
+        answer = call(api(ana), route, method, **secret)
+        assert_problem(answer, 405, "method_not_allowed")
+        assert set(answer.headers["Allow"].split(", ")) == {*ROUTES[route], *(["HEAD"] if "GET" in ROUTES[route] else []), "OPTIONS"}
+
+
+@pytest.mark.parametrize(("route", "method"), WITH_BODY)
+def test_body_that_is_no_object_is_refused(db, api, ana, secret, route, method):
+    head = head_of(secret["group"])
+    for body in ("[]", '"text"', "1", "null", "{", "", "NaN", "[" * 5000, b"\xff", '{"a":1e999}', '{"a":' + "9" * 5000 + "}"):
+        answer = call(api(ana), route, method, body, **secret)
+        assert answer.json()["code"] in ("invalid_json", "invalid_input"), body
+        assert_problem(answer, 400, answer.json()["code"])
+    assert (head_of(secret["group"]), secret["group"].participants.count()) == (head, 3)
+
+
+@pytest.mark.parametrize(("route", "method"), WITH_BODY)
+def test_no_field_takes_what_cannot_be_stored(db, api, ana, secret, route, method):
+    """U+0000, lone surrogates, wrong types, the absurdly large: 400 with a code, never 500."""
+    client, head = api(ana), head_of(secret["group"])
+    for field, right in ROUTES[route][method].items():
+        for value in ("a\x00b", "\ud800", "x" * 9000, [["deep"]], {"a": 1}, True, 10**400, -1, None):
+            if (field, value) == ("message", "x" * 9000):
+                continue  # refused with a code of its own
+            for wrong in (value, [value]) if isinstance(right, list) else (value,):
+                answer = call(client, route, method, {**ROUTES[route][method], field: wrong}, **secret)
+                assert_problem(answer, 400, answer.json()["code"])
+    assert head_of(secret["group"]) == head
+
+
+@pytest.mark.parametrize(("route", "method"), CALLS)
+def test_query_with_a_nul_is_no_fault_of_ours(db, api, ana, secret, route, method):
+    url = url_of(route, **secret)
+
+    for query in ("?before=%00", "?limit=%00&after=%ff", "?%00=%00"):
+        answer = api(ana).generic(method, url + query, json.dumps(ROUTES[route][method]), content_type="application/json")
+        assert answer.status_code < 500
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "<" in route])
+def test_what_can_be_no_id_is_not_found(db, api, ana, secret, route):
+    names = re.findall(r"<id:(\w+)>", route)
+    for wrong in ("0", "-1", "abc", "1.5", "9" * 16, "%00", "٣"):
+        for name in names:
+            answer = call(api(ana), route, next(iter(ROUTES[route])), **{**secret, name: wrong})
+            assert_problem(answer, 404, "not_found")
+
+
+@pytest.mark.parametrize(("route", "method"), OF_ONE)
+def test_largest_ids_are_unknown_like_any_other(db, api, ana, secret, route, method):
+    for name in re.findall(r"<id:(\w+)>", route):
+        answer = call(api(ana), route, method, **{**secret, name: 10**15 - 1})
+        assert answer.status_code == 404
+        assert_problem(answer, 404, answer.json()["code"])
+
+
+def test_only_json_is_read(db, api, ana, secret):
+    url = f"/api/conversations/{secret['conversation_id']}/messages/"
+    for content_type in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"):
+        answer = api(ana).generic("POST", url, "message=hello", content_type=content_type)
+        assert_problem(answer, 415, "unsupported_media_type")
+    assert contents(secret["group"]) == ["canary words"]
+
+
+def test_requests_are_limited_per_user(db, api, ana, bruno, secret, relais):
+    relais(limit_rest="1/min:2")
+    url = f"/api/conversations/{secret['conversation_id']}/"
+    client = api(ana)
+
+    answers = [client.get(url) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert assert_problem(answers[2], 429, "rate_limited")["retryable"] is True
+    assert int(answers[2].headers["Retry-After"]) > 0
+    assert api(bruno).get(url).status_code == 200
+
+
+def test_members_request_does_what_it_says(db, api, ana, secret):
+    """The same calls from someone who may: the refusals above were not for lack of sense."""
+    expected = {"POST": 201, "GET": 200, "PATCH": 200, "DELETE": 200}
+    for route, method in CALLS:
+        if (route, method) == ("conversations/<id:conversation_id>/members/<id:user_id>/", "DELETE"):
+            continue
+        answer = call(api(ana), route, method, **secret)
+        assert answer.status_code in (200, expected[method]), (route, method, answer.content)
+    assert contents(secret["group"])[-1] == "hello"
+    assert share_of(ana, secret["group"]).read_seq == 1
+    assert "canary words" not in "".join(logged(secret["group"]))

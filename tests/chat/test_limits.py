@@ -1,0 +1,185 @@
+"""How much one client may ask: mistakes, frames, messages and sockets, and what too much is answered."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+
+from chat import inbox
+from chat.inbox import Inbox
+from chat.services import Draft, send_messages
+from realtime.errors import OverloadedError, RateLimitedError
+from tests.chat.speaking import aside, chat_path, contents, say
+
+
+async def test_twenty_mistakes_are_too_many(ana, bruno, conversation, connect):
+    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+        for _ in range(20):
+            await socket.send_text("nonsense")
+            assert (await socket.receive())["code"] == "invalid_json"
+        await socket.send({"message": "not yet too many"})
+        assert (await socket.receive())["content"] == "not yet too many"
+
+        await socket.send_text("nonsense")
+        assert (await socket.receive())["code"] == "invalid_json"
+        assert (await socket.receive())["code"] == "too_many_errors"
+        assert await socket.receive_close() == 4400
+        await aside(say)(conversation, bruno, "others go on")
+        assert [(await other.receive())["content"] for _ in range(2)][-1] == "others go on"
+
+
+async def test_too_many_messages_are_refused_with_a_time_and_the_socket_lives(ana, bruno, conversation, connect, relais):
+    relais(limit_sends="1/min:3")
+    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+        for number in range(5):
+            await socket.send({"message": f"{number}", "ref": number})
+        frames = [await socket.receive() for _ in range(8)]
+        await other.send({"message": "Bruno has a bucket of his own"})
+        assert (await socket.receive())["content"] == "Bruno has a bucket of his own"
+
+    refused = [frame for frame in frames if frame["type"] == "error"]
+    assert [(frame["code"], frame["ref"], frame["retryable"]) for frame in refused] == [
+        ("rate_limited", 3, True),
+        ("rate_limited", 4, True),
+    ]
+    assert all(0 < frame["retry_after_ms"] <= 60_000 for frame in refused)
+    assert await aside(contents)(conversation) == ["0", "1", "2", "Bruno has a bucket of his own"]
+
+
+async def test_sockets_and_rest_share_the_limit_of_messages(ana, conversation, connect, relais, api):
+    relais(limit_sends="1/min:2")
+    client, url = await aside(api)(ana), f"/api/conversations/{conversation.pk}/messages/"
+    async with connect(ana, chat_path(conversation)) as socket:
+        await socket.send({"message": "one"})
+        await socket.receive()
+        statuses = [(await aside(client.post)(url, {"message": text})).status_code for text in ("two", "three")]
+        await socket.send({"message": "four"})
+        assert (await socket.receive_until("error"))["code"] == "rate_limited"
+
+    assert statuses == [201, 429]
+    assert await aside(contents)(conversation) == ["one", "two"]
+
+
+async def test_mistakes_cost_no_messages(ana, conversation, connect, relais):
+    relais(limit_sends="1/min:1")
+    async with connect(ana, chat_path(conversation)) as socket:
+        for text in ("", "x" * 8001, "\x00"):
+            await socket.send({"message": text})
+            assert (await socket.receive())["code"] != "rate_limited"
+        await socket.send({"message": "Bonjour"})
+        assert (await socket.receive())["content"] == "Bonjour"
+
+
+async def test_flood_of_frames_is_refused_then_closed(ana, bruno, conversation, connect, relais):
+    relais(limit_frames="1/min:3")
+    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+        for _ in range(420):
+            await socket.send({"message": "flood"})
+        assert await socket.receive_close() == 4429
+        await aside(say)(conversation, ana, "others go on")
+        assert [(await other.receive())["content"] for _ in range(4)][-1] == "others go on"
+
+    assert await aside(contents)(conversation) == ["flood"] * 3 + ["others go on"]
+
+
+async def test_burst_above_the_rate_is_told_and_the_socket_lives(ana, conversation, connect, relais):
+    relais(limit_frames="20/s:2")
+    async with connect(ana, chat_path(conversation)) as socket:
+        for _ in range(6):
+            await socket.send({"type": "delivered", "up_to_seq": 0})
+        error = await socket.receive()
+        assert (error["code"], error["retryable"]) == ("rate_limited", True)
+        while (await socket.receive())["type"] == "error":
+            await socket.send({"type": "ping"})
+
+
+async def test_one_user_may_not_hold_too_many_sockets(ana, bruno, conversation, connect, relais):
+    relais(limit_sockets_per_user=3)
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(connect(ana, chat_path(conversation))) for _ in range(3)]
+        async with connect(ana, chat_path(conversation)) as one_too_many:
+            error = await one_too_many.receive()
+            assert (error["code"], error["retryable"]) == ("rate_limited", True)
+            assert await one_too_many.receive_close() == 4429
+        async with connect(bruno, chat_path(conversation)) as somebody_else:
+            await sockets[0].send({"message": "the others live"})
+            for socket in (*sockets, somebody_else):
+                assert (await socket.receive())["content"] == "the others live"
+
+
+async def test_place_of_a_closed_socket_is_free_again(ana, conversation, connect, relais):
+    relais(limit_sockets_per_user=1)
+    for number in range(3):
+        async with connect(ana, chat_path(conversation)) as socket:
+            await socket.send({"message": f"{number}"})
+            assert (await socket.receive())["content"] == f"{number}"
+
+
+# ── the inbox ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_full_inbox_says_so_and_loses_nothing_it_took(ana, conversation, connect, monkeypatch, relais):
+    relais(limit_sends="off")
+    monkeypatch.setattr(inbox, "MAX_WAITING", 5)
+    async with connect(ana, chat_path(conversation, "?v=1")) as socket:
+        await socket.receive_until("subscribed")
+        box, drafts = Inbox.current(), [Draft(conversation.pk, ana, f"{number}") for number in range(5)]
+        taken = [box.submit(draft) for draft in drafts]
+        with pytest.raises(OverloadedError):
+            box.submit(drafts[0])
+        outcomes = [await future for future in taken]
+        await socket.send({"message": "after", "ref": 1})
+        await socket.receive_until("ack")
+
+    assert [outcome.seq for outcome in outcomes] == [1, 2, 3, 4, 5]
+    assert await aside(contents)(conversation) == ["0", "1", "2", "3", "4", "after"]
+
+
+async def test_overload_is_an_error_frame_with_a_time(ana, conversation, connect, monkeypatch):
+    monkeypatch.setattr(inbox, "MAX_WAITING", 0)
+    async with connect(ana, chat_path(conversation)) as socket:
+        await socket.send({"message": "Bonjour", "ref": 1})
+        error = await socket.receive()
+
+    assert (error["code"], error["ref"], error["retryable"], error["retry_after_ms"]) == ("overloaded", 1, True, 1000)
+
+
+async def test_inbox_commits_what_waits_together_and_no_more_than_a_batch(ana, conversation, hub, transactional_db, monkeypatch):
+    sizes = []
+
+    def send(drafts):
+        sizes.append(len(drafts))
+        return send_messages(drafts)
+
+    monkeypatch.setattr(inbox, "send_messages", send)
+    monkeypatch.setattr(inbox, "MAX_BATCH", 10)
+
+    futures = [Inbox.current().submit(Draft(conversation.pk, ana, f"{number}")) for number in range(25)]
+    outcomes = [await future for future in futures]
+
+    assert sizes == [10, 10, 5]
+    assert [outcome.seq for outcome in outcomes] == list(range(1, 26))
+
+
+async def test_inbox_answers_everybody_when_a_batch_fails(ana, conversation, hub, transactional_db, monkeypatch):
+    failures = iter([RateLimitedError(retry_after_ms=5), RuntimeError("disk full")])
+
+    def fail(drafts):
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return send_messages(drafts)
+
+    monkeypatch.setattr(inbox, "send_messages", fail)
+    draft = Draft(conversation.pk, ana, "Bonjour")
+
+    answers = [await Inbox.current().submit(draft) for _ in range(3)]
+
+    assert [getattr(answer, "code", "sent") for answer in answers] == ["rate_limited", "internal_error", "sent"]
+
+
+async def test_message_whose_sender_gave_up_waiting_is_stored_all_the_same(ana, conversation, hub, transactional_db):
+    """A socket that closed meanwhile: its draft was taken."""
+    given_up, kept = (Inbox.current().submit(Draft(conversation.pk, ana, text)) for text in ("given up", "kept"))
+    given_up.cancel()
+    await kept
+
+    assert await aside(contents)(conversation) == ["given up", "kept"]

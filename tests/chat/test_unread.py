@@ -1,0 +1,223 @@
+"""What is unread becomes one entry per member and conversation, whoever died in between."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+
+from chat import notifier, selectors, services
+from chat.models import Conversation
+from chat.moved import conversations_moved, take_moved
+from chat.services import unread
+from notifications.models import Notification
+from realtime.testing import eventually
+from realtime.threads import close_threads
+from tests.chat.speaking import aside, chat_path, say
+from tests.factories import make_conversation
+
+
+def entries() -> dict[str, int]:
+    """The unread entries: whose, and for how many."""
+    rows = Notification.objects.filter(read_at=None).values_list("user__username", "count")
+    assert len({name for name, _ in rows}) == len(rows)
+    return dict(rows)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_moved() -> None:
+    take_moved()
+
+
+def test_messages_become_one_entry_per_member_and_nobody_gets_their_own(db, ana, bruno, dora, clara, group):
+    for sender in (ana, ana, bruno):
+        say(group, sender)
+
+    services.note_unread([group.pk])
+
+    assert entries() == {"ana": 1, "bruno": 2, "dora": 3}
+    entry = Notification.objects.get(user=dora)
+    assert (entry.kind, entry.data) == ("message_received", {"conversation_id": group.pk})
+    assert "bruno" in entry.message
+
+
+def test_monologue_is_no_entry_for_its_speaker(db, ana, bruno, conversation):
+    say(conversation, ana)
+    services.note_unread([conversation.pk])
+
+    assert entries() == {"bruno": 1}
+
+
+def test_more_messages_add_to_the_entry_and_reading_begins_a_new_one(db, ana, bruno, conversation):
+    share = {"user_id": bruno.pk, "conversation_id": conversation.pk}
+    for _ in range(2):
+        say(conversation, ana)
+        services.note_unread([conversation.pk])
+    assert entries() == {"bruno": 2}
+
+    services.mark_read(up_to_seq=2, **share)
+    assert entries() == {}
+    say(conversation, ana)
+    services.note_unread([conversation.pk])
+
+    assert entries() == {"bruno": 1}
+    assert Notification.objects.filter(user=bruno).count() == 2
+
+
+def test_noting_twice_changes_nothing(db, ana, bruno, conversation):
+    say(conversation, ana)
+
+    for _ in range(3):
+        services.note_unread([conversation.pk])
+
+    assert entries() == {"bruno": 1}
+
+
+def test_what_was_read_or_deleted_meanwhile_is_not_noted(db, ana, bruno, dora, group):
+    read, doomed = say(group, ana), say(group, ana)
+    services.mark_read(user_id=bruno.pk, conversation_id=group.pk, up_to_seq=read.seq)
+    services.delete_message(conversation_id=group.pk, message_id=doomed.message_id, by=ana)
+
+    services.note_unread([group.pk])
+
+    assert entries() == {"dora": 1}
+    assert selectors.conversations_to_note() == []
+
+
+def test_member_who_read_half_is_told_of_the_other_half(db, ana, bruno, conversation):
+    for _ in range(4):
+        say(conversation, ana)
+    services.mark_read(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=3)
+
+    services.note_unread([conversation.pk])
+
+    assert entries() == {"bruno": 1}
+
+
+def test_nobody_is_told_of_what_they_may_not_read(db, ana, bruno, dora, clara, group):
+    """Clara joins after the message, Dora leaves before it is noted."""
+    say(group, ana)
+    services.add_members(conversation_id=group.pk, by=ana, users=[clara])
+    services.remove_member(conversation_id=group.pk, by=ana, user_id=dora.pk)
+
+    services.note_unread([group.pk])
+
+    assert entries() == {"bruno": 1}
+
+
+def test_several_conversations_are_noted_together_and_each_for_itself(db, ana, bruno, clara, conversation, group):
+    quiet = make_conversation(ana, clara)
+    say(conversation, ana)
+    say(group, ana)
+    say(group, ana)
+
+    services.note_unread([conversation.pk, group.pk, quiet.pk, 999_999])
+
+    counts = Notification.objects.filter(user=bruno).order_by("count").values_list("data", "count")
+    assert list(counts) == [({"conversation_id": conversation.pk}, 1), ({"conversation_id": group.pk}, 2)]
+    assert not Notification.objects.filter(user=clara).exists()
+
+
+def test_number_of_queries_does_not_grow_with_members(db, ana, bruno, clara, conversation, group):
+    services.add_members(conversation_id=group.pk, by=ana, users=[clara])
+    services.note_unread([conversation.pk, group.pk])
+    counts = []
+    for somewhere in (conversation, group):
+        say(somewhere, ana)
+        with CaptureQueriesContext(connection) as queries:
+            services.note_unread([somewhere.pk])
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]
+
+
+def test_conversation_that_another_process_is_noting_is_left_to_it(transactional_db, ana, bruno, conversation):
+    """Two at once write one entry with the right count, on SQLite by waiting, elsewhere by skipping."""
+    say(conversation, ana)
+
+    def note() -> None:
+        services.note_unread([conversation.pk])
+        connections.close_all()
+
+    with ThreadPoolExecutor(4) as threads:
+        for noted in [threads.submit(note) for _ in range(8)]:
+            noted.result()
+
+    assert entries() == {"bruno": 1}
+
+
+def test_what_is_read_while_it_is_noted_leaves_no_entry(transactional_db, ana, bruno, conversation, monkeypatch):
+    """Bruno reads between the moment his cursor was looked at and the moment his entry is written."""
+    say(conversation, ana)
+    collapse, reading = unread.collapse, []
+
+    def read() -> None:
+        services.mark_read(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=1)
+        connections.close_all()
+
+    def collapse_late(**entries_to_write) -> None:
+        reading.append(threading.Thread(target=read))
+        reading[0].start()
+        reading[0].join(0.3)  # either he is through by now, or he waits for us
+        collapse(**entries_to_write)
+
+    monkeypatch.setattr(unread, "collapse", collapse_late)
+    services.note_unread([conversation.pk])
+    reading[0].join()
+
+    assert entries() == {}
+
+
+# ── the notifier ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_notifier_writes_what_was_said_on_a_socket(ana, bruno, conversation, connect, monkeypatch):
+    monkeypatch.setattr(notifier, "ROUND_SECONDS", 0.02)
+    async with connect(ana, chat_path(conversation)) as socket:
+        await socket.send({"message": "Bonjour"})
+        await socket.receive()
+
+        await eventually(lambda: aside(entries)())
+
+    assert await aside(entries)() == {"bruno": 1}
+
+
+async def test_sweep_finds_what_a_dead_process_left_behind(ana, bruno, conversation, transactional_db):
+    """Said and committed, the process gone before its notifier took it up: nobody here knows it moved."""
+    await aside(say)(conversation, ana)
+    take_moved()
+    assert await aside(selectors.conversations_to_note)() == [conversation.pk]
+
+    note = asyncio.create_task(notifier.note_what_is_unread())
+    await eventually(lambda: aside(entries)())
+    note.cancel()
+
+    assert await aside(entries)() == {"bruno": 1}
+    assert await aside(selectors.conversations_to_note)() == []
+    await asyncio.to_thread(close_threads)
+
+
+async def test_round_that_failed_is_not_forgotten(monkeypatch, transactional_db):
+    async def run(function, *arguments):
+        if function is selectors.conversations_to_note:
+            return []
+        raise RuntimeError("the database is away")
+
+    monkeypatch.setattr(notifier, "run_in_thread", run)
+    conversations_moved([7, 8])
+
+    with pytest.raises(RuntimeError):
+        await notifier.note_what_is_unread()
+
+    assert take_moved() == [7, 8]
+
+
+def test_conversation_that_is_gone_is_no_obstacle(db, ana, bruno, conversation):
+    say(conversation, ana)
+    Conversation.objects.filter(pk=conversation.pk).update(noticed_seq=99)
+
+    services.note_unread([conversation.pk])
+
+    assert entries() == {}

@@ -1,0 +1,108 @@
+"""The product on both servers: no token in what they write, unknown paths without a traceback."""
+
+import http.client
+import json
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from tests.processes import wait_until
+from tests.servers import ServerProcess
+from tests.services import PostgresServer, RedisServer
+
+pytestmark = pytest.mark.acceptance
+
+CANARY = "canary-5d1e9b"
+
+
+def request(
+    server: ServerProcess, method: str, path: str, body: object = None, **headers: str
+) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        headers["Content-Type"] = "application/json"
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_no_token_reaches_the_log(server: ServerProcess) -> None:
+    status, body = request(server, "POST", "/api/token/", {"username": "ana", "password": "demo-password"})
+    assert status == 200, body
+    tokens = json.loads(body)
+    access, refresh = tokens["access"], tokens["refresh"]
+
+    with connect(f"{server.ws_url}/ws/chat/123/?token={access}&marker=good") as socket:
+        socket.send(json.dumps({"message": "Bonjour"}))
+        assert json.loads(socket.recv(timeout=10))["content"] == "Bonjour"
+    with connect(f"{server.ws_url}/ws/chat/123/?ticket={CANARY}") as socket:
+        socket.recv(timeout=10)  # an error frame says why
+        with pytest.raises(ConnectionClosed):
+            socket.recv(timeout=10)
+    request(server, "GET", f"/api/me/?token={access}&access_token={CANARY}", Authorization=f"Bearer {access}")
+    request(server, "GET", "/api/me/?marker=bad", Authorization=f"Bearer {CANARY}")
+    request(server, "POST", "/api/token/refresh/", {"refresh": refresh})
+    request(server, "GET", f"/nowhere/?refresh={refresh}&apikey={CANARY}")
+
+    wait_until(lambda: "/nowhere/" in server.log(), seconds=10, what="the last request is in the log")
+    written = server.log()
+    assert "[redacted]" in written
+    for secret in (CANARY, access, refresh, access.rpartition(".")[2], "demo-password"):
+        assert secret not in written
+
+
+def test_unknown_path_is_refused_without_a_traceback(server: ServerProcess) -> None:
+    with pytest.raises(InvalidStatus) as refused, connect(f"{server.ws_url}/ws/nowhere/"):
+        pass
+
+    assert refused.value.response.status_code in (403, 404)
+    assert "Traceback" not in server.log()
+
+
+def test_static_files_are_served(server: ServerProcess) -> None:
+    status, body = request(server, "GET", "/static/admin/css/base.css")
+
+    assert status == 200
+    assert b"{" in body
+
+
+def test_ready_answers(server: ServerProcess) -> None:
+    status, body = request(server, "GET", "/health/ready", Host="10.0.0.7")
+
+    assert status == 200
+    assert json.loads(body)["database"] == "ok"
+
+
+def test_ready_tells_what_is_away_and_when_it_is_back() -> None:
+    with (
+        PostgresServer() as postgres,
+        RedisServer() as redis,
+        ServerProcess("daphne", database_url=postgres.url, redis_url=redis.url) as server,
+    ):
+
+        def ready() -> tuple[int, dict[str, str]]:
+            started = time.monotonic()
+            status, body = request(server, "GET", "/health/ready")
+            assert time.monotonic() - started < 3
+            return status, json.loads(body)
+
+        def becomes(code: int, **parts: str) -> None:
+            what = f"readiness is {code} {parts}"
+            wait_until(lambda: ready() == (code, parts), seconds=15, what=what)
+
+        becomes(200, status="ok", database="ok", layer="ok")
+
+        redis.kill()
+        becomes(200, status="degraded", database="ok", layer="lost")
+        redis.start()
+        becomes(200, status="ok", database="ok", layer="ok")
+
+        postgres.kill()
+        becomes(503, status="unavailable", database="unavailable", layer="ok")
+        assert request(server, "GET", "/health/live")[0] == 200
+        postgres.start()
+        becomes(200, status="ok", database="ok", layer="ok")

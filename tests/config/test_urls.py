@@ -1,0 +1,132 @@
+"""The HTTP side of the assembly: the API's description, its offline page, errors that no view saw."""
+
+import contextlib
+import re
+from typing import Any
+
+import pytest
+import yaml
+from django.test import Client
+from django.urls import reverse
+from drf_spectacular import drainage
+from openapi_spec_validator import validate
+
+
+def is_served(client: Client, path: str) -> bool:
+    with contextlib.closing(client.get(path)) as answer:
+        return answer.status_code == 200
+
+
+def test_openapi_document_is_valid_and_lists_the_contract(client: Client, db: None) -> None:
+    drainage.reset_generator_stats()
+    document = yaml.safe_load(client.get("/api/schema/").content)
+    guessed = bool(drainage.GENERATOR_STATS)
+
+    validate(document)
+    assert not guessed, "the generator warned: `manage.py spectacular --fail-on-warn` says of what"
+    assert {
+        "/api/auth/register/",
+        "/api/token/",
+        "/api/token/refresh/",
+        "/api/auth/logout/",
+        "/api/me/",
+        "/api/ws-ticket/",
+        "/api/conversations/",
+        "/api/notifications/",
+        "/api/notifications/read-all/",
+        "/api/notifications/unread-count/",
+    } <= set(document["paths"])
+
+
+def test_docs_page_works_without_the_internet(client: Client, db: None) -> None:
+    page = client.get("/api/docs/")
+
+    assert page.status_code == 200
+    html = page.content.decode()
+    sources = re.findall(r"""(?:src|href)=["']([^"']+)""", html)
+    assert len(sources) >= 3
+    assert [source for source in sources if source.startswith(("http:", "https:", "//"))] == []
+    assert re.findall(r"https?://(?!testserver)[^\s\"'<>]+", html) == []
+    for source in sources:
+        if source.startswith("/static/"):
+            assert is_served(client, source), source
+
+
+def test_admin_works_before_collectstatic(client: Client, db: None) -> None:
+    page = client.get("/admin/login/")
+
+    assert page.status_code == 200
+    stylesheet = re.search(r'href="(/static/admin/css/base[^"]*\.css)"', page.content.decode())
+    assert stylesheet
+    assert is_served(client, stylesheet[1])
+
+
+def test_unknown_api_path_is_a_problem_document(client: Client, db: None) -> None:
+    answer = client.get("/api/nowhere/")
+
+    assert answer.status_code == 404
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "not_found"
+
+
+def test_other_unknown_path_is_a_page(client: Client, db: None) -> None:
+    answer = client.get("/nowhere/")
+
+    assert answer.status_code == 404
+    assert answer["Content-Type"].startswith("text/html")
+
+
+def test_unknown_host_is_a_problem_document(client: Client, db: None) -> None:
+    answer = client.get("/api/me/", headers={"host": "evil.example"})
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid_input"
+
+
+def test_failing_view_is_a_problem_document(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accounts import api
+
+    def fail(*_args: Any, **_options: Any) -> None:
+        raise RuntimeError("the reason is for the log")
+
+    monkeypatch.setattr(api.MeView, "initial", fail)
+
+    answer = Client(raise_request_exception=False).get("/api/me/")
+
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal_error"
+    assert b"reason" not in answer.content
+
+
+def test_front_door_without_the_demo_says_where_to_go(rf: Any) -> None:
+    import json
+
+    from config import pages
+
+    answer = json.loads(pages.home(rf.get("/")).content)
+
+    assert answer["docs"] == reverse("docs")
+    assert answer["schema"] == reverse("schema")
+
+
+def test_other_origins_may_call_only_what_is_allowed(client: Client, db: None, settings: Any) -> None:
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
+
+    def allowed(origin: str, path: str = "/api/token/") -> str | None:
+        return client.options(
+            path,
+            headers={"origin": origin, "access-control-request-method": "POST"},
+        ).headers.get("access-control-allow-origin")
+
+    assert allowed("https://app.example.com") == "https://app.example.com"
+    assert allowed("https://evil.example") is None
+    assert allowed("https://app.example.com", "/admin/") is None
+
+
+def test_pages_cannot_be_framed_or_sniffed(client: Client, db: None) -> None:
+    headers = client.get("/admin/login/").headers
+
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"

@@ -1,0 +1,144 @@
+"""Fixtures that every test may ask for: people, and running servers. Those of one app live in its directory.
+
+`connect` and `published` come from `realtime.testing`, the kit that applications built on Relais use as well.
+"""
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper as PostgresWrapper
+
+from accounts.models import User
+from tests import environment, services
+from tests.factories import make_user
+from tests.servers import ServerProcess, manage
+
+pytest_plugins = ["realtime.testing"]
+
+
+def pytest_report_header() -> list[str]:
+    """What the run stands on."""
+    stack = {"small": "SQLite and the memory layer", "full": "PostgreSQL and Redis"}[environment.STACK]
+    return [f"stack: {environment.STACK}, {stack}", *services.describe()]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what its `stack` marker gives to the other stack: it runs there, so it is not skipped."""
+    elsewhere = [item for item in items if _stack(item) not in (None, environment.STACK)]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
+
+
+def _stack(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("stack")
+    return marker.args[0] if marker else None
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Django's own, and before the database goes: connections that threads left open would keep it."""
+    yield
+    connection = connections["default"]
+    if isinstance(connection, PostgresWrapper):
+        connection.close()
+        connection.close_pool()
+        services.disconnect_everyone(services.postgres_url(), connection.settings_dict["NAME"])
+
+
+# ── people ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def ana(db: None) -> User:
+    return make_user("ana")
+
+
+@pytest.fixture
+def bruno(db: None) -> User:
+    return make_user("bruno")
+
+
+@pytest.fixture
+def clara(db: None) -> User:
+    """The stranger: exists, may sign in, takes part in nothing."""
+    return make_user("clara")
+
+
+# ── running servers: other processes, other databases; the people above do not exist for them ────────────
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What a server runs on, shared with no other: `ServerProcess("uvicorn", **vars(backends))`."""
+
+    database_url: str
+    redis_url: str
+
+
+@pytest.fixture(scope="session")
+def new_database() -> Callable[[], str]:
+    """Makes migrated databases with the demo data (conversation 123); each call returns a new one's URL."""
+    template = "relais_template"
+    numbers = itertools.count(1)
+    if environment.STACK == "full":
+        _migrate(services.create_database(services.postgres_url(), template))
+    else:
+        _migrate(environment.sqlite_url(template))
+
+    def new() -> str:
+        name = f"relais_{next(numbers)}"
+        if environment.STACK == "full":
+            return services.create_database(services.postgres_url(), name, template=template)
+        shutil.copy(environment.sqlite_file(template), environment.sqlite_file(name))
+        return environment.sqlite_url(name)
+
+    return new
+
+
+def _migrate(database_url: str) -> None:
+    manage("migrate", "--verbosity", "0", database_url=database_url)
+    manage("seed_demo", database_url=database_url)
+
+
+@pytest.fixture(scope="session")
+def new_backends(new_database: Callable[[], str]) -> Iterator[Callable[[], Backends]]:
+    """Makes what a server runs on. A Redis for each: topics of two databases have the same names."""
+    with contextlib.ExitStack() as running:
+
+        def new() -> Backends:
+            full = environment.STACK == "full"
+            redis_url = running.enter_context(services.RedisServer()).url if full else ""
+            return Backends(database_url=new_database(), redis_url=redis_url)
+
+        yield new
+
+
+@pytest.fixture(scope="session")
+def server_database(new_database: Callable[[], str]) -> str:
+    """One migrated database for servers that a test starts itself."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def daphne_server(new_backends: Callable[[], Backends]) -> Iterator[ServerProcess]:
+    with ServerProcess("daphne", **vars(new_backends())) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def uvicorn_server(new_backends: Callable[[], Backends]) -> Iterator[ServerProcess]:
+    with ServerProcess("uvicorn", **vars(new_backends())) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["daphne", "uvicorn"])
+def server(request: pytest.FixtureRequest) -> ServerProcess:
+    """Each of the two servers in turn; the same promises hold on both."""
+    running: ServerProcess = request.getfixturevalue(f"{request.param}_server")
+    return running

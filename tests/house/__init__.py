@@ -1,0 +1,1 @@
+"""Tests of the tools themselves: scripts, locks, layers, the servers that tests start."""

@@ -1,0 +1,137 @@
+"""The scripts refuse what cannot work, and the locks say what the .in files ask for."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tests.servers import ROOT
+
+pytestmark = pytest.mark.stack("small")
+
+LOCKS = ("requirements.txt", "requirements-dev.txt")
+SECRET_KEY = "for-the-scripts-under-test-0123456789-0123456789"
+
+
+def run(script: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "SECRET_KEY": SECRET_KEY, **settings}
+    return subprocess.run(
+        [ROOT / "scripts" / script], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def pinned(lock: str) -> dict[str, list[Version]]:
+    """The versions a lock holds, by canonical name; several where they differ by platform."""
+    versions: dict[str, list[Version]] = {}
+    for name, version in re.findall(r"^([a-z0-9._-]+)==([^ \\]+)", (ROOT / lock).read_text(), re.MULTILINE):
+        versions.setdefault(name, []).append(Version(version))
+    return versions
+
+
+def asked_for(source: str) -> list[Requirement]:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / source).read_text().splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+
+
+# ── scripts/serve ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_serve_refuses_several_workers_without_redis():
+    refused = run("serve", WORKERS="2")
+    assert refused.returncode != 0
+    assert "WORKERS" in refused.stderr
+    assert "REDIS_URL" in refused.stderr
+
+
+def test_serve_refuses_several_daphne_workers():
+    refused = run("serve", WORKERS="2", REDIS_URL="redis://127.0.0.1:1/0")
+    assert refused.returncode != 0
+    assert "SERVER=uvicorn" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SERVER", "gunicorn"), ("WORKERS", "many"), ("WORKERS", "0"), ("PORT", "http")]
+)
+def test_serve_names_the_setting_it_does_not_understand(name, value):
+    refused = run("serve", **{name: value})
+    assert refused.returncode != 0
+    assert name in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_serve_does_not_start_without_a_secret():
+    refused = run("serve", SECRET_KEY="")
+    assert refused.returncode != 0
+    assert "SECRET_KEY" in refused.stderr
+
+
+@pytest.mark.parametrize("script", ["dev", "test", "check", "fix", "serve", "lock", "../.ci/run"])
+def test_script_is_executable_and_well_formed(script):
+    path = ROOT / "scripts" / script
+    assert os.access(path, os.X_OK)
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_python_that_is_too_old_is_refused_by_name(tmp_path):
+    for name in ("python3.11", "python3.12", "python3.13", "python3.14", "python3", "python"):
+        old = tmp_path / name
+        old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" && exit 0\nexit 1\n')
+        old.chmod(0o755)
+    command = f"source scripts/env.sh; PATH={tmp_path}:$PATH find_python"
+    refused = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "Relais needs Python 3.11 or newer; PATH has Python 3.9.2" in refused.stderr
+
+
+# ── the locks ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("source", "lock"),
+    [
+        ("requirements.in", "requirements.txt"),
+        ("requirements.in", LOCKS[1]),
+        ("requirements-dev.in", LOCKS[1]),
+    ],
+)
+def test_lock_holds_what_is_asked_for(source, lock):
+    versions = pinned(lock)
+    for requirement in asked_for(source):
+        name = requirement.name.lower().replace("_", "-")
+        assert name in versions, f"{requirement} is not in {lock}: run scripts/lock"
+        assert all(version in requirement.specifier for version in versions[name]), (
+            f"{requirement}: run scripts/lock"
+        )
+
+
+def test_the_two_locks_agree():
+    development = pinned("requirements-dev.txt")
+    for name, versions in pinned("requirements.txt").items():
+        assert development[name] == versions
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_hashes_for_everything_and_names_no_machine(lock):
+    text = (ROOT / lock).read_text()
+    entries = re.split(r"\n(?=[a-z0-9])", text)[1:]
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert not re.search(r"https?://|file:|index-url|find-links|^[^#]*\s/", text, re.MULTILINE)
+
+
+def test_npm_lock_has_hashes_and_names_no_registry():
+    text = (Path(__file__).parent.parent / "node" / "package-lock.json").read_text()
+    assert "resolved" not in text
+    assert '"integrity"' in text
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_dangerous_versions_stay_out(lock):
+    versions = pinned(lock)
+    assert all(version < Version("8") for version in versions["redis"])  # idle sockets die after 5 s with 8
+    assert all(
+        version >= Version("4.2.3") for version in versions["daphne"]
+    )  # CVE-2026-44545, CVE-2026-44546

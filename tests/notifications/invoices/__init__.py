@@ -1,0 +1,1 @@
+"""An app of somebody who builds on Relais, with a kind of its own."""

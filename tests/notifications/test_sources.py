@@ -1,0 +1,257 @@
+"""Notices of other apps' topics: worded once per language, not stored, handed to all but their author."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from accounts.models import User
+from notifications import consumers, kinds, sources
+from notifications.models import Notification
+from notifications.sources import NoticeFraming, framing_for, register_source, topics_for
+from realtime import log
+from realtime.events import Delivery, encode
+from realtime.hub import Hub
+from realtime.publishing import publish_on_commit
+from realtime.testing import eventually
+from tests.factories import make_conversation, make_user
+from tests.notifications.conftest import SOCKET, BallKicked, TeamJoined, Teams, Tell, own
+
+TEAM = "team.1"
+
+
+async def publish(topic: str, event: Any) -> None:
+    await sync_to_async(publish_on_commit)(topic, event)
+
+
+async def kick(by: User, topic: str = TEAM) -> None:
+    await publish(topic, BallKicked(by=by.pk, name=by.username))
+
+
+def kicked(seq: int = 1, *, by: int = 1, name: str = "John") -> Delivery:
+    return Delivery(TEAM, seq, encode(BallKicked(by=by, name=name, seq=seq)))
+
+
+async def listens(hub: Hub, topic: str, sockets: int = 1) -> None:
+    """Wait until so many sockets hear a topic: a guide's client is not told when it does."""
+    await eventually(lambda: (heard := hub.audience(topic)) and sum(map(len, heard.live.values())) == sockets)
+
+
+# --- words ------------------------------------------------------------------------------------------
+
+
+def test_notice_is_the_guides_frame_and_no_more(teams: Teams) -> None:
+    assert NoticeFraming(teams, "fr").frame(kicked()) == (
+        '{"type":"message_received","title":"Nouveau message",'
+        '"message":"John a envoyé un message","data":{"conversation_id":1}}'
+    )
+
+
+def test_event_that_means_nothing_is_not_told(teams: Teams) -> None:
+    other = Delivery(TEAM, 1, '{"type":"test_whistle"}')
+
+    assert NoticeFraming(teams, "fr").frame(other) is None
+    assert NoticeFraming(teams, "fr").not_for(other) is None
+
+
+def test_source_is_asked_once_for_an_event_and_language(teams: Teams) -> None:
+    framing = NoticeFraming(teams, "en")
+
+    for delivery in (kicked(1), kicked(2)):
+        framing.frame(delivery)
+        assert framing.not_for(delivery) == 1
+
+    assert teams.noticed == [1, 2]
+
+
+def test_everybody_of_one_language_shares_a_framing(teams: Teams) -> None:
+    assert framing_for(teams, "en") is framing_for(teams, "en")
+    assert framing_for(teams, "en") is not framing_for(teams, "fr")
+
+
+def test_source_that_fails_keeps_nobody_from_anything(
+    teams: Teams, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    framing = NoticeFraming(teams, "en")
+    monkeypatch.delitem(kinds._kinds, "message_received")
+
+    assert framing.frame(kicked()) is None
+    assert "No notice could be made of test_ball_kicked on team.1" in caplog.text
+
+
+def test_source_is_registered_once(teams: Teams) -> None:
+    before = list(sources._sources)
+
+    register_source(teams)
+
+    assert sources._sources == before
+
+
+@pytest.mark.django_db
+def test_topics_of_all_sources_share_one_limit(teams: Teams, ana: User, bruno: User) -> None:
+    other = Teams()
+    other.topics = lambda user_id, limit: {f"other.{n}": n for n in range(5)}  # type: ignore[method-assign]
+    register_source(other)
+    teams.members = {ana.pk}
+    make_conversation(ana, bruno)
+
+    found = topics_for(ana.pk, limit=4)
+
+    assert [topic for _, topic, _ in found][1:] == ["team.1", "other.0", "other.1"]
+    assert topics_for(ana.pk, limit=1) == found[:1]
+
+
+# --- on sockets -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def everyone(ana: User, bruno: User, clara: User, teams: Teams) -> list[User]:
+    """Ana, Bruno and a French speaker in team 1; Clara is a stranger to it."""
+    john = await sync_to_async(make_user)("john", language="fr")
+    teams.members = {ana.pk, bruno.pk, john.pk}
+    return [ana, bruno, john]
+
+
+async def test_notice_reaches_everyone_but_its_author_and_strangers(
+    everyone: list[User], clara: User, teams: Teams, connect: Any, hub: Hub, tell: Tell
+) -> None:
+    ana, bruno, john = everyone
+    async with (
+        connect(ana, SOCKET) as author,
+        connect(bruno, SOCKET) as english,
+        connect(john, SOCKET) as french,
+        connect(clara, SOCKET) as stranger,
+    ):
+        await listens(hub, TEAM, 3)
+        await kick(by=ana)
+
+        frame = await english.receive()
+        assert (await french.receive())["message"] == "ana a envoyé un message"
+        assert await author.receives_nothing()
+        assert await stranger.receives_nothing()
+        await tell(clara)  # she would have heard
+        assert (await stranger.receive())["type"] == "payment_completed"
+
+    assert frame == {
+        "type": "message_received",
+        "title": "New message",
+        "message": "ana sent a message",
+        "data": {"conversation_id": 1},
+    }
+    assert not await Notification.objects.filter(kind="message_received").aexists()
+    assert teams.noticed == [1, 1]  # once per language, not per socket
+
+
+async def test_socket_hears_from_the_moment_it_is_open_and_nothing_older(
+    everyone: list[User], teams: Teams, connect: Any, hub: Hub
+) -> None:
+    ana, bruno, _ = everyone
+    await kick(by=ana)
+    teams.head = (await sync_to_async(log.heads)([TEAM]))[TEAM]
+    async with connect(bruno, SOCKET) as socket:
+        await listens(hub, TEAM)
+        await kick(by=ana)
+
+        assert (await socket.receive())["message"] == "ana sent a message"
+        assert await socket.receives_nothing()
+
+
+@pytest.mark.parametrize("query", ["", "?v=1"])
+async def test_socket_follows_its_user_into_a_new_topic_from_its_first_event(
+    ana: User, bruno: User, teams: Teams, connect: Any, hub: Hub, query: str
+) -> None:
+    async with connect(bruno, SOCKET + query) as socket:
+        await listens(hub, own(bruno))
+        # The first event of the topic is there before the socket knows that it may hear it.
+        await kick(by=ana, topic="team.2")
+        await kick(by=ana, topic="team.2")
+        await publish(own(bruno), TeamJoined(team=2, after=1))
+
+        assert (await socket.receive_until("message_received"))["message"] == "ana sent a message"
+        await kick(by=bruno, topic="team.2")
+        await kick(by=ana, topic="team.2")
+        assert (await socket.receive())["message"] == "ana sent a message"
+        assert await socket.receives_nothing()
+
+
+async def test_what_was_joined_before_the_socket_opened_is_not_joined_again_by_a_resume(
+    everyone: list[User], teams: Teams, connect: Any
+) -> None:
+    ana, bruno, _ = everyone
+    await publish(own(bruno), TeamJoined(team=1, after=0))
+    await kick(by=ana)
+    await publish(own(bruno), TeamJoined(team=7, after=0))  # and left since: the source no longer names it
+    await kick(by=ana, topic="team.7")
+    teams.head = 1
+
+    async with connect(bruno, SOCKET + "?since=0") as socket:
+        assert (await socket.receive())["type"] == "subscribed"
+        await kick(by=ana, topic="team.7")
+        assert await socket.receives_nothing()
+        await kick(by=ana)
+        assert (await socket.receive())["type"] == "message_received"
+
+
+async def test_socket_that_was_detached_hears_no_more_and_may_come_back(
+    everyone: list[User], teams: Teams, connect: Any, hub: Hub
+) -> None:
+    ana, bruno, _ = everyone
+    async with connect(bruno, SOCKET + "?v=1") as socket:
+        await socket.receive_until("subscribed")
+        (subscriber,) = hub.audience(TEAM).subscribers()  # type: ignore[union-attr]
+        subscriber.detach()
+        await kick(by=ana)
+        assert await socket.receives_nothing()
+
+        await publish(own(bruno), TeamJoined(team=1, after=1))
+        await kick(by=ana)
+        assert (await socket.receive())["type"] == "message_received"
+        assert await socket.receives_nothing()
+
+
+async def test_socket_that_hears_too_much_gives_up_what_is_oldest(
+    ana: User, bruno: User, teams: Teams, connect: Any, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "MAX_TOPICS", 2)
+    async with connect(bruno, SOCKET + "?v=1") as socket:
+        await socket.receive_until("subscribed")
+        for team in (1, 2, 3):
+            await publish(own(bruno), TeamJoined(team=team, after=0))
+        await listens(hub, "team.3")
+
+        for team in (1, 2, 3):
+            await kick(by=ana, topic=f"team.{team}")
+        assert [(await socket.receive())["type"] for _ in range(2)] == ["message_received"] * 2
+        assert await socket.receives_nothing()
+        assert hub.audience("team.1") is None
+
+
+async def test_closed_socket_leaves_every_topic(everyone: list[User], connect: Any, hub: Hub) -> None:
+    async with connect(everyone[0], SOCKET):
+        await listens(hub, TEAM)
+
+    assert hub.audience(TEAM) is None
+    assert hub.audience(own(everyone[0])) is None
+
+
+async def test_message_in_a_conversation_is_noticed_by_the_other_member(
+    ana: User, bruno: User, clara: User, connect: Any, hub: Hub
+) -> None:
+    conversation = await sync_to_async(make_conversation)(ana, bruno)
+    async with (
+        connect(bruno, SOCKET) as member,
+        connect(clara, SOCKET) as stranger,
+        connect(ana, f"/ws/chat/{conversation.pk}/") as chat,
+    ):
+        await listens(hub, f"conversation.{conversation.pk}", 2)
+        await chat.send({"message": "Bonjour"})
+
+        assert await member.receive() == {
+            "type": "message_received",
+            "title": "New message",
+            "message": "ana sent a message",
+            "data": {"conversation_id": conversation.pk},
+        }
+        assert await stranger.receives_nothing()

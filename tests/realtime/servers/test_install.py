@@ -1,0 +1,98 @@
+"""What the adapters change, and what they leave alone, in the classes of the servers."""
+
+import io
+import logging
+from datetime import datetime
+from typing import Any
+
+import daphne
+import pytest
+from daphne.access import AccessLogGenerator
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from realtime.servers import daphne as adapter
+from realtime.servers.uvicorn import PreparedProtocol
+
+
+@pytest.fixture
+def stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daphne as it comes, whatever was installed before; and again afterwards."""
+    monkeypatch.setattr(WebSocketFactory, "protocol", WebSocketProtocol)
+    for name in ("run", "listen_success", "kill_all_applications"):
+        monkeypatch.setattr(Server, name, lambda *_: None)
+    monkeypatch.setattr(AccessLogGenerator, "write_entry", lambda *_args, **_fields: None)
+
+
+def test_tested_daphne_gets_our_protocol_and_shutdown(stock: None) -> None:
+    adapter.install(redact=str)
+
+    assert WebSocketFactory.protocol is adapter.PreparedWebSocketProtocol
+    assert Server.kill_all_applications is adapter._stop
+
+
+def test_untested_daphne_is_left_alone_but_for_its_log(
+    stock: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(daphne, "__version__", "5.0.0")
+
+    with caplog.at_level(logging.WARNING):
+        adapter.install(redact=str)
+
+    assert WebSocketFactory.protocol is WebSocketProtocol
+    assert Server.kill_all_applications is not adapter._stop
+    assert "Daphne 5.0.0 was not tested with Relais" in caplog.text
+    assert AccessLogGenerator.write_entry.is_redacted
+
+
+def test_access_line_is_redacted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AccessLogGenerator, "write_entry", _stock_write_entry())
+    stream, calls = io.StringIO(), []
+
+    def redact(line: str) -> str:
+        calls.append(line)
+        return line.replace("canary", "[redacted]")
+
+    adapter.install(redact=redact)
+    adapter.install(redact=redact)
+    AccessLogGenerator(stream)(
+        "http",
+        "complete",
+        {"client": "127.0.0.1:1", "method": "GET", "path": "/?token=canary", "status": 200, "size": 2},
+    )
+
+    assert '"GET /?token=[redacted]" 200 2' in stream.getvalue()
+    assert len(calls) == 1
+
+
+def _stock_write_entry() -> Any:
+    def write_entry(
+        self: Any, host: str, date: datetime, request: str, status: Any = None, length: Any = None
+    ) -> None:
+        self.stream.write(f'{host} "{request}" {status} {length}\n')
+
+    return write_entry
+
+
+def test_daphne_pings_as_we_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter.install(redact=str)
+    monkeypatch.setattr(adapter._run, "stock", lambda _server: None)
+    server = Server(None, endpoints=["tcp:0"], ping_interval=1, ping_timeout=1)
+
+    server.run()
+
+    assert (server.ping_interval, server.ping_timeout) == (25, 10)
+
+
+async def test_uvicorn_pings_as_we_say_and_never_compresses() -> None:
+    config = Config(
+        app=lambda: None, ws_ping_interval=1, ws_ping_timeout=1, ws_per_message_deflate=True, log_config=None
+    )
+    config.load()
+
+    protocol = PreparedProtocol(config=config, server_state=ServerState(), app_state={})
+
+    assert (protocol.ping_interval, protocol.ping_timeout) == (25, 10)
+    assert not protocol.conn.available_extensions

@@ -1,0 +1,665 @@
+"""One topic in one process: whoever listens is told every event once, in order, up to where they may hear."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime import audience as module
+from realtime import outages, reactions
+from realtime.audience import EVERYTHING, MAX_HELD, NOTHING, Audience, Subscriber, of_user
+from realtime.events import Delivery
+from realtime.hub import Hub
+from tests.realtime.listeners import TOPIC, Listener, Log, body, delivery, settle
+
+
+def detach_removed(event: Delivery, subscribers: Collection[Subscriber]) -> None:
+    for subscriber in of_user(subscribers, event.fields["user_id"]):
+        subscriber.detach()
+
+
+@pytest.fixture
+def reacting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Reactions of this test alone."""
+    registered: dict[str, Any] = {"removed": [detach_removed]}
+    monkeypatch.setattr(reactions, "_reactions", registered)
+    return registered
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    log = Log()
+    monkeypatch.setattr(module, "run_in_thread", log.run_in_thread)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
+    return log
+
+
+@pytest.fixture
+async def quiet_hub() -> Hub:
+    """A hub that does nothing of its own accord."""
+    return Hub(asyncio.get_running_loop())
+
+
+def heard(hub: Hub) -> Audience:
+    audience = hub.audience(TOPIC)
+    assert audience is not None
+    return audience
+
+
+def ring(hub: Hub, log: Log, *seqs: int) -> None:
+    hub._receive([(TOPIC, seq, log.bodies[seq]) for seq in seqs])
+
+
+# ── bells ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_events_in_order_are_told_without_reading_the_log(quiet_hub, log):
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    for _ in range(3):
+        ring(quiet_hub, log, log.append())
+
+    assert ana.seqs == [1, 2, 3]
+    assert log.readings == 0
+
+
+async def test_doubled_and_old_bells_are_told_once(quiet_hub, log):
+    log = Log(head=3)
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+
+    ring(quiet_hub, log, 1, 1, 2, 1, 3, 2, 3)
+
+    assert ana.seqs == [1, 2, 3]
+
+
+async def test_reordered_bells_are_put_in_order_before_the_log_answers(quiet_hub, log):
+    log.is_open = False
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    for _ in range(4):
+        log.append()
+
+    ring(quiet_hub, log, 3, 4, 2)
+    await settle()
+    assert ana.seqs == []
+    ring(quiet_hub, log, 1)
+    assert ana.seqs == [1, 2, 3, 4]
+
+    log.let_one_through()
+    await settle()
+    assert ana.seqs == [1, 2, 3, 4]
+    assert heard(quiet_hub)._held == {}
+
+
+async def test_lost_bell_is_read_from_the_log(quiet_hub, log):
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    for _ in range(8):
+        log.append()
+
+    ring(quiet_hub, log, 8)
+    await settle()
+
+    assert ana.seqs == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert log.readings == 3  # pages of three
+
+
+async def test_head_in_the_database_reveals_what_no_bell_told(quiet_hub, log):
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    log.append()
+    log.append()
+
+    heard(quiet_hub).expect(2)
+    await settle()
+
+    assert ana.seqs == [1, 2]
+
+
+async def test_more_bells_than_are_kept_are_read_instead(quiet_hub, log):
+    log.is_open, log.page = False, 500
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    for _ in range(MAX_HELD + 300):
+        log.append()
+
+    ring(quiet_hub, log, *range(2, log.head + 1))
+    assert len(heard(quiet_hub)._held) == MAX_HELD
+    await settle()
+    while log.let_one_through():
+        await settle()
+
+    assert ana.seqs == list(range(1, log.head + 1))
+    assert heard(quiet_hub)._held == {}
+
+
+async def test_pruned_events_are_passed_over(quiet_hub, log):
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    for _ in range(9):
+        log.append()
+    log.prune(up_to=6)
+
+    ring(quiet_hub, log, 9)
+    await settle()
+    assert ana.seqs == [7, 8, 9]
+
+    log.append()
+    log.prune(up_to=10)
+    heard(quiet_hub).expect(10)
+    await settle()
+    assert heard(quiet_hub).position == 10
+    ring(quiet_hub, log, log.append())
+    assert ana.seqs == [7, 8, 9, 11]
+
+
+async def test_bell_of_an_event_that_does_not_exist_deafens_nobody(quiet_hub, log):
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    log.append()
+
+    quiet_hub._receive([(TOPIC, 10**12, body(10**12))])
+    await settle()
+    ring(quiet_hub, log, log.append())
+
+    assert ana.seqs == [1, 2]
+    assert heard(quiet_hub)._held == {}
+
+
+async def test_bell_that_arrives_while_a_forged_one_is_looked_up_is_not_forgotten(quiet_hub, log):
+    log.is_open = False
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    quiet_hub._receive([(TOPIC, 50, body(50))])
+    await settle()
+    audience = heard(quiet_hub)
+    nothing_yet = log.read_on(0)
+
+    log.read_on = lambda after: nothing_yet  # the page was read before the two commits
+    log.append()
+    log.append()
+    ring(quiet_hub, log, 2)
+    audience._target = 51  # and one more forged bell, so that the target moves
+    log.let_one_through()
+    await settle()
+    del log.read_on
+    while log.let_one_through():
+        await settle()
+
+    assert ana.seqs == [1, 2]
+
+
+async def test_database_that_is_away_is_asked_again_and_said_once(quiet_hub, log, caplog):
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    log.append()
+    log.is_away = True
+
+    heard(quiet_hub).expect(1)
+    await settle(50)
+    assert log.readings > 5
+    log.is_away = False
+    await settle()
+
+    assert ana.seqs == [1]
+    assert [record.getMessage() for record in caplog.records] == [
+        "The database is away: ConnectionError('the database is away')",
+        "The database is back",
+    ]
+
+
+async def test_ephemeral_events_pass_whatever_the_position_is(quiet_hub, log):
+    ana = Listener()
+    ana.join(quiet_hub)
+
+    heard(quiet_hub).receive(delivery(None))
+    heard(quiet_hub).receive(delivery(None))
+
+    assert ana.seqs == [None, None]
+
+
+# ── joining ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("position", [0, 4, 9, 10])
+async def test_who_is_behind_is_told_everything_since_its_position(quiet_hub, log, position):
+    while log.append() < 10:
+        pass
+    ana = Listener()
+
+    ana.join(quiet_hub, position=position, as_of=10)
+    await settle(50)
+    ring(quiet_hub, log, log.append())
+
+    assert ana.seqs == list(range(position + 1, 12))
+    assert ana.live_at == 10
+
+
+async def test_who_is_ahead_of_the_bells_is_told_nothing_twice(quiet_hub, log):
+    first, second = Listener(), Listener()
+    first.join(quiet_hub, position=0)
+    for _ in range(5):
+        log.append()
+
+    second.join(quiet_hub, position=5, as_of=5)  # it read the head before any bell came
+    await settle()
+    ring(quiet_hub, log, 1, 2, 3, 4, 5)
+    ring(quiet_hub, log, log.append())
+
+    assert first.seqs == [1, 2, 3, 4, 5, 6]
+    assert second.seqs == [6]
+
+
+async def test_position_that_never_was_is_live_from_where_everybody_is(quiet_hub, log):
+    first, second = Listener(), Listener()
+    ring(quiet_hub, log, log.append())
+    first.join(quiet_hub, position=1, as_of=1)
+
+    second.join(quiet_hub, position=77, as_of=77)
+    await settle()
+    ring(quiet_hub, log, log.append())
+
+    assert first.seqs == second.seqs == [2]
+    assert log.readings < 5
+
+
+async def test_nobody_reads_what_was_pruned_while_it_catches_up(quiet_hub, log):
+    while log.append() < 10:
+        pass
+    log.prune(up_to=10)
+    ana = Listener()
+
+    ana.join(quiet_hub, position=2, as_of=10)
+    await settle()
+    ring(quiet_hub, log, log.append())
+
+    assert ana.seqs == [11]
+    assert log.readings < 5
+
+
+async def test_event_committed_after_a_pruned_page_was_read_is_not_jumped_over(quiet_hub, log):
+    log.is_open = False
+    while log.append() < 5:
+        pass
+    log.prune(up_to=5)
+    ana, bruno = Listener(), Listener()
+    bruno.join(quiet_hub, position=5, as_of=5)
+    ana.join(quiet_hub, position=3, as_of=5)
+    await settle()
+    nothing = log.read_on(3)
+
+    log.read_on = lambda after: nothing  # read before the next commit, arrives after its bell
+    ring(quiet_hub, log, log.append())
+    log.let_one_through()
+    await settle()
+    del log.read_on
+    while log.let_one_through():
+        await settle()
+
+    assert ana.seqs == bruno.seqs == [6]
+
+
+async def test_listening_for_what_is_not_kept_replays_nothing(quiet_hub, log):
+    while log.append() < 4:
+        pass
+    durable, ephemeral = Listener(), Listener()
+    durable.join(quiet_hub, position=4, as_of=4)
+
+    assert ephemeral.join(quiet_hub) is None
+    ring(quiet_hub, log, log.append())
+
+    assert ephemeral.seqs == durable.seqs == [5]
+
+
+async def test_durable_listener_finds_its_place_among_ephemeral_ones(quiet_hub, log):
+    while log.append() < 4:
+        pass
+    ephemeral, durable = Listener(), Listener()
+    ephemeral.join(quiet_hub)
+
+    durable.join(quiet_hub, position=2, as_of=4)
+    await settle()
+    ring(quiet_hub, log, log.append())
+
+    assert durable.seqs == [3, 4, 5]
+    assert log.readings == 1
+
+
+async def test_waiting_for_room_ends_with_the_topic(quiet_hub, log):
+    while log.append() < 4:
+        pass
+    ana = Listener()
+    ana.has_room.clear()
+    catching_up = ana.join(quiet_hub, position=0, as_of=4)
+    await settle()
+
+    ana.leave()
+    ana.has_room.set()
+    await settle()
+
+    assert ana.told == []
+    assert catching_up.done()
+
+
+async def test_last_to_leave_takes_the_audience_along(quiet_hub, log):
+    log.is_open = False
+    ana, bruno = Listener(), Listener()
+    ana.join(quiet_hub, position=0)
+    bruno.join(quiet_hub, position=0, framing=NOTHING)
+    heard(quiet_hub).expect(5)
+    healing = heard(quiet_hub)._healing
+    await settle()
+
+    ana.leave()
+    assert quiet_hub.audience(TOPIC) is not None
+    bruno.leave()
+    await settle()
+
+    assert quiet_hub.audience(TOPIC) is None
+    assert healing.cancelled()
+
+
+# ── framing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Counting:
+    def __init__(self, left_out: int | None = None) -> None:
+        self.framed = 0
+        self.left_out = left_out
+
+    def frame(self, event: Delivery) -> str | None:
+        self.framed += 1
+        return event.body
+
+    def not_for(self, event: Delivery) -> int | None:
+        return self.left_out
+
+
+class Broken:
+    def frame(self, event: Delivery) -> str | None:
+        raise KeyError("user_id")
+
+    def not_for(self, event: Delivery) -> int | None:
+        return None
+
+
+async def test_event_is_framed_once_for_all_of_a_kind(quiet_hub, log):
+    framing = Counting()
+    listeners = [Listener() for _ in range(3)]
+    for listener in listeners:
+        listener.join(quiet_hub, position=0, framing=framing)
+
+    ring(quiet_hub, log, log.append())
+
+    assert framing.framed == 1
+    assert [listener.seqs for listener in listeners] == [[1], [1], [1]]
+
+
+async def test_one_user_is_left_out_live_and_in_the_past(quiet_hub, log):
+    framing = Counting(left_out=2)
+    log.append()
+    ana, bruno = Listener(1), Listener(2)
+    for listener in (ana, bruno):
+        listener.join(quiet_hub, position=0, as_of=1, framing=framing)
+    await settle()
+
+    ring(quiet_hub, log, log.append())
+
+    assert (ana.seqs, bruno.seqs) == ([1, 2], [])
+
+
+async def test_broken_framing_keeps_the_event_from_nobody_else(quiet_hub, log, caplog):
+    log.append()
+    before, broken, after = Listener(), Listener(), Listener()
+    before.join(quiet_hub, position=0, as_of=1)
+    broken.join(quiet_hub, position=0, as_of=1, framing=Broken())
+    after.join(quiet_hub, position=0, as_of=1, framing=Counting())
+    await settle()
+
+    ring(quiet_hub, log, log.append())
+
+    assert (before.seqs, broken.seqs, after.seqs) == ([1, 2], [], [1, 2])
+    assert broken.subscriber not in heard(quiet_hub).behind
+    assert {record.getMessage() for record in caplog.records} == {
+        f"An event of {TOPIC} could not be told to some sockets"
+    }
+
+
+async def test_framing_changes_between_two_events(quiet_hub, log):
+    other = Counting()
+    ana, bruno = Listener(), Listener()
+    ana.join(quiet_hub, position=0)
+    bruno.join(quiet_hub, position=0)
+    ring(quiet_hub, log, log.append())
+
+    ana.subscriber.reframe(other)
+    ana.subscriber.reframe(other)
+    ring(quiet_hub, log, log.append())
+    bruno.subscriber.reframe(other)
+    ring(quiet_hub, log, log.append())
+
+    assert ana.seqs == bruno.seqs == [1, 2, 3]
+    assert other.framed == 2
+    assert heard(quiet_hub).live.keys() == {other}
+
+
+async def test_framing_changes_while_catching_up(quiet_hub, log):
+    while log.append() < 6:
+        pass
+    ana = Listener()
+    log.is_open = False
+    ana.join(quiet_hub, position=0, as_of=6, framing=NOTHING)
+    await settle()
+    log.let_one_through()
+    await settle()
+
+    ana.subscriber.reframe(EVERYTHING)
+    while log.let_one_through():
+        await settle()
+
+    assert ana.seqs == [4, 5, 6]
+
+
+async def test_position_is_known_while_live_and_while_behind(quiet_hub, log):
+    while log.append() < 6:
+        pass
+    log.is_open = False
+    live, behind = Listener(), Listener()
+    live.join(quiet_hub, position=6, as_of=6)
+    behind.join(quiet_hub, position=1, as_of=6)
+    await settle()
+    log.let_one_through()
+    await settle()
+
+    assert (live.subscriber.told_up_to, behind.subscriber.told_up_to) == (6, 4)
+
+
+# ── the end of a right ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_removed_user_gets_the_removal_and_nothing_after_it(quiet_hub, log, reacting):
+    ana, bruno = Listener(1), Listener(2)
+    ana.join(quiet_hub, position=0)
+    bruno.join(quiet_hub, position=0)
+    log.append()
+    log.append("removed", user_id=2)
+    log.append()
+
+    ring(quiet_hub, log, 1, 2, 3)
+
+    assert (ana.seqs, bruno.seqs) == ([1, 2, 3], [1, 2])
+    assert bruno.detached_from == [TOPIC]
+
+
+async def test_removal_read_in_the_log_cuts_at_the_same_place(quiet_hub, log, reacting):
+    bruno = Listener(2)
+    for kind in ("said", "removed", "said", "said"):
+        log.append(kind, user_id=2)
+    bruno.join(quiet_hub, position=0, as_of=0)
+
+    heard(quiet_hub).expect(4)
+    await settle()
+
+    assert bruno.seqs == [1, 2]
+    assert quiet_hub.audience(TOPIC) is None
+
+
+async def test_right_that_was_given_again_survives_the_old_removal(quiet_hub, log, reacting):
+    bruno = Listener(2)
+    for kind in ("said", "removed", "added", "said"):
+        log.append(kind, user_id=2)
+
+    bruno.join(quiet_hub, position=0, as_of=3)
+    await settle()
+    assert bruno.seqs == [1, 2, 3]
+
+    log.append("removed", user_id=2)
+    log.append()
+    ring(quiet_hub, log, 4, 5, 6)
+    assert bruno.seqs == [1, 2, 3, 4, 5]
+
+
+async def test_failing_reaction_is_logged_and_stops_nobody(quiet_hub, log, reacting, caplog):
+    def fail(event: Delivery, subscribers: Collection[Subscriber]) -> None:
+        raise RuntimeError("a bug")
+
+    reacting["removed"] = [fail, detach_removed]
+    ana, bruno = Listener(1), Listener(2)
+    ana.join(quiet_hub, position=0)
+    bruno.join(quiet_hub, position=0)
+    log.append("removed", user_id=2)
+    log.append()
+
+    ring(quiet_hub, log, 1, 2)
+
+    assert (ana.seqs, bruno.seqs) == ([1, 2], [1])
+    assert [record.getMessage() for record in caplog.records] == [f"A reaction to removed on {TOPIC} failed"]
+
+
+async def test_socket_that_leaves_while_it_is_told_disturbs_nobody(quiet_hub, log):
+    listeners = [Listener() for _ in range(5)]
+    for listener in listeners:
+        listener.join(quiet_hub, position=0)
+
+    def told_and_gone(self: Listener, frame: str, *, droppable: bool = False) -> None:
+        self.told.append(frame)
+        self.leave()
+
+    for listener in listeners[:4]:
+        listener.push = told_and_gone.__get__(listener)
+    ring(quiet_hub, log, log.append())
+    ring(quiet_hub, log, log.append())
+
+    assert [listener.seqs for listener in listeners] == [[1], [1], [1], [1], [1, 2]]
+
+
+# ── the standing test: whatever the order of things ──────────────────────────────────────────────────────
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(1, 4)),
+        st.tuples(st.just("remove"), st.integers(0, 5)),
+        st.tuples(st.just("ring"), st.integers(0, 7)),
+        st.tuples(st.just("check"), st.just(0)),
+        st.tuples(st.just("join"), st.integers(0, 8)),
+        st.tuples(st.just("leave"), st.integers(0, 5)),
+        st.tuples(st.just("room"), st.integers(0, 5)),
+        st.tuples(st.just("read"), st.just(0)),
+        st.tuples(st.just("turn"), st.integers(1, 4)),
+    ),
+    min_size=25,  # hypothesis writes short stories unless told; most faults need a long one
+    max_size=60,
+)
+
+
+class World:
+    """One topic, its bells getting lost, doubled and late, and people coming and going."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.log.is_open = False
+        self.hub = Hub(asyncio.get_running_loop())
+        self.listeners: list[Listener] = []
+        self.joined_at: dict[Listener, int] = {}
+        self.removed_at: dict[Listener, int] = {}
+        self.left: set[Listener] = set()
+
+    async def step(self, what: str, number: int) -> None:
+        listener = self.listeners[number % len(self.listeners)] if self.listeners else None
+        match what:
+            case "append":
+                for _ in range(number):
+                    self.log.append()
+            case "remove" if listener and listener not in self.removed_at:
+                self.removed_at[listener] = self.log.append("removed", user_id=listener.user_id)
+            case "ring" if self.log.head:
+                ring(self.hub, self.log, max(1, self.log.head - number))
+            case "check" if audience := self.hub.audience(TOPIC):
+                audience.expect(self.log.head)
+            case "join":
+                position = max(0, self.log.head - number)
+                newcomer = Listener(user_id=len(self.listeners) + 1)
+                self.listeners.append(newcomer)
+                self.joined_at[newcomer] = position
+                newcomer.join(self.hub, position=position, as_of=self.log.head)
+            case "leave" if listener:
+                listener.leave()
+                self.left.add(listener)
+            case "room" if listener:
+                (listener.has_room.clear if listener.has_room.is_set() else listener.has_room.set)()
+            case "read":
+                self.log.let_one_through()
+            case "turn":
+                await settle(number)
+
+    async def come_to_rest(self) -> None:
+        """No more faults: the next look at the heads finds what is missing."""
+        for listener in self.listeners:
+            listener.has_room.set()
+        if audience := self.hub.audience(TOPIC):
+            audience.expect(self.log.head)
+        await settle()
+        while self.log.let_one_through():
+            await settle()
+
+    def check(self) -> None:
+        for listener in self.listeners:
+            start, seqs = self.joined_at[listener], listener.seqs
+            assert seqs == list(range(start + 1, start + 1 + len(seqs))), "a hole, a double or an inversion"
+            assert [json.loads(frame) for frame in listener.told] == [
+                json.loads(self.log.bodies[seq]) for seq in seqs
+            ]
+            end = self.removed_at.get(listener, self.log.head)
+            assert not seqs or seqs[-1] <= end, "told after the removal"
+            if listener not in self.left:
+                assert seqs[-1:] == ([end] if end > start else []), "not told everything"
+                assert (listener in self.removed_at) == (listener.subscriber is None)
+
+
+@given(steps=STEPS)
+@settings(max_examples=300, deadline=None)
+def test_everybody_is_told_everything_once_in_order_and_nothing_after_their_removal(steps):
+    async def run() -> None:
+        world = World()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "run_in_thread", world.log.run_in_thread)
+            patch.setattr(reactions, "_reactions", {"removed": [detach_removed]})
+            for what, number in steps:
+                await world.step(what, number)
+            await world.come_to_rest()
+            world.check()
+            for listener in world.listeners:
+                listener.leave()
+            assert world.hub.audience(TOPIC) is None
+            await settle()
+            assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+    asyncio.run(run())

@@ -1,0 +1,110 @@
+"""Our own server as a process of its own, started with the command lines that the documents name."""
+
+import http.client
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from tests.processes import Process, ServerError
+
+Kind = Literal["daphne", "uvicorn", "runserver"]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _daphne(port: int) -> list[str]:
+    return ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"]
+
+
+def _uvicorn(port: int) -> list[str]:
+    own_protocol = ["--ws", "realtime.servers.uvicorn:PreparedProtocol", "--loop", "uvloop"]
+    return ["-m", "uvicorn", "config.asgi:application", "--port", str(port), *own_protocol]
+
+
+def _runserver(port: int) -> list[str]:
+    return ["manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
+
+
+COMMAND_LINES: dict[Kind, Callable[[int], list[str]]] = {
+    "daphne": _daphne,
+    "uvicorn": _uvicorn,
+    "runserver": _runserver,
+}
+
+
+class ServerProcess(Process):
+    """One running Relais; `database_url` is migrated by the caller."""
+
+    working_directory = ROOT
+
+    def __init__(
+        self,
+        kind: Kind = "daphne",
+        *,
+        database_url: str,
+        redis_url: str = "",
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> None:
+        self.name = kind
+        super().__init__(port=port)
+        self.kind = kind
+        self.database_url = database_url
+        self.redis_url = redis_url
+        self._environment = product_environment(database_url=database_url, redis_url=redis_url) | dict(
+            env or {}
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [sys.executable, *COMMAND_LINES[self.kind](self.port)]
+
+    def environment(self) -> Mapping[str, str]:
+        return self._environment
+
+    def answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/health/live")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def product_environment(*, database_url: str, redis_url: str = "") -> dict[str, str]:
+    """Our environment as the product sees it: its own settings, not those of the tests."""
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def manage(*arguments: str, database_url: str, redis_url: str = "") -> str:
+    """Run a management command as the product would and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=product_environment(database_url=database_url, redis_url=redis_url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ServerError(
+            f"manage.py {arguments[0]} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+    return done.stdout

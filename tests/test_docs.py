@@ -1,0 +1,117 @@
+"""What exists is documented: every setting, error code, close code, event type and path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from realtime.conf import Conf
+from realtime.errors import CloseCode, RealtimeError
+from realtime.events import Event
+
+ROOT = Path(__file__).parent.parent
+PRODUCT = ("realtime", "accounts", "notifications", "chat", "typing_indicator", "config", "demo")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def subclasses(kind: type) -> Iterator[type]:
+    for child in kind.__subclasses__():
+        if child.__module__.split(".")[0] in PRODUCT:
+            yield child
+            yield from subclasses(child)
+
+
+@pytest.mark.parametrize("code", sorted({kind.code for kind in subclasses(RealtimeError)}))  # type: ignore[attr-defined]  # every subclass has one
+def test_error_code_is_documented(code: str) -> None:
+    assert f"`{code}`" in text("docs/errors.md")
+
+
+def test_documented_error_codes_exist() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| \d", text("docs/errors.md"), re.MULTILINE)
+    told = {code for row in rows for code in re.findall(r"\w+", row)}
+    django_rest_framework = {"method_not_allowed", "not_acceptable", "unsupported_media_type"}
+
+    assert told - django_rest_framework == {kind.code for kind in subclasses(RealtimeError)} | {"internal_error"}  # type: ignore[attr-defined]  # the same
+
+
+@pytest.mark.parametrize("code", list(CloseCode))
+def test_close_code_is_documented(code: CloseCode) -> None:
+    assert f"| {code} |" in text("docs/errors.md")
+
+
+def event_types() -> list[str]:
+    import chat.consumers
+    import notifications.consumers
+    import typing_indicator.consumers  # noqa: F401 (all three define events of their own)
+
+    return sorted(
+        {
+            str(kind.__struct_config__.tag)  # type: ignore[attr-defined]  # every event is a struct
+            for kind in subclasses(Event)
+            if kind.__struct_config__.tag and str(kind.__struct_config__.tag).islower()  # type: ignore[attr-defined]  # the same
+        }
+    )
+
+
+@pytest.mark.parametrize("event_type", event_types())
+def test_event_type_is_documented(event_type: str) -> None:
+    assert re.search(rf'"{event_type}"|`{event_type}`', text("docs/protocols/native.md"))
+
+
+def api_paths(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from api_paths(pattern.url_patterns, route)
+        else:
+            yield route
+
+
+def test_every_path_of_the_api_is_documented() -> None:
+    shown = text("docs/protocols/native.md")
+    paths = {path for path in api_paths(get_resolver().url_patterns) if path.startswith("api/")}
+    last_words = {[part for part in path.split("/") if part and not part.startswith("<")][-1] for path in paths}
+
+    assert {word for word in last_words if word not in shown} == set()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in vars(Conf) if name.startswith("limit_")))
+def test_limit_is_documented(name: str) -> None:
+    internal = {"limit_mistakes": "20 unusable frames within a minute"}
+
+    assert internal.get(name, f"`{name.upper()}`") in text("docs/settings.md") + text("docs/errors.md")
+
+
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")
+
+
+@pytest.mark.parametrize("document", sorted(str(p.relative_to(ROOT)) for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
+def test_links_lead_somewhere(document: str) -> None:
+    here = ROOT / document
+    dead = [
+        link
+        for link, _ in LINK.findall(here.read_text())
+        if "://" not in link and not (here.parent / link).resolve().exists()
+    ]
+
+    assert dead == []
+
+
+def test_every_module_says_what_lives_in_it() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for package in PRODUCT
+        if apps.is_installed(package) or package == "config"
+        for path in (ROOT / package).rglob("*.py")
+        if "migrations" not in path.parts and path.read_text().strip() and not path.read_text().lstrip().startswith('"""')
+    ]
+
+    assert silent == []
