@@ -13,7 +13,7 @@ class AccountsConfig(AppConfig):
         # Each registers something by being imported: signals, reactions of sockets, the OpenAPI scheme.
         from rest_framework_simplejwt import state
 
-        from accounts import reactions, receivers, schema, tokens  # noqa: F401 (imported for their effect)
+        from accounts import keys, reactions, receivers, schema  # noqa: F401 (imported for their effect)
 
         # simplejwt's own token classes (another app may use them) verify by the same rules as ours.
-        state.token_backend = tokens.key_ring
+        state.token_backend = keys.key_ring

@@ -33,3 +33,9 @@ class EmailTakenError(InvalidInputError):
     """This e-mail is taken."""
 
     code = "email_taken"
+
+
+class UnknownUserError(InvalidInputError):
+    """At least one of these users does not exist."""
+
+    code = "unknown_user"

@@ -15,19 +15,12 @@ def close_revoked_sockets(delivery: Delivery, subscribers: Collection[Subscriber
     """Close the sockets of one session, or of all."""
     session_id = delivery.fields["session_id"]
     for subscriber in subscribers:
-        is_meant = session_id is None or subscriber.socket.identity.session_id == session_id
-        if is_meant and _came_after(delivery, subscriber):
+        if session_id is None or subscriber.socket.identity.session_id == session_id:
             subscriber.socket.refuse(SessionRevokedError())
 
 
 @reacts_to("account_disabled")
-def close_disabled_sockets(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+def close_disabled_sockets(_delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
     """Close all sockets of the user."""
     for subscriber in subscribers:
-        if _came_after(delivery, subscriber):
-            subscriber.socket.refuse(AccountDisabledError())
-
-
-def _came_after(delivery: Delivery, subscriber: Subscriber) -> bool:
-    """Whether it is newer than the look at the token; who resumes reads older ones in the log."""
-    return (delivery.seq or 0) > subscriber.as_of
+        subscriber.socket.refuse(AccountDisabledError())

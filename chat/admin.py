@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
 from chat import services
 from chat.models import Conversation, Message, Participant
+from chat.services.conversations import MAX_TITLE_LENGTH
+from chat.services.messages import clean_content
+from realtime.errors import RealtimeError
+from realtime.frames import clean_text
+
+
+def _cleaned(clean: Callable[[str], str], text: str) -> str:
+    """What the services would refuse is refused beside its field."""
+    try:
+        return clean(text)
+    except RealtimeError as error:
+        raise forms.ValidationError(error.message) from error
+
+
+class ConversationForm(forms.ModelForm):
+    def clean_title(self) -> str:
+        return _cleaned(partial(clean_text, max_length=MAX_TITLE_LENGTH), self.cleaned_data["title"])
+
+
+class MessageForm(forms.ModelForm):
+    def clean_content(self) -> str:
+        return _cleaned(clean_content, self.cleaned_data["content"])
 
 
 class ParticipantInline(admin.TabularInline):
@@ -23,6 +48,7 @@ class ParticipantInline(admin.TabularInline):
 
 @admin.register(Conversation)
 class ConversationAdmin(admin.ModelAdmin):
+    form = ConversationForm
     list_display = ("id", "kind", "title", "created_at")
     list_filter = ("kind",)
     search_fields = ("title", "participants__user__username")
@@ -44,6 +70,7 @@ class ConversationAdmin(admin.ModelAdmin):
 
 @admin.register(Message)
 class MessageAdmin(admin.ModelAdmin):
+    form = MessageForm
     list_display = ("id", "conversation", "sender", "seq", "created_at", "edited_at", "deleted_at")
     search_fields = ("sender__username",)
     readonly_fields = ("conversation", "sender", "seq", "client_id", "created_at", "edited_at", "deleted_at")
@@ -52,12 +79,17 @@ class MessageAdmin(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # nobody speaks in another's name
 
+    def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        is_gone = obj is not None and obj.deleted_at is not None
+        return not is_gone and super().has_change_permission(request, obj)
+
     def save_model(self, request: HttpRequest, obj: Message, form: Any, change: bool) -> None:
         if "content" in form.changed_data:
             services.moderate_message(message_id=obj.pk, by=request.user, content=obj.content)
 
     def delete_model(self, request: HttpRequest, obj: Message) -> None:
-        services.moderate_message(message_id=obj.pk, by=request.user, content=None)
+        if obj.deleted_at is None:
+            services.moderate_message(message_id=obj.pk, by=request.user, content=None)
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         for message in queryset:

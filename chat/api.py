@@ -9,10 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.errors import UnknownUserError
 from accounts.models import User
 from chat import selectors, services
 from chat import serializers as shapes
-from chat.errors import UnknownUserError
 from chat.sending import allow_send
 from chat.services import Draft
 from chat.services.messages import clean_content

@@ -33,12 +33,6 @@ class MessageTooLongError(InvalidInputError):
     code = "message_too_long"
 
 
-class UnknownUserError(InvalidInputError):
-    """At least one of these users does not exist."""
-
-    code = "unknown_user"
-
-
 class TooManyMembersError(InvalidInputError):
     """A conversation cannot have so many members."""
 

@@ -21,6 +21,15 @@ class SeqField(serializers.IntegerField):
         super().__init__(min_value=0, max_value=MAX_INTEGER, **kwargs)
 
 
+class TextField(serializers.CharField):
+    """Text, as on the sockets; the base would make some of a number too."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
 class ClientIdField(serializers.UUIDField):
     """A sender's own name for a message: text, as on the sockets; the base would make one of a number too."""
 
@@ -42,7 +51,7 @@ class MemberSerializer(serializers.ModelSerializer[Participant]):
 
 class AddMembersSerializer(serializers.Serializer[Any]):
     participants = serializers.ListField(
-        child=serializers.CharField(max_length=150), allow_empty=False, max_length=MAX_PARTICIPANTS_PER_REQUEST
+        child=TextField(max_length=150), allow_empty=False, max_length=MAX_PARTICIPANTS_PER_REQUEST
     )
     role = serializers.ChoiceField(Participant.Role.choices, default=Participant.Role.MEMBER)
 
@@ -53,24 +62,24 @@ class ChangeRoleSerializer(serializers.Serializer[Any]):
 
 class CreateConversationSerializer(serializers.Serializer[Any]):
     participants = serializers.ListField(
-        child=serializers.CharField(max_length=150), max_length=MAX_PARTICIPANTS_PER_REQUEST
+        child=TextField(max_length=150), max_length=MAX_PARTICIPANTS_PER_REQUEST
     )
-    title = serializers.CharField(max_length=200, allow_blank=True, default="")
+    title = TextField(max_length=200, allow_blank=True, default="")
     opens_history = serializers.BooleanField(default=False)
 
 
 class RenameSerializer(serializers.Serializer[Any]):
-    title = serializers.CharField(max_length=200, allow_blank=True)
+    title = TextField(max_length=200, allow_blank=True)
 
 
 class SendSerializer(serializers.Serializer[Any]):
     # Its length and characters are the service's business, so that REST and sockets answer alike.
-    message = serializers.CharField(trim_whitespace=False, allow_blank=True)
+    message = TextField(trim_whitespace=False, allow_blank=True)
     client_id = ClientIdField(required=False, allow_null=True, default=None)
 
 
 class EditSerializer(serializers.Serializer[Any]):
-    message = serializers.CharField(trim_whitespace=False, allow_blank=True)
+    message = TextField(trim_whitespace=False, allow_blank=True)
 
 
 class CursorSerializer(serializers.Serializer[Any]):

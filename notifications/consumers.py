@@ -60,14 +60,14 @@ class NotificationConsumer(Listener, JsonSocket):
         super().__init__(*args, **kwargs)
         #: The topics of sources it listens to, the least recent first.
         self._followed: dict[str, Source] = {}
-        #: The position in the user's own topic at which these topics were read; None before.
-        self._heard_as_of: int | None = None
+        #: Whether it knows these topics, and from where to tell its user's own one.
+        self._is_ready = False
         self._language = ""
 
     async def authorize(self) -> None:
         hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS)
         self._language = supported_language(self.user.language)
-        self._heard_as_of = hearing.as_of
+        self._is_ready = True
         for source, topic, head in reversed(hearing.topics):
             self._listen(source, topic, after=head)
         self._listen_to_own_topic(floor=hearing.floor)
@@ -75,7 +75,7 @@ class NotificationConsumer(Listener, JsonSocket):
     def framing_of(self, topic: str) -> Framing:
         if topic in self._followed:
             return framing_for(self._followed[topic], self._language)
-        if self._heard_as_of is None:
+        if not self._is_ready:
             return NOTHING  # the own topic: joined for its revocations, told once it is known from where
         return V1_FRAMING if self.v1 else GUIDE_FRAMING
 
@@ -97,9 +97,9 @@ class NotificationConsumer(Listener, JsonSocket):
 
     # --- what it listens to -------------------------------------------------------------------------
 
-    def follow(self, source: Source, topic: str, *, after: int, told_at: int) -> None:
-        if self._heard_as_of is None or told_at <= self._heard_as_of or topic in self._followed:
-            return  # known from the database, or about to be
+    def follow(self, source: Source, topic: str, *, after: int) -> None:
+        if not self._is_ready or topic in self._followed:
+            return  # what is said before it is ready is told again when it is
         if len(self._followed) >= MAX_TOPICS:
             self.detached(next(iter(self._followed)))
         self._listen(source, topic, after=after)

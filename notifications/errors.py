@@ -17,12 +17,6 @@ class InvalidDataError(InvalidInputError):
     code = "invalid_data"
 
 
-class UnknownUserError(InvalidInputError):
-    """One of the recipients does not exist."""
-
-    code = "unknown_user"
-
-
 class InvalidIdempotencyKeyError(InvalidInputError):
     """An Idempotency-Key is 1 to 255 printable ASCII characters."""
 

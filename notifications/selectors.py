@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from django.db.models import BigIntegerField, Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
+from accounts.errors import UnknownUserError
 from accounts.models import User
-from notifications.errors import UnknownUserError
 from notifications.models import Notification
 from notifications.sources import Source, topics_for
 from realtime import log
@@ -98,9 +98,8 @@ def inbox(
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """What a socket may hear: the topics of all sources as of a point in the user's own topic."""
+    """What a socket may hear besides its user's own topic, and how far back that one goes."""
 
-    as_of: int
     #: Events of the user's own topic up to this seq are gone.
     floor: int
     topics: Sequence[tuple[Source, str, int]]
@@ -108,6 +107,4 @@ class Hearing:
 
 def hearing(*, user_id: int, limit: int) -> Hearing:
     """What a notifications socket may hear now."""
-    # First the position, then the topics: a change between the two is told again, which changes nothing.
-    own = user_topic(user_id)
-    return Hearing(as_of=log.heads([own])[own], floor=log.floor(own), topics=topics_for(user_id, limit=limit))
+    return Hearing(floor=log.floor(user_topic(user_id)), topics=topics_for(user_id, limit=limit))

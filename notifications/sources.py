@@ -6,7 +6,6 @@ worded once per event, language and process, and handed to everybody but the one
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,8 +16,6 @@ from realtime import events
 from realtime.audience import Framing, Subscriber
 from realtime.events import Delivery
 from realtime.reactions import reacts_to
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +50,8 @@ class Source(Protocol):
 class Listener:
     """A socket that follows its user into new topics."""
 
-    def follow(self, source: Source, topic: str, *, after: int, told_at: int) -> None:
-        """The user's own topic said at seq `told_at` that they may hear `topic` after seq `after`."""
+    def follow(self, source: Source, topic: str, *, after: int) -> None:
+        """The user's own topic said that they may hear `topic` after seq `after`."""
         raise NotImplementedError
 
 
@@ -81,7 +78,7 @@ def _follow(source: Source, delivery: Delivery, subscribers: Collection[Subscrib
     topic, after = source.entered(delivery)
     for subscriber in subscribers:
         if isinstance(subscriber.socket, Listener):
-            subscriber.socket.follow(source, topic, after=after, told_at=delivery.seq or 0)
+            subscriber.socket.follow(source, topic, after=after)
 
 
 class NoticeFraming:
@@ -95,12 +92,8 @@ class NoticeFraming:
         self._notice: Notice | None = None
 
     def frame(self, delivery: Delivery) -> str | None:
-        try:
-            notice = self._notice_of(delivery)
-            return None if notice is None else self._worded(notice)
-        except Exception:  # an app's mistake must not keep the event from everyone else
-            logger.exception("No notice could be made of %s on %s", delivery.type, delivery.topic)
-            return None
+        notice = self._notice_of(delivery)
+        return None if notice is None else self._worded(notice)
 
     def not_for(self, delivery: Delivery) -> int | None:
         notice = self._notice_of(delivery)

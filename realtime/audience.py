@@ -156,7 +156,7 @@ class Audience:
             self._release_held()
         elif delivery.seq > self.position:
             if len(self._held) < MAX_HELD:
-                self._held[delivery.seq + 1] = delivery
+                self._held[delivery.seq] = delivery
             self.expect(delivery.seq)
 
     def expect(self, seq: int) -> None:

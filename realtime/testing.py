@@ -99,6 +99,9 @@ async def open_socket(
     communicator.scope["client"] = (str(next(_addresses)), 0)
     accepted, answer = await communicator.connect(timeout=ANSWER_SECONDS)
     assert accepted, f"refused before accept: {answer}"
+    # Accepted is not yet listening, or refused: the right to listen is looked up after it. Whoever asks for
+    # the first frame is through with that.
+    await eventually(lambda: communicator.input_queue._getters or communicator.future.done())
     try:
         yield TestSocket(communicator, answer if isinstance(answer, str) else None)
     finally:

@@ -21,17 +21,20 @@ from realtime.rates import Bucket
 from realtime.reactions import reacts_to
 from realtime.sockets import JsonSocket
 from typing_indicator.events import COALESCE_SECONDS, TYPING_FRAMING, TYPING_TTL_SECONDS, typing, typing_topic
+from typing_indicator.reactions import forget_sender
 
 
 @reacts_to("message")
-def let_sender_type_again(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
-    """The sender's own typing sockets may say at once that the next message is being typed."""
-    typists = [s.socket for s in subscribers if isinstance(s.socket, TypingIndicatorConsumer)]
-    if typists:
-        sender_id = delivery.fields["sender_id"]
-        for socket in typists:
-            if socket.user_id == sender_id:
-                socket.sent()
+def end_typing_of_sender(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+    """A message ends its sender's typing for the others; the sender's own sockets may tell the next at once."""
+    # Typing sockets hear only what is said while they listen; without one, an old message is read in the log.
+    sockets = [s.socket for s in subscribers if isinstance(s.socket, TypingIndicatorConsumer)]
+    if not sockets:
+        return
+    forget_sender(delivery.fields)
+    for socket in sockets:
+        if socket.user_id == delivery.fields["sender_id"]:
+            socket.sent()
 
 
 class SetTyping(msgspec.Struct):
@@ -85,5 +88,3 @@ class TypingIndicatorConsumer(JsonSocket):
             is_typing=is_typing,
         )
         publish_now(typing_topic(self.conversation_id), event)
-
-

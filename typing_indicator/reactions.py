@@ -6,7 +6,8 @@ Both happen in the process that listens, so a typist whose process was killed ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from realtime import events
 from realtime.audience import Subscriber
@@ -30,12 +31,8 @@ def remember_typist(delivery: Delivery, subscribers: Collection[Subscriber]) -> 
         _expiries[key] = loop.call_later(TYPING_TTL_SECONDS, _stop, *key, dict(delivery.fields))
 
 
-@reacts_to("message")
-def forget_sender(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+def forget_sender(message: Mapping[str, Any]) -> None:
     """Who has sent is not typing that message any more."""
-    if not _expiries:
-        return
-    message = delivery.fields
     key = (asyncio.get_running_loop(), typing_topic(message["conversation_id"]), message["sender_id"])
     if (expiry := _expiries.get(key)) is not None:
         expiry.cancel()

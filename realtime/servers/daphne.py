@@ -30,6 +30,9 @@ TESTED = ("4.2.2", "4.2.3")
 DRAIN_SECONDS = 5.0
 #: Seconds that everything else has after that: requests being answered, other applications' sockets.
 FINISH_SECONDS = 5.0
+#: Seconds a peer has to answer our close frame. Autobahn gives it 1, which its batched timers round down to
+#: anything from 0: a page that was still loading then saw 1006 instead of our code.
+CLOSE_SECONDS = 5.0
 #: Seconds after which a cancelled application that still does not end is left behind.
 CANCEL_SECONDS = 1.0
 
@@ -77,7 +80,12 @@ class PreparedWebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         """The handshake: from here on the path is known, and with it the size of a message."""
         self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes(unquote(request.path))
+        self.closeHandshakeTimeout = CLOSE_SECONDS
         return super().onConnect(request)
+
+    def dropConnection(self, abort: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - autobahn's signature
+        """Cut the line, but gently once both sides said goodbye: after a reset `wasClean` is false."""
+        super().dropConnection(abort=abort and not self.wasClean)
 
     def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - Daphne's signature
         """Send a message of any size: autobahn holds what we send to the limit of what we accept."""

@@ -114,8 +114,10 @@ def test_nothing_needs_sideways_scrolling_on_a_phone(opened: Callable[..., Page]
     for frame in page.frames:
         width, room = frame.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert width <= room
-    boxes = [page.locator("iframe").nth(number).bounding_box() for number in (0, 1)]
-    assert boxes[0]["y"] + boxes[0]["height"] < boxes[1]["y"]  # one below the other
+    upper, lower = (page.locator("iframe").nth(number).bounding_box() for number in (0, 1))
+    assert upper is not None
+    assert lower is not None
+    assert upper["y"] + upper["height"] < lower["y"]  # one below the other
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     dark = page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(21, 23, 27)"
     assert dark is (theme == "dark")

@@ -145,7 +145,9 @@ def test_notifications_page_shows_each_message_of_others_and_nothing_else(opened
 # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────
 
 #: Attached in the same task as the snippet, so before anything can come from the network.
-WATCH = "<script>{name}.addEventListener('close', event => closed.push(event.code))</script>"
+WATCH = """<script>
+    {name}.addEventListener('close', event => closed.push([event.code, event.wasClean]));
+</script>"""
 
 
 @pytest.mark.parametrize(
@@ -162,12 +164,21 @@ def test_snippet_without_token_is_told_4401(opened: Open, snippet: str, name: st
 
     page.wait_for("closed.length === 1")
 
-    assert page.page.evaluate("closed") == [4401], page.console
+    assert page.page.evaluate("closed") == [[4401, True]], page.console
     assert page.page.evaluate("[drawn.length, shown.length, typists.size]") == [0, 0, 0]
     if name == "chatSocket":
         assert "Chat connection closed" in page.console
         [why] = page.received("/ws/chat/123/")
         assert (why["type"], why["code"]) == ("error", "unauthenticated")
+
+
+def test_page_that_is_still_busy_hears_why_too(opened: Open):
+    busy = "<script>for (const end = Date.now() + 2000; Date.now() < end;);</script>"
+
+    page = opened("", f"<script>{guide.CHAT}</script>{WATCH.format(name='chatSocket')}{busy}")
+
+    page.wait_for("closed.length === 1")
+    assert page.page.evaluate("closed") == [[4401, True]], page.console
 
 
 def test_conversation_of_others_and_unknown_one_are_told_4404_alike(opened: Open, people: People):
@@ -179,7 +190,7 @@ def test_conversation_of_others_and_unknown_one_are_told_4404_alike(opened: Open
         page = opened("ana", scripts + WATCH.format(name="chatSocket"))
         people.say("reader", foreign, "not for Ana")
         page.wait_for("closed.length === 1")
-        assert page.page.evaluate("closed") == [4404], page.console
+        assert page.page.evaluate("closed") == [[4404, True]], page.console
         assert page.page.evaluate("drawn") == []
         told.append(page.received(f"/ws/chat/{number}/"))
 

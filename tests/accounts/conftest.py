@@ -29,12 +29,18 @@ def stranger() -> APIClient:
     return APIClient()
 
 
+class Device(APIClient):
+    """A client that knows its tokens."""
+
+    pair: tokens.Pair
+
+
 @pytest.fixture
-def signed_in() -> Callable[..., APIClient]:
+def signed_in() -> Callable[..., Device]:
     """`signed_in(ana)`: a client with an access token of a session of its own, in `client.pair`."""
 
-    def sign_in(user: User) -> APIClient:
-        client = APIClient()
+    def sign_in(user: User) -> Device:
+        client = Device()
         client.pair = tokens.issue(user)
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {client.pair['access']}")
         return client

@@ -125,14 +125,19 @@ def test_disabling_with_a_new_password_is_told_once(access, ana, published):
     assert [event["type"] for _, event in published] == ["account_disabled"]
 
 
+def save_with(user, update_fields=None, **changes):
+    vars(user).update(changes)
+    user.save(update_fields=update_fields)
+
+
 @pytest.mark.parametrize(
     "harmless",
     [
         lambda user: user.save(),
-        lambda user: setattr(user, "first_name", "Ana") or user.save(),
+        lambda user: save_with(user, first_name="Ana"),
         lambda user: user.set_password("unsaved") or user.save(update_fields=["first_name"]),
         lambda user: user.set_password("unsaved") or user.save(update_fields=["is_active"]),
-        lambda user: setattr(user, "is_active", False) or user.save(update_fields=["password"]),
+        lambda user: save_with(user, ["password"], is_active=False),
         lambda user: User.objects.create_user("somebody-else"),
         lambda user: User(pk=9_999, username="with-a-chosen-id").save(),
     ],

@@ -84,6 +84,7 @@ async def test_revocation_between_handshake_and_joining_is_not_missed(open_with,
 
     def checked_then_revoked(token: str) -> Any:
         identity = identify(token)
+        assert identity.session_id is not None
         services.revoke_session(user=identity.user, session_id=identity.session_id)
         return identity
 

@@ -4,6 +4,7 @@ import datetime as dt
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import pytest
 from django.contrib.auth import hashers
@@ -79,15 +80,14 @@ def test_every_refusal_costs_one_hash(ana, bruno, monkeypatch, name):
     """Time would tell who exists: a password is hashed for everybody, known or not."""
     services.deactivate(user=bruno)
     User.objects.create_user("locked")
-    hashed = []
     hasher = type(hashers.get_hasher())
-    encode = hasher.encode
-    monkeypatch.setattr(hasher, "encode", lambda *args: hashed.append(1) or encode(*args))
+    hashed = mock.Mock(wraps=hasher().encode)
+    monkeypatch.setattr(hasher, "encode", hashed)
 
     with pytest.raises(WrongCredentialsError):
         services.sign_in(username=name, password="wrong")
 
-    assert len(hashed) == 1
+    assert hashed.call_count == 1
 
 
 def test_username_wins_over_somebody_elses_email(ana, bruno):

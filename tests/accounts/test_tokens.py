@@ -127,21 +127,29 @@ def test_refusal_does_not_carry_the_token(session):
     assert token not in str(caught.value)
 
 
+def _stock(token: Any, **options: Any) -> StockAccessToken:
+    return StockAccessToken(token, **options)
+
+
+def _claims(token: Any) -> tokens.AccessToken:
+    return tokens.AccessToken(token)
+
+
 def test_stock_simplejwt_class_obeys_our_rules_too(session):
-    assert StockAccessToken(good(session))["user_id"] == str(session.user_id)
+    assert _stock(good(session))["user_id"] == str(session.user_id)
 
     for name in ("jku, with our key", "aud", "jti 7", "exp '9999999999'"):
         with pytest.raises(TokenError):
-            StockAccessToken(FORGERIES[name](session))
+            _stock(FORGERIES[name](session))
 
 
 def test_unverified_reading_is_impossible(session):
     with pytest.raises(TokenError):
-        StockAccessToken(sign(good_claims(session), key="k" * 40), verify=False)
+        _stock(sign(good_claims(session), key="k" * 40), verify=False)
 
 
 def test_claims_of_our_tokens_are_the_contract(ana):
-    access = tokens.AccessToken(tokens.issue(ana)["access"])
+    access = _claims(tokens.issue(ana)["access"])
 
     assert set(access.payload) == {"token_type", "user_id", "sid", "jti", "iat", "exp"}
 
@@ -158,7 +166,7 @@ def test_revocation_is_seen_or_numbered_above_the_identity(transactional_db, ana
     """However a revocation falls against identify(), a socket opened with the result will hear of it."""
     for _ in range(10):
         pair = tokens.issue(ana)
-        claims = tokens.AccessToken(pair["access"])
+        claims = _claims(pair["access"])
         outcome: list[Any] = []
         barrier = threading.Barrier(2)
 

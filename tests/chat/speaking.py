@@ -20,7 +20,9 @@ def chat_path(conversation: Conversation, query: str = "") -> str:
     return f"/ws/chat/{conversation.pk}/{query}"
 
 
-def say(conversation: Conversation, sender: User, content: str = "Bonjour", client_id: UUID | None = None) -> Sent:
+def say(
+    conversation: Conversation, sender: User, content: str = "Bonjour", client_id: UUID | None = None
+) -> Sent:
     """Send one message, which must be stored."""
     [outcome] = send_messages([Draft(conversation.pk, sender, content, client_id)])
     assert isinstance(outcome, Sent), outcome

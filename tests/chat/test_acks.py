@@ -37,7 +37,13 @@ async def test_ack_has_the_message_its_place_and_its_moment(ana, conversation, c
 
 @pytest.mark.parametrize(
     ("asked", "answered"),
-    [({"ref": "a-1"}, ("a-1", None)), ({"client_id": "0198c6e0-0000-7000-8000-000000000001"}, (None, "0198c6e0-0000-7000-8000-000000000001"))],
+    [
+        ({"ref": "a-1"}, ("a-1", None)),
+        (
+            {"client_id": "0198c6e0-0000-7000-8000-000000000001"},
+            (None, "0198c6e0-0000-7000-8000-000000000001"),
+        ),
+    ],
 )
 async def test_either_a_ref_or_a_client_id_asks_for_an_ack(ana, conversation, connect, asked, answered):
     async with connect(ana, chat_path(conversation)) as socket:
@@ -89,7 +95,9 @@ async def test_nothing_is_acknowledged_or_told_before_the_commit(ana, bruno, con
             holding.result()
 
 
-async def test_message_that_is_not_stored_is_an_error_and_no_ack(ana, conversation, connect, monkeypatch, caplog):
+async def test_message_that_is_not_stored_is_an_error_and_no_ack(
+    ana, conversation, connect, monkeypatch, caplog
+):
     monkeypatch.setattr(messages.log, "append", lambda *_, **__: 1 / 0)
     async with connect(ana, chat_path(conversation)) as socket:
         await socket.send({"message": "lost", "client_id": str(uuid4()), "ref": 1})
@@ -121,7 +129,8 @@ class Doors:
     async def rest(self, client_id):
         client = await aside(self.api)(self.sender)
         answer = await aside(client.post)(
-            f"/api/conversations/{self.conversation.pk}/messages/", {"message": "Bonjour", "client_id": str(client_id)}
+            f"/api/conversations/{self.conversation.pk}/messages/",
+            {"message": "Bonjour", "client_id": str(client_id)},
         )
         assert answer.status_code == (200 if answer.json()["duplicate"] else 201)
         return answer.json()
@@ -137,7 +146,9 @@ class Doors:
 
 @pytest.mark.parametrize("second", ["socket", "rest", "batch"])
 @pytest.mark.parametrize("first", ["socket", "rest", "batch"])
-async def test_same_client_id_is_one_message_through_whatever_doors(ana, conversation, connect, api, first, second):
+async def test_same_client_id_is_one_message_through_whatever_doors(
+    ana, conversation, connect, api, first, second
+):
     doors, client_id = Doors(connect, api, conversation, ana), uuid4()
 
     original = await getattr(doors, first)(client_id)
@@ -170,7 +181,12 @@ def test_client_id_of_another_sender_or_conversation_is_no_duplicate(db, ana, br
 
     sent = [say(conversation, ana, "1", client_id), say(conversation, bruno, "2", client_id)]
     sent += [say(elsewhere, ana, "3", client_id)]
-    together = send_messages([Draft(c.pk, u, "again", client_id) for c, u in [(conversation, ana), (conversation, bruno), (elsewhere, ana), (elsewhere, bruno)]])
+    together = send_messages(
+        [
+            Draft(c.pk, u, "again", client_id)
+            for c, u in [(conversation, ana), (conversation, bruno), (elsewhere, ana), (elsewhere, bruno)]
+        ]
+    )
 
     assert [outcome.duplicate for outcome in sent] == [False] * 3
     assert len({outcome.message_id for outcome in sent}) == 3
@@ -224,7 +240,11 @@ def test_batch_that_lost_a_race_is_sent_one_by_one(transactional_db, ana, conver
     monkeypatch.setattr(messages, "_stored_before", lambda drafts: next(looks, look)(drafts))
 
     before, loser, after = send_messages(
-        [Draft(conversation.pk, ana, "before"), Draft(conversation.pk, ana, "raced", raced), Draft(conversation.pk, ana, "after")]
+        [
+            Draft(conversation.pk, ana, "before"),
+            Draft(conversation.pk, ana, "raced", raced),
+            Draft(conversation.pk, ana, "after"),
+        ]
     )
 
     assert (loser.message_id, loser.duplicate) == (winner.message_id, True)
@@ -242,7 +262,9 @@ def test_draft_the_database_refuses_fails_alone(transactional_db, ana, conversat
 
     monkeypatch.setattr(Message.objects, "bulk_create", refuse_poison)
 
-    good, bad, better = send_messages([Draft(conversation.pk, ana, text) for text in ("good", "poison", "better")])
+    good, bad, better = send_messages(
+        [Draft(conversation.pk, ana, text) for text in ("good", "poison", "better")]
+    )
 
     assert (good.seq, better.seq, bad.code) == (1, 2, "internal_error")
     assert contents(conversation) == ["good", "better"]

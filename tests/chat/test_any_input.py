@@ -37,7 +37,10 @@ def examples_of(strategy: Any, count: int, *always: Any) -> list[Any]:
     for value in always:
         run = example(value)(run)
     settings(
-        max_examples=count, database=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+        max_examples=count,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
     )(run)()
     return found
 
@@ -49,7 +52,9 @@ async def test_any_text_is_an_error_or_is_read_back_everywhere_as_it_was(
     """Escaped or raw in the frame: live, in the table, in the replay and in the history."""
     accepted, codes = [], set()
     async with connect(ana, chat_path(conversation, "?v=1")) as socket:
-        for text in examples_of(TEXTS, 120, "\x00", "\ud800", "\u2028\ufeff\uffff\U0010ffff", '"\\/', " ", "x" * 8000):
+        for text in examples_of(
+            TEXTS, 120, "\x00", "\ud800", "\u2028\ufeff\uffff\U0010ffff", '"\\/', " ", "x" * 8000
+        ):
             frame = json.dumps({"message": text, "ref": 1}, ensure_ascii=escaped)
             await socket.send_text(frame)
             while (answer := await socket.receive())["type"] not in ("ack", "error"):
@@ -78,7 +83,10 @@ async def test_any_text_is_an_error_or_is_read_back_everywhere_as_it_was(
 async def test_any_frame_leaves_the_socket_alive_and_is_no_fault_of_ours(
     ana, bruno, conversation, connect, unlimited, caplog
 ):
-    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+    async with (
+        connect(ana, chat_path(conversation)) as socket,
+        connect(bruno, chat_path(conversation)) as other,
+    ):
         for number, frame in enumerate(examples_of(FRAMES, 200)):
             await socket.send(frame)
             await socket.send({"type": "ping", "ref": f"after {number}"})

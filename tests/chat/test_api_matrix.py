@@ -18,7 +18,10 @@ ROUTES = {
     "conversations/": {"GET": None, "POST": {"participants": ["bruno"]}},
     "conversations/<id:conversation_id>/": {"GET": None, "PATCH": {"title": "new"}},
     "conversations/<id:conversation_id>/messages/": {"GET": None, "POST": {"message": "hello"}},
-    "conversations/<id:conversation_id>/messages/<id:message_id>/": {"PATCH": {"message": "new"}, "DELETE": None},
+    "conversations/<id:conversation_id>/messages/<id:message_id>/": {
+        "PATCH": {"message": "new"},
+        "DELETE": None,
+    },
     "conversations/<id:conversation_id>/members/": {"GET": None, "POST": {"participants": ["bruno"]}},
     "conversations/<id:conversation_id>/members/<id:user_id>/": {"PATCH": {"role": "admin"}, "DELETE": None},
     "conversations/<id:conversation_id>/read/": {"POST": {"up_to_seq": 1}},
@@ -45,7 +48,7 @@ def test_matrix_knows_every_route():
 def secret(ana, bruno, dora):
     """A group with something said in it, and the ids by which one could ask for it."""
     group = make_conversation(ana, bruno, dora, title="canary title")
-    sent = say(group, bruno, "canary words")
+    sent = say(group, ana, "canary words")
     return {"conversation_id": group.pk, "message_id": sent.message_id, "user_id": bruno.pk, "group": group}
 
 
@@ -113,13 +116,29 @@ def test_other_methods_are_not_allowed(db, api, ana, secret, route):
     for method in set(EVERY_METHOD) - ROUTES[route].keys():
         answer = call(api(ana), route, method, **secret)
         assert_problem(answer, 405, "method_not_allowed")
-        assert set(answer.headers["Allow"].split(", ")) == {*ROUTES[route], *(["HEAD"] if "GET" in ROUTES[route] else []), "OPTIONS"}
+        assert set(answer.headers["Allow"].split(", ")) == {
+            *ROUTES[route],
+            *(["HEAD"] if "GET" in ROUTES[route] else []),
+            "OPTIONS",
+        }
 
 
 @pytest.mark.parametrize(("route", "method"), WITH_BODY)
 def test_body_that_is_no_object_is_refused(db, api, ana, secret, route, method):
     head = head_of(secret["group"])
-    for body in ("[]", '"text"', "1", "null", "{", "", "NaN", "[" * 5000, b"\xff", '{"a":1e999}', '{"a":' + "9" * 5000 + "}"):
+    for body in (
+        "[]",
+        '"text"',
+        "1",
+        "null",
+        "{",
+        "",
+        "NaN",
+        "[" * 5000,
+        b"\xff",
+        '{"a":1e999}',
+        '{"a":' + "9" * 5000 + "}",
+    ):
         answer = call(api(ana), route, method, body, **secret)
         assert answer.json()["code"] in ("invalid_json", "invalid_input"), body
         assert_problem(answer, 400, answer.json()["code"])
@@ -145,7 +164,9 @@ def test_query_with_a_nul_is_no_fault_of_ours(db, api, ana, secret, route, metho
     url = url_of(route, **secret)
 
     for query in ("?before=%00", "?limit=%00&after=%ff", "?%00=%00"):
-        answer = api(ana).generic(method, url + query, json.dumps(ROUTES[route][method]), content_type="application/json")
+        answer = api(ana).generic(
+            method, url + query, json.dumps(ROUTES[route][method]), content_type="application/json"
+        )
         assert answer.status_code < 500
 
 
@@ -168,7 +189,11 @@ def test_largest_ids_are_unknown_like_any_other(db, api, ana, secret, route, met
 
 def test_only_json_is_read(db, api, ana, secret):
     url = f"/api/conversations/{secret['conversation_id']}/messages/"
-    for content_type in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"):
+    for content_type in (
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+    ):
         answer = api(ana).generic("POST", url, "message=hello", content_type=content_type)
         assert_problem(answer, 415, "unsupported_media_type")
     assert contents(secret["group"]) == ["canary words"]

@@ -103,7 +103,10 @@ BAD_TEXTS = {
 async def test_unusable_frame_is_answered_by_name_and_the_socket_lives(
     ana, bruno, conversation, connect, unlimited, caplog, code
 ):
-    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+    async with (
+        connect(ana, chat_path(conversation)) as socket,
+        connect(bruno, chat_path(conversation)) as other,
+    ):
         for text in BAD_TEXTS[code]:
             await socket.send_text(text)
             error = await socket.receive()
@@ -156,11 +159,16 @@ async def test_ref_that_is_none_is_nobodys_and_the_message_goes_its_way(ana, con
     ("overhead", "filler"),
     [(len('{"message":""}'), "x"), (len('{"message":"é"}') + 1, "é")],
 )
-async def test_oversize_closes_with_1009_and_a_byte_less_does_not(ana, bruno, conversation, connect, overhead, filler):
+async def test_oversize_closes_with_1009_and_a_byte_less_does_not(
+    ana, bruno, conversation, connect, overhead, filler
+):
     """The limit counts bytes of UTF-8, not characters."""
     width = len(filler.encode())
     fits = "{" + f'"message":"{filler * ((128 * 1024 - 14) // width)}"' + "}"
-    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+    async with (
+        connect(ana, chat_path(conversation)) as socket,
+        connect(bruno, chat_path(conversation)) as other,
+    ):
         assert len(fits.encode()) in (128 * 1024, 128 * 1024 - 1)
         await socket.send_text(fits)
         assert (await socket.receive())["code"] == "message_too_long"
@@ -173,7 +181,10 @@ async def test_oversize_closes_with_1009_and_a_byte_less_does_not(ana, bruno, co
 
 async def test_longest_message_is_told_whole(ana, bruno, conversation, connect):
     for text in ("x" * 8000, "🎉" * 8000):
-        async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+        async with (
+            connect(ana, chat_path(conversation)) as socket,
+            connect(bruno, chat_path(conversation)) as other,
+        ):
             await socket.send({"message": text})
             assert (await other.receive())["content"] == text
 

@@ -34,7 +34,12 @@ async def test_edit_over_the_socket_is_acknowledged_and_told(ana, bruno, convers
         message_id = (await sender.receive_until("ack"))["message_id"]
         await sender.send({"type": "edit", "message_id": message_id, "message": "Bonjour", "ref": 2})
 
-        assert await sender.receive_until("ack") == {"type": "ack", "ref": 2, "seq": 2, "message_id": message_id}
+        assert await sender.receive_until("ack") == {
+            "type": "ack",
+            "ref": 2,
+            "seq": 2,
+            "message_id": message_id,
+        }
         event = await receiver.receive_until("message_edited")
 
     assert event.pop("edited_at").endswith("Z")
@@ -49,7 +54,9 @@ async def test_edit_over_the_socket_is_acknowledged_and_told(ana, bruno, convers
     assert await aside(contents)(conversation) == ["Bonjour"]
 
 
-async def test_deletion_over_the_socket_is_acknowledged_and_told_without_the_words(ana, bruno, conversation, connect):
+async def test_deletion_over_the_socket_is_acknowledged_and_told_without_the_words(
+    ana, bruno, conversation, connect
+):
     async with (
         connect(ana, chat_path(conversation, "?v=1")) as sender,
         connect(bruno, chat_path(conversation, "?v=1")) as receiver,
@@ -59,7 +66,12 @@ async def test_deletion_over_the_socket_is_acknowledged_and_told_without_the_wor
         await receiver.receive_until("message")
         await sender.send({"type": "delete", "message_id": message_id, "ref": 2})
 
-        assert await sender.receive_until("ack") == {"type": "ack", "ref": 2, "seq": 2, "message_id": message_id}
+        assert await sender.receive_until("ack") == {
+            "type": "ack",
+            "ref": 2,
+            "seq": 2,
+            "message_id": message_id,
+        }
         event = await receiver.receive()
 
     assert event.pop("deleted_at").endswith("Z")
@@ -185,7 +197,9 @@ def test_neither_of_two_deletes_what_the_other_said(db, ana, bruno, conversation
     assert contents(conversation) == ["mine"]
 
 
-async def test_refused_change_is_answered_with_its_ref_and_the_socket_lives(ana, bruno, conversation, connect):
+async def test_refused_change_is_answered_with_its_ref_and_the_socket_lives(
+    ana, bruno, conversation, connect
+):
     message_id = (await aside(say)(conversation, ana, "mine")).message_id
     async with connect(bruno, chat_path(conversation, "?v=1")) as socket:
         await socket.receive_until("subscribed")
@@ -253,7 +267,9 @@ def test_edit_obeys_the_rules_of_sending(db, ana, conversation, api):
     message_id = say(conversation, ana, "fine").message_id
     url = f"/api/conversations/{conversation.pk}/messages/{message_id}/"
 
-    codes = [api(ana).patch(url, {"message": text}).json().get("code") for text in ("", "  ", "x" * 8001, "\x07")]
+    codes = [
+        api(ana).patch(url, {"message": text}).json().get("code") for text in ("", "  ", "x" * 8001, "\x07")
+    ]
 
     assert codes == ["empty_message", "empty_message", "message_too_long", "invalid_text"]
     assert contents(conversation) == ["fine"]

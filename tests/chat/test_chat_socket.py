@@ -101,7 +101,9 @@ async def test_guide_client_gets_no_ack(ana, conversation, connect):
 
 async def test_unknown_fields_of_a_guide_client_are_ignored(ana, conversation, connect):
     async with connect(ana, chat_path(conversation)) as socket:
-        await socket.send({"message": "Bonjour", "type": "message", "colour": "red", "client_id": None, "ref": None})
+        await socket.send(
+            {"message": "Bonjour", "type": "message", "colour": "red", "client_id": None, "ref": None}
+        )
 
         assert (await socket.receive())["content"] == "Bonjour"
         assert await socket.receives_nothing()
@@ -121,7 +123,10 @@ async def test_message_over_rest_reaches_the_sockets(ana, bruno, conversation, c
 
 async def test_conversations_do_not_hear_each_other(ana, bruno, clara, conversation, connect):
     other = await aside(services.create_conversation)(creator=ana, participants=[clara])
-    async with connect(clara, chat_path(other, "?v=1")) as outsider, connect(bruno, chat_path(conversation)) as member:
+    async with (
+        connect(clara, chat_path(other, "?v=1")) as outsider,
+        connect(bruno, chat_path(conversation)) as member,
+    ):
         await outsider.receive_until("subscribed")
         await aside(say)(conversation, ana, "not for Clara")
 
@@ -146,8 +151,13 @@ async def test_stranger_and_unknown_conversation_are_refused_alike(clara, ana, c
             assert await lost.receive_close() == 4404
 
 
-async def test_refused_socket_is_neither_obeyed_nor_told_anything(clara, ana, bruno, conversation, connect, caplog):
-    async with connect(clara, chat_path(conversation)) as stranger, connect(bruno, chat_path(conversation)) as member:
+async def test_refused_socket_is_neither_obeyed_nor_told_anything(
+    clara, ana, bruno, conversation, connect, caplog
+):
+    async with (
+        connect(clara, chat_path(conversation)) as stranger,
+        connect(bruno, chat_path(conversation)) as member,
+    ):
         assert await stranger.receive_close() == 4404
         await stranger.send({"message": "I am in", "ref": 1})
         await aside(say)(conversation, ana, "among us")
@@ -172,7 +182,9 @@ async def test_client_opts_in_by_how_it_connects(ana, bruno, conversation, conne
         assert socket.subprotocol == (options and "relais.v1" or None)
 
         message = await aside(say)(conversation, ana)
-        await aside(services.delete_message)(conversation_id=conversation.pk, message_id=message.message_id, by=ana)
+        await aside(services.delete_message)(
+            conversation_id=conversation.pk, message_id=message.message_id, by=ana
+        )
 
         assert (await socket.receive())["type"] == "message"
         assert (await socket.receive())["type"] == "message_deleted"
@@ -182,7 +194,9 @@ async def test_client_opts_in_by_how_it_connects(ana, bruno, conversation, conne
 async def test_anything_else_in_the_query_is_no_opting_in(ana, bruno, conversation, connect, query):
     async with connect(bruno, chat_path(conversation, query), subprotocols=["relais.v2"]) as socket:
         message = await aside(say)(conversation, ana)
-        await aside(services.delete_message)(conversation_id=conversation.pk, message_id=message.message_id, by=ana)
+        await aside(services.delete_message)(
+            conversation_id=conversation.pk, message_id=message.message_id, by=ana
+        )
 
         assert (await socket.receive())["type"] == "message"
         assert await socket.receives_nothing()
@@ -218,7 +232,9 @@ async def test_client_opts_in_by_what_it_sends(ana, bruno, conversation, connect
     ("frame", "event_type"),
     [({"type": "edit", "message": "better"}, "message_edited"), ({"type": "delete"}, "message_deleted")],
 )
-async def test_client_that_opts_in_by_a_change_is_told_that_very_change(ana, conversation, connect, frame, event_type):
+async def test_client_that_opts_in_by_a_change_is_told_that_very_change(
+    ana, conversation, connect, frame, event_type
+):
     message_id = (await aside(say)(conversation, ana)).message_id
     async with connect(ana, chat_path(conversation)) as socket:
         await socket.send({**frame, "message_id": message_id})
@@ -229,7 +245,9 @@ async def test_client_that_opts_in_by_a_change_is_told_that_very_change(ana, con
     assert answers["ack"]["seq"] == answers[event_type]["seq"] == 2
 
 
-async def test_client_that_opted_in_without_a_position_is_live_from_the_head(ana, bruno, conversation, connect):
+async def test_client_that_opted_in_without_a_position_is_live_from_the_head(
+    ana, bruno, conversation, connect
+):
     await aside(say)(conversation, ana, "before")
     async with connect(bruno, chat_path(conversation, "?v=1")) as socket:
         assert await socket.receive() == {

@@ -23,7 +23,12 @@ def test_two_people_have_one_direct_conversation_whoever_asks(db, ana, bruno, ap
     assert [answer.status_code for answer in (first, again, other_side)] == [201, 200, 200]
     assert {answer.json()["id"] for answer in (first, again, other_side)} == {Conversation.objects.get().pk}
     shown = first.json()
-    assert (shown["kind"], shown["title"], shown["role"], shown["opens_history"]) == ("direct", "", "owner", True)
+    assert (shown["kind"], shown["title"], shown["role"], shown["opens_history"]) == (
+        "direct",
+        "",
+        "owner",
+        True,
+    )
     assert [(member["username"], member["role"]) for member in shown["members"]] == [
         ("ana", "owner"),
         ("bruno", "owner"),
@@ -60,7 +65,12 @@ def test_the_one_who_loses_the_race_gets_the_winners(transactional_db, ana, brun
 
 
 @pytest.mark.parametrize(
-    "wish", [{"participants": ["bruno"], "title": "Projet"}, {"participants": ["bruno", "clara"]}, {"participants": []}]
+    "wish",
+    [
+        {"participants": ["bruno"], "title": "Projet"},
+        {"participants": ["bruno", "clara"]},
+        {"participants": []},
+    ],
 )
 def test_anything_else_is_a_group_and_new_every_time(db, ana, bruno, clara, api, wish):
     first, second = api(ana).post(URL, wish), api(ana).post(URL, wish)
@@ -122,9 +132,9 @@ def test_members_are_told_on_their_own_topics(transactional_db, ana, bruno, dora
     group = make_conversation(ana, bruno, dora, title="Projet")
 
     assert sorted(topic for topic, _ in published) == sorted(f"user.{user.pk}" for user in (ana, bruno, dora))
-    assert {(event["type"], event["conversation_id"], event["title"], event["kind"]) for _, event in published} == {
-        ("conversation_joined", group.pk, "Projet", "group")
-    }
+    assert {
+        (event["type"], event["conversation_id"], event["title"], event["kind"]) for _, event in published
+    } == {("conversation_joined", group.pk, "Projet", "group")}
 
 
 # ── renaming ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,7 +156,9 @@ def test_rename_is_shown_and_told(transactional_db, ana, group, api, published):
     ]
 
 
-def test_refused_rename_is_neither_kept_nor_told(transactional_db, ana, bruno, conversation, group, api, published):
+def test_refused_rename_is_neither_kept_nor_told(
+    transactional_db, ana, bruno, conversation, group, api, published
+):
     published.clear()
     refusals = [
         api(bruno).patch(f"{URL}{group.pk}/", {"title": "Mine"}),
@@ -170,7 +182,9 @@ def test_refused_rename_is_neither_kept_nor_told(transactional_db, ana, bruno, c
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_list_shows_the_last_message_and_what_is_unread_for_its_viewer(db, ana, bruno, clara, conversation, api):
+def test_list_shows_the_last_message_and_what_is_unread_for_its_viewer(
+    db, ana, bruno, clara, conversation, api
+):
     say(conversation, ana, "one")
     last = say(conversation, ana, "two")
     services.mark_read(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=1)
@@ -178,7 +192,10 @@ def test_list_shows_the_last_message_and_what_is_unread_for_its_viewer(db, ana, 
     [for_bruno] = api(bruno).get(URL).json()["results"]
     [for_ana] = api(ana).get(URL).json()["results"]
 
-    assert (for_bruno["last_message"]["message_id"], for_bruno["last_message"]["content"]) == (last.message_id, "two")
+    assert (for_bruno["last_message"]["message_id"], for_bruno["last_message"]["content"]) == (
+        last.message_id,
+        "two",
+    )
     assert (for_bruno["unread_count"], for_bruno["read_seq"], for_bruno["last_seq"]) == (1, 1, 2)
     assert (for_ana["unread_count"], for_ana["last_seq"]) == (0, 2)
     assert api(clara).get(URL).json() == {"results": [], "next": None, "has_more": False}
@@ -212,9 +229,7 @@ def test_list_hides_what_was_said_before_one_joined(db, ana, bruno, clara, group
     assert "before Clara" not in api(clara).get(URL).content.decode()
 
 
-def test_number_of_queries_does_not_grow_with_conversations(
-    db, ana, bruno, clara, dora, api
-):
+def test_number_of_queries_does_not_grow_with_conversations(db, ana, bruno, clara, dora, api):
     client, counts = api(ana), []
     for others in ([bruno], [clara, dora], [bruno, clara, dora]):
         conversation = make_conversation(ana, *others)
@@ -238,7 +253,9 @@ def test_list_is_paged_without_gap_or_double(db, ana, bruno, api):
     assert seen == made[::-1]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "limit=-1", "before=-1", "before=x", f"before={2**53}"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "limit=-1", "before=-1", "before=x", f"before={2**53}"]
+)
 def test_query_that_cannot_be_is_refused(db, ana, conversation, api, query):
     assert api(ana).get(f"{URL}?{query}").json()["code"] == "invalid_input"
     if not query.startswith("before=2"):
@@ -260,5 +277,9 @@ def test_readers_of_a_list_see_only_their_own_share(db, ana, bruno, conversation
     say(conversation, ana)
     services.mark_read(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=1)
 
-    assert api(ana).get(f"{URL}{conversation.pk}/").json()["read_seq"] == share_of(ana, conversation).read_seq == 0
+    assert (
+        api(ana).get(f"{URL}{conversation.pk}/").json()["read_seq"]
+        == share_of(ana, conversation).read_seq
+        == 0
+    )
     assert api(bruno).get(f"{URL}{conversation.pk}/").json()["read_seq"] == 1

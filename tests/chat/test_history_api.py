@@ -73,14 +73,20 @@ def test_messages_between_two_positions(db, bruno, long_history, api, url):
     assert seqs(page) == [seq for seq in long_history if 10 < seq < 20][::-1]
 
 
-@given(after=st.none() | st.integers(0, 130), before=st.none() | st.integers(0, 130), limit=st.integers(1, 200))
+@given(
+    after=st.none() | st.integers(0, 130), before=st.none() | st.integers(0, 130), limit=st.integers(1, 200)
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_page_is_a_slice_of_the_table(db, bruno, long_history, api, url, after, before, limit, request):
     client = _one_client(request, api, bruno)
-    query = "&".join(f"{name}={value}" for name, value in (("after", after), ("before", before)) if value is not None)
+    query = "&".join(
+        f"{name}={value}" for name, value in (("after", after), ("before", before)) if value is not None
+    )
     page = client.get(f"{url}?limit={limit}&{query}").json()
 
-    fitting = [seq for seq in long_history if (after is None or seq > after) and (before is None or seq < before)]
+    fitting = [
+        seq for seq in long_history if (after is None or seq > after) and (before is None or seq < before)
+    ]
     expected = fitting[:limit] if after is not None and before is None else fitting[-limit:]
     assert seqs(page) == expected[::-1]
     for link, beyond in (("next", "older"), ("previous", "newer")):
@@ -106,11 +112,17 @@ def test_page_beyond_either_end_is_empty(db, bruno, long_history, api, url):
     assert (oldest["results"], oldest["next"], oldest["has_more"]) == ([], None, False)
 
 
-def test_page_costs_three_queries_however_deep(db, bruno, long_history, conversation, django_assert_max_num_queries):
+def test_page_costs_three_queries_however_deep(
+    db, bruno, long_history, conversation, django_assert_max_num_queries
+):
     from chat import selectors
 
     membership = selectors.membership_for(user_id=bruno.pk, conversation_id=conversation.pk)
-    for position in ({"before": None, "after": None}, {"before": 30, "after": None}, {"before": None, "after": 0}):
+    for position in (
+        {"before": None, "after": None},
+        {"before": 30, "after": None},
+        {"before": None, "after": 0},
+    ):
         with django_assert_max_num_queries(2):
             page = selectors.history(membership, limit=50, **position)
             assert [message.sender.username for message in page.messages]

@@ -12,7 +12,10 @@ from tests.chat.speaking import aside, chat_path, contents, say
 
 
 async def test_twenty_mistakes_are_too_many(ana, bruno, conversation, connect):
-    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+    async with (
+        connect(ana, chat_path(conversation)) as socket,
+        connect(bruno, chat_path(conversation)) as other,
+    ):
         for _ in range(20):
             await socket.send_text("nonsense")
             assert (await socket.receive())["code"] == "invalid_json"
@@ -27,9 +30,14 @@ async def test_twenty_mistakes_are_too_many(ana, bruno, conversation, connect):
         assert [(await other.receive())["content"] for _ in range(2)][-1] == "others go on"
 
 
-async def test_too_many_messages_are_refused_with_a_time_and_the_socket_lives(ana, bruno, conversation, connect, relais):
+async def test_too_many_messages_are_refused_with_a_time_and_the_socket_lives(
+    ana, bruno, conversation, connect, relais
+):
     relais(limit_sends="1/min:3")
-    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+    async with (
+        connect(ana, chat_path(conversation)) as socket,
+        connect(bruno, chat_path(conversation)) as other,
+    ):
         for number in range(5):
             await socket.send({"message": f"{number}", "ref": number})
         frames = [await socket.receive() for _ in range(8)]
@@ -51,7 +59,9 @@ async def test_sockets_and_rest_share_the_limit_of_messages(ana, conversation, c
     async with connect(ana, chat_path(conversation)) as socket:
         await socket.send({"message": "one"})
         await socket.receive()
-        statuses = [(await aside(client.post)(url, {"message": text})).status_code for text in ("two", "three")]
+        statuses = [
+            (await aside(client.post)(url, {"message": text})).status_code for text in ("two", "three")
+        ]
         await socket.send({"message": "four"})
         assert (await socket.receive_until("error"))["code"] == "rate_limited"
 
@@ -71,7 +81,10 @@ async def test_mistakes_cost_no_messages(ana, conversation, connect, relais):
 
 async def test_flood_of_frames_is_refused_then_closed(ana, bruno, conversation, connect, relais):
     relais(limit_frames="1/min:3")
-    async with connect(ana, chat_path(conversation)) as socket, connect(bruno, chat_path(conversation)) as other:
+    async with (
+        connect(ana, chat_path(conversation)) as socket,
+        connect(bruno, chat_path(conversation)) as other,
+    ):
         for _ in range(420):
             await socket.send({"message": "flood"})
         assert await socket.receive_close() == 4429
@@ -140,10 +153,17 @@ async def test_overload_is_an_error_frame_with_a_time(ana, conversation, connect
         await socket.send({"message": "Bonjour", "ref": 1})
         error = await socket.receive()
 
-    assert (error["code"], error["ref"], error["retryable"], error["retry_after_ms"]) == ("overloaded", 1, True, 1000)
+    assert (error["code"], error["ref"], error["retryable"], error["retry_after_ms"]) == (
+        "overloaded",
+        1,
+        True,
+        1000,
+    )
 
 
-async def test_inbox_commits_what_waits_together_and_no_more_than_a_batch(ana, conversation, hub, transactional_db, monkeypatch):
+async def test_inbox_commits_what_waits_together_and_no_more_than_a_batch(
+    ana, conversation, hub, transactional_db, monkeypatch
+):
     sizes = []
 
     def send(drafts):
@@ -160,7 +180,9 @@ async def test_inbox_commits_what_waits_together_and_no_more_than_a_batch(ana, c
     assert [outcome.seq for outcome in outcomes] == list(range(1, 26))
 
 
-async def test_inbox_answers_everybody_when_a_batch_fails(ana, conversation, hub, transactional_db, monkeypatch):
+async def test_inbox_answers_everybody_when_a_batch_fails(
+    ana, conversation, hub, transactional_db, monkeypatch
+):
     failures = iter([RateLimitedError(retry_after_ms=5), RuntimeError("disk full")])
 
     def fail(drafts):
@@ -173,12 +195,20 @@ async def test_inbox_answers_everybody_when_a_batch_fails(ana, conversation, hub
 
     answers = [await Inbox.current().submit(draft) for _ in range(3)]
 
-    assert [getattr(answer, "code", "sent") for answer in answers] == ["rate_limited", "internal_error", "sent"]
+    assert [getattr(answer, "code", "sent") for answer in answers] == [
+        "rate_limited",
+        "internal_error",
+        "sent",
+    ]
 
 
-async def test_message_whose_sender_gave_up_waiting_is_stored_all_the_same(ana, conversation, hub, transactional_db):
+async def test_message_whose_sender_gave_up_waiting_is_stored_all_the_same(
+    ana, conversation, hub, transactional_db
+):
     """A socket that closed meanwhile: its draft was taken."""
-    given_up, kept = (Inbox.current().submit(Draft(conversation.pk, ana, text)) for text in ("given up", "kept"))
+    given_up, kept = (
+        Inbox.current().submit(Draft(conversation.pk, ana, text)) for text in ("given up", "kept")
+    )
     given_up.cancel()
     await kept
 

@@ -20,7 +20,11 @@ def people(db) -> dict[str, object]:
 @pytest.fixture
 def crowd(people) -> Conversation:
     owner = people["owner"]
-    group = make_conversation(owner, *(people[n] for n in ("admin", "member", "other_owner", "other_admin", "other_member")), title="t")
+    group = make_conversation(
+        owner,
+        *(people[n] for n in ("admin", "member", "other_owner", "other_admin", "other_member")),
+        title="t",
+    )
     for name in ("admin", "other_admin", "other_owner"):
         services.change_role(
             conversation_id=group.pk, by=owner, user_id=people[name].pk, role=name.removeprefix("other_")
@@ -45,7 +49,11 @@ NO, OUT = "not_allowed", "not_a_participant"
         ("remove", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
         ("remove", "other_admin", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
         ("remove", "other_member", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
-        ("remove", "other_stranger", {"owner": "not_found", "admin": "not_found", "member": NO, "stranger": OUT}),
+        (
+            "remove",
+            "other_stranger",
+            {"owner": "not_found", "admin": "not_found", "member": NO, "stranger": OUT},
+        ),
         ("make admin", "other_member", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
         ("make owner", "other_admin", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
         ("make member", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
@@ -82,7 +90,9 @@ def test_roles_decide_who_may_do_what_to_whom(people, crowd, api, verb, whom, al
 
 @pytest.mark.parametrize("who", ["admin", "member", "other_owner"])
 def test_anybody_may_leave(people, crowd, api, who):
-    assert api(people[who]).delete(f"/api/conversations/{crowd.pk}/members/{people[who].pk}/").status_code == 204
+    assert (
+        api(people[who]).delete(f"/api/conversations/{crowd.pk}/members/{people[who].pk}/").status_code == 204
+    )
     assert who not in roles_in(crowd)
 
 
@@ -92,7 +102,9 @@ def test_stranger_cannot_leave(people, crowd, api):
     assert code_of(answer) == OUT
 
 
-def test_last_owner_stays_one_but_may_leave_and_the_oldest_manager_inherits(db, ana, bruno, dora, group, api, published):
+def test_last_owner_stays_one_but_may_leave_and_the_oldest_manager_inherits(
+    db, ana, bruno, dora, group, api, published
+):
     url = f"/api/conversations/{group.pk}/members/"
     assert code_of(api(ana).patch(f"{url}{ana.pk}/", {"role": "member"})) == NO
     api(ana).patch(f"{url}{dora.pk}/", {"role": "admin"})
@@ -102,7 +114,9 @@ def test_last_owner_stays_one_but_may_leave_and_the_oldest_manager_inherits(db, 
     assert roles_in(group) == {"bruno": "member", "dora": "owner"}
 
 
-def test_without_a_manager_the_oldest_member_inherits_and_it_is_told(transactional_db, ana, bruno, dora, group, published):
+def test_without_a_manager_the_oldest_member_inherits_and_it_is_told(
+    transactional_db, ana, bruno, dora, group, published
+):
     published.clear()
     services.remove_member(conversation_id=group.pk, by=ana, user_id=ana.pk)
 

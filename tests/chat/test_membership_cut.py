@@ -20,8 +20,13 @@ def remove(group, by, user) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?v=1"])
-async def test_removed_member_is_told_up_to_the_removal_and_nothing_after(ana, bruno, dora, group, connect, query):
-    async with connect(bruno, chat_path(group, query)) as removed, connect(dora, chat_path(group, "?v=1")) as stays:
+async def test_removed_member_is_told_up_to_the_removal_and_nothing_after(
+    ana, bruno, dora, group, connect, query
+):
+    async with (
+        connect(bruno, chat_path(group, query)) as removed,
+        connect(dora, chat_path(group, "?v=1")) as stays,
+    ):
 
         def happens() -> None:
             say(group, ana, "before")
@@ -35,7 +40,9 @@ async def test_removed_member_is_told_up_to_the_removal_and_nothing_after(ana, b
         assert await removed.receives_nothing()
 
     assert everything[-3:] == ["message", "member_removed", "message"]
-    told = [(frame["type"], frame.get("content") or frame.get("user_id") or frame.get("code")) for frame in frames]
+    told = [
+        (frame["type"], frame.get("content") or frame.get("user_id") or frame.get("code")) for frame in frames
+    ]
     if query:
         assert told[:1] == [("subscribed", None)]
         assert told[1:3] == [("message", "before"), ("member_removed", bruno.pk)]
@@ -68,7 +75,9 @@ async def test_leaving_closes_ones_own_sockets(ana, bruno, group, connect):
         assert await socket.receive_close() == 4404
 
 
-async def test_removal_while_catching_up_cuts_at_the_same_seq(ana, bruno, group, connect, relais, monkeypatch):
+async def test_removal_while_catching_up_cuts_at_the_same_seq(
+    ana, bruno, group, connect, relais, monkeypatch
+):
     """The removal is committed while the socket reads its first page."""
     relais(replay_page=2)
     for number in range(5):
@@ -132,7 +141,14 @@ async def test_member_who_was_added_again_reads_from_there_and_is_live(
     closed = ["second time"]
     opened = ["first time", "member_removed", "in his absence", "member_added", "second time"]
     assert told == (opened if opens_history else closed)
-    rows = (await aside(selectors.history)(await aside(selectors.membership_for)(user_id=bruno.pk, conversation_id=group.pk), before=None, after=None, limit=50)).messages
+    rows = (
+        await aside(selectors.history)(
+            await aside(selectors.membership_for)(user_id=bruno.pk, conversation_id=group.pk),
+            before=None,
+            after=None,
+            limit=50,
+        )
+    ).messages
     assert [row.content for row in rows] == [
         "live",
         "second time",
@@ -176,7 +192,11 @@ async def test_frame_on_its_way_when_the_removal_arrives_is_not_stored(ana, brun
     async with connect(bruno, chat_path(group, "?v=1")) as removed, connect(dora, chat_path(group)) as stays:
         await aside(remove)(group, ana, bruno)
         assert await removed.receive_close() == 4404
-        for frame in ({"message": "still here"}, {"type": "read", "up_to_seq": 1}, {"type": "ping", "ref": 1}):
+        for frame in (
+            {"message": "still here"},
+            {"type": "read", "up_to_seq": 1},
+            {"type": "ping", "ref": 1},
+        ):
             await removed.send(frame)
         await aside(say)(group, ana, "without Bruno")
 
@@ -197,7 +217,9 @@ async def test_removal_of_a_busy_member_is_no_incident(ana, bruno, group, connec
         await socket.send({"type": "ping", "ref": 1})
         assert await socket.receive_close() == 4404
 
-    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+    assert [
+        record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")
+    ] == []
 
 
 async def test_cursor_that_waits_when_the_socket_closes_is_written(ana, bruno, conversation, connect):
@@ -209,7 +231,9 @@ async def test_cursor_that_waits_when_the_socket_closes_is_written(ana, bruno, c
     assert (share.delivered_seq, share.read_seq) == (1, 1)
 
 
-async def test_cursors_are_written_even_if_the_socket_closes_between_the_two(ana, bruno, conversation, connect, monkeypatch):
+async def test_cursors_are_written_even_if_the_socket_closes_between_the_two(
+    ana, bruno, conversation, connect, monkeypatch
+):
     """`delivered` is being written when the client goes; `read` is not forgotten."""
     await aside(say)(conversation, ana, "read and gone")
     writing, loop = asyncio.Event(), asyncio.get_running_loop()

@@ -37,7 +37,10 @@ def test_threads_of_many_senders_make_one_sequence(transactional_db, crowd):
 
     def send(sender) -> list[int]:
         try:
-            return [send_messages([Draft(conversation.pk, sender, f"{sender.pk}:{n}")])[0].seq for n in range(EACH)]
+            return [
+                send_messages([Draft(conversation.pk, sender, f"{sender.pk}:{n}")])[0].seq
+                for n in range(EACH)
+            ]
         finally:
             connections.close_all()
 

@@ -42,7 +42,9 @@ def test_cursors_only_move_forward_and_stop_at_the_head(db, ana, bruno, conversa
     assert move("delivered", 2**53 - 1) == (5, 5, 0)
 
 
-@pytest.mark.parametrize("body", [{}, {"up_to_seq": -1}, {"up_to_seq": 2**53}, {"up_to_seq": "x"}, {"up_to_seq": None}])
+@pytest.mark.parametrize(
+    "body", [{}, {"up_to_seq": -1}, {"up_to_seq": 2**53}, {"up_to_seq": "x"}, {"up_to_seq": None}]
+)
 def test_position_that_cannot_be_is_refused(db, ana, bruno, conversation, api, url, body):
     say(conversation, ana)
 
@@ -211,15 +213,21 @@ class History:
 
     def read(self, who: int, up_to_seq: int) -> None:
         if self._is_member(who):
-            services.mark_read(user_id=self.people[who].pk, conversation_id=self.group.pk, up_to_seq=up_to_seq)
+            services.mark_read(
+                user_id=self.people[who].pk, conversation_id=self.group.pk, up_to_seq=up_to_seq
+            )
 
     def delivered(self, who: int, up_to_seq: int) -> None:
         if self._is_member(who):
-            services.mark_delivered(user_id=self.people[who].pk, conversation_id=self.group.pk, up_to_seq=up_to_seq)
+            services.mark_delivered(
+                user_id=self.people[who].pk, conversation_id=self.group.pk, up_to_seq=up_to_seq
+            )
 
     def leave(self, who: int) -> None:
         if self._is_member(who):
-            services.remove_member(conversation_id=self.group.pk, by=self.people[0], user_id=self.people[who].pk)
+            services.remove_member(
+                conversation_id=self.group.pk, by=self.people[0], user_id=self.people[who].pk
+            )
             self.seen.pop(self.people[who].pk, None)
 
     def join(self, who: int) -> None:

@@ -55,7 +55,9 @@ async def test_replayed_is_what_live_delivery_sent(ana, bruno, conversation, con
         assert [await socket.receive_text() for _ in range(2)] == live
 
 
-@pytest.mark.parametrize("since", ["5", "-1", "abc", "1.0", "0x1", "٣", "1e1", "null", "9" * 16, "9" * 5000, "%00"])
+@pytest.mark.parametrize(
+    "since", ["5", "-1", "abc", "1.0", "0x1", "٣", "1e1", "null", "9" * 16, "9" * 5000, "%00"]
+)
 async def test_impossible_position_is_answered_with_a_resync_and_is_live(ana, bruno, spoken, connect, since):
     async with connect(bruno, chat_path(spoken, f"?since={since}")) as socket:
         assert await socket.receive() == {

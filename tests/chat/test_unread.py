@@ -107,7 +107,9 @@ def test_nobody_is_told_of_what_they_may_not_read(db, ana, bruno, dora, clara, g
     assert entries() == {"bruno": 1}
 
 
-def test_several_conversations_are_noted_together_and_each_for_itself(db, ana, bruno, clara, conversation, group):
+def test_several_conversations_are_noted_together_and_each_for_itself(
+    db, ana, bruno, clara, conversation, group
+):
     quiet = make_conversation(ana, clara)
     say(conversation, ana)
     say(group, ana)
@@ -133,7 +135,9 @@ def test_number_of_queries_does_not_grow_with_members(db, ana, bruno, clara, con
     assert counts[0] == counts[1]
 
 
-def test_conversation_that_another_process_is_noting_is_left_to_it(transactional_db, ana, bruno, conversation):
+def test_conversation_that_another_process_is_noting_is_left_to_it(
+    transactional_db, ana, bruno, conversation
+):
     """Two at once write one entry with the right count, on SQLite by waiting, elsewhere by skipping."""
     say(conversation, ana)
 
@@ -148,7 +152,9 @@ def test_conversation_that_another_process_is_noting_is_left_to_it(transactional
     assert entries() == {"bruno": 1}
 
 
-def test_what_is_read_while_it_is_noted_leaves_no_entry(transactional_db, ana, bruno, conversation, monkeypatch):
+def test_what_is_read_while_it_is_noted_leaves_no_entry(
+    transactional_db, ana, bruno, conversation, monkeypatch
+):
     """Bruno reads between the moment his cursor was looked at and the moment his entry is written."""
     say(conversation, ana)
     collapse, reading = unread.collapse, []

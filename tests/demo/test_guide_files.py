@@ -9,6 +9,8 @@ import pytest
 import demo
 from tests.acceptance import guide
 
+#: Words that both languages share.
+SAME_IN_FRENCH = {"API", "Administration", "Message", "Notifications"}
 DEMO = Path(demo.__file__).parent
 
 
@@ -34,7 +36,7 @@ def test_no_script_writes_html():
 def test_every_text_is_translated():
     """Whoever adds a text to a template runs makemessages and compilemessages, or this names it."""
     with (DEMO / "locale/fr/LC_MESSAGES/django.mo").open("rb") as compiled:
-        french = gettext.GNUTranslations(compiled)._catalog
+        french = gettext.GNUTranslations(compiled)
     used: set[str] = set()
     for template in (DEMO / "templates").rglob("*.html"):
         text = template.read_text("utf-8")
@@ -45,4 +47,6 @@ def test_every_text_is_translated():
     used.update(re.findall(r'_\("([^"]+)"\)', (DEMO / "views.py").read_text("utf-8")))
 
     assert len(used) > 30
-    assert {text for text in used if not french.get(text)} == set()
+    assert {
+        text for text in used if not french.gettext(text).strip() or french.gettext(text) == text
+    } <= SAME_IN_FRENCH

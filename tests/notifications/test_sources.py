@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from accounts.models import User
-from notifications import consumers, kinds, sources
+from notifications import consumers, kinds, selectors, sources
 from notifications.models import Notification
 from notifications.sources import NoticeFraming, framing_for, register_source, topics_for
 from realtime import log
@@ -71,14 +71,28 @@ def test_everybody_of_one_language_shares_a_framing(teams: Teams) -> None:
     assert framing_for(teams, "en") is not framing_for(teams, "fr")
 
 
-def test_source_that_fails_keeps_nobody_from_anything(
-    teams: Teams, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+async def test_source_that_fails_keeps_nobody_from_anything(
+    everyone: list[User],
+    teams: Teams,
+    connect: Any,
+    hub: Hub,
+    tell: Tell,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    framing = NoticeFraming(teams, "en")
-    monkeypatch.delitem(kinds._kinds, "message_received")
+    ana, bruno, _ = everyone
+    async with connect(bruno, SOCKET) as socket:
+        await listens(hub, TEAM)
+        with monkeypatch.context() as broken:
+            broken.delitem(kinds._kinds, "message_received")
+            await kick(by=ana)
+            await eventually(lambda: (team := hub.audience(TEAM)) and team.position == 1)
+        await tell(bruno)
+        await kick(by=ana)
 
-    assert framing.frame(kicked()) is None
-    assert "No notice could be made of test_ball_kicked on team.1" in caplog.text
+        assert [(await socket.receive())["type"] for _ in range(2)] == [
+            "payment_completed",
+            "message_received",
+        ]
 
 
 def test_source_is_registered_once(teams: Teams) -> None:
@@ -172,6 +186,22 @@ async def test_socket_follows_its_user_into_a_new_topic_from_its_first_event(
         assert (await socket.receive_until("message_received"))["message"] == "ana sent a message"
         await kick(by=bruno, topic="team.2")
         await kick(by=ana, topic="team.2")
+        assert (await socket.receive())["message"] == "ana sent a message"
+        assert await socket.receives_nothing()
+
+
+async def test_what_is_joined_while_the_socket_opens_is_heard(
+    ana: User, bruno: User, teams: Teams, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def and_then_joins(**asked: Any) -> Any:
+        heard = hearing(**asked)
+        publish_on_commit("team.2", BallKicked(by=ana.pk, name="ana"))
+        publish_on_commit(own(bruno), TeamJoined(team=2, after=0))
+        return heard
+
+    hearing = selectors.hearing
+    monkeypatch.setattr(selectors, "hearing", and_then_joins)
+    async with connect(bruno, SOCKET) as socket:
         assert (await socket.receive())["message"] == "ana sent a message"
         assert await socket.receives_nothing()
 

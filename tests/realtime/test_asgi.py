@@ -1,0 +1,220 @@
+"""Who is let in before accept: pages of our own origins, as many as one address may open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from channels.testing import WebsocketCommunicator
+
+from realtime.asgi import HandshakeLimit, OriginCheck, WithHub, refuse_handshake
+from realtime.hub import Hub
+
+HOST = "relais.example"
+
+
+@pytest.fixture(autouse=True)
+def ours(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = [HOST, "[::1]", "localhost"]
+    settings.RELAIS = {
+        **settings.RELAIS,
+        "allowed_origins": ("https://app.example", "http://dev.example:3000", "https://xn--bcher-kva.example"),
+    }
+
+
+async def accept(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+
+
+async def is_let_in(
+    origin: str | list[str] | None, *, host: str | None = HOST, scheme: str | None = "wss"
+) -> bool:
+    origins = [origin] if isinstance(origin, str) else origin or []
+    headers = [(b"origin", value.encode("latin1")) for value in origins]
+    if host is not None:
+        headers.append((b"host", host.encode()))
+    communicator = WebsocketCommunicator(OriginCheck(accept), "/ws/chat/1/", headers=headers)
+    if scheme is not None:
+        communicator.scope["scheme"] = scheme
+    accepted, _ = await communicator.connect()
+    await communicator.wait()
+    return accepted
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,  # no browser: wscat, a phone
+        "https://relais.example",
+        "https://relais.example:443",
+        "HTTPS://Relais.Example",
+        "https://app.example",
+        "https://APP.example:443",
+        "http://dev.example:3000",
+        "https://xn--bcher-kva.example",
+    ],
+)
+async def test_page_of_ours_is_let_in(origin):
+    assert await is_let_in(origin)
+
+
+FOREIGN = [
+    "",
+    "null",
+    "https://evil.example",
+    "https://relais.example.evil.example",  # our name as a prefix
+    "https://evilrelais.example",  # as a suffix
+    "https://evil-relais.example",
+    "https://www.relais.example",
+    "https://example",
+    "http://relais.example",  # another scheme
+    "wss://relais.example",
+    "ftp://relais.example",
+    "https://relais.example:8443",
+    "https://relais.example:80",
+    "https://relais.example:0",
+    "https://relais.example:99999",
+    "https://relais.example:x",
+    "https://relais.example.",  # the same name to DNS, not to a browser
+    "https://relais.example@evil.example",
+    "https://evil.example@relais.example",
+    "https://user:password@relais.example",
+    "https://relais.example/",
+    "https://relais.example/path",
+    "https://relais.example?query",
+    "https://relais.example#fragment",
+    "https://evil.example#https://relais.example",
+    "https://evil.example/https://relais.example",
+    "https://evil.example\\.relais.example",
+    "https://relais.example\\@evil.example",
+    "https://rel\tais.example",
+    " https://relais.example",
+    "https://relais.example ",
+    "https://relais.example https://evil.example",
+    "https://relais.example,https://evil.example",
+    "relais.example",
+    "//relais.example",
+    "https://",
+    "https:relais.example",
+    "file://relais.example",
+    "chrome-extension://relais.example",
+    "javascript:alert(1)",
+    "https://bücher.example",  # browsers write it as xn--bcher-kva
+    "https://xn--bcher-kva.example.evil.example",
+    "http://dev.example",
+    "http://dev.example:3001",
+    "http://app.example",
+    "https://[::1",
+    "https://127.0.0.1",
+    "https://*",
+    "*",
+    "https://*.example",
+    "https://relais.example\x00",
+    "https://ⓡelais.example".encode().decode("latin1"),
+]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_page_of_another_origin_stays_outside(origin):
+    assert not await is_let_in(origin)
+
+
+async def test_second_origin_does_not_hide_the_first():
+    assert not await is_let_in(["https://evil.example", "https://relais.example"])
+    assert not await is_let_in(["https://relais.example", "https://evil.example"])
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "scheme", "let_in"),
+    [
+        ("http://localhost:8000", "localhost:8000", "ws", True),
+        ("http://localhost", "localhost:80", "ws", True),
+        ("http://[::1]:8000", "[::1]:8000", "ws", True),
+        ("http://localhost:8000", "localhost:8001", "ws", False),
+        ("https://localhost:8000", "localhost:8000", "ws", False),
+        # Daphne tells no scheme: the page's own is as good.
+        ("https://relais.example", HOST, None, True),
+        ("http://relais.example", HOST, None, True),
+        # A page whose own name points to our address (DNS rebinding) talks to "its own host".
+        ("https://evil.example", "evil.example", "wss", False),
+        ("http://evil.example:8000", "evil.example:8000", None, False),
+        ("https://relais.example", None, "wss", False),
+        ("https://", "", "wss", False),
+    ],
+)
+async def test_same_origin_is_the_host_it_talks_to_and_that_host_is_ours(origin, host, scheme, let_in):
+    assert await is_let_in(origin, host=host, scheme=scheme) == let_in
+
+
+async def test_any_origin_is_let_in_where_a_developer_says_so(settings):
+    settings.RELAIS = {**settings.RELAIS, "allowed_origins": ("*",)}
+
+    assert await is_let_in("https://evil.example")
+    assert await is_let_in("null")
+
+
+async def test_refused_origin_is_logged_without_an_end(caplog):
+    await is_let_in("https://" + "e" * 1000 + ".example")
+
+    assert [len(record.origin) for record in caplog.records] == [200]
+
+
+# ── handshakes ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def shake(app: Any, address: str, *, extensions: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """What a handshake from this address is answered."""
+    told: list[dict[str, Any]] = []
+    scope = {"type": "websocket", "client": [address, 1], "headers": [], "extensions": extensions or {}}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        told.append(message)
+
+    await app(scope, receive, send)
+    return told
+
+
+async def test_handshakes_are_counted_per_address(settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_handshakes": "1/min:2"}
+    app = HandshakeLimit(accept)
+
+    answers = [(await shake(app, address))[0]["type"] for address in ("a", "a", "a", "b", "a", "b")]
+
+    assert answers == [f"websocket.{what}" for what in ("accept", "accept", "close", "accept", "close", "accept")]
+
+
+async def test_refused_handshake_says_when_to_come_back_where_the_server_can(settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_handshakes": "1/min:1"}
+    app = HandshakeLimit(accept)
+    await shake(app, "a")
+
+    start, body = await shake(app, "a", extensions={"websocket.http.response": {}})
+
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 429)
+    assert dict(start["headers"])[b"retry-after"] == b"60"
+    assert body == {"type": "websocket.http.response.body", "body": b""}
+
+
+async def test_refusal_without_a_wait_names_none():
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await refuse_handshake(scope, receive, send, status=404)
+
+    start, _ = await shake(app, "a", extensions={"websocket.http.response": {}})
+
+    assert (start["status"], dict(start["headers"])) == (404, {b"content-length": b"0"})
+
+
+async def test_hub_starts_with_the_first_event_of_any_kind():
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(set(Hub._hubs.values()))
+
+    await WithHub(app)({"type": "http"}, None, None)
+
+    assert seen == [{Hub.current()}]
+    await Hub.current().stop()

@@ -1,0 +1,319 @@
+"""Bells: what travels between processes, and what happens when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import redis
+from channels.layers import channel_layers
+
+from realtime import bells
+from realtime.bells import Bell, Ring, Ringer
+from realtime.events import Event, Logged
+from realtime.publishing import publish_now, publish_on_commit
+from tests import environment
+from tests.realtime.listeners import settle
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Said(Event, tag="said"):
+    words: str
+    seq: int = 0
+
+
+class Whispered(Event, tag="whispered"):
+    words: str
+
+
+class Layer:
+    """A channel layer that keeps what it is given, or is away."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Bell]] = []
+        self.is_away = False
+        self.is_slow: asyncio.Event | None = None
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        if self.is_slow is not None:
+            await self.is_slow.wait()
+        if self.is_away:
+            raise ConnectionError("no redis")
+        self.sent.append((group, bells._decoder.decode(message["bell"])))
+
+    def told(self) -> list[str]:
+        return [ring.body for _, bell in self.sent for ring in bell.rings]
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> Layer:
+    layer = Layer()
+    monkeypatch.setattr(bells, "get_channel_layer", lambda: layer)
+    return layer
+
+
+def logged(number: int, *, topic: str = "talk.1", size: int = 0) -> Logged:
+    return Logged(topic, number, f"{number}" + "x" * size)
+
+
+# ── what is a bell ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def bell_bytes(**changes: Any) -> bytes:
+    return json.dumps({"origin": "other", "rings": [["talk.1", 1, "{}"]], **changes}).encode()
+
+
+def test_bell_of_another_process_is_heard():
+    bell = bells.decode({"type": "bell", "bell": bell_bytes()})
+
+    assert bell == Bell("other", [Ring("talk.1", 1, "{}")])
+
+
+def test_own_bell_is_not_heard_again():
+    assert bells.decode({"bell": bell_bytes(origin=bells.origin())}) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        "bell",
+        {},
+        {"type": "bell"},
+        {"bell": None},
+        {"bell": 7},
+        {"bell": b"\xff"},
+        {"bell": b"{}"},
+        {"bell": bell_bytes(rings=None)},
+        {"bell": bell_bytes(rings=[["talk.1", 1]])},
+        {"bell": bell_bytes(rings=[["talk.1", "1", "{}"]])},
+        {"bell": bell_bytes(rings=[[None, 1, "{}"]])},
+        {"bell": bell_bytes(rings=[["talk.1", 1, {}]])},
+        {"bell": bell_bytes(rings=[["talk.1", 1.5, "{}"]])},
+        {"bell": bell_bytes(origin=7)},
+    ],
+)
+def test_what_is_no_bell_is_ignored(message):
+    assert bells.decode(message) is None
+
+
+def test_topics_keep_their_shard_and_shards_share_the_load(settings):
+    settings.RELAIS = {"bell_shards": 4}
+    shards = [bells.shard_of(f"conversation.{number}") for number in range(400)]
+
+    assert shards == [bells.shard_of(f"conversation.{number}") for number in range(400)]
+    assert {shard: shards.count(shard) > 60 for shard in set(shards)} == dict.fromkeys(range(4), True)
+
+
+# ── ringing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_waits_leaves_together_and_in_order(layer):
+    ringer = Ringer()
+    for number in range(5):
+        ringer.ring([logged(number)])
+    await ringer.drained()
+    ringer.ring([logged(5)])
+    await ringer.drained()
+
+    assert layer.told() == ["0", "1", "2", "3", "4", "5"]
+    assert [len(bell.rings) for _, bell in layer.sent] == [5, 1]
+    assert {bell.origin for _, bell in layer.sent} == {bells.origin()}
+
+
+async def test_large_batch_travels_in_several_bells(layer):
+    ringer = Ringer()
+    ringer.ring([logged(number, size=bells.MAX_BELL_BYTES // 2) for number in range(5)])
+    await ringer.drained()
+
+    assert [len(bell.rings) for _, bell in layer.sent] == [2, 2, 1]
+
+
+async def test_each_shard_has_its_bell(layer, settings):
+    settings.RELAIS = {"bell_shards": 4}
+    ringer = Ringer()
+    ringer.ring([logged(number, topic=f"talk.{number % 8}") for number in range(32)])
+    await ringer.drained()
+
+    assert {group for group, _ in layer.sent} == {f"relais.bells.{shard}" for shard in range(4)}
+    for group, bell in layer.sent:
+        assert {bells.group_of(bells.shard_of(ring.topic)) for ring in bell.rings} == {group}
+    assert len(layer.told()) == 32
+
+
+async def test_bells_are_given_up_while_the_layer_is_away_and_that_is_said_once(layer, caplog):
+    ringer = Ringer()
+    layer.is_away = True
+    for number in range(3):
+        ringer.ring([logged(number)])
+        await ringer.drained()
+    layer.is_away = False
+    ringer.ring([logged(3)])
+    await ringer.drained()
+
+    assert layer.told() == ["3"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "The channel layer, for what we tell other processes, is away: ConnectionError('no redis')",
+        "The channel layer, for what we tell other processes, is back",
+    ]
+
+
+async def test_what_waits_for_a_slow_layer_is_bounded(layer):
+    ringer = Ringer()
+    layer.is_slow = asyncio.Event()
+    ringer.ring([logged(0)])
+    await settle()
+    for number in range(1, bells.MAX_WAITING + 10):
+        ringer.ring([logged(number)])
+    layer.is_slow.set()
+    await ringer.drained()
+
+    assert layer.told() == ["0", *(str(number) for number in range(10, bells.MAX_WAITING + 10))]
+
+
+# ── from any thread, from any process ────────────────────────────────────────────────────────────────────
+
+
+class Hearer:
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bool]] = []
+
+    def tell(self, events: Any, *, also_others: bool) -> None:
+        self.heard += [(event.body, also_others) for event in events]
+
+
+@pytest.fixture
+def hearers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    monkeypatch.setattr(bells, "hearers", [])
+    return bells.hearers
+
+
+def test_every_hub_hears_and_one_of_them_tells_the_others(hearers):
+    hearers += [Hearer(), Hearer()]
+
+    bells.ring([logged(1)])
+
+    assert [hub.heard for hub in hearers] == [[("1", True)], [("1", False)]]
+
+
+def test_process_without_hub_and_without_layer_tells_nobody(hearers, monkeypatch):
+    monkeypatch.setattr(bells, "layer_is_shared", lambda: False)
+    monkeypatch.setattr(bells, "_from_outpost", None)
+
+    bells.ring([logged(1)])
+
+
+def test_forked_child_is_a_process_of_its_own(hearers):
+    hearers.append(Hearer())
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(writer, json.dumps([bells.origin(), len(bells.hearers)]).encode())
+        os._exit(0)
+    os.close(writer)
+    told = json.loads(os.read(reader, 1000))
+    os.close(reader)
+    os.waitpid(pid, 0)
+
+    assert told[0] != bells.origin()
+    assert told[1] == 0
+    assert len(bells.hearers) == 1
+
+
+@pytest.fixture
+def wire() -> Iterator[Any]:
+    """What passes through the real Redis, as another process would hear it."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client, client.pubsub() as pubsub:
+        pubsub.subscribe(f"asgi__group__{bells.group_of(0)}")
+        assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+
+        def next_bell() -> Bell:
+            message = pubsub.get_message(timeout=5)
+            assert message is not None, "no bell"
+            return bells._decoder.decode(msgpack.unpackb(message["data"])["bell"])
+
+        yield next_bell
+
+
+@pytest.fixture
+def no_outpost(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The outpost of this test alone."""
+    monkeypatch.setattr(bells, "_outpost", None)
+    channel_layers.backends.pop("default", None)
+    yield
+    if (outpost := bells._outpost) is not None:
+        layer = channel_layers.backends.pop("default")
+        asyncio.run_coroutine_threadsafe(layer.flush(), outpost.loop).result(5)
+        outpost.loop.call_soon_threadsafe(outpost.loop.stop)
+        outpost.join(5)
+        outpost.loop.close()
+
+
+@pytest.mark.stack("full")
+@pytest.mark.django_db(transaction=True)
+def test_command_without_a_loop_rings_and_keeps_one_connection(hearers, no_outpost, wire):
+    publish_on_commit("talk.1", Said(words="stored"))
+    publish_now("talk.1", Whispered(words="not stored"))
+
+    rings = wire().rings
+    while len(rings) < 2:
+        rings += wire().rings
+    assert rings == [
+        Ring("talk.1", 1, '{"type":"said","words":"stored","seq":1}'),
+        Ring("talk.1", None, '{"type":"whispered","words":"not stored"}'),
+    ]
+    outpost = bells._outpost
+    publish_now("talk.1", Whispered(words="again"))
+    assert wire().rings[0].body == '{"type":"whispered","words":"again"}'
+    assert bells._outpost is outpost
+
+
+LAST_WORDS = """
+import django; django.setup()
+from realtime import bells
+from realtime.events import Logged
+bells.ring([Logged("talk.1", None, str(number)) for number in range(500)])
+"""
+
+
+@pytest.mark.stack("full")
+def test_last_bells_of_a_command_leave_before_it_ends(wire):
+    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    subprocess.run([sys.executable, "-c", LAST_WORDS], cwd=ROOT, env=environ, check=True, timeout=50)
+
+    bodies = [ring.body for ring in wire().rings]
+    while len(bodies) < 500:
+        bodies += [ring.body for ring in wire().rings]
+    assert bodies == [str(number) for number in range(500)]
+
+
+@pytest.mark.stack("full")
+def test_command_whose_redis_is_away_ends_all_the_same(free_redis_url):
+    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "REDIS_URL": free_redis_url}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", LAST_WORDS], cwd=ROOT, env=environ, check=False, timeout=50, capture_output=True
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, b"")
+    assert ended.stderr.count(b"is away") == 1
+
+
+@pytest.fixture
+def free_redis_url() -> str:
+    from tests.processes import free_port
+
+    return f"redis://127.0.0.1:{free_port()}/0"
+
+
+def test_stack_is_what_the_marks_say():
+    assert bells.layer_is_shared() == (environment.STACK == "full")

@@ -1,0 +1,506 @@
+"""One process among several: it hears bells, finds what they did not bring, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import redis
+import structlog
+from channels.layers import channel_layers
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from config.backends import channel_layers as layers_at
+from realtime import background, bells, log, outages
+from realtime import hub as module
+from realtime.bells import Bell, Ring
+from realtime.events import Event, Logged
+from realtime.hub import Hub
+from realtime.publishing import publish_now, publish_on_commit
+from realtime.reactions import reacts_to
+from realtime.testing import eventually
+from realtime.threads import run_in_thread
+from tests.realtime.listeners import TOPIC, Listener, body
+from tests.services import RedisServer
+
+
+class Said(Event, tag="said"):
+    words: str
+    seq: int = 0
+
+
+class Whispered(Event, tag="whispered"):
+    words: str
+
+
+def told(listener: Listener) -> list[int]:
+    return listener.seqs
+
+
+@pytest.fixture
+def unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[None]]:
+    """Commits events whose bells are lost."""
+
+    def store(count: int) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bells, "ring", lambda events: None)
+            for _ in range(count):
+                publish_on_commit(TOPIC, Said(words="unheard"))
+
+    async def commit(count: int = 1) -> None:
+        # In a thread of its own: SQLite tells a connection of the changes of others only.
+        await asyncio.to_thread(lambda: (store(count), bells_closed()))
+
+    def bells_closed() -> None:
+        from django.db import connection
+
+        connection.close()
+
+    return commit
+
+
+# ── one per loop ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_hub_is_the_same_for_everybody_on_a_loop(hub):
+    assert Hub.current() is hub
+    assert await asyncio.create_task(current()) is hub
+    assert bells.hearers.count(hub) == 1
+
+
+async def current() -> Hub:
+    return Hub.current()
+
+
+async def test_hub_of_a_closed_loop_is_forgotten_and_no_other_hearer_is(published):
+    def elsewhere() -> Hub:
+        return asyncio.run(current())
+
+    gone = await asyncio.to_thread(elsewhere)
+    assert gone in bells.hearers
+    hub = Hub.current()
+
+    assert bells.hearers == [published, hub]
+    assert gone not in Hub._hubs.values()
+    gone.tell([Logged(TOPIC, None, body(None))], also_others=False)  # whoever still knows it meets no error
+    await hub.stop()
+    assert bells.hearers == [published]
+
+
+@pytest.mark.stack("small")
+async def test_two_loops_in_one_process_hear_the_same(hub):
+    here, there = Listener(), Listener()
+    ready, done = threading.Event(), threading.Event()
+
+    async def elsewhere() -> None:
+        other = Hub.current()
+        assert other is not hub
+        there.join(other)
+        ready.set()
+        await eventually(lambda: len(there.told) == 2)
+        there.leave()
+        await other.stop()
+        done.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
+    thread.start()
+    here.join(hub)
+    await asyncio.to_thread(ready.wait, 5)
+
+    publish_now(TOPIC, Whispered(words="from the loop"))
+    await asyncio.to_thread(publish_now, TOPIC, Whispered(words="from a thread"))
+    await eventually(lambda: len(here.told) == 2)
+    await asyncio.to_thread(thread.join, 5)
+
+    assert done.is_set()
+    assert here.told == there.told
+    assert bells.hearers == [hub]
+
+
+# ── telling ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_events_are_told_in_nobodys_name(hub, monkeypatch):
+    monkeypatch.setattr("realtime.reactions._reactions", {})
+    seen = []
+    reacts_to("whispered")(
+        lambda event, subscribers: seen.append(dict(structlog.contextvars.get_contextvars()))
+    )
+    listener = Listener()
+    listener.join(hub)
+
+    def send() -> None:
+        structlog.contextvars.bind_contextvars(socket_id="the sender's")
+        publish_now(TOPIC, Whispered(words="psst"))
+
+    await asyncio.to_thread(lambda: contextvars.copy_context().run(send))
+    await eventually(lambda: seen)
+
+    assert seen == [{}]
+
+
+async def test_event_that_cannot_be_handed_out_holds_up_no_other(hub, caplog, monkeypatch):
+    listener = Listener()
+    listener.join(hub)
+    monkeypatch.setattr(listener, "push", None)  # a bug
+
+    hub.tell([Logged(TOPIC, None, body(None))], also_others=False)
+    monkeypatch.undo()
+    hub.tell([Logged(TOPIC, None, body(None)), Logged("talk.2", None, "")], also_others=False)
+
+    assert told(listener) == [None]
+    assert [record.getMessage() for record in caplog.records] == [f"An event of {TOPIC} could not be handed out"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"type":"whispered', '{"type":7}', "\ud800"])
+async def test_text_of_a_foreign_event_breaks_nothing(hub, text):
+    listener = Listener()
+    listener.join(hub)
+
+    hub._receive([(TOPIC, None, text)])
+
+    assert listener.told == [text]
+
+
+# ── asking the database ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_event_whose_bell_was_lost_is_found_in_the_database(hub, unheard, settings):
+    settings.RELAIS = {**settings.RELAIS, "head_check_seconds": 0.2, "head_check_batch": 2}
+    listener, others = Listener(), [Listener() for _ in range(4)]
+    for number, other in enumerate(others):
+        other.subscriber = hub.join(other, f"other.{number}", listener_framing(), position=0, as_of=0)
+    listener.join(hub, position=0)
+
+    await unheard(3)
+    await eventually(lambda: told(listener) == [1, 2, 3])
+    await unheard(1)
+    await eventually(lambda: told(listener) == [1, 2, 3, 4])
+
+
+def listener_framing() -> Any:
+    from realtime.audience import EVERYTHING
+
+    return EVERYTHING
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_event_committed_while_a_topic_was_being_joined_is_found_at_once(hub, unheard, monkeypatch):
+    monkeypatch.setattr(module, "POLL_SECONDS", 1000)
+    await unheard(1)
+    listener = Listener()
+
+    listener.join(hub, position=0, as_of=0)  # the head was read before the commit
+
+    await eventually(lambda: told(listener) == [1], within=2)
+
+
+@pytest.mark.stack("small")
+@pytest.mark.django_db(transaction=True)
+async def test_idle_database_is_asked_for_no_heads(hub, unheard, monkeypatch):
+    asked = []
+    heads = log.heads
+    monkeypatch.setattr(module.log, "heads", lambda names: asked.append(names) or heads(names))
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    listener = Listener()
+    listener.join(hub, position=0)
+    await eventually(lambda: asked)
+
+    async def looked(times: int) -> None:
+        looks = []
+        changed = module._database_changed
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_database_changed", lambda: looks.append(1) or changed())
+            await eventually(lambda: len(looks) > times)
+
+    await looked(20)  # each thread of the pool looks for the first time
+    before = len(asked)
+    await looked(20)
+    assert len(asked) <= before + 8
+    await unheard(1)
+    await eventually(lambda: told(listener) == [1])
+
+
+class Database:
+    """Answers the hub's questions, or fails as told."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.asked = 0
+        self.heads: dict[str, int] = {}
+
+    async def run_in_thread(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return True if not args else {name: self.heads.get(name, 0) for name in args[0]}
+
+
+@pytest.mark.parametrize("error", [ConnectionError("gone"), RuntimeError("a bug"), TypeError(), KeyError("x")])
+async def test_outage_ends_neither_the_looking_nor_the_patience_of_the_log(monkeypatch, caplog, error):
+    database = Database()
+    monkeypatch.setattr(module, "run_in_thread", database.run_in_thread)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(module, "CHECK_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
+    hub = Hub.current()
+    expected = []
+    listener = Listener()
+    listener.join(hub, position=0)
+    monkeypatch.setattr("realtime.audience.Audience.expect", lambda self, seq: expected.append(seq))
+
+    database.error = error
+    await eventually(lambda: database.asked > 30)
+    database.error = None
+    database.heads[TOPIC] = 7
+    await eventually(lambda: 7 in expected)
+    await hub.stop()
+
+    said = [record.getMessage() for record in caplog.records if record.name == "realtime.outages"]
+    assert said == [f"The database is away: {error!r}", "The database is back"]
+
+
+async def test_work_that_fails_begins_again(monkeypatch, caplog):
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
+    looks = []
+
+    async def look(self: Hub) -> None:
+        looks.append(1)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Hub, "_check_in_turn", look)
+    hub = Hub.current()
+    await eventually(lambda: len(looks) >= 3)
+    await hub.stop()
+
+    assert "Background work look failed; it begins again" in caplog.messages
+
+
+# ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_hub_that_stopped_runs_nothing_and_hears_nothing():
+    hub = Hub.current()
+    listener = Listener()
+    listener.join(hub, position=0)
+
+    await hub.stop()
+
+    assert hub not in bells.hearers
+    assert hub not in Hub._hubs.values()
+    assert {task for task in asyncio.all_tasks() if task is not asyncio.current_task()} == set()
+
+
+# ── the layer ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def redis_server() -> AsyncIterator[RedisServer]:
+    """A Redis of this test, not started."""
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def neighbour(
+    redis_server: RedisServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RedisPubSubChannelLayer]:
+    """Another process on the same Redis, as far as the layer goes; our own hub follows on `Hub.current()`."""
+    settings.CHANNEL_LAYERS = layers_at([redis_server.url])
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "MISSED_BEAT_SECONDS", 0.5)
+    monkeypatch.setattr(module, "LOST_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(module, "LISTEN_RETRY_SECONDS", 0.1)
+    channel_layers.backends.pop("default", None)
+    layer = RedisPubSubChannelLayer(**settings.CHANNEL_LAYERS["default"]["CONFIG"])
+    yield layer
+    await Hub.current().stop()
+    await layer.flush()
+    if (ours := channel_layers.backends.pop("default", None)) is not None:
+        await ours.flush()
+
+
+async def say(neighbour: Any, seq: int | None, *, topic: str = TOPIC) -> None:
+    bell = bells._encoder.encode(Bell("another process", [Ring(topic, seq, body(seq))]))
+    await neighbour.group_send(bells.group_of(bells.shard_of(topic)), {"type": "bell", "bell": bell})
+
+
+async def heard_eventually(neighbour: Any, listener: Listener) -> None:
+    """Until a bell passes: subscriptions take a moment."""
+
+    async def is_told() -> bool:
+        before = len(listener.told)
+        try:
+            await say(neighbour, None)
+        except redis.RedisError:
+            return False
+        await asyncio.sleep(0.02)
+        return len(listener.told) > before
+
+    await eventually(is_told, within=15)
+
+
+def checked_topics(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """What the hub compares at once from now on."""
+    asked: list[set[str]] = []
+    stock = hub._check_soon
+
+    def check_soon(topics: Any) -> None:
+        asked.append(set(topics))
+        stock(asked[-1])
+
+    monkeypatch.setattr(hub, "_check_soon", check_soon)
+    return asked
+
+
+redis_stack = [pytest.mark.stack("full"), pytest.mark.django_db(transaction=True)]
+
+
+class TestRealRedis:
+    pytestmark = redis_stack
+
+    async def test_layer_that_is_away_at_the_start_is_found_when_it_comes(
+        self, redis_server, neighbour, caplog
+    ):
+        hub = Hub.current()
+        listener = Listener()
+        listener.join(hub)
+        await eventually(lambda: hub.layer_status() == "lost")
+
+        redis_server.start()
+        await heard_eventually(neighbour, listener)
+        await eventually(lambda: hub.layer_status() == "ok")
+
+        said = [record.getMessage() for record in caplog.records if record.name == "realtime.outages"]
+        assert [line.partition(" is ")[2][:4] for line in said] == ["away", "back"]
+
+    @pytest.mark.parametrize("fault", ["restart", "freeze"])
+    async def test_bells_flow_again_after_an_outage_and_all_topics_are_compared(
+        self, redis_server, neighbour, monkeypatch, caplog, fault
+    ):
+        redis_server.start()
+        hub = Hub.current()
+        listener, durable = Listener(), Listener()
+        listener.join(hub)
+        durable.subscriber = hub.join(durable, "talk.2", listener_framing(), position=0, as_of=0)
+        await heard_eventually(neighbour, listener)
+        await eventually(lambda: hub.layer_status() == "ok")
+        compared = checked_topics(hub, monkeypatch)
+
+        if fault == "restart":
+            redis_server.kill()
+            await eventually(lambda: hub.layer_status() == "lost")
+            redis_server.start()
+        else:
+            os.kill(redis_server.pid, signal.SIGSTOP)
+            await eventually(lambda: hub.layer_status() == "lost")
+            os.kill(redis_server.pid, signal.SIGCONT)
+        await eventually(lambda: hub.layer_status() == "ok", within=15)
+        await eventually(lambda: {TOPIC, "talk.2"} in compared)
+        await heard_eventually(neighbour, listener)
+
+        ours = [record for record in caplog.records if record.name.startswith("realtime")]
+        assert len(ours) <= 4, [record.getMessage() for record in ours]
+
+    async def test_outage_too_short_to_be_lost_is_compared_as_well(
+        self, redis_server, neighbour, monkeypatch
+    ):
+        redis_server.start()
+        hub = Hub.current()
+        listener = Listener()
+        listener.join(hub)
+        await heard_eventually(neighbour, listener)
+        compared = checked_topics(hub, monkeypatch)
+        monkeypatch.setattr(module, "LOST_AFTER_SECONDS", 1000)
+
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        await asyncio.sleep(1)
+        os.kill(redis_server.pid, signal.SIGCONT)
+
+        await eventually(lambda: {TOPIC} in compared)
+
+    async def test_what_is_no_bell_is_passed_over(self, redis_server, neighbour, caplog):
+        redis_server.start()
+        hub = Hub.current()
+        listener = Listener()
+        listener.join(hub)
+        await heard_eventually(neighbour, listener)
+        channel, heard = hub._channel, len(listener.told)
+
+        for foreign in ({}, {"type": "bell"}, {"bell": 7}, {"bell": b"{"}, {"type": "chat.message", "text": "hi"}):
+            await neighbour.group_send(bells.group_of(0), foreign)
+        with redis.Redis.from_url(redis_server.url) as raw:
+            raw.publish(f"asgi__group__{bells.group_of(0)}", b"\xc1 no msgpack")
+            raw.publish(f"asgi__group__{bells.group_of(0)}", b"\x93\x01\x02\x03")
+        await say(neighbour, None)
+        await eventually(lambda: len(listener.told) == heard + 1)
+
+        assert hub._channel == channel
+        layer = channel_layers.backends["default"]._get_layer()
+        assert list(layer.channels) == [channel]
+
+    async def test_process_hears_the_shards_of_its_topics(self, redis_server, neighbour, settings):
+        settings.RELAIS = {**settings.RELAIS, "bell_shards": 4}
+        redis_server.start()
+        hub = Hub.current()
+        listeners = {f"talk.{number}": Listener() for number in range(12)}
+        for topic, listener in listeners.items():
+            listener.subscriber = hub.join(listener, topic, listener_framing(), position=None, as_of=0)
+        layer = channel_layers["default"]._get_layer()
+
+        def heard() -> set[str]:
+            return {name.removeprefix("asgi__group__") for name in layer.groups}
+
+        await eventually(lambda: len(heard()) == 4)
+        for topic, listener in listeners.items():
+
+            async def arrived(topic: str = topic, listener: Listener = listener) -> bool:
+                await say(neighbour, None, topic=topic)
+                return len(listener.told) > 0
+
+            await eventually(arrived)
+        *leaving, last = listeners.values()
+        for listener in leaving:
+            listener.leave()
+        shard = bells.shard_of(last.subscriber.audience.topic)
+
+        await eventually(lambda: heard() == {bells.group_of(0), bells.group_of(shard)})
+
+    async def test_what_is_published_here_reaches_the_neighbours_once(self, redis_server, neighbour):
+        redis_server.start()
+        channel = await neighbour.new_channel()
+        await neighbour.group_add(bells.group_of(0), channel)
+        hub = Hub.current()
+        listener = Listener()
+        listener.join(hub, position=0)
+        await heard_eventually(neighbour, listener)
+        listener.told.clear()
+
+        await run_in_thread(publish_on_commit, TOPIC, Said(words="hello"))
+        await eventually(lambda: listener.told)
+        while not (message := await asyncio.wait_for(neighbour.receive(channel), 5))["bell"].count(b"hello"):
+            pass
+
+        assert bells._decoder.decode(message["bell"]).origin == bells.origin()
+        assert listener.seqs == [1]
+        await asyncio.sleep(0.1)
+        assert listener.seqs == [1]  # its own bell came back and was not heard
+
+
+@pytest.mark.stack("small")
+async def test_memory_has_nobody_to_lose(hub):
+    assert hub.layer_status() == "memory"
+
+
+def test_logger_of_the_layer_is_the_one_that_is_quieted():
+    assert logging.getLogger("channels_redis.pubsub").name == RedisPubSubChannelLayer.__module__

@@ -1,0 +1,69 @@
+"""Whose address it is behind the proxies we trust, and how much one message may hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+from realtime.limits import client_address, is_trusted_proxy, max_message_bytes
+
+
+@pytest.fixture(autouse=True)
+def proxies(settings: Any) -> None:
+    settings.RELAIS = {**settings.RELAIS, "trusted_proxies": ("10.0.0.0/8", "fd00::/8", "192.0.2.7")}
+
+
+def asked_by(peer: str, *forwarded: str) -> list[str]:
+    """The same question about a socket and about a request."""
+    headers = [(b"x-forwarded-for", value.encode("latin1")) for value in forwarded]
+    scope = {"client": [peer, 4711], "headers": headers}
+    extra = {"HTTP_X_FORWARDED_FOR": ",".join(forwarded)} if forwarded else {}
+    request = RequestFactory().get("/", REMOTE_ADDR=peer, **extra)
+    return [client_address(scope), client_address(request)]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("198.51.100.1", [], "198.51.100.1"),
+        ("198.51.100.1", ["203.0.113.7"], "198.51.100.1"),  # not believed
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["203.0.113.7"], "203.0.113.7"),
+        ("10.0.0.1", ["1.1.1.1, 203.0.113.7"], "203.0.113.7"),  # the client's own claim is left of it
+        ("10.0.0.1", ["203.0.113.7, 10.0.0.2, 192.0.2.7"], "203.0.113.7"),
+        ("10.0.0.1", ["1.1.1.1", "203.0.113.7"], "203.0.113.7"),
+        ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", ["", " , ,"], "10.0.0.1"),
+        ("10.0.0.1", ["203.0.113.7, unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["203.0.113.7, 10.0.0.2:80"], "10.0.0.1"),
+        ("10.0.0.1", ["x" * 10_000], "10.0.0.1"),
+        ("fd00::1", ["2001:DB8::7"], "2001:db8::7"),
+        ("2001:db8::1", ["203.0.113.7"], "2001:db8::1"),
+        # A listener on [::] writes IPv4 peers as IPv6.
+        ("::ffff:10.0.0.1", ["203.0.113.7"], "203.0.113.7"),
+        ("::ffff:198.51.100.1", ["203.0.113.7"], "::ffff:198.51.100.1"),
+        ("10.0.0.1", ["::ffff:203.0.113.7"], "203.0.113.7"),
+    ],
+)
+def test_client_is_the_first_that_is_no_proxy_of_ours(peer, forwarded, address):
+    assert asked_by(peer, *forwarded) == [address, address]
+
+
+def test_peer_without_an_address_is_unknown():
+    assert client_address({"client": None, "headers": []}) == "unknown"
+    assert client_address({"headers": [(b"x-forwarded-for", b"203.0.113.7")]}) == "unknown"
+
+
+@pytest.mark.parametrize("address", ["", "unknown", "10.0.0.1:80", "10.0.0", "10.0.0.0/8", "fd00::1%eth0x" * 9])
+def test_what_is_no_address_is_no_proxy(address):
+    assert not is_trusted_proxy(address, ("10.0.0.0/8",))
+
+
+def test_foreign_dialects_may_send_more(settings):
+    settings.RELAIS = {"max_message_bytes": 10, "max_foreign_message_bytes": 20}
+
+    sizes = [max_message_bytes(path) for path in ("/ws/chat/1/", "/ws/", "/websocket", "/realtime/v1/websocket")]
+
+    assert sizes == [10, 10, 20, 20]

@@ -1,0 +1,167 @@
+"""The threads in which sockets use the database: few connections, kept while they are good."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+import structlog
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
+
+from realtime.errors import UnavailableError
+from realtime.models import Topic
+from realtime.threads import close_threads, run_in_thread
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+async def own_threads(settings: Any) -> AsyncIterator[None]:
+    settings.RELAIS = {**settings.RELAIS, "database_threads": 3}
+    await asyncio.to_thread(close_threads)
+    yield
+    await asyncio.to_thread(close_threads)
+
+
+def connected() -> Any:
+    """The connection of this thread, in use."""
+    Topic.objects.count()
+    return connection.connection
+
+
+async def in_all_threads(work: Any) -> list[Any]:
+    everybody = threading.Barrier(3)
+
+    def together() -> Any:
+        everybody.wait(10)
+        return work()
+
+    return await asyncio.gather(*(run_in_thread(together) for _ in range(3)))
+
+
+async def test_database_is_used_in_threads_of_our_own():
+    names = await in_all_threads(lambda: threading.current_thread().name)
+
+    assert len(set(names)) == 3
+    assert all(name.startswith("database") for name in names)
+
+
+async def test_connection_is_kept_for_the_next_call():
+    first = await in_all_threads(connected)
+    second = await in_all_threads(connected)
+
+    assert len({id(raw) for raw in first}) == 3
+    assert set(map(id, first)) == set(map(id, second))
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+async def test_database_that_is_away_is_unavailable(error):
+    def fail() -> None:
+        raise error("no route to host")
+
+    with pytest.raises(UnavailableError) as refused:
+        await run_in_thread(fail)
+
+    assert refused.value.retry_after_ms == 1000
+    assert isinstance(refused.value.__cause__, error)
+    assert "route" not in refused.value.message
+
+
+async def test_other_errors_stay_what_they_are():
+    def fail() -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        await run_in_thread(fail)
+
+
+@pytest.mark.stack("full")
+async def test_connection_that_broke_is_replaced_and_the_others_are_kept():
+    pids = await in_all_threads(lambda: connected().info.backend_pid)
+
+    def cut() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(UnavailableError):
+        await run_in_thread(cut)
+    after = await in_all_threads(lambda: connected().info.backend_pid)
+
+    assert len(set(pids) & set(after)) == 2
+
+
+@pytest.mark.stack("full")
+async def test_connection_that_the_server_cut_meanwhile_is_replaced_before_it_is_used():
+    pids = await in_all_threads(lambda: connected().info.backend_pid)
+
+    def cut_all() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) pid", [pids])
+
+    await asyncio.to_thread(lambda: (cut_all(), connection.close()))
+    after = await in_all_threads(lambda: connected().info.backend_pid)
+
+    assert not set(pids) & set(after)
+
+
+async def test_failed_transaction_leaves_no_trace_in_the_connection():
+    def fail() -> None:
+        with transaction.atomic():
+            Topic.objects.create(name="undone")
+            raise RuntimeError
+
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            await run_in_thread(fail)
+
+    assert await in_all_threads(lambda: (connection.in_atomic_block, Topic.objects.count())) == [(False, 0)] * 3
+
+
+async def test_closing_waits_for_what_runs_and_closes_every_connection():
+    wrappers = await in_all_threads(lambda: (connected(), connections["default"])[1])
+    started, may_end = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        started.set()
+        may_end.wait(10)
+        return "done"
+
+    slowly = asyncio.ensure_future(run_in_thread(slow))
+    await asyncio.to_thread(started.wait, 10)
+    closing = asyncio.ensure_future(asyncio.to_thread(close_threads))
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    may_end.set()
+    await closing
+
+    assert await slowly == "done"
+    assert [wrapper.connection for wrapper in wrappers] == [None, None, None]
+
+
+async def test_closing_twice_and_beginning_again():
+    close_threads()
+    close_threads()
+
+    assert await run_in_thread(lambda: 1) == 1
+
+
+async def test_context_goes_in_and_does_not_come_out():
+    colour: ContextVar[str] = ContextVar("colour", default="none")
+    colour.set("red")
+    structlog.contextvars.bind_contextvars(socket_id="mine")
+
+    def paint() -> tuple[str, Any]:
+        seen = colour.get(), structlog.contextvars.get_contextvars().get("socket_id")
+        colour.set("blue")
+        structlog.contextvars.bind_contextvars(socket_id="leaked")
+        return seen
+
+    assert await run_in_thread(paint) == ("red", "mine")
+    assert colour.get() == "red"
+    structlog.contextvars.clear_contextvars()
+    colour.set("none")
+    assert await in_all_threads(paint) == [("none", None)] * 3
