@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
+from accounts.models import User
 from chat import services
 from chat.models import Conversation, Message, Participant
 from chat.services.conversations import MAX_TITLE_LENGTH
@@ -65,7 +66,7 @@ class ConversationAdmin(admin.ModelAdmin):
         if "opens_history" in form.changed_data:
             obj.save(update_fields=["opens_history"])
         if "title" in form.changed_data:
-            services.set_title(conversation=obj, by=request.user, title=obj.title)
+            services.set_title(conversation=obj, by=cast("User", request.user), title=obj.title)
 
 
 @admin.register(Message)
@@ -85,11 +86,11 @@ class MessageAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Message, form: Any, change: bool) -> None:
         if "content" in form.changed_data:
-            services.moderate_message(message_id=obj.pk, by=request.user, content=obj.content)
+            services.moderate_message(message_id=obj.pk, by=cast("User", request.user), content=obj.content)
 
     def delete_model(self, request: HttpRequest, obj: Message) -> None:
         if obj.deleted_at is None:
-            services.moderate_message(message_id=obj.pk, by=request.user, content=None)
+            services.moderate_message(message_id=obj.pk, by=cast("User", request.user), content=None)
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         for message in queryset:

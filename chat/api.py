@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -23,6 +23,10 @@ def _checked(kind: type[Any], data: Any) -> dict[str, Any]:
     serializer = kind(data=data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
+
+
+def _me(request: Request) -> User:
+    return cast("User", request.user)  # nobody else gets past IsAuthenticated
 
 
 def _users(usernames: list[str]) -> list[User]:
@@ -48,11 +52,13 @@ class ConversationsView(APIView):
         """The latest first; `next` leads to older ones."""
         query = _checked(shapes.ConversationQuerySerializer, request.query_params)
         limit = query["limit"]
-        rows = selectors.conversations_of(user_id=request.user.pk, before=query.get("before"), limit=limit + 1)
+        rows = selectors.conversations_of(
+            user_id=_me(request).pk, before=query.get("before"), limit=limit + 1
+        )
         has_more, rows = len(rows) > limit, rows[:limit]
         return Response(
             {
-                "results": [shapes.conversation_row(row, viewer_id=request.user.pk) for row in rows],
+                "results": [shapes.conversation_row(row, viewer_id=_me(request).pk) for row in rows],
                 "next": _link(request, before=rows[-1].pk, limit=limit) if has_more else None,
                 "has_more": has_more,
             }
@@ -63,20 +69,22 @@ class ConversationsView(APIView):
         request=shapes.CreateConversationSerializer,
         responses={
             201: shapes.ConversationSerializer,
-            200: OpenApiResponse(shapes.ConversationSerializer, "The direct conversation that already existed."),
+            200: OpenApiResponse(
+                shapes.ConversationSerializer, "The direct conversation that already existed."
+            ),
         },
     )
     def post(self, request: Request) -> Response:
         """With one participant and no title it is direct, and the same one every time; else a group."""
         wish = _checked(shapes.CreateConversationSerializer, request.data)
         conversation, is_new = services.open_conversation(
-            creator=request.user,
+            creator=_me(request),
             participants=_users(wish["participants"]),
             title=wish["title"],
             opens_history=wish["opens_history"],
         )
-        [row] = selectors.conversations_of(user_id=request.user.pk, before=conversation.pk + 1, limit=1)
-        shown = shapes.conversation_row(row, viewer_id=request.user.pk)
+        [row] = selectors.conversations_of(user_id=_me(request).pk, before=conversation.pk + 1, limit=1)
+        shown = shapes.conversation_row(row, viewer_id=_me(request).pk)
         return Response(shown, status=201 if is_new else 200)
 
 
@@ -84,9 +92,9 @@ class ConversationView(APIView):
     @extend_schema(operation_id="conversations_retrieve", responses=shapes.ConversationSerializer)
     def get(self, request: Request, conversation_id: int) -> Response:
         """One conversation."""
-        selectors.membership_for(user_id=request.user.pk, conversation_id=conversation_id)
-        [row] = selectors.conversations_of(user_id=request.user.pk, before=conversation_id + 1, limit=1)
-        return Response(shapes.conversation_row(row, viewer_id=request.user.pk))
+        selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
+        [row] = selectors.conversations_of(user_id=_me(request).pk, before=conversation_id + 1, limit=1)
+        return Response(shapes.conversation_row(row, viewer_id=_me(request).pk))
 
     @extend_schema(
         operation_id="conversations_rename",
@@ -96,7 +104,7 @@ class ConversationView(APIView):
     def patch(self, request: Request, conversation_id: int) -> Response:
         """Rename a group."""
         wish = _checked(shapes.RenameSerializer, request.data)
-        services.rename_conversation(conversation_id=conversation_id, by=request.user, title=wish["title"])
+        services.rename_conversation(conversation_id=conversation_id, by=_me(request), title=wish["title"])
         return self.get(request, conversation_id)
 
 
@@ -109,7 +117,7 @@ class MessagesView(APIView):
     def get(self, request: Request, conversation_id: int) -> Response:
         """History by position: the newest page, or `before` / `after` a seq; always newest first."""
         query = _checked(shapes.HistoryQuerySerializer, request.query_params)
-        membership = selectors.membership_for(user_id=request.user.pk, conversation_id=conversation_id)
+        membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
         page = selectors.history(
             membership, before=query.get("before"), after=query.get("after"), limit=query["limit"]
         )
@@ -119,14 +127,16 @@ class MessagesView(APIView):
                 "results": [
                     shapes.message_row(
                         message,
-                        viewer_id=request.user.pk,
+                        viewer_id=_me(request).pk,
                         read_seq=membership.read_seq,
                         read_by_others=page.read_by_others,
                     )
                     for message in rows
                 ],
                 "next": _link(request, before=rows[-1].seq, limit=limit) if rows and page.has_older else None,
-                "previous": _link(request, after=rows[0].seq, limit=limit) if rows and page.has_newer else None,
+                "previous": _link(request, after=rows[0].seq, limit=limit)
+                if rows and page.has_newer
+                else None,
                 "has_more": page.has_older,
                 "last_seq": membership.head,
             }
@@ -144,8 +154,8 @@ class MessagesView(APIView):
         """Send a message; it reaches the sockets like any other."""
         wish = _checked(shapes.SendSerializer, request.data)
         content = clean_content(wish["message"])
-        allow_send(request.user.pk)
-        [outcome] = services.send_messages([Draft(conversation_id, request.user, content, wish["client_id"])])
+        allow_send(_me(request).pk)
+        [outcome] = services.send_messages([Draft(conversation_id, _me(request), content, wish["client_id"])])
         if isinstance(outcome, RealtimeError):
             raise outcome
         return Response(shapes.SentSerializer(outcome).data, status=200 if outcome.duplicate else 201)
@@ -159,16 +169,14 @@ class MessageView(APIView):
         """Change one's own message."""
         wish = _checked(shapes.EditSerializer, request.data)
         seq = services.edit_message(
-            conversation_id=conversation_id, message_id=message_id, by=request.user, content=wish["message"]
+            conversation_id=conversation_id, message_id=message_id, by=_me(request), content=wish["message"]
         )
         return Response({"seq": seq})
 
     @extend_schema(operation_id="messages_delete", request=None, responses=shapes.SeqSerializer)
     def delete(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Delete one's own message, or as a manager anybody's."""
-        seq = services.delete_message(
-            conversation_id=conversation_id, message_id=message_id, by=request.user
-        )
+        seq = services.delete_message(conversation_id=conversation_id, message_id=message_id, by=_me(request))
         return Response({"seq": seq})
 
 
@@ -176,7 +184,7 @@ class MembersView(APIView):
     @extend_schema(operation_id="members_list", responses=shapes.MemberSerializer(many=True))
     def get(self, request: Request, conversation_id: int) -> Response:
         """Everybody in the conversation, with how far they read."""
-        membership = selectors.membership_for(user_id=request.user.pk, conversation_id=conversation_id)
+        membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
         return Response(shapes.MemberSerializer(selectors.members_of(membership), many=True).data)
 
     @extend_schema(
@@ -188,10 +196,10 @@ class MembersView(APIView):
         """Add people to a group."""
         wish = _checked(shapes.AddMembersSerializer, request.data)
         # Membership first: a stranger must not learn from here which names exist.
-        selectors.membership_for(user_id=request.user.pk, conversation_id=conversation_id)
+        selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
         added = services.add_members(
             conversation_id=conversation_id,
-            by=request.user,
+            by=_me(request),
             users=_users(wish["participants"]),
             role=wish["role"],
         )
@@ -208,14 +216,14 @@ class MemberView(APIView):
         """Give a member another role."""
         wish = _checked(shapes.ChangeRoleSerializer, request.data)
         member = services.change_role(
-            conversation_id=conversation_id, by=request.user, user_id=user_id, role=wish["role"]
+            conversation_id=conversation_id, by=_me(request), user_id=user_id, role=wish["role"]
         )
         return Response(shapes.MemberSerializer(member).data)
 
     @extend_schema(operation_id="members_remove", request=None, responses={204: None})
     def delete(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Remove a member, or leave."""
-        services.remove_member(conversation_id=conversation_id, by=request.user, user_id=user_id)
+        services.remove_member(conversation_id=conversation_id, by=_me(request), user_id=user_id)
         return Response(status=204)
 
 
@@ -226,7 +234,7 @@ class ReadView(APIView):
     def post(self, request: Request, conversation_id: int) -> Response:
         """Everything up to a seq is read; a cursor never moves back."""
         membership = services.mark_read(
-            user_id=request.user.pk,
+            user_id=_me(request).pk,
             conversation_id=conversation_id,
             up_to_seq=_checked(shapes.CursorSerializer, request.data)["up_to_seq"],
         )
@@ -242,9 +250,8 @@ class DeliveredView(APIView):
     def post(self, request: Request, conversation_id: int) -> Response:
         """A device has everything up to a seq."""
         membership = services.mark_delivered(
-            user_id=request.user.pk,
+            user_id=_me(request).pk,
             conversation_id=conversation_id,
             up_to_seq=_checked(shapes.CursorSerializer, request.data)["up_to_seq"],
         )
         return Response(shapes.read_state(membership, selectors.unread_count(membership)))
-

@@ -45,7 +45,7 @@ class MoveCursor(msgspec.Struct):
     up_to_seq: int
 
 
-class Subscribed(Event, tag="subscribed"):
+class Subscribed(Event, tag="subscribed", frozen=True):
     """The socket is live; every event after `seq` will come."""
 
     conversation_id: int
@@ -53,7 +53,7 @@ class Subscribed(Event, tag="subscribed"):
     resumed: bool
 
 
-class Resync(Event, tag="resync"):
+class Resync(Event, tag="resync", frozen=True):
     """What was missed cannot be told event by event; the socket is live from `seq` on."""
 
     conversation_id: int

@@ -18,7 +18,7 @@ def conversation_topic(conversation_id: int) -> str:
     return topic("conversation", conversation_id)
 
 
-class MessageSent(Event, tag="message", kw_only=True):
+class MessageSent(Event, tag="message", frozen=True, kw_only=True):
     """The guide's frame, with what we add after it."""
 
     message_id: int
@@ -33,7 +33,7 @@ class MessageSent(Event, tag="message", kw_only=True):
     edited_at: dt.datetime | None = None
 
 
-class MessageEdited(Event, tag="message_edited"):
+class MessageEdited(Event, tag="message_edited", frozen=True):
     message_id: int
     sender_id: int
     content: str
@@ -42,7 +42,7 @@ class MessageEdited(Event, tag="message_edited"):
     seq: int = 0
 
 
-class MessageDeleted(Event, tag="message_deleted"):
+class MessageDeleted(Event, tag="message_deleted", frozen=True):
     """Also the tombstone that takes the place of the message itself in the log."""
 
     message_id: int
@@ -52,7 +52,7 @@ class MessageDeleted(Event, tag="message_deleted"):
     seq: int = 0
 
 
-class MemberAdded(Event, tag="member_added"):
+class MemberAdded(Event, tag="member_added", frozen=True):
     user_id: int
     username: str
     role: str
@@ -61,7 +61,7 @@ class MemberAdded(Event, tag="member_added"):
     seq: int = 0
 
 
-class MemberRemoved(Event, tag="member_removed"):
+class MemberRemoved(Event, tag="member_removed", frozen=True):
     """The last event the removed member is told."""
 
     user_id: int
@@ -71,7 +71,7 @@ class MemberRemoved(Event, tag="member_removed"):
     seq: int = 0
 
 
-class MemberRoleChanged(Event, tag="member_role_changed"):
+class MemberRoleChanged(Event, tag="member_role_changed", frozen=True):
     user_id: int
     username: str
     role: str
@@ -80,14 +80,14 @@ class MemberRoleChanged(Event, tag="member_role_changed"):
     seq: int = 0
 
 
-class ConversationRenamed(Event, tag="conversation_renamed"):
+class ConversationRenamed(Event, tag="conversation_renamed", frozen=True):
     title: str
     renamed_by: int | None
     conversation_id: int
     seq: int = 0
 
 
-class ReceiptMoved(Event, tag="receipt"):
+class ReceiptMoved(Event, tag="receipt", frozen=True):
     """How far a member got. Ephemeral: the cursors themselves are kept."""
 
     user_id: int
@@ -96,7 +96,7 @@ class ReceiptMoved(Event, tag="receipt"):
     conversation_id: int
 
 
-class ConversationJoined(Event, tag="conversation_joined"):
+class ConversationJoined(Event, tag="conversation_joined", frozen=True):
     """On a user's own topic: they are a member from `conversation_seq` on."""
 
     conversation_id: int
@@ -106,7 +106,7 @@ class ConversationJoined(Event, tag="conversation_joined"):
     seq: int = 0
 
 
-class ConversationLeft(Event, tag="conversation_left"):
+class ConversationLeft(Event, tag="conversation_left", frozen=True):
     """On a user's own topic: they are no member any more."""
 
     conversation_id: int

@@ -57,7 +57,9 @@ class Inbox:
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                for (_, future), outcome in zip(batch, await self._send([draft for draft, _ in batch]), strict=True):
+                for (_, future), outcome in zip(
+                    batch, await self._send([draft for draft, _ in batch]), strict=True
+                ):
                     if not future.cancelled():
                         future.set_result(outcome)
         finally:

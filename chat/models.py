@@ -19,14 +19,16 @@ class Conversation(models.Model):
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.GROUP)
     title = models.CharField(max_length=200, blank=True, default="")
     #: The two user ids of a direct conversation, the smaller first: there is only one per pair.
-    direct_key = models.CharField(max_length=43, null=True, unique=True, editable=False)
+    direct_key = models.CharField(max_length=43, null=True, unique=True, editable=False)  # noqa: DJ001 - groups have none, and "" would be one for all
     #: Whether a new member may read what was said before they joined.
     opens_history = models.BooleanField(default=False)
     #: The seq up to which members have been written an entry in their inbox.
     noticed_seq = models.BigIntegerField(default=0, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Participant", related_name="conversations")
+    members = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Participant", related_name="conversations"
+    )
 
     def __str__(self) -> str:
         return self.title or f"conversation {self.pk}"
@@ -40,7 +42,9 @@ class Participant(models.Model):
         ADMIN = "admin"
         MEMBER = "member"
 
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="participants", db_index=False)
+    conversation = models.ForeignKey(
+        Conversation, models.CASCADE, related_name="participants", db_index=False
+    )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="participations")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     joined_at = models.DateTimeField(db_default=Now(), editable=False)

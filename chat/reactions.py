@@ -11,8 +11,9 @@ from realtime.reactions import reacts_to
 
 @reacts_to("member_removed")
 def detach_removed_member(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
-    """The removed member's sockets got this event, and get nothing after it."""
+    """The removed member's sockets got this event, and get nothing after it.
+
+    Someone who was added again and reads their old removal in the log is not among the subscribers.
+    """
     for subscriber in of_user(subscribers, delivery.fields["user_id"]):
-        # Someone who was added again reads their old removal in the log: it cuts nothing now.
-        if (delivery.seq or 0) > subscriber.as_of:
-            subscriber.detach()
+        subscriber.detach()

@@ -4,4 +4,4 @@ from django.urls import path
 
 from chat.consumers import ChatConsumer
 
-websocket_urlpatterns = [path("ws/chat/<str:conversation_id>/", ChatConsumer.as_asgi())]
+websocket_urlpatterns = [path("ws/chat/<str:conversation_id>/", ChatConsumer.as_asgi())]  # type: ignore[arg-type]  # typed for views only

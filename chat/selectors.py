@@ -149,7 +149,9 @@ def history(membership: Membership, *, before: int | None, after: int | None, li
 
 def read_by_others(membership: Membership) -> int:
     """The seq up to which every other member has read; 0 when there is nobody else."""
-    others = Participant.objects.filter(conversation_id=membership.conversation_id).exclude(user_id=membership.user_id)
+    others = Participant.objects.filter(conversation_id=membership.conversation_id).exclude(
+        user_id=membership.user_id
+    )
     return others.aggregate(least=Min("read_seq"))["least"] or 0
 
 
@@ -166,7 +168,9 @@ def unread_count(membership: Membership) -> int:
     )
 
 
-def conversations_of(*, user_id: int, before: int | None = None, limit: int = DEFAULT_PAGE) -> list[Conversation]:
+def conversations_of(
+    *, user_id: int, before: int | None = None, limit: int = DEFAULT_PAGE
+) -> list[Conversation]:
     """The user's conversations, the latest first, with members, last message and unread count.
 
     The number of queries does not grow with the number of conversations.
@@ -181,11 +185,15 @@ def conversations_of(*, user_id: int, before: int | None = None, limit: int = DE
         .values("n")
     )
     last = Message.objects.filter(
-        conversation_id=OuterRef("conversation_id"), deleted_at__isnull=True, seq__gt=OuterRef("visible_after")
+        conversation_id=OuterRef("conversation_id"),
+        deleted_at__isnull=True,
+        seq__gt=OuterRef("visible_after"),
     ).order_by("-seq")
     others = Participant.objects.filter(conversation_id=OuterRef("conversation_id")).exclude(user_id=user_id)
     shares = (
-        Participant.objects.filter(user_id=user_id, conversation_id__in=Subquery(_ids_of(user_id, before, limit)))
+        Participant.objects.filter(
+            user_id=user_id, conversation_id__in=Subquery(_ids_of(user_id, before, limit))
+        )
         .annotate(visible_after=_readable_after())
         .annotate(
             unread=Coalesce(Subquery(unread), Value(0)),
@@ -196,10 +204,10 @@ def conversations_of(*, user_id: int, before: int | None = None, limit: int = DE
     )
     by_conversation = {share.conversation_id: share for share in shares}
     messages = Message.objects.select_related("sender").in_bulk(
-        [share.last_id for share in by_conversation.values() if share.last_id]  # type: ignore[attr-defined]  # annotated above
+        [share.last_id for share in by_conversation.values() if share.last_id]
     )
     first_members = Participant.objects.select_related("user").order_by("pk")[:MEMBERS_SHOWN]
-    conversations = list(
+    conversations: list[Any] = list(  # with what the serializer shows of the viewer
         Conversation.objects.filter(pk__in=by_conversation)
         .annotate(member_count=Count("participants"))
         .prefetch_related(Prefetch("participants", first_members, to_attr="first_members"))
@@ -207,8 +215,8 @@ def conversations_of(*, user_id: int, before: int | None = None, limit: int = DE
     )
     for conversation in conversations:
         share: Any = by_conversation[conversation.pk]
-        conversation.my = share  # type: ignore[attr-defined]  # what the serializer shows of the viewer
-        conversation.last_message = messages.get(share.last_id)  # type: ignore[attr-defined]
+        conversation.my = share
+        conversation.last_message = messages.get(share.last_id)
     return conversations
 
 

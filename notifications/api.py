@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
@@ -92,9 +92,9 @@ class InboxView(APIView):
         key = request.headers.get("Idempotency-Key")
         if key is None:
             return Response(_send(wish), status=201)
-        assert isinstance(request.auth, Service)
+        service = cast("Service", request.auth)
         answer = idempotency.answer_once(
-            scope=request.auth.scope, key=key, request=dict(request.data), work=lambda: _send(wish)
+            scope=service.scope, key=key, request=dict(request.data), work=lambda: _send(wish)
         )
         return Response(
             answer.body,

@@ -36,7 +36,7 @@ class MarkRead(msgspec.Struct):
     ]
 
 
-class Subscribed(Event, tag="subscribed"):
+class Subscribed(Event, tag="subscribed", frozen=True):
     """The socket is live; `unread_count` is true as of `seq`, and every event after it will come."""
 
     seq: int
@@ -44,7 +44,7 @@ class Subscribed(Event, tag="subscribed"):
     unread_count: int
 
 
-class Resync(Event, tag="resync"):
+class Resync(Event, tag="resync", frozen=True):
     """What was missed cannot be told event by event; it is at `url`, and from now on the socket is live."""
 
     reason: str
@@ -113,9 +113,8 @@ class NotificationConsumer(Listener, JsonSocket):
         self.join(topic, position=after, as_of=after)
 
     def _listen_to_own_topic(self, *, floor: int) -> None:
-        """Join the own topic again, from where the client is, now that the socket can tell its events."""
+        """Join the own topic anew, from where the client is, now that the socket can tell its events."""
         own, known = user_topic(self.user_id), self.identity.as_of
-        self.leave(own)
         since = self.query.get("since")
         if not self.v1:
             self.join(own, position=known, as_of=known)

@@ -17,7 +17,7 @@ from realtime.audience import Framing
 from realtime.events import Delivery, Event
 
 
-class Notified(Event):
+class Notified(Event, frozen=True):
     """The guide's frame (its type is the kind), with what we add after it."""
 
     is_notification: ClassVar[bool] = True
@@ -47,7 +47,7 @@ def _event_of(kind: str) -> type[Notified]:
     return msgspec.defstruct("NotifiedOfKind", [], bases=(Notified,), tag=kind, frozen=True, kw_only=True)  # type: ignore[return-value]  # typed as any Struct
 
 
-class NotificationsRead(Event, tag="notifications_read"):
+class NotificationsRead(Event, tag="notifications_read", frozen=True):
     """Entries were read on one device; the others follow. Without ids, all of them were."""
 
     ids: list[int] | None

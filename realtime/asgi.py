@@ -71,7 +71,9 @@ class HandshakeLimit:
         try:
             self._buckets.take(client_address(scope))
         except RateLimitedError as error:
-            await refuse_handshake(scope, receive, send, status=429, retry_after_ms=error.retry_after_ms or 1000)
+            await refuse_handshake(
+                scope, receive, send, status=429, retry_after_ms=error.retry_after_ms or 1000
+            )
             return
         await self.app(scope, receive, send)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from realtime import background, log, outages, reactions
 from realtime.conf import conf
 from realtime.events import Delivery
+from realtime.prepared import Batch
 from realtime.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ logger = logging.getLogger(__name__)
 
 #: Events kept aside while the one before them is read from the log. Past it they are read from there too.
 MAX_HELD = 1_000
+#: Seconds for which a busy topic's events are joined, at least and at most: what a flush costs decides.
+MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS = 0.003, 0.05
 #: Seconds before a failed reading of the log is tried again.
 RETRY_SECONDS = 0.5
 
 
 class Framing(Protocol):
-    """How one kind of socket is told an event; one object per kind, so that it is framed once for all of them."""
+    """How one kind of socket is told an event; one object per kind, so that it is framed once for all."""
 
     def frame(self, delivery: Delivery) -> str | None:
         """The text to send, or None when this kind of socket is not told."""
@@ -62,7 +65,9 @@ class Subscriber:
 
     __slots__ = ("as_of", "audience", "framing", "position", "socket", "user_id")
 
-    def __init__(self, socket: JsonSocket, audience: Audience, framing: Framing, position: int, as_of: int) -> None:
+    def __init__(
+        self, socket: JsonSocket, audience: Audience, framing: Framing, position: int, as_of: int
+    ) -> None:
         self.socket = socket
         self.audience = audience
         self.framing = framing
@@ -99,7 +104,20 @@ class Audience:
     (`catch_up`) and join the live ones in the same turn of the loop in which they have caught up.
     """
 
-    __slots__ = ("_healing", "_held", "_target", "behind", "hub", "live", "position", "topic")
+    __slots__ = (
+        "_flush",
+        "_flushed_at",
+        "_healing",
+        "_held",
+        "_pending",
+        "_target",
+        "_window",
+        "behind",
+        "hub",
+        "live",
+        "position",
+        "topic",
+    )
 
     def __init__(self, hub: Hub, topic: str, position: int | None) -> None:
         self.hub = hub
@@ -110,6 +128,11 @@ class Audience:
         self._held: dict[int, Delivery] = {}
         self._target = 0
         self._healing: asyncio.Task[None] | None = None
+        #: What each kind of socket will be told by the next flush.
+        self._pending: dict[Framing, Batch] = {}
+        self._flush: asyncio.Handle | None = None
+        self._flushed_at = 0.0
+        self._window = MIN_WINDOW_SECONDS
 
     # --- who listens --------------------------------------------------------------------------------
 
@@ -118,11 +141,13 @@ class Audience:
         return [subscriber for group in self.live.values() for subscriber in group] + list(self.behind)
 
     def make_live(self, subscriber: Subscriber) -> None:
+        self._flush_pending()
         self.behind.discard(subscriber)
         self.live.setdefault(subscriber.framing, set()).add(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
         """Forget a subscriber; the last one takes the audience along."""
+        self._flush_pending()
         self.behind.discard(subscriber)
         group = self.live.get(subscriber.framing)
         if group is not None:
@@ -134,6 +159,7 @@ class Audience:
 
     def move(self, subscriber: Subscriber, framing: Framing) -> None:
         """Tell a live subscriber events in another way."""
+        self._flush_pending()
         group = self.live[subscriber.framing]
         group.discard(subscriber)
         if not group:
@@ -144,6 +170,13 @@ class Audience:
     def close(self) -> None:
         if self._healing is not None:
             self._healing.cancel()
+        if self._flush is not None:
+            self._flush.cancel()
+
+    def _flush_pending(self) -> None:
+        """What was handed out until now is for those who listened until now."""
+        if self._pending:
+            self.flush()
 
     # --- what they are told -------------------------------------------------------------------------
 
@@ -176,17 +209,43 @@ class Audience:
         self._hand_out(delivery)
 
     def _hand_out(self, delivery: Delivery) -> None:
-        droppable = delivery.seq is None
-        # Copies: a socket that is refused while it is told something leaves its topics at once.
-        for framing, subscribers in list(self.live.items()):
+        for framing in self.live:
             frame, left_out = _framed(framing, delivery)
             if frame is None:
                 continue
-            for subscriber in list(subscribers):
-                if left_out is None or subscriber.user_id != left_out:
-                    subscriber.socket.push(frame, droppable=droppable)
+            batch = self._pending.get(framing)
+            if batch is None:
+                batch = self._pending[framing] = Batch()
+            batch.add(frame, left_out=left_out, droppable=delivery.seq is None)
+        if self._pending and self._flush is None:
+            self._flush_soon()
         if reactions.exist_for(delivery.type):
             reactions.react(delivery, [subscriber for group in self.live.values() for subscriber in group])
+
+    def _flush_soon(self) -> None:
+        """At once where nothing was told lately; else when the busy topic's window is over."""
+        loop = asyncio.get_running_loop()
+        due = self._flushed_at + self._window
+        self._flush = loop.call_soon(self.flush) if loop.time() >= due else loop.call_at(due, self.flush)
+
+    def flush(self) -> None:
+        """Write what waits to everybody it is for. Whoever comes, goes or changes has this done first."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        pending, self._pending = self._pending, {}
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for framing, batch in pending.items():
+            # A copy: a socket that is found too slow leaves its topics at once.
+            for subscriber in tuple(self.live.get(framing, ())):
+                try:
+                    subscriber.socket.push_batch(batch)
+                except Exception:
+                    logger.exception("Events of %s could not be written to a socket", self.topic)
+        self._flushed_at = loop.time()
+        # Writing takes at most a third of a busy topic's time; in the rest the next events are joined.
+        self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, 2 * (self._flushed_at - began)))
 
     # --- reading the log ----------------------------------------------------------------------------
 

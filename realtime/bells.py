@@ -70,9 +70,14 @@ def group_of(shard: int) -> str:
     return f"relais.bells.{shard}"
 
 
+def layer() -> Any:
+    """The channel layer; a system check refuses a project without one."""
+    return get_channel_layer()
+
+
 def layer_is_shared() -> bool:
     """Whether other processes can hear our bells."""
-    return not isinstance(get_channel_layer(), InMemoryChannelLayer)
+    return not isinstance(layer(), InMemoryChannelLayer)
 
 
 def decode(message: Any) -> Bell | None:
@@ -105,13 +110,13 @@ class Ringer:
             await asyncio.wait([self._task])
 
     async def _ring_all(self) -> None:
-        layer = get_channel_layer()
+        group_send = layer().group_send
         try:
             while self._waiting:
                 for shard, rings in self._take().items():
                     bell = _encoder.encode(Bell(origin(), rings))
                     try:
-                        await layer.group_send(group_of(shard), {"type": "bell", "bell": bell})
+                        await group_send(group_of(shard), {"type": "bell", "bell": bell})
                         self._layer.over()
                     except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
                         # Not sent again: hubs find what is stored by looking at the heads.
@@ -191,7 +196,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 
 def _from_outpost(events: Sequence[Logged]) -> None:
-    global _outpost
+    global _outpost  # noqa: PLW0603 - one per process, made when a process without hub first tells
     with _outpost_lock:
         if _outpost is None or not _outpost.is_alive():
             _outpost = _Outpost()

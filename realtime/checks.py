@@ -10,7 +10,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Caution
 
 from realtime.conf import conf
 
@@ -85,5 +86,5 @@ def check_sqlite(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
 def check_demo(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """The demo has users whose passwords everybody knows."""
     if getattr(settings, "DEMO_ENABLED", False) and not settings.DEBUG:
-        return [Warning("DEMO_ENABLED: anybody can sign in as a demo user.", id="relais.W001")]
+        return [Caution("DEMO_ENABLED: anybody can sign in as a demo user.", id="relais.W001")]
     return []

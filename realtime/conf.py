@@ -80,6 +80,7 @@ class Conf:
         return resolved[name]
 
     def _forget(self) -> None:
+        """Resolve every value again."""
         self.__dict__.clear()
 
 
@@ -88,7 +89,7 @@ conf = Conf()
 
 def _settings_changed(*, setting: str, **_: object) -> None:
     if setting == "RELAIS":
-        conf._forget()
+        conf._forget()  # noqa: SLF001 - names without underscore are settings
 
 
 setting_changed.connect(_settings_changed, dispatch_uid="realtime.conf")

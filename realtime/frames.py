@@ -31,8 +31,10 @@ def parse(text: str | bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidJsonError
     # Nesting costs a bracket; most frames have so few that their depth need not be measured.
-    opening = (b"{", b"[") if isinstance(text, bytes) else ("{", "[")
-    if sum(text.count(bracket) for bracket in opening) > conf.max_depth and _depth(value) > conf.max_depth:  # type: ignore[arg-type]  # same type as text
+    brackets = (
+        text.count(b"{") + text.count(b"[") if isinstance(text, bytes) else text.count("{") + text.count("[")
+    )
+    if brackets > conf.max_depth and _depth(value) > conf.max_depth:
         raise InvalidJsonError("The frame is nested too deeply.")
     return value
 

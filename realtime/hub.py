@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from channels.layers import get_channel_layer
 from django.db import connection
 
 from realtime import background, bells, log, outages
@@ -86,9 +85,11 @@ class Hub:
 
     async def stop(self) -> None:
         """Stop hearing; sockets are closed by `drain`."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # More than once: redis-py swallows a cancellation that meets it while it connects.
+        while waiting := [task for task in self._tasks if not task.done()]:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting, timeout=0.1)
         for audience in list(self._audiences.values()):
             audience.close()
         await self._ringer.drained()
@@ -102,7 +103,7 @@ class Hub:
         for socket in list(self.sockets):
             socket.restart()
         deadline = self.loop.time() + seconds
-        while self.sockets and self.loop.time() < deadline:
+        while self.sockets and self.loop.time() < deadline:  # noqa: ASYNC110 - a set has no event, and this is the end
             await asyncio.sleep(0.05)
 
     def layer_status(self) -> Literal["ok", "memory", "lost"]:
@@ -163,7 +164,7 @@ class Hub:
                 context = contextvars.Context()
                 self.loop.call_soon_threadsafe(self._tell, events, also_others, context=context)
 
-    def _tell(self, events: Sequence[Logged], also_others: bool) -> None:
+    def _tell(self, events: Sequence[Logged], also_others: bool) -> None:  # noqa: FBT001 - call_soon takes no names
         if also_others and bells.layer_is_shared():
             self._ringer.ring(events)
         self._receive(events)
@@ -181,7 +182,7 @@ class Hub:
 
     async def _listen(self) -> None:
         """Hear the bells of the shards whose topics somebody here listens to."""
-        layer = get_channel_layer()
+        layer = bells.layer()
         keeper: asyncio.Task[None] | None = None
         try:
             while True:
@@ -210,7 +211,9 @@ class Hub:
         joined: set[int] = set()
         while True:
             self._shards_changed.clear()
-            wanted = {0} | ({bells.shard_of(topic) for topic in self._audiences} if conf.bell_shards > 1 else set())
+            wanted = {0} | (
+                {bells.shard_of(topic) for topic in self._audiences} if conf.bell_shards > 1 else set()
+            )
             try:
                 for shard in wanted - joined:
                     await layer.group_add(bells.group_of(shard), channel)
@@ -232,7 +235,7 @@ class Hub:
             reason: Exception = TimeoutError(f"nothing heard for {LOST_AFTER_SECONDS:g} s")
             try:
                 if self._channel:
-                    await get_channel_layer().send(self._channel, {"type": "beat"})
+                    await bells.layer().send(self._channel, {"type": "beat"})
             except Exception as error:  # noqa: BLE001 - as above
                 reason = error
             if self.layer_status() == "lost":
@@ -269,7 +272,9 @@ class Hub:
                 if not await self._database_may_have_changed():
                     continue
             topics = [name for name, audience in self._audiences.items() if audience.position is not None]
-            batches = [topics[i : i + conf.head_check_batch] for i in range(0, len(topics), conf.head_check_batch)]
+            batches = [
+                topics[i : i + conf.head_check_batch] for i in range(0, len(topics), conf.head_check_batch)
+            ]
             for batch in batches:
                 await self._check(batch)
                 if bells.layer_is_shared():

@@ -47,7 +47,9 @@ def client_address(source: Any) -> str:
     proxies = tuple(conf.trusted_proxies)
     if isinstance(source, dict):
         address = str((source.get("client") or ("unknown",))[0])
-        forwarded = b",".join(v for k, v in source.get("headers", ()) if k == b"x-forwarded-for").decode("latin1")
+        forwarded = b",".join(v for k, v in source.get("headers", ()) if k == b"x-forwarded-for").decode(
+            "latin1"
+        )
     else:
         address = source.META.get("REMOTE_ADDR") or "unknown"
         forwarded = source.META.get("HTTP_X_FORWARDED_FOR", "")

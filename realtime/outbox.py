@@ -1,7 +1,7 @@
-"""What waits to be written to one socket: bounded, in order, by one task that lives while it is needed.
+"""What waits to be written to one socket: bounded, in order, given up when its peer does not read.
 
-Finished frames leave through `websocket.send`, on any ASGI server. A server that takes prepared
-frames will take them in `_write_all`, and nowhere else.
+There are two. `PreparedOutbox` hands finished bytes to the server's connection, whose own buffer it
+watches. `Outbox` works on any ASGI server, through `websocket.send`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,165 @@ from collections.abc import Awaitable, Callable
 
 from realtime import background
 from realtime.conf import conf
+from realtime.prepared import Batch, Wire, text_frame
 
 logger = logging.getLogger(__name__)
 
 Send = Callable[[dict[str, object]], Awaitable[None]]
 
+#: Bytes waiting before it is watched how long they wait: below it, they are what this turn of the loop wrote.
+WATCHED_BYTES = 16 * 1024
+#: Seconds a slow peer has for the close frame, which may never reach it, before it is cut off.
+ABORT_SECONDS = 5.0
+#: Seconds between two looks at a buffer that somebody waits for.
+POLL_SECONDS = 0.01
+
+
+def outbox_for(send: Send, wire: Wire | None, on_slow: Callable[[], None]) -> Outbox | PreparedOutbox:
+    """The best outbox that a socket's server allows; `on_slow` is called once, and closes."""
+    return Outbox(send, on_slow) if wire is None else PreparedOutbox(send, wire, on_slow)
+
+
+class PreparedOutbox:
+    """The frames of a socket whose server takes finished bytes."""
+
+    __slots__ = (
+        "_close_code",
+        "_held",
+        "_is_gone",
+        "_is_slow",
+        "_on_slow",
+        "_send",
+        "_task",
+        "_watch",
+        "_wire",
+        "_written",
+    )
+
+    def __init__(self, send: Send, wire: Wire, on_slow: Callable[[], None]) -> None:
+        self._send = send
+        self._wire = wire
+        self._on_slow = on_slow
+        #: What is said before the socket is accepted; None once it is.
+        self._held: list[bytes] | None = []
+        self._written = 0
+        self._watch: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._close_code: int | None = None
+        self._is_slow = False
+        self._is_gone = False
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more will be sent but what waits already, and the close."""
+        return self._close_code is not None or self._is_gone
+
+    def open(self) -> None:
+        """The socket is accepted: what was said before goes out now."""
+        held, self._held = self._held or [], None
+        for data in held:
+            self._wire.write(data)
+        if self._close_code is not None and not self._is_gone:
+            self._task = background.start(self._say_close(self._close_code))
+
+    def push(self, frame: str, *, droppable: bool = False) -> None:
+        """Send a frame after those before it; a droppable one gives way when half the room is taken."""
+        self._write(text_frame(frame), droppable)
+
+    def push_batch(self, batch: Batch, user_id: int) -> None:
+        """Send frames that others are sent as well."""
+        self._write(batch.data(user_id), batch.is_droppable)
+
+    def _write(self, data: bytes, droppable: bool) -> None:  # noqa: FBT001 - private, and on the way of every frame
+        if self._close_code is not None or self._is_gone:
+            return
+        if self._held is not None:
+            self._hold(data)
+            return
+        waiting = self._wire.waiting()
+        if waiting > WATCHED_BYTES:
+            if droppable and waiting > conf.outbox_bytes // 2:
+                return
+            if waiting + len(data) > conf.outbox_bytes:
+                self._too_slow()
+                return
+            if self._watch is None:
+                self._watch_from_here()
+        self._written += len(data)
+        self._wire.write(data)
+
+    async def room_for(self, frame: str) -> None:
+        """Wait until a frame fits beside others: for those who read a log that is longer than the outbox."""
+        half = conf.outbox_bytes // 2
+        while (waiting := self._waiting()) and waiting + len(frame) > half and not self.is_closing:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def drained(self) -> None:
+        """Wait until nothing waits."""
+        while self._waiting() and not self._is_gone:  # noqa: ASYNC110 - a transport has no event for it
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _waiting(self) -> int:
+        return sum(map(len, self._held)) if self._held is not None else self._wire.waiting()
+
+    def _hold(self, data: bytes) -> None:
+        assert self._held is not None
+        if self._held and self._waiting() + len(data) > conf.outbox_bytes:
+            self._too_slow()
+        else:
+            self._held.append(data)
+
+    def close(self, code: int) -> None:
+        """Close the socket after what waits has been written; one that does not take it is cut off."""
+        if not self.is_closing:
+            self._close_code = code
+            if self._held is None:
+                self._task = background.start(self._say_close(code))
+
+    def abandon(self) -> None:
+        """The socket is gone: nothing more can be written."""
+        self._is_gone = True
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def _say_close(self, code: int) -> None:
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                await self._send({"type": "websocket.close", "code": code})
+                await self.drained()
+        except Exception as error:  # noqa: BLE001 - each server has its own way to say that the peer is gone
+            logger.debug("A socket did not take its close frame: %r", error)
+            self._wire.abort()
+        self._is_gone = True
+
+    def _watch_from_here(self) -> None:
+        """What waits now must be gone in time."""
+        seconds = conf.write_timeout_seconds
+        self._watch = asyncio.get_running_loop().call_later(seconds, self._look_again, self._written)
+
+    def _look_again(self, written: int) -> None:
+        self._watch = None
+        waiting = self._wire.waiting()
+        if self._written - waiting < written:
+            self._too_slow()
+        elif waiting > WATCHED_BYTES:
+            self._watch_from_here()
+
+    def _too_slow(self) -> None:
+        """The peer will read in the log what it missed, when it comes back."""
+        if not self._is_slow:
+            self._is_slow = True
+            self._on_slow()
+
 
 class Outbox:
-    """The frames of one socket. `on_slow` is called once, when its peer does not keep up; it closes."""
+    """The frames of a socket on any ASGI server, written by one task that lives while it is needed."""
 
     __slots__ = (
         "_close_code",
         "_frames",
         "_is_gone",
+        "_is_open",
         "_is_slow",
         "_on_slow",
         "_room",
@@ -42,6 +188,7 @@ class Outbox:
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None
         self._close_code: int | None = None
+        self._is_open = False
         self._is_slow = False
         self._is_gone = False
 
@@ -49,6 +196,12 @@ class Outbox:
     def is_closing(self) -> bool:
         """Whether nothing more will be sent but what waits already, and the close."""
         return self._close_code is not None or self._is_gone
+
+    def open(self) -> None:
+        """The socket is accepted: what was said before goes out now."""
+        self._is_open = True
+        if self._frames or self._close_code is not None:
+            self._write_soon()
 
     def push(self, frame: str, *, droppable: bool = False) -> None:
         """Send a frame after those before it; a droppable one gives way when half the room is taken."""
@@ -62,6 +215,11 @@ class Outbox:
         self._waiting_bytes += len(frame)
         self._write_soon()
 
+    def push_batch(self, batch: Batch, user_id: int) -> None:
+        """Send frames that others are sent as well."""
+        for text in batch.texts(user_id):
+            self.push(text, droppable=batch.is_droppable)
+
     async def room_for(self, frame: str) -> None:
         """Wait until a frame fits beside others: for those who read a log that is longer than the outbox."""
         half = conf.outbox_bytes // 2
@@ -70,7 +228,7 @@ class Outbox:
 
     async def drained(self) -> None:
         """Wait until nothing waits."""
-        while self._task is not None and not self._is_gone:
+        while (self._task is not None or self._frames) and not self._is_gone:
             await self._wait_for_room()
 
     def close(self, code: int) -> None:
@@ -89,7 +247,7 @@ class Outbox:
         self._tell_room()
 
     def _write_soon(self) -> None:
-        if self._task is None:
+        if self._task is None and self._is_open:
             self._task = background.start(self._write_all())
 
     async def _write_all(self) -> None:

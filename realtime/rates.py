@@ -33,7 +33,9 @@ class Rate:
             return cls(0, 1, 0)
         match = _RATE.match(text)
         if not match or int(match[1]) == 0 or match[3] == "0":
-            raise ValueError(f"{text!r} is no rate: expected 'off' or 'count/s|min|h:burst', such as '10/s:30'")
+            raise ValueError(
+                f"{text!r} is no rate: expected 'off' or 'count/s|min|h:burst', such as '10/s:30'"
+            )
         count = int(match[1])
         return cls(count, _SECONDS[match[2]], int(match[3] or count))
 

@@ -13,7 +13,9 @@ def prune_all() -> int:
     """Prune every topic that has a retention; how many events were forgotten."""
     forgotten = 0
     for prefix, (days, count) in conf.log_retention.items():
-        for name, head in Topic.objects.filter(name__startswith=prefix, head__gt=0).values_list("name", "head").iterator():
+        for name, head in (
+            Topic.objects.filter(name__startswith=prefix, head__gt=0).values_list("name", "head").iterator()
+        ):
             forgotten += log.prune(name, up_to=_newest_to_forget(name, head, days, count))
     return forgotten
 

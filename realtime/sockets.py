@@ -26,7 +26,8 @@ from realtime.events import Event
 from realtime.frames import Ref, parse, ref_of
 from realtime.hub import Hub
 from realtime.limits import max_message_bytes
-from realtime.outbox import Outbox, Send
+from realtime.outbox import Send, outbox_for
+from realtime.prepared import Batch, wire_of
 from realtime.rates import Bucket
 from realtime.threads import run_in_thread
 from realtime.topics import user_topic
@@ -70,16 +71,22 @@ class JsonSocket(AsyncConsumer):
     #: The client asked for more than the guide knows.
     v1: bool
 
-    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send) -> None:
+    scope: dict[str, Any]  # type: ignore[assignment]  # Channels types what a stock server puts in, and we add to it
+
+    async def __call__(  # type: ignore[override]  # Channels types each message; ours are dictionaries
+        self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send
+    ) -> None:
         self.scope = scope
         self.socket_id = secrets.token_hex(6)
         self.hub = Hub.current()
         self.path = scope.get("url_route", {}).get("kwargs", {})
         self.query = {k: v[-1] for k, v in parse_qs(scope.get("query_string", b"").decode("latin1")).items()}
         self.v1 = (
-            self.query.get("v") == "1" or "since" in self.query or SUBPROTOCOL in scope.get("subprotocols", ())
+            self.query.get("v") == "1"
+            or "since" in self.query
+            or SUBPROTOCOL in scope.get("subprotocols", ())
         )
-        self._outbox = Outbox(send, self._too_slow)
+        self._outbox = outbox_for(send, wire_of(scope), self._too_slow)
         self._is_authenticated = False
         self._subscribers: dict[str, Subscriber] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -171,6 +178,10 @@ class JsonSocket(AsyncConsumer):
         """Send a frame; never blocks. A droppable one is forgotten when the peer is slow."""
         self._outbox.push(frame if isinstance(frame, str) else events.encode(frame), droppable=droppable)
 
+    def push_batch(self, batch: Batch) -> None:
+        """Send frames that other sockets are sent as well."""
+        self._outbox.push_batch(batch, self.user_id)
+
     async def room_for(self, frame: str) -> None:
         """Wait until a frame fits: for what is too long to be pushed at once."""
         await self._outbox.room_for(frame)
@@ -204,7 +215,7 @@ class JsonSocket(AsyncConsumer):
         self._close(error.close_with)
 
     def opt_in(self) -> None:
-        """The client used what the guide does not know: from now on it is told what the guide does not know."""
+        """The client used what the guide does not know: from now on it is told such things as well."""
         if not self.v1:
             self.v1 = True
             for topic, subscriber in self._subscribers.items():
@@ -223,9 +234,7 @@ class JsonSocket(AsyncConsumer):
     # --- the course of a connection -----------------------------------------------------------------
 
     async def _open(self, send: Send) -> None:
-        # Accept first: a socket refused during the handshake shows the browser 1006, hiding our own code.
-        subprotocol = SUBPROTOCOL if SUBPROTOCOL in self.scope.get("subprotocols", ()) else None
-        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        # Decide before accepting: a page that is let in hears everything that is said from then on.
         try:
             if self.hub.is_draining:
                 raise errors.RestartingError(retry_after_ms=1000)
@@ -233,8 +242,12 @@ class JsonSocket(AsyncConsumer):
             await self.authorize()
         except errors.RealtimeError as error:
             self.refuse(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - told by _fail
             self._fail()
+        # Accept also who is refused: a handshake that fails shows the browser 1006 and hides our own code.
+        subprotocol = SUBPROTOCOL if SUBPROTOCOL in self.scope.get("subprotocols", ()) else None
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        self._outbox.open()
 
     def _authenticate(self) -> None:
         if (error := self.scope.get("auth_error")) is not None:
@@ -270,7 +283,9 @@ class JsonSocket(AsyncConsumer):
         ref: Ref = None
         try:
             self._check_rate()
-            if len(data) > self._max_bytes or (text is not None and len(text.encode(errors="replace")) > self._max_bytes):
+            if len(data) > self._max_bytes or (
+                text is not None and len(text.encode(errors="replace")) > self._max_bytes
+            ):
                 raise errors.TooBigError
             if text is None:
                 raise errors.InvalidJsonError("Binary frames are not understood.")
@@ -284,7 +299,7 @@ class JsonSocket(AsyncConsumer):
             self.refuse(error)
         except errors.RealtimeError as error:
             self._mistake(error, ref)
-        except Exception:
+        except Exception:  # noqa: BLE001 - told by _fail
             self._fail()
 
     async def _handle_common(self, frame: dict[str, Any], ref: Ref) -> bool:

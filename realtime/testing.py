@@ -71,7 +71,9 @@ class TestSocket:
 
     async def receive_close(self) -> int:
         """The close code; frames before it are skipped."""
-        while (message := await self._communicator.receive_output(ANSWER_SECONDS))["type"] != "websocket.close":
+        while (message := await self._communicator.receive_output(ANSWER_SECONDS))[
+            "type"
+        ] != "websocket.close":
             pass
         return int(message.get("code", 1000))
 
@@ -99,9 +101,6 @@ async def open_socket(
     communicator.scope["client"] = (str(next(_addresses)), 0)
     accepted, answer = await communicator.connect(timeout=ANSWER_SECONDS)
     assert accepted, f"refused before accept: {answer}"
-    # Accepted is not yet listening, or refused: the right to listen is looked up after it. Whoever asks for
-    # the first frame is through with that.
-    await eventually(lambda: communicator.input_queue._getters or communicator.future.done())
     try:
         yield TestSocket(communicator, answer if isinstance(answer, str) else None)
     finally:
@@ -109,7 +108,7 @@ async def open_socket(
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[Hub]:
+async def hub(transactional_db: None) -> AsyncIterator[Hub]:
     """This test's hub; everything it started is over when the test is."""
     running = Hub.current()
     yield running
@@ -124,13 +123,15 @@ async def hub() -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-def connect(hub: Hub, transactional_db: None) -> Callable[..., Any]:
-    """`async with connect(ana, "/ws/chat/1/") as socket`: a socket signed in as a user."""
-    from accounts.tokens import access_token
+def connect(hub: Hub, token_of: Callable[[Any], str]) -> Callable[..., Any]:
+    """`async with connect(ana, "/ws/chat/1/") as socket`: a socket signed in as a user.
+
+    Who is asking is no business of this package: `token_of`, a fixture of the project, makes the tokens.
+    """
 
     @asynccontextmanager
     async def connect_as(user: Any, path: str, **options: Any) -> AsyncIterator[TestSocket]:
-        token = await sync_to_async(access_token)(user) if user is not None else None
+        token = await sync_to_async(token_of)(user) if user is not None else None
         async with open_socket(path, token=token, **options) as socket:
             yield socket
 

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import functools
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -23,6 +24,9 @@ from realtime.errors import UnavailableError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: A connection that rested longer may have been cut meanwhile; one in constant use would have said so.
+REST_SECONDS = 1.0
+
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -33,8 +37,26 @@ def _executor() -> ThreadPoolExecutor:
     return _pool
 
 
+class _LastUse(threading.local):
+    """When this thread used the database last."""
+
+    at = 0.0
+
+
+_last_use = _LastUse()
+
+
+def _drop_dead_connections() -> None:
+    """After a rest, try what was kept: Django leaves that to its pool, which kept ones do not pass."""
+    if time.monotonic() - _last_use.at > REST_SECONDS:
+        for connection in connections.all(initialized_only=True):
+            if connection.connection is not None and not connection.is_usable():
+                connection.close()
+
+
 def _keep_usable_connections() -> None:
     """Drop what a failed call left behind; keep healthy connections for the next call."""
+    _last_use.at = time.monotonic()
     for connection in connections.all(initialized_only=True):
         connection.close_at = None  # these threads live as long as the process: nothing to expire
         if not connection.in_atomic_block:
@@ -43,6 +65,7 @@ def _keep_usable_connections() -> None:
 
 def _guarded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
+        _drop_dead_connections()
         return function(*args, **kwargs)
     except (OperationalError, InterfaceError) as error:
         raise UnavailableError(retry_after_ms=1000) from error
@@ -59,7 +82,7 @@ async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwa
 
 def close_threads() -> None:
     """Finish what runs, close the threads' connections, and start afresh at the next call."""
-    global _pool  # noqa: PLW0603 - see above
+    global _pool
     pool, _pool = _pool, None
     if pool is None:
         return

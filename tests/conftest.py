@@ -14,6 +14,7 @@ from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresWrapper
 
 from accounts.models import User
+from accounts.tokens import access_token
 from tests import environment, services
 from tests.factories import make_user
 from tests.servers import ServerProcess, manage
@@ -68,6 +69,12 @@ def bruno(db: None) -> User:
 def clara(db: None) -> User:
     """The stranger: exists, may sign in, takes part in nothing."""
     return make_user("clara")
+
+
+@pytest.fixture
+def token_of() -> Callable[[User], str]:
+    """What `connect` signs people in with."""
+    return access_token
 
 
 # ── running servers: other processes, other databases; the people above do not exist for them ────────────

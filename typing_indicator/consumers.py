@@ -26,7 +26,7 @@ from typing_indicator.reactions import forget_sender
 
 @reacts_to("message")
 def end_typing_of_sender(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
-    """A message ends its sender's typing for the others; the sender's own sockets may tell the next at once."""
+    """A message ends its sender's typing for the others; their own sockets may tell the next at once."""
     # Typing sockets hear only what is said while they listen; without one, an old message is read in the log.
     sockets = [s.socket for s in subscribers if isinstance(s.socket, TypingIndicatorConsumer)]
     if not sockets:
@@ -42,7 +42,7 @@ class SetTyping(msgspec.Struct):
 
 
 class TypingIndicatorConsumer(JsonSocket):
-    """Tells the others that somebody types; coalesced, because the guide's page says so at every keystroke."""
+    """Tells the others that somebody types; coalesced, as the guide's page says so at every keystroke."""
 
     conversation_id = 0
     _told_at: float | None = None
@@ -69,7 +69,7 @@ class TypingIndicatorConsumer(JsonSocket):
         since_told = now - self._told_at if self._told_at is not None else TYPING_TTL_SECONDS
         is_news = since_told >= COALESCE_SECONDS if is_typing else since_told < TYPING_TTL_SECONDS
         if is_news and not self._typing_bucket.wait(conf.limit_typing, now):
-            self._tell(is_typing)
+            self._tell(is_typing=is_typing)
 
     def sent(self) -> None:
         """The typist's message arrived and ended the typing everywhere: the next keystroke is news."""
@@ -77,9 +77,9 @@ class TypingIndicatorConsumer(JsonSocket):
 
     async def left(self) -> None:
         if self._told_at is not None and time.monotonic() - self._told_at < TYPING_TTL_SECONDS:
-            self._tell(False)
+            self._tell(is_typing=False)
 
-    def _tell(self, is_typing: bool) -> None:
+    def _tell(self, *, is_typing: bool) -> None:
         self._told_at = time.monotonic() if is_typing else None
         event = typing(
             username=self.user.username,

@@ -17,7 +17,7 @@ def typing_topic(conversation_id: int) -> str:
     return f"{conversation_topic(conversation_id)}.typing"
 
 
-class Typing(Event, tag="typing"):
+class Typing(Event, tag="typing", frozen=True):
     """The guide's frame, with who it was and how long it holds."""
 
     username: str

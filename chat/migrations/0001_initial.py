@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,56 +15,140 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Conversation',
+            name="Conversation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('direct', 'Direct'), ('group', 'Group')], default='group', max_length=10)),
-                ('title', models.CharField(blank=True, default='', max_length=200)),
-                ('direct_key', models.CharField(editable=False, max_length=43, null=True, unique=True)),
-                ('opens_history', models.BooleanField(default=False)),
-                ('noticed_seq', models.BigIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("direct", "Direct"), ("group", "Group")], default="group", max_length=10
+                    ),
+                ),
+                ("title", models.CharField(blank=True, default="", max_length=200)),
+                ("direct_key", models.CharField(editable=False, max_length=43, null=True, unique=True)),
+                ("opens_history", models.BooleanField(default=False)),
+                ("noticed_seq", models.BigIntegerField(default=0, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Participant',
+            name="Participant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('owner', 'Owner'), ('admin', 'Admin'), ('member', 'Member')], default='member', max_length=10)),
-                ('joined_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('joined_seq', models.BigIntegerField(default=0, editable=False)),
-                ('delivered_seq', models.BigIntegerField(default=0, editable=False)),
-                ('read_seq', models.BigIntegerField(default=0, editable=False)),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='participants', to='chat.conversation')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='participations', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("owner", "Owner"), ("admin", "Admin"), ("member", "Member")],
+                        default="member",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "joined_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("joined_seq", models.BigIntegerField(default=0, editable=False)),
+                ("delivered_seq", models.BigIntegerField(default=0, editable=False)),
+                ("read_seq", models.BigIntegerField(default=0, editable=False)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="participants",
+                        to="chat.conversation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="participations",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='conversation',
-            name='members',
-            field=models.ManyToManyField(related_name='conversations', through='chat.Participant', to=settings.AUTH_USER_MODEL),
+            model_name="conversation",
+            name="members",
+            field=models.ManyToManyField(
+                related_name="conversations", through="chat.Participant", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.BigIntegerField(editable=False)),
-                ('client_id', models.UUIDField(editable=False, null=True)),
-                ('content', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(editable=False)),
-                ('edited_at', models.DateTimeField(editable=False, null=True)),
-                ('deleted_at', models.DateTimeField(editable=False, null=True)),
-                ('edit_seqs', models.JSONField(default=list, editable=False)),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='chat.conversation')),
-                ('sender', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='messages', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("seq", models.BigIntegerField(editable=False)),
+                ("client_id", models.UUIDField(editable=False, null=True)),
+                ("content", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(editable=False)),
+                ("edited_at", models.DateTimeField(editable=False, null=True)),
+                ("deleted_at", models.DateTimeField(editable=False, null=True)),
+                ("edit_seqs", models.JSONField(default=list, editable=False)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="messages",
+                        to="chat.conversation",
+                    ),
+                ),
+                (
+                    "sender",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="messages",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('conversation', 'seq'), name='chat_message_place'), models.UniqueConstraint(condition=models.Q(('client_id__isnull', False)), fields=('conversation', 'sender', 'client_id'), name='chat_message_once')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("conversation", "seq"), name="chat_message_place"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("client_id__isnull", False)),
+                        fields=("conversation", "sender", "client_id"),
+                        name="chat_message_once",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='participant',
-            constraint=models.UniqueConstraint(fields=('conversation', 'user'), name='chat_participant_once'),
+            model_name="participant",
+            constraint=models.UniqueConstraint(fields=("conversation", "user"), name="chat_participant_once"),
         ),
     ]

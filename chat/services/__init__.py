@@ -6,7 +6,15 @@ deleted · `receipts` say how far somebody got · `unread` becomes entries of in
 
 from chat.services.conversations import create_conversation, open_conversation, rename_conversation, set_title
 from chat.services.members import add_members, change_role, remove_member
-from chat.services.messages import Draft, Outcome, Sent, delete_message, edit_message, moderate_message, send_messages
+from chat.services.messages import (
+    Draft,
+    Outcome,
+    Sent,
+    delete_message,
+    edit_message,
+    moderate_message,
+    send_messages,
+)
 from chat.services.receipts import mark_delivered, mark_read
 from chat.services.unread import note_unread
 

@@ -64,7 +64,11 @@ def open_conversation(
     if existing is not None:
         return existing, False
     direct = Conversation(
-        pk=conversation_id, kind=Conversation.Kind.DIRECT, direct_key=key, created_by=creator, opens_history=True
+        pk=conversation_id,
+        kind=Conversation.Kind.DIRECT,
+        direct_key=key,
+        created_by=creator,
+        opens_history=True,
     )
     try:
         return _create(direct, creator, others), True
@@ -122,7 +126,9 @@ def set_title(*, conversation: Conversation, by: User, title: str) -> None:
 def managed_by(*, conversation_id: int, by: User) -> Participant:
     """The manager's own participation in a group, or the reason why it is not theirs to change."""
     participant = (
-        Participant.objects.select_related("conversation").filter(conversation_id=conversation_id, user=by).first()
+        Participant.objects.select_related("conversation")
+        .filter(conversation_id=conversation_id, user=by)
+        .first()
     )
     if participant is None:
         raise NotAParticipantError

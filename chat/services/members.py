@@ -36,7 +36,11 @@ def add_members(
     added = []
     for user in new:
         event = MemberAdded(
-            user_id=user.pk, username=user.username, role=role, added_by=by.pk, conversation_id=conversation_id
+            user_id=user.pk,
+            username=user.username,
+            role=role,
+            added_by=by.pk,
+            conversation_id=conversation_id,
         )
         logged = log.append([(topic_of(conversation_id), event)], locked=topics)
         announce(logged)
@@ -67,7 +71,11 @@ def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
     """Remove somebody, or leave. Their sockets are told up to and including this, and nothing after."""
     topics = log.lock([topic_of(conversation_id)], create=False)
     leaving = by.pk == user_id
-    mine = Participant.objects.select_related("conversation").filter(conversation_id=conversation_id, user=by).first()
+    mine = (
+        Participant.objects.select_related("conversation")
+        .filter(conversation_id=conversation_id, user=by)
+        .first()
+    )
     if mine is None:
         raise NotAParticipantError
     if mine.conversation.kind == Conversation.Kind.DIRECT:
@@ -107,7 +115,9 @@ def change_role(*, conversation_id: int, by: User, user_id: int, role: str) -> P
 
 def _member(conversation_id: int, user_id: int) -> Participant:
     member = (
-        Participant.objects.select_related("user").filter(conversation_id=conversation_id, user_id=user_id).first()
+        Participant.objects.select_related("user")
+        .filter(conversation_id=conversation_id, user_id=user_id)
+        .first()
     )
     if member is None:
         raise NotFoundError("This user is not a member.")

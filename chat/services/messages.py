@@ -205,7 +205,9 @@ def moderate_message(*, message_id: int, by: User, content: str | None) -> int:
 
 
 def _locked_topic(conversation_id: int) -> Topic | None:
-    return log.lock([conversation_topic(conversation_id)], create=False).get(conversation_topic(conversation_id))
+    return log.lock([conversation_topic(conversation_id)], create=False).get(
+        conversation_topic(conversation_id)
+    )
 
 
 def _participant(conversation_id: int, user: User) -> Participant:

@@ -33,7 +33,9 @@ def _move(*, user_id: int, conversation_id: int, delivered: int, read: int) -> M
     head = membership_for(user_id=user_id, conversation_id=conversation_id).head
     delivered, read = min(delivered, head), min(read, head)  # nobody has read what is not yet said
     moved = Participant.objects.filter(
-        Q(delivered_seq__lt=delivered) | Q(read_seq__lt=read), user_id=user_id, conversation_id=conversation_id
+        Q(delivered_seq__lt=delivered) | Q(read_seq__lt=read),
+        user_id=user_id,
+        conversation_id=conversation_id,
     ).update(
         delivered_seq=Greatest(F("delivered_seq"), delivered),
         read_seq=Greatest(F("read_seq"), read),

@@ -19,7 +19,9 @@ def note_unread(conversation_ids: Sequence[int]) -> None:
 
     A conversation that another process is noting at this moment is left to it.
     """
-    rows = Conversation.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=conversation_ids)
+    rows = Conversation.objects.select_for_update(no_key=True, skip_locked=True).filter(
+        pk__in=conversation_ids
+    )
     conversations = {row.pk: row for row in rows.order_by("pk")}
     heads = log.heads([conversation_topic(pk) for pk in conversations])
     behind = {
@@ -30,14 +32,16 @@ def note_unread(conversation_ids: Sequence[int]) -> None:
     if not behind:
         return
 
-    collapse(entries=[entry for pk, row in behind.items() if (entry := _entry(row, heads[conversation_topic(pk)]))])
+    collapse(
+        entries=[entry for pk, row in behind.items() if (entry := _entry(row, heads[conversation_topic(pk)]))]
+    )
     for pk, conversation in behind.items():
         conversation.noticed_seq = heads[conversation_topic(pk)]
     Conversation.objects.bulk_update(behind.values(), ["noticed_seq"])
 
 
 def _entry(conversation: Conversation, head: int) -> Collapsed | None:
-    """What this conversation's members have not been noted yet: how many each, and the latest sender's name."""
+    """What the members have not been noted yet: how many each, and the latest sender's name."""
     said = Message.objects.filter(
         conversation=conversation,
         seq__gt=conversation.noticed_seq,

@@ -5,33 +5,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Topic',
+            name="Topic",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=99, unique=True)),
-                ('head', models.BigIntegerField(default=0)),
-                ('floor', models.BigIntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=99, unique=True)),
+                ("head", models.BigIntegerField(default=0)),
+                ("floor", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='LoggedEvent',
+            name="LoggedEvent",
             fields=[
-                ('pk', models.CompositePrimaryKey('topic_id', 'seq', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('seq', models.BigIntegerField()),
-                ('body', models.TextField()),
-                ('created_at', models.DateTimeField()),
-                ('topic', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='realtime.topic')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "topic_id", "seq", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("seq", models.BigIntegerField()),
+                ("body", models.TextField()),
+                ("created_at", models.DateTimeField()),
+                (
+                    "topic",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="realtime.topic",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['topic', 'created_at'], name='realtime_event_age')],
+                "indexes": [models.Index(fields=["topic", "created_at"], name="realtime_event_age")],
             },
         ),
     ]

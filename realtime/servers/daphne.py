@@ -15,11 +15,12 @@ from urllib.parse import unquote
 
 import daphne
 from daphne import access, server, ws_protocol
-from twisted.internet import defer
+from twisted.internet import defer, tcp
 
 from realtime.errors import CloseCode
 from realtime.hub import Hub
 from realtime.limits import max_message_bytes
+from realtime.prepared import EXTENSION
 from realtime.servers import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ def install(*, redact: Callable[[str], str]) -> None:
         return
     ws_protocol.WebSocketFactory.protocol = PreparedWebSocketProtocol
     if server.Server.run is not _run:
+        _create_application.stock = server.Server.create_application  # type: ignore[attr-defined]  # as below
+        server.Server.create_application = _create_application
         _run.stock = server.Server.run  # type: ignore[attr-defined]  # a function may carry what it replaces
         server.Server.run = _run
         server.Server.listen_success = _listen_success
@@ -69,6 +72,47 @@ def _install_access_log(redact: Callable[[str], str]) -> None:
 
     write_entry.is_redacted = True  # type: ignore[attr-defined]  # seen by the next `install()`
     access.AccessLogGenerator.write_entry = write_entry
+
+
+class PreparedWire:
+    """The connection below a socket (`realtime.prepared.Wire`)."""
+
+    __slots__ = ("_protocol", "_socket")
+
+    def __init__(self, protocol: PreparedWebSocketProtocol) -> None:
+        self._protocol = protocol
+        # Plain TCP only: a transport that encrypts would hand out the socket below its encryption.
+        transport = protocol.transport
+        self._socket = transport.socket if type(transport) is tcp.Server and not transport.TLS else None
+
+    def write(self, data: bytes) -> None:
+        protocol = self._protocol
+        if protocol.state != protocol.STATE_OPEN or protocol.muted:
+            return
+        transport = protocol.transport
+        # Twisted would wait for the reactor to say that the kernel has room, at the price of three system
+        # calls. When nothing waits there is no need to ask.
+        if self._socket is not None and _waiting_in(transport) == 0:
+            try:
+                sent = self._socket.send(data)
+            except OSError:  # full, or broken: Twisted knows what to do
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
+
+    def waiting(self) -> int:
+        return _waiting_in(self._protocol.transport)
+
+    def abort(self) -> None:
+        self._protocol.transport.abortConnection()
+
+
+def _waiting_in(transport: Any) -> int:
+    """What Twisted holds back; 0 for a transport that does not say (TLS, which we leave to proxies)."""
+    buffer = getattr(transport, "dataBuffer", None)
+    return 0 if buffer is None else len(buffer) - transport.offset + transport._tempDataLen  # noqa: SLF001 - there is no other way to see it
 
 
 class PreparedWebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
@@ -99,6 +143,13 @@ class PreparedWebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[
         """Close with any code: autobahn's own `sendClose` refuses 1012, which says "restarting"."""
         if self.state == self.STATE_OPEN:
             self.sendCloseFrame(code=1000 if code is None else int(code), isReply=False)
+
+
+def _create_application(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
+    """`Server.create_application`, with our extension in the scope of sockets."""
+    if isinstance(protocol, PreparedWebSocketProtocol):
+        scope.setdefault("extensions", {})[EXTENSION] = PreparedWire(protocol)
+    return _create_application.stock(self, protocol, scope)  # type: ignore[attr-defined]  # see install()
 
 
 def _run(self: Any) -> None:

@@ -47,6 +47,14 @@ class Client:
                 await self._news.wait()
         return value
 
+    async def until_frames(self, count: int) -> None:
+        """Wait until so many frames were received."""
+        await self.until(lambda: len(self.received) >= count)
+
+    async def until_messages(self, count: int) -> None:
+        """Wait until so many messages were received, and no more."""
+        await self.until(lambda: len(self.messages) == count)
+
     async def is_there(self) -> None:
         """Wait until the server has let it in and listens to it."""
         await self.send(type="ping", ref="there?")

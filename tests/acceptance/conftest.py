@@ -46,7 +46,7 @@ def crowd_server(
     request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 ) -> Iterator[ServerProcess]:
     """A server without limits, for two people who are a crowd."""
-    limits = {name: "off" for name in ("LIMIT_SOCKETS_PER_USER", "LIMIT_SENDS", "LIMIT_FRAMES")}
+    limits = dict.fromkeys(("LIMIT_SOCKETS_PER_USER", "LIMIT_SENDS", "LIMIT_FRAMES"), "off")
     with ServerProcess(request.param, **vars(new_backends()), env=limits) as server:
         yield server
 

@@ -17,5 +17,5 @@ def die(_events: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-bells.ring = die  # the fault
+bells.ring = die  # type: ignore[assignment]  # the fault
 send_messages([Draft(123, User.objects.get(username="ana"), "last words")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ async def test_nothing_is_lost_and_no_socket_closes_while_redis_restarts(fleet: 
 
         assert (ana.closed_with, bruno.closed_with) == (None, None)
         assert bruno.seqs == ana.seqs == list(range(ana.seqs[0], ana.seqs[0] + 7))
-        # And the bells ring again, not only the database's heads: each of these takes far less than their turn.
+        # And the bells ring again, not only the database's heads: each takes far less than their turn.
         for number in range(3):
             await ana.send(message=f"again {number}")
             await bruno.hears(f"again {number}", seconds=2)
@@ -95,7 +96,8 @@ async def test_message_of_a_process_killed_before_its_bell_arrives(fleet: Fleet)
         client(fleet.path(fleet.one, "bruno")) as bruno,
         client(fleet.path(fleet.other, "bruno")) as also,
     ):
-        killed = subprocess.run(
+        killed = await asyncio.to_thread(
+            subprocess.run,
             [sys.executable, "-m", "tests.acceptance.killed_before_the_bell"],
             cwd=ROOT,
             env=product_environment(database_url=fleet.database_url, redis_url=fleet.redis.url),

@@ -53,7 +53,7 @@ def conversation(ana: User, bruno: User) -> Conversation:
 @pytest.fixture
 def group(ana: User, bruno: User, dora: User) -> Conversation:
     """Ana owns it; Bruno and Dora are members."""
-    return make_conversation(ana, bruno, dora, title="Projet")
+    return make_conversation(ana, bruno, dora, title="Project")
 
 
 @pytest.fixture

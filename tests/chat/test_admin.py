@@ -1,4 +1,4 @@
-"""The admin writes like everybody else: announced, buried, and refused with a form rather than an error page."""
+"""The admin writes like everybody else: announced, buried, and refused beside the field."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -74,7 +74,7 @@ async def test_moderated_words_are_told_to_open_sockets(ana, conversation, conne
 
 
 def test_deleted_in_the_admin_is_buried_like_anywhere(db, ana, bruno, conversation, admin):
-    """One by one and as a selection, one of which was gone already; the admin's own history keeps no words."""
+    """One by one, and as a selection of which one was gone; the admin's own history keeps no words."""
     ids = [say(conversation, ana, f"rude words {n}").message_id for n in range(4)]
     admin.post(f"{MESSAGES}{ids[0]}/delete/", {"post": "yes"})
     answer = admin.post(MESSAGES, {"action": "delete_selected", "_selected_action": ids[:3], "post": "yes"})
@@ -104,7 +104,7 @@ def test_title_that_nobody_may_give_is_refused_with_the_form(db, group, admin, t
 
     assert answer.status_code == 200
     assert "title" in answer.context["adminform"].form.errors
-    assert Conversation.objects.get().title == "Projet"
+    assert Conversation.objects.get().title == "Project"
 
 
 def test_what_is_deleted_can_be_looked_at_and_not_changed(db, ana, conversation, admin):

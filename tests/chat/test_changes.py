@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from chat import selectors, services
+from chat.errors import MessageNotFoundError
 from chat.models import Message
 from tests.chat.speaking import aside, chat_path, contents, head_of, logged, say
 
@@ -284,7 +285,7 @@ def test_staff_may_moderate_anything_that_is_left(db, ana, clara, conversation):
 
     assert SECRET not in everything_stored()
     assert Message.objects.get().deleted_at is not None
-    with pytest.raises(services.messages.MessageNotFoundError):
+    with pytest.raises(MessageNotFoundError):
         services.moderate_message(message_id=message_id, by=clara, content="again")
 
 

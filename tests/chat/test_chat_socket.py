@@ -179,7 +179,7 @@ async def test_refused_socket_is_neither_obeyed_nor_told_anything(
 async def test_client_opts_in_by_how_it_connects(ana, bruno, conversation, connect, query, options):
     async with connect(bruno, chat_path(conversation, query), **options) as socket:
         assert (await socket.receive())["type"] in ("subscribed", "resync")
-        assert socket.subprotocol == (options and "relais.v1" or None)
+        assert socket.subprotocol == ((options and "relais.v1") or None)
 
         message = await aside(say)(conversation, ana)
         await aside(services.delete_message)(

@@ -67,7 +67,7 @@ def test_the_one_who_loses_the_race_gets_the_winners(transactional_db, ana, brun
 @pytest.mark.parametrize(
     "wish",
     [
-        {"participants": ["bruno"], "title": "Projet"},
+        {"participants": ["bruno"], "title": "Project"},
         {"participants": ["bruno", "clara"]},
         {"participants": []},
     ],
@@ -129,12 +129,12 @@ def test_group_has_an_end(db, ana, bruno, clara, dora, api, monkeypatch):
 
 
 def test_members_are_told_on_their_own_topics(transactional_db, ana, bruno, dora, published):
-    group = make_conversation(ana, bruno, dora, title="Projet")
+    group = make_conversation(ana, bruno, dora, title="Project")
 
     assert sorted(topic for topic, _ in published) == sorted(f"user.{user.pk}" for user in (ana, bruno, dora))
     assert {
         (event["type"], event["conversation_id"], event["title"], event["kind"]) for _, event in published
-    } == {("conversation_joined", group.pk, "Projet", "group")}
+    } == {("conversation_joined", group.pk, "Project", "group")}
 
 
 # ── renaming ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,13 +142,13 @@ def test_members_are_told_on_their_own_topics(transactional_db, ana, bruno, dora
 
 def test_rename_is_shown_and_told(transactional_db, ana, group, api, published):
     published.clear()
-    answer = api(ana).patch(f"{URL}{group.pk}/", {"title": "  Nouveau projet "})
+    answer = api(ana).patch(f"{URL}{group.pk}/", {"title": "  Nouveau project "})
 
-    assert (answer.status_code, answer.json()["title"]) == (200, "Nouveau projet")
+    assert (answer.status_code, answer.json()["title"]) == (200, "Nouveau project")
     assert [event for topic, event in published if topic == f"conversation.{group.pk}"] == [
         {
             "type": "conversation_renamed",
-            "title": "Nouveau projet",
+            "title": "Nouveau project",
             "renamed_by": ana.pk,
             "conversation_id": group.pk,
             "seq": 1,
@@ -175,7 +175,7 @@ def test_refused_rename_is_neither_kept_nor_told(
         "invalid_text",
         "invalid_input",
     ]
-    assert set(Conversation.objects.values_list("title", flat=True)) == {"", "Projet"}
+    assert set(Conversation.objects.values_list("title", flat=True)) == {"", "Project"}
     assert not published.of_type("conversation_renamed")
 
 

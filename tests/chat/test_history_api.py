@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from chat import services
 from chat.models import Message
-from chat.services import Draft, send_messages
-from tests.chat.speaking import say
+from chat.services import Draft
+from tests.chat.speaking import say, send
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def url(conversation) -> str:
 def long_history(conversation, ana, bruno) -> list[int]:
     """120 messages and some events between them; the seqs of the messages."""
     for start in range(0, 120, 40):
-        send_messages(
+        send(
             [
                 Draft(conversation.pk, ana if number % 3 else bruno, f"message {number}")
                 for number in range(start, start + 40)
             ]
         )
-        edited = Message.objects.filter(sender=ana).order_by("-seq").first()
+        edited = Message.objects.filter(sender=ana).latest("seq")
         services.edit_message(conversation_id=conversation.pk, message_id=edited.pk, by=ana, content="edited")
     return list(Message.objects.order_by("seq").values_list("seq", flat=True))
 

@@ -10,8 +10,8 @@ from django.db import connections
 
 from chat import services
 from chat.models import Message
-from chat.services import Draft, send_messages
-from tests.chat.speaking import aside, chat_path, contents, logged
+from chat.services import Draft
+from tests.chat.speaking import aside, chat_path, contents, logged, send
 from tests.factories import make_conversation, make_user
 
 SENDERS, EACH = 32, 5
@@ -35,17 +35,14 @@ def assert_in_order(conversation) -> None:
 def test_threads_of_many_senders_make_one_sequence(transactional_db, crowd):
     conversation, people = crowd
 
-    def send(sender) -> list[int]:
+    def send_some(sender) -> list[int]:
         try:
-            return [
-                send_messages([Draft(conversation.pk, sender, f"{sender.pk}:{n}")])[0].seq
-                for n in range(EACH)
-            ]
+            return [send([Draft(conversation.pk, sender, f"{sender.pk}:{n}")])[0].seq for n in range(EACH)]
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(SENDERS) as threads:
-        seqs = list(threads.map(send, people))
+        seqs = list(threads.map(send_some, people))
 
     assert sorted(seq for mine in seqs for seq in mine) == list(range(1, SENDERS * EACH + 1))
     assert all(mine == sorted(mine) for mine in seqs)
@@ -73,7 +70,7 @@ def test_all_kinds_of_events_share_the_sequence(transactional_db, crowd):
     """Sends race with edits, deletions, arrivals and renames: the log has no hole and no double."""
     conversation, people = crowd
     owner, by = people[0], {"conversation_id": conversation.pk, "by": people[0]}
-    doomed = [send_messages([Draft(conversation.pk, owner, f"{n}")])[0].message_id for n in range(4)]
+    doomed = [send([Draft(conversation.pk, owner, f"{n}")])[0].message_id for n in range(4)]
     latecomers = [make_user(f"late{n}") for n in range(3)]
     work = [
         *[lambda m=m: services.edit_message(message_id=m, content="edited", **by) for m in doomed[:2]],
@@ -81,7 +78,7 @@ def test_all_kinds_of_events_share_the_sequence(transactional_db, crowd):
         *[lambda u=u: services.add_members(users=[u], **by) for u in latecomers],
         *[lambda u=u: services.remove_member(user_id=u.pk, **by) for u in people[-3:]],
         *[lambda n=n: services.rename_conversation(title=f"title {n}", **by) for n in range(3)],
-        *[lambda u=u: send_messages([Draft(conversation.pk, u, "hello")] * 3) for u in people[1:9]],
+        *[lambda u=u: send([Draft(conversation.pk, u, "hello")] * 3) for u in people[1:9]],
     ]
 
     def run(step) -> None:
@@ -110,16 +107,16 @@ def test_batches_over_several_conversations_do_not_lock_each_other_out(transacti
     """Named in opposite orders by two writers at once."""
     places = [make_conversation(ana, bruno, clara, title=f"{n}") for n in range(3)]
 
-    def send(order) -> None:
+    def send_in(order) -> None:
         try:
             for n in range(5):
-                outcomes = send_messages([Draft(place.pk, ana, f"{n}") for place in order])
+                outcomes = send([Draft(place.pk, ana, f"{n}") for place in order])
                 assert len({type(outcome) for outcome in outcomes}) == 1
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(send, [places, places[::-1], places, places[::-1]]))
+        list(threads.map(send_in, [places, places[::-1], places, places[::-1]]))
 
     for place in places:
         assert [json.loads(body)["seq"] for body in logged(place)] == list(range(1, 21))

@@ -1,4 +1,4 @@
-"""Coming back with `?since=`: everything that was missed, once and in order, or a word that it is impossible."""
+"""Coming back with `?since=`: all that was missed, once and in order, or a word that it cannot be."""
 
 import asyncio
 import json
@@ -113,7 +113,7 @@ async def test_member_reads_from_where_they_joined_unless_history_is_open(
     ana, bruno, clara, connect, opens_history
 ):
     conversation = await aside(services.create_conversation)(
-        creator=ana, participants=[bruno], title="Projet", opens_history=opens_history
+        creator=ana, participants=[bruno], title="Project", opens_history=opens_history
     )
     await aside(say)(conversation, ana, "before Clara")
     await aside(services.add_members)(conversation_id=conversation.pk, by=ana, users=[clara])

@@ -1,4 +1,4 @@
-"""Who is asking, on the chat's socket: refused alike whatever the conversation, and for as long as the token."""
+"""Who is asking: refused alike whatever the conversation, and let in for as long as the token."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def wrong_tokens(ana) -> dict[str, tuple[str | None, str, int]]:
 
 @pytest.mark.parametrize("path", ["/ws/chat/{}/", "/ws/typing/{}/"])
 async def test_wrong_token_is_refused_alike_whether_the_conversation_exists_or_not(
-    ana, bruno, conversation, hub, transactional_db, path
+    ana, conversation, hub, transactional_db, path
 ):
     for name, (token, code, close_code) in (await aside(wrong_tokens)(ana)).items():
         refusals = set()
@@ -41,10 +41,19 @@ async def test_wrong_token_is_refused_alike_whether_the_conversation_exists_or_n
             async with open_socket(path.format(conversation_id), token=token) as socket:
                 refusals.add(await socket.receive_text())
                 assert await socket.receive_close() == close_code, name
-                await aside(say)(conversation, bruno, "not for you")
-                assert await socket.receives_nothing()
         [refusal] = refusals
         assert (json.loads(refusal)["type"], json.loads(refusal)["code"]) == ("error", code), name
+
+
+async def test_refused_socket_hears_nothing_of_what_is_really_said(ana, bruno, conversation, connect):
+    async with (
+        open_socket(chat_path(conversation), token="a.b.c") as refused,
+        connect(ana, chat_path(conversation)) as member,
+    ):
+        assert await refused.receive_close() == 4401
+        await aside(say)(conversation, bruno, "not for you")
+        assert (await member.receive())["content"] == "not for you"
+        assert await refused.receives_nothing()
 
 
 async def test_disabled_account_is_refused_alike(ana, conversation, connect):

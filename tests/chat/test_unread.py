@@ -13,6 +13,7 @@ from chat.models import Conversation
 from chat.moved import conversations_moved, take_moved
 from chat.services import unread
 from notifications.models import Notification
+from notifications.services import collapse
 from realtime.testing import eventually
 from realtime.threads import close_threads
 from tests.chat.speaking import aside, chat_path, say
@@ -157,7 +158,7 @@ def test_what_is_read_while_it_is_noted_leaves_no_entry(
 ):
     """Bruno reads between the moment his cursor was looked at and the moment his entry is written."""
     say(conversation, ana)
-    collapse, reading = unread.collapse, []
+    reading: list[threading.Thread] = []
 
     def read() -> None:
         services.mark_read(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=1)
@@ -185,7 +186,7 @@ async def test_notifier_writes_what_was_said_on_a_socket(ana, bruno, conversatio
         await socket.send({"message": "Bonjour"})
         await socket.receive()
 
-        await eventually(lambda: aside(entries)())
+        await eventually(aside(entries))
 
     assert await aside(entries)() == {"bruno": 1}
 
@@ -197,7 +198,7 @@ async def test_sweep_finds_what_a_dead_process_left_behind(ana, bruno, conversat
     assert await aside(selectors.conversations_to_note)() == [conversation.pk]
 
     note = asyncio.create_task(notifier.note_what_is_unread())
-    await eventually(lambda: aside(entries)())
+    await eventually(aside(entries))
     note.cancel()
 
     assert await aside(entries)() == {"bruno": 1}

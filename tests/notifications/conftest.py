@@ -73,7 +73,7 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reactions, "_reactions", copy.deepcopy(reactions._reactions))
 
 
-class BallKicked(Event, tag="test_ball_kicked"):
+class BallKicked(Event, tag="test_ball_kicked", frozen=True):
     """Something durable that an app tells its own topic."""
 
     by: int
@@ -81,7 +81,7 @@ class BallKicked(Event, tag="test_ball_kicked"):
     seq: int = 0
 
 
-class TeamJoined(Event, tag="test_team_joined"):
+class TeamJoined(Event, tag="test_team_joined", frozen=True):
     """On a user's own topic: they may hear `team.<id>` after a seq."""
 
     team: int

@@ -159,7 +159,7 @@ def test_event_declared_after_a_kind_is_found_by_the_system_check() -> None:
     kinds.register(Kind("test_door_opened", title="", message=""))
     assert check_kinds(None) == []
 
-    class DoorOpened(Event, tag="test_door_opened"):
+    class DoorOpened(Event, tag="test_door_opened", frozen=True):
         pass
 
     assert [problem.id for problem in check_kinds(None)] == ["relais.E020"]

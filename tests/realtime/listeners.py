@@ -10,6 +10,7 @@ from typing import Any
 from realtime.audience import EVERYTHING, Framing, Subscriber
 from realtime.events import Delivery
 from realtime.hub import Hub
+from realtime.prepared import Batch
 
 TOPIC = "talk.1"
 
@@ -29,7 +30,7 @@ class Listener:
 
     def __init__(self, user_id: int = 1) -> None:
         self.user_id = user_id
-        self.told: list[str] = []
+        self._told: list[str] = []
         self.detached_from: list[str] = []
         self.has_room = asyncio.Event()
         self.has_room.set()
@@ -58,13 +59,23 @@ class Listener:
             self.subscriber = None
 
     @property
+    def told(self) -> list[str]:
+        """The frames it was told, those included that wait to be written together."""
+        if self.subscriber is not None:
+            self.subscriber.audience.flush()
+        return self._told
+
+    @property
     def seqs(self) -> list[int]:
         return [json.loads(frame)["seq"] for frame in self.told]
 
     # What an audience calls.
 
     def push(self, frame: str, *, droppable: bool = False) -> None:
-        self.told.append(frame)
+        self._told.append(frame)
+
+    def push_batch(self, batch: Batch) -> None:
+        self._told += batch.texts(self.user_id)
 
     async def room_for(self, frame: str) -> None:
         await self.has_room.wait()

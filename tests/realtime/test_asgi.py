@@ -18,7 +18,11 @@ def ours(settings: Any) -> None:
     settings.ALLOWED_HOSTS = [HOST, "[::1]", "localhost"]
     settings.RELAIS = {
         **settings.RELAIS,
-        "allowed_origins": ("https://app.example", "http://dev.example:3000", "https://xn--bcher-kva.example"),
+        "allowed_origins": (
+            "https://app.example",
+            "http://dev.example:3000",
+            "https://xn--bcher-kva.example",
+        ),
     }
 
 
@@ -184,7 +188,9 @@ async def test_handshakes_are_counted_per_address(settings):
 
     answers = [(await shake(app, address))[0]["type"] for address in ("a", "a", "a", "b", "a", "b")]
 
-    assert answers == [f"websocket.{what}" for what in ("accept", "accept", "close", "accept", "close", "accept")]
+    assert answers == [
+        f"websocket.{what}" for what in ("accept", "accept", "close", "accept", "close", "accept")
+    ]
 
 
 async def test_refused_handshake_says_when_to_come_back_where_the_server_can(settings):

@@ -16,6 +16,7 @@ from realtime import outages, reactions
 from realtime.audience import EVERYTHING, MAX_HELD, NOTHING, Audience, Subscriber, of_user
 from realtime.events import Delivery
 from realtime.hub import Hub
+from realtime.prepared import Batch
 from tests.realtime.listeners import TOPIC, Listener, Log, body, delivery, settle
 
 
@@ -549,16 +550,46 @@ async def test_socket_that_leaves_while_it_is_told_disturbs_nobody(quiet_hub, lo
     for listener in listeners:
         listener.join(quiet_hub, position=0)
 
-    def told_and_gone(self: Listener, frame: str, *, droppable: bool = False) -> None:
-        self.told.append(frame)
+    def told_and_gone(self: Listener, batch: Batch) -> None:
+        self._told += batch.texts(self.user_id)
         self.leave()
 
     for listener in listeners[:4]:
-        listener.push = told_and_gone.__get__(listener)
-    ring(quiet_hub, log, log.append())
-    ring(quiet_hub, log, log.append())
+        listener.push_batch = told_and_gone.__get__(listener)
+    for _ in range(2):
+        ring(quiet_hub, log, log.append())
+        heard(quiet_hub).flush()
 
     assert [listener.seqs for listener in listeners] == [[1], [1], [1], [1], [1, 2]]
+
+
+async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_hub, log):
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    batches: list[list[str]] = []
+    ana.push_batch = lambda batch: batches.append(batch.texts(1))
+
+    ring(quiet_hub, log, log.append())
+    await settle(2)
+    first = len(batches)
+    for _ in range(5):
+        ring(quiet_hub, log, log.append())
+        await settle(2)
+    joined = len(batches)
+    await asyncio.sleep(3 * module.MIN_WINDOW_SECONDS)
+
+    assert (first, joined) == (1, 1)
+    assert [len(batch) for batch in batches] == [1, 5]
+
+
+async def test_who_joins_is_not_told_what_was_handed_out_before(quiet_hub, log):
+    ana, bruno = Listener(1), Listener(2)
+    ana.join(quiet_hub, position=0)
+    ring(quiet_hub, log, log.append())
+    bruno.join(quiet_hub, position=1)
+    ring(quiet_hub, log, log.append())
+
+    assert (ana.seqs, bruno.seqs) == ([1, 2], [2])
 
 
 # ── the standing test: whatever the order of things ──────────────────────────────────────────────────────
@@ -592,7 +623,7 @@ class World:
         self.removed_at: dict[Listener, int] = {}
         self.left: set[Listener] = set()
 
-    async def step(self, what: str, number: int) -> None:
+    async def step(self, what: str, number: int) -> None:  # noqa: C901 - one case per kind of step
         listener = self.listeners[number % len(self.listeners)] if self.listeners else None
         match what:
             case "append":

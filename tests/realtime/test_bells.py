@@ -26,12 +26,12 @@ from tests.realtime.listeners import settle
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Said(Event, tag="said"):
+class Said(Event, tag="said", frozen=True):
     words: str
     seq: int = 0
 
 
-class Whispered(Event, tag="whispered"):
+class Whispered(Event, tag="whispered", frozen=True):
     words: str
 
 
@@ -301,7 +301,12 @@ def test_command_whose_redis_is_away_ends_all_the_same(free_redis_url):
     environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "REDIS_URL": free_redis_url}
 
     ended = subprocess.run(
-        [sys.executable, "-c", LAST_WORDS], cwd=ROOT, env=environ, check=False, timeout=50, capture_output=True
+        [sys.executable, "-c", LAST_WORDS],
+        cwd=ROOT,
+        env=environ,
+        check=False,
+        timeout=50,
+        capture_output=True,
     )
 
     assert (ended.returncode, ended.stdout) == (0, b"")

@@ -70,7 +70,10 @@ def test_layer_that_loses_messages_is_refused(settings, layers, problem):
     ("database", "problem"),
     [
         ({"ENGINE": "django.db.backends.sqlite3"}, {"relais.E007"}),
-        ({"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"transaction_mode": "DEFERRED"}}, {"relais.E007"}),
+        (
+            {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"transaction_mode": "DEFERRED"}},
+            {"relais.E007"},
+        ),
         ({"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"transaction_mode": "IMMEDIATE"}}, set()),
         ({"ENGINE": "django.db.backends.postgresql"}, set()),
     ],

@@ -141,7 +141,9 @@ def test_exception_of_the_framework_is_a_problem_document(exception, status, cod
 
 
 def test_every_exception_of_the_framework_is_in_the_list_above():
-    kinds = {kind for kind in vars(drf).values() if inspect.isclass(kind) and issubclass(kind, drf.APIException)}
+    kinds = {
+        kind for kind in vars(drf).values() if inspect.isclass(kind) and issubclass(kind, drf.APIException)
+    }
 
     assert kinds == {type(exception) for exception, *_ in DRF if type(exception) in kinds} | {drf.Throttled}
 

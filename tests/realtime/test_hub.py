@@ -31,12 +31,12 @@ from tests.realtime.listeners import TOPIC, Listener, body
 from tests.services import RedisServer
 
 
-class Said(Event, tag="said"):
+class Said(Event, tag="said", frozen=True):
     words: str
     seq: int = 0
 
 
-class Whispered(Event, tag="whispered"):
+class Whispered(Event, tag="whispered", frozen=True):
     words: str
 
 
@@ -149,14 +149,17 @@ async def test_events_are_told_in_nobodys_name(hub, monkeypatch):
 async def test_event_that_cannot_be_handed_out_holds_up_no_other(hub, caplog, monkeypatch):
     listener = Listener()
     listener.join(hub)
-    monkeypatch.setattr(listener, "push", None)  # a bug
+    monkeypatch.setattr(listener, "push_batch", None)  # a bug
 
     hub.tell([Logged(TOPIC, None, body(None))], also_others=False)
+    hub.audience(TOPIC).flush()
     monkeypatch.undo()
     hub.tell([Logged(TOPIC, None, body(None)), Logged("talk.2", None, "")], also_others=False)
 
     assert told(listener) == [None]
-    assert [record.getMessage() for record in caplog.records] == [f"An event of {TOPIC} could not be handed out"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Events of {TOPIC} could not be written to a socket"
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"type":"whispered', '{"type":7}', "\ud800"])
@@ -244,7 +247,9 @@ class Database:
         return True if not args else {name: self.heads.get(name, 0) for name in args[0]}
 
 
-@pytest.mark.parametrize("error", [ConnectionError("gone"), RuntimeError("a bug"), TypeError(), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [ConnectionError("gone"), RuntimeError("a bug"), TypeError(), KeyError("x")]
+)
 async def test_outage_ends_neither_the_looking_nor_the_patience_of_the_log(monkeypatch, caplog, error):
     database = Database()
     monkeypatch.setattr(module, "run_in_thread", database.run_in_thread)
@@ -437,7 +442,13 @@ class TestRealRedis:
         await heard_eventually(neighbour, listener)
         channel, heard = hub._channel, len(listener.told)
 
-        for foreign in ({}, {"type": "bell"}, {"bell": 7}, {"bell": b"{"}, {"type": "chat.message", "text": "hi"}):
+        for foreign in (
+            {},
+            {"type": "bell"},
+            {"bell": 7},
+            {"bell": b"{"},
+            {"type": "chat.message", "text": "hi"},
+        ):
             await neighbour.group_send(bells.group_of(0), foreign)
         with redis.Redis.from_url(redis_server.url) as raw:
             raw.publish(f"asgi__group__{bells.group_of(0)}", b"\xc1 no msgpack")

@@ -19,7 +19,7 @@ def asked_by(peer: str, *forwarded: str) -> list[str]:
     """The same question about a socket and about a request."""
     headers = [(b"x-forwarded-for", value.encode("latin1")) for value in forwarded]
     scope = {"client": [peer, 4711], "headers": headers}
-    extra = {"HTTP_X_FORWARDED_FOR": ",".join(forwarded)} if forwarded else {}
+    extra: Any = {"HTTP_X_FORWARDED_FOR": ",".join(forwarded)} if forwarded else {}
     request = RequestFactory().get("/", REMOTE_ADDR=peer, **extra)
     return [client_address(scope), client_address(request)]
 
@@ -56,7 +56,9 @@ def test_peer_without_an_address_is_unknown():
     assert client_address({"headers": [(b"x-forwarded-for", b"203.0.113.7")]}) == "unknown"
 
 
-@pytest.mark.parametrize("address", ["", "unknown", "10.0.0.1:80", "10.0.0", "10.0.0.0/8", "fd00::1%eth0x" * 9])
+@pytest.mark.parametrize(
+    "address", ["", "unknown", "10.0.0.1:80", "10.0.0", "10.0.0.0/8", "fd00::1%eth0x" * 9]
+)
 def test_what_is_no_address_is_no_proxy(address):
     assert not is_trusted_proxy(address, ("10.0.0.0/8",))
 
@@ -64,6 +66,8 @@ def test_what_is_no_address_is_no_proxy(address):
 def test_foreign_dialects_may_send_more(settings):
     settings.RELAIS = {"max_message_bytes": 10, "max_foreign_message_bytes": 20}
 
-    sizes = [max_message_bytes(path) for path in ("/ws/chat/1/", "/ws/", "/websocket", "/realtime/v1/websocket")]
+    sizes = [
+        max_message_bytes(path) for path in ("/ws/chat/1/", "/ws/", "/websocket", "/realtime/v1/websocket")
+    ]
 
     assert sizes == [10, 10, 20, 20]

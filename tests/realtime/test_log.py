@@ -15,7 +15,7 @@ from realtime.publishing import announcing, publish_on_commit
 from realtime.retention import prune_all
 
 
-class Said(Event, tag="said"):
+class Said(Event, tag="said", frozen=True):
     words: str
     seq: int = 0
 
@@ -26,7 +26,7 @@ def in_threads(work: Callable[[int], Any], count: int) -> None:
     def run(number: int) -> None:
         try:
             work(number)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - shown by the test
             failures.append(error)
         finally:
             connections.close_all()
@@ -46,7 +46,9 @@ def seqs(name: str) -> list[int]:
 @pytest.mark.django_db
 def test_events_are_numbered_from_one_and_kept_as_text() -> None:
     with transaction.atomic():
-        logged = log.append([("talk.1", Said(words="a")), ("talk.2", Said(words="b")), ("talk.1", Said(words="c"))])
+        logged = log.append(
+            [("talk.1", Said(words="a")), ("talk.2", Said(words="b")), ("talk.1", Said(words="c"))]
+        )
 
     assert [(event.topic, event.seq) for event in logged] == [("talk.1", 1), ("talk.2", 1), ("talk.1", 2)]
     assert [event.body for event in log.replay("talk.1", after=0, limit=10)] == [
@@ -90,12 +92,15 @@ def test_concurrent_appends_leave_neither_hole_nor_double() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_rolled_back_append_leaves_no_hole() -> None:
     publish_on_commit("talk.1", Said(words="first"))
-    with pytest.raises(RuntimeError), announcing():
+    with pytest.raises(RuntimeError), announcing():  # noqa: PT012 - the block is the transaction
         publish_on_commit("talk.1", Said(words="never"))
         raise RuntimeError
     publish_on_commit("talk.1", Said(words="second"))
 
-    assert [json.loads(event.body)["words"] for event in log.replay("talk.1", after=0, limit=9)] == ["first", "second"]
+    assert [json.loads(event.body)["words"] for event in log.replay("talk.1", after=0, limit=9)] == [
+        "first",
+        "second",
+    ]
     assert seqs("talk.1") == [1, 2]
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from realtime import outbox as module
 from realtime.errors import CloseCode
-from realtime.outbox import Outbox
+from realtime.outbox import Outbox, PreparedOutbox
+from realtime.prepared import Batch, text_frame
 from tests.realtime.listeners import settle
 
 LIMIT = 100
@@ -23,7 +25,8 @@ class Peer:
         self.reads.set()
         self.is_gone = False
         self.slow = 0
-        self.outbox = Outbox(self.send, self.on_slow)
+        self.outbox: Outbox | PreparedOutbox = Outbox(self.send, self.on_slow)
+        self.outbox.open()
 
     async def send(self, message: dict[str, Any]) -> None:
         if self.is_gone:
@@ -99,6 +102,7 @@ async def test_overflow_is_closed_even_when_the_write_in_flight_never_ends(peer)
         sent.append(message["code"])
 
     outbox = Outbox(only_closes, lambda: outbox.close(CloseCode.TOO_SLOW))
+    outbox.open()
     for _ in range(12):
         outbox.push("x" * 10)
         await settle(2)
@@ -194,3 +198,154 @@ async def test_peer_that_is_gone_is_nobodys_fault(peer, caplog):
     await settle()
 
     assert (peer.got, peer.slow, caplog.records) == ([], 0, [])
+
+
+async def test_nothing_leaves_before_the_socket_is_accepted_and_nothing_is_lost():
+    peer = Peer()
+    peer.outbox = Outbox(peer.send, peer.on_slow)
+    peer.outbox.push("a")
+    peer.outbox.close(4401)
+    await settle()
+    before = list(peer.got)
+
+    peer.outbox.open()
+    await settle()
+
+    assert (before, peer.got) == ([], ["a", 4401])
+
+
+# ── prepared frames ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class FakeWire:
+    """A server's connection whose kernel takes so many bytes and no more."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.room = 1_000_000
+        self.is_aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def waiting(self) -> int:
+        return max(0, len(self.written) - self.room)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+class PreparedPeer(Peer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.wire = FakeWire()
+        self.outbox = PreparedOutbox(self.send, self.wire, self.on_slow)
+        self.outbox.open()
+
+
+@pytest.fixture
+async def prepared() -> PreparedPeer:
+    return PreparedPeer()
+
+
+@pytest.mark.parametrize(("size", "header"), [(3, 2), (125, 2), (126, 4), (65535, 4), (65536, 10)])
+def test_frame_has_the_shortest_header_that_holds_its_size(size, header):
+    frame = text_frame("x" * size)
+
+    assert (frame[0], len(frame)) == (0x81, header + size)
+    assert int.from_bytes(frame[2:header], "big") in (0, size)
+
+
+def test_batch_is_joined_once_for_all_and_apart_for_whoever_is_left_out():
+    batch = Batch()
+    batch.add("to all", left_out=None, droppable=False)
+    batch.add("not to 7", left_out=7, droppable=True)
+
+    assert batch.data(1) == text_frame("to all") + text_frame("not to 7")
+    assert batch.data(1) is batch.data(2)
+    assert batch.data(7) == text_frame("to all")
+    assert (batch.texts(7), batch.is_droppable) == (["to all"], False)
+
+
+async def test_prepared_frames_are_written_at_once_in_order(prepared):
+    batch = Batch()
+    batch.add("b", left_out=None, droppable=False)
+
+    prepared.outbox.push("a")
+    prepared.outbox.push_batch(batch, 1)
+
+    assert prepared.wire.written == text_frame("a") + text_frame("b")
+
+
+async def test_prepared_frames_wait_for_accept():
+    peer = PreparedPeer()
+    peer.outbox = PreparedOutbox(peer.send, peer.wire, peer.on_slow)
+    peer.outbox.push("a")
+    peer.outbox.close(4401)
+    before = peer.wire.written
+
+    peer.outbox.open()
+    await settle()
+
+    assert (before, peer.wire.written, peer.got) == (b"", text_frame("a"), [4401])
+
+
+async def test_peer_that_takes_nothing_is_found_slow_once_and_cut_off(prepared, monkeypatch):
+    monkeypatch.setattr(module, "WATCHED_BYTES", 10)
+    monkeypatch.setattr(module, "ABORT_SECONDS", 0.02)
+    prepared.wire.room = 0
+    prepared.reads.clear()
+
+    for _ in range(10):
+        prepared.outbox.push("x" * 30)
+    await asyncio.sleep(0.1)
+
+    assert prepared.slow == 1
+    assert len(prepared.wire.written) <= LIMIT
+    assert prepared.wire.is_aborted
+
+
+async def test_few_bytes_that_wait_too_long_are_found_too(prepared, monkeypatch):
+    monkeypatch.setattr(module, "WATCHED_BYTES", 10)
+    prepared.wire.room = 0
+    prepared.outbox.push("x" * 30)
+    prepared.outbox.push("x")
+    await asyncio.sleep(0.1)
+
+    assert prepared.slow == 1
+
+
+async def test_slow_but_steady_peer_is_left_alone(prepared, monkeypatch):
+    monkeypatch.setattr(module, "WATCHED_BYTES", 10)
+    prepared.wire.room = 0
+    for _ in range(8):
+        prepared.outbox.push("x" * 20)
+        prepared.outbox.push("x")
+        await asyncio.sleep(0.02)
+        prepared.wire.room = len(prepared.wire.written) - 11
+
+    assert prepared.slow == 0
+
+
+async def test_droppable_prepared_frames_give_way(prepared, monkeypatch):
+    monkeypatch.setattr(module, "WATCHED_BYTES", 10)
+    prepared.wire.room = 0
+    prepared.outbox.push("x" * 58)
+    written = prepared.wire.written
+
+    prepared.outbox.push("typing", droppable=True)
+
+    assert (prepared.wire.written, prepared.slow) == (written, 0)
+
+
+async def test_reader_of_the_log_waits_for_room(prepared):
+    prepared.wire.room = 0
+    prepared.outbox.push("x" * 60)
+    waiting = asyncio.create_task(prepared.outbox.room_for("y"))
+    await asyncio.sleep(0.03)
+    waited = not waiting.done()
+
+    prepared.wire.room = 1000
+    await waiting
+
+    assert waited

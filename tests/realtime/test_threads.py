@@ -12,6 +12,7 @@ import pytest
 import structlog
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
+from realtime import threads
 from realtime.errors import UnavailableError
 from realtime.models import Topic
 from realtime.threads import close_threads, run_in_thread
@@ -95,7 +96,8 @@ async def test_connection_that_broke_is_replaced_and_the_others_are_kept():
 
 
 @pytest.mark.stack("full")
-async def test_connection_that_the_server_cut_meanwhile_is_replaced_before_it_is_used():
+async def test_connection_that_the_server_cut_meanwhile_is_replaced_before_it_is_used(monkeypatch):
+    monkeypatch.setattr(threads, "REST_SECONDS", 0)
     pids = await in_all_threads(lambda: connected().info.backend_pid)
 
     def cut_all() -> None:
@@ -108,6 +110,18 @@ async def test_connection_that_the_server_cut_meanwhile_is_replaced_before_it_is
     assert not set(pids) & set(after)
 
 
+@pytest.mark.stack("full")
+async def test_connection_in_constant_use_is_not_tried_before_each_use(monkeypatch):
+    monkeypatch.setattr(threads, "REST_SECONDS", 1000)
+    await in_all_threads(connected)
+    tried = []
+    monkeypatch.setattr(type(connections["default"]), "is_usable", lambda self: tried.append(1) or True)
+
+    await in_all_threads(connected)
+
+    assert tried == []
+
+
 async def test_failed_transaction_leaves_no_trace_in_the_connection():
     def fail() -> None:
         with transaction.atomic():
@@ -118,7 +132,9 @@ async def test_failed_transaction_leaves_no_trace_in_the_connection():
         with pytest.raises(RuntimeError):
             await run_in_thread(fail)
 
-    assert await in_all_threads(lambda: (connection.in_atomic_block, Topic.objects.count())) == [(False, 0)] * 3
+    assert (
+        await in_all_threads(lambda: (connection.in_atomic_block, Topic.objects.count())) == [(False, 0)] * 3
+    )
 
 
 async def test_closing_waits_for_what_runs_and_closes_every_connection():

@@ -18,7 +18,7 @@ def conversation(ana: User, bruno: User) -> Conversation:
 @pytest.fixture
 def group(ana: User, bruno: User, clara: User) -> Conversation:
     """Here Clara is no stranger."""
-    return make_conversation(ana, bruno, clara, title="Projet")
+    return make_conversation(ana, bruno, clara, title="Project")
 
 
 class Clock:

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -70,7 +71,7 @@ class EchoServer(Process):
         finally:
             connection.close()
 
-    def connect(self, path: str, **options: object) -> ClientConnection:
+    def connect(self, path: str, **options: Any) -> ClientConnection:
         return connect(f"ws://127.0.0.1:{self.port}{path}", max_size=None, **options)
 
 

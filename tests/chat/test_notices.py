@@ -1,0 +1,64 @@
+"""What notifications sockets are told of the chat: every message of others, as long as one is a member."""
+
+from chat import services
+from notifications.models import Notification
+from tests.chat.speaking import aside, chat_path, say
+
+PATH = "/ws/notifications/"
+
+
+async def test_members_are_told_that_somebody_wrote_and_the_sender_is_not(
+    ana, bruno, clara, conversation, connect
+):
+    async with (
+        connect(ana, PATH) as sender,
+        connect(bruno, PATH) as receiver,
+        connect(clara, PATH) as stranger,
+    ):
+        await aside(say)(conversation, ana, "secret words")
+
+        notice = await receiver.receive()
+        assert (notice["type"], notice["data"]) == ("message_received", {"conversation_id": conversation.pk})
+        assert "ana" in notice["message"]
+        assert "secret words" not in str(notice)
+        assert await sender.receives_nothing()
+        assert await stranger.receives_nothing()
+
+
+async def test_other_events_of_a_conversation_are_no_notice(ana, bruno, group, connect):
+    sent = await aside(say)(group, ana)
+    change = {"conversation_id": group.pk, "by": ana}
+    async with connect(bruno, PATH) as socket:
+        await aside(services.edit_message)(message_id=sent.message_id, content="new", **change)
+        await aside(services.rename_conversation)(title="new", **change)
+        await aside(services.delete_message)(message_id=sent.message_id, **change)
+        await aside(say)(group, ana)
+
+        assert (await socket.receive())["type"] == "message_received"
+        assert await socket.receives_nothing()
+
+
+async def test_notices_begin_and_end_with_the_membership(ana, bruno, clara, group, connect):
+    """On an open socket: Clara joins, is told, is removed, is told nothing more."""
+    async with connect(clara, PATH) as socket, connect(bruno, PATH) as member:
+        await aside(services.add_members)(conversation_id=group.pk, by=ana, users=[clara])
+        await aside(say)(group, ana)
+        assert (await socket.receive())["data"] == {"conversation_id": group.pk}
+        await aside(services.remove_member)(conversation_id=group.pk, by=ana, user_id=clara.pk)
+        await aside(say)(group, ana)
+
+        assert [(await member.receive())["type"] for _ in range(2)] == ["message_received"] * 2
+        assert await socket.receives_nothing()
+    assert not await Notification.objects.filter(
+        user=clara, data__conversation_id=group.pk, count__gt=1
+    ).aexists()
+
+
+async def test_cursor_that_cannot_be_written_any_more_is_told(ana, bruno, group, connect, monkeypatch):
+    """The membership ended elsewhere, and the word of it has not come yet."""
+    await aside(say)(group, ana)
+    async with connect(bruno, chat_path(group)) as socket:
+        await aside(group.participants.filter(user=bruno).delete)()
+        await socket.send({"type": "read", "up_to_seq": 1})
+
+        assert (await socket.receive())["code"] == "not_a_participant"
