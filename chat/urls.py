@@ -1,4 +1,4 @@
-"""The chat's paths below /api/."""
+"""The chat's paths, below /api/."""
 
 from django.urls import path, register_converter
 

@@ -8,9 +8,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from config import pages
 
 urlpatterns = [
-    path("", include("accounts.urls")),
+    path("api/", include("accounts.urls")),
     path("api/", include("chat.urls")),
-    path("", include("notifications.urls")),
+    path("api/", include("notifications.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),

@@ -1,4 +1,4 @@
-"""The paths of notifications, to be included at the root."""
+"""The paths of notifications, below /api/."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from realtime.converters import IdConverter
 register_converter(IdConverter, "notification_id")
 
 urlpatterns = [
-    path("api/notifications/", api.InboxView.as_view(), name="notifications"),
-    path("api/notifications/read-all/", api.ReadAllView.as_view(), name="notifications-read-all"),
-    path("api/notifications/unread-count/", api.UnreadCountView.as_view(), name="notifications-unread-count"),
+    path("notifications/", api.InboxView.as_view(), name="notifications"),
+    path("notifications/read-all/", api.ReadAllView.as_view(), name="notifications-read-all"),
+    path("notifications/unread-count/", api.UnreadCountView.as_view(), name="notifications-unread-count"),
     path(
-        "api/notifications/<notification_id:notification_id>/read/",
+        "notifications/<notification_id:notification_id>/read/",
         api.ReadView.as_view(),
         name="notification-read",
     ),

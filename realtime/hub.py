@@ -71,7 +71,8 @@ class Hub:
         hub = cls._hubs.get(loop)
         if hub is None:
             for closed in [other for other in list(cls._hubs) if other.is_closed()]:
-                bells.hearers.remove(cls._hubs.pop(closed))
+                gone = cls._hubs.pop(closed)
+                bells.hearers[:] = [hearer for hearer in bells.hearers if hearer is not gone]
             hub = cls._hubs[loop] = cls(loop)
             bells.hearers.append(hub)
             hub._start()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db.models import F
+
 from realtime import events, log
 from realtime.conf import conf
 from realtime.models import LoggedEvent, Topic
@@ -13,10 +15,11 @@ def prune_all() -> int:
     """Prune every topic that has a retention; how many events were forgotten."""
     forgotten = 0
     for prefix, (days, count) in conf.log_retention.items():
-        for name, head in (
-            Topic.objects.filter(name__startswith=prefix, head__gt=0).values_list("name", "head").iterator()
-        ):
-            forgotten += log.prune(name, up_to=_newest_to_forget(name, head, days, count))
+        topics = Topic.objects.filter(name__startswith=prefix, head__gt=F("floor"))
+        for name, head, floor in topics.values_list("name", "head", "floor").iterator():
+            up_to = _newest_to_forget(name, head, days, count)
+            if up_to > floor:  # else it need not be locked
+                forgotten += log.prune(name, up_to=up_to)
     return forgotten
 
 

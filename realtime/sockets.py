@@ -105,7 +105,9 @@ class JsonSocket(AsyncConsumer):
                     await self._receive(message)
         except asyncio.CancelledError:
             # The server stops without having drained: say at least that it is a restart.
+            self._leave_topics()
             self._outbox.close(errors.CloseCode.RESTARTING)
+            self._outbox.open()  # if it was not accepted yet, it never will be
             await self._outbox.drained()
             raise
         finally:
@@ -204,15 +206,17 @@ class JsonSocket(AsyncConsumer):
 
     def refuse(self, error: errors.RealtimeError) -> None:
         """Say why, and close; from now on the socket neither obeys nor hears anything."""
+        self._leave_topics()
         self.tell_error(error)
-        self._close(error.close_with)
+        self._outbox.close(error.close_with)
 
     def restart(self) -> None:
         """The server is stopping: tell the client to come back, not all at the same moment."""
         error = errors.RestartingError(retry_after_ms=500 + secrets.randbelow(4500))
+        self._leave_topics()
         if self.v1:
             self.tell_error(error)
-        self._close(error.close_with)
+        self._outbox.close(error.close_with)
 
     def opt_in(self) -> None:
         """The client used what the guide does not know: from now on it is told such things as well."""
@@ -355,7 +359,8 @@ class JsonSocket(AsyncConsumer):
 
     def _too_slow(self) -> None:
         logger.warning("A socket was closed: its peer does not read", extra=self._about())
-        self._close(errors.CloseCode.TOO_SLOW)
+        self._leave_topics()
+        self._outbox.close(errors.CloseCode.TOO_SLOW)
 
     def _about(self) -> dict[str, Any]:
         """Which socket a line of the log is about, whoever's turn of the loop it is written in."""
@@ -366,8 +371,8 @@ class JsonSocket(AsyncConsumer):
             "topics": list(self._subscribers),
         }
 
-    def _close(self, code: errors.CloseCode) -> None:
-        self._outbox.close(code)
+    def _leave_topics(self) -> None:
+        # Before the close: what waits to be written together with others' goes out with this.
         for topic in list(self._subscribers):
             self.leave(topic)
 
@@ -377,8 +382,7 @@ class JsonSocket(AsyncConsumer):
             self._expiry.cancel()
         for task in list(self._tasks):
             task.cancel()
-        for topic in list(self._subscribers):
-            self.leave(topic)
+        self._leave_topics()
         self._outbox.abandon()
         try:
             if self._is_authenticated:

@@ -10,7 +10,8 @@ from demo import views
 from tests.acceptance import guide
 from tests.acceptance.copied_page import ORIGIN
 
-pytestmark = pytest.mark.acceptance
+# One stack each for what takes minutes: pages on PostgreSQL and Redis, terminals on SQLite and memory.
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full")]
 
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}

@@ -12,7 +12,8 @@ from tests.acceptance import guide
 from tests.acceptance.copied_page import CHAT, CHAT_AND_TYPING, NOTIFICATIONS, TYPING, CopiedPage
 from tests.acceptance.people import People
 
-pytestmark = pytest.mark.acceptance
+# One stack each for what takes minutes: pages on PostgreSQL and Redis, terminals on SQLite and memory.
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full")]
 
 Open = Callable[..., CopiedPage]
 

@@ -61,6 +61,7 @@ async def test_thirty_two_concurrent_senders_leave_neither_hole_nor_double(
 
 
 @pytest.mark.slow
+@pytest.mark.stack("full")  # with Redis, whose layer is what kills idle sockets elsewhere
 @pytest.mark.timeout(120)
 async def test_idle_socket_is_alive_after_a_minute(server: ServerProcess, people: People) -> None:
     async with (

@@ -35,7 +35,7 @@ class Fleet:
         return f"{server.ws_url}/ws/chat/123/?token={self.people.token(username)}{query}"
 
 
-@pytest.fixture(params=["daphne", "uvicorn"])
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
 def fleet(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Fleet]:
     database_url = new_database()
     with (

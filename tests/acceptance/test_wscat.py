@@ -6,7 +6,8 @@ from tests.acceptance.people import People
 from tests.acceptance.wscat import Wscat
 from tests.servers import ServerProcess
 
-pytestmark = pytest.mark.acceptance
+# One stack each for what takes minutes; what is tested here does not depend on it.
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 
 @pytest.fixture

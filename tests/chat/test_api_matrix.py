@@ -35,7 +35,7 @@ PROBLEM = {"type", "title", "status", "detail", "code", "retryable", "retry_afte
 
 
 def test_matrix_knows_every_route():
-    views: dict[str, Any] = {str(pattern.pattern): pattern.callback for pattern in urls.urlpatterns}
+    views = {str(pattern.pattern): pattern.callback for pattern in urls.urlpatterns}
 
     assert list(views) == list(ROUTES)
     for route, view in views.items():

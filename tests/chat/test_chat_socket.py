@@ -1,6 +1,8 @@
 """The chat's socket: what the guide's client is told, and what a client is told that opted in."""
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import pytest
@@ -190,16 +192,21 @@ async def test_client_opts_in_by_how_it_connects(ana, bruno, conversation, conne
         assert (await socket.receive())["type"] == "message_deleted"
 
 
-@pytest.mark.parametrize("query", ["?v=2", "?v=", "?version=1", "?client_id=1&ref=2"])
-async def test_anything_else_in_the_query_is_no_opting_in(ana, bruno, conversation, connect, query):
-    async with connect(bruno, chat_path(conversation, query), subprotocols=["relais.v2"]) as socket:
-        message = await aside(say)(conversation, ana)
-        await aside(services.delete_message)(
-            conversation_id=conversation.pk, message_id=message.message_id, by=ana
-        )
+async def test_anything_else_in_the_query_is_no_opting_in(ana, bruno, conversation, connect):
+    queries = ("?v=2", "?v=", "?version=1", "?client_id=1&ref=2")
+    async with AsyncExitStack() as stack:
+        sockets = [
+            await stack.enter_async_context(
+                connect(bruno, chat_path(conversation, query), subprotocols=["relais.v2"])
+            )
+            for query in queries
+        ]
+        message_id = (await aside(say)(conversation, ana)).message_id
+        await aside(services.delete_message)(conversation_id=conversation.pk, message_id=message_id, by=ana)
 
-        assert (await socket.receive())["type"] == "message"
-        assert await socket.receives_nothing()
+        for query, socket in zip(queries, sockets, strict=True):
+            assert (await socket.receive())["type"] == "message", query
+        assert all(await asyncio.gather(*(socket.receives_nothing() for socket in sockets)))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
 
@@ -143,7 +142,7 @@ async def test_full_inbox_says_so_and_loses_nothing_it_took(ana, conversation, c
         taken = [box.submit(draft) for draft in drafts]
         with pytest.raises(OverloadedError):
             box.submit(drafts[0])
-        outcomes: list[Any] = [await future for future in taken]
+        outcomes = [await future for future in taken]
         await socket.send({"message": "after", "ref": 1})
         await socket.receive_until("ack")
 
@@ -178,7 +177,7 @@ async def test_inbox_commits_what_waits_together_and_no_more_than_a_batch(
     monkeypatch.setattr(inbox, "MAX_BATCH", 10)
 
     futures = [Inbox.current().submit(Draft(conversation.pk, ana, f"{number}")) for number in range(25)]
-    outcomes: list[Any] = [await future for future in futures]
+    outcomes = [await future for future in futures]
 
     assert sizes == [10, 10, 5]
     assert [outcome.seq for outcome in outcomes] == list(range(1, 26))

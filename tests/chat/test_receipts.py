@@ -1,5 +1,6 @@
 """How far somebody got: cursors that only move forward, told to the others, and counts that never drift."""
 
+import itertools
 import random
 from typing import Any
 
@@ -105,14 +106,15 @@ async def test_receipt_that_moves_nothing_is_told_to_nobody(ana, bruno, conversa
         assert await socket.receives_nothing()
 
 
-@pytest.mark.parametrize("up_to_seq", [-1, 2**53, 10**30, "1", None, True, 1.5, []])
-async def test_cursor_that_cannot_be_is_an_error_on_the_socket(ana, bruno, conversation, connect, up_to_seq):
+async def test_cursor_that_cannot_be_is_an_error_on_the_socket(ana, bruno, conversation, connect):
     await aside(say)(conversation, ana)
     async with connect(bruno, chat_path(conversation)) as socket:
-        for kind in ("read", "delivered"):
-            await socket.send({"type": kind, "up_to_seq": up_to_seq, "ref": kind})
+        for kind, up_to_seq in itertools.product(
+            ("read", "delivered"), (-1, 2**53, 10**30, "1", None, True, 1.5, [])
+        ):
+            await socket.send({"type": kind, "up_to_seq": up_to_seq, "ref": f"{kind} {up_to_seq}"})
             error = await socket.receive()
-            assert (error["code"], error["ref"]) == ("invalid_frame", kind)
+            assert (error["code"], error["ref"]) == ("invalid_frame", f"{kind} {up_to_seq}")
     assert await aside(cursors_of)(bruno, conversation) == (0, 0)
 
 

@@ -55,21 +55,29 @@ async def test_replayed_is_what_live_delivery_sent(ana, bruno, conversation, con
         assert [await socket.receive_text() for _ in range(2)] == live
 
 
-@pytest.mark.parametrize(
-    "since", ["5", "-1", "abc", "1.0", "0x1", "٣", "1e1", "null", "9" * 16, "9" * 5000, "%00"]
-)
-async def test_impossible_position_is_answered_with_a_resync_and_is_live(ana, bruno, spoken, connect, since):
-    async with connect(bruno, chat_path(spoken, f"?since={since}")) as socket:
-        assert await socket.receive() == {
-            "type": "resync",
-            "conversation_id": spoken.pk,
-            "reason": "unknown_position",
-            "url": f"/api/conversations/{spoken.pk}/messages/?after=0",
-            "seq": 4,
-        }
+async def test_impossible_position_is_answered_with_a_resync_and_is_live(ana, bruno, spoken, connect):
+    seq = 4
+    for since in ("+1", "-1", "abc", "1.0", "0x1", "٣", "1e1", "null", "99", "9" * 16, "9" * 5000, "%00"):
+        async with connect(bruno, chat_path(spoken, f"?since={since}")) as socket:
+            assert await socket.receive() == {
+                "type": "resync",
+                "conversation_id": spoken.pk,
+                "reason": "unknown_position",
+                "url": f"/api/conversations/{spoken.pk}/messages/?after=0",
+                "seq": seq,
+            }
+            await aside(say)(spoken, ana, "live")
+            seq += 1
+            assert (await socket.receive())["seq"] == seq
+
+
+async def test_next_position_is_impossible_and_the_head_is_not(ana, bruno, spoken, connect):
+    async with connect(bruno, chat_path(spoken, "?since=5")) as early:
+        assert (await early.receive())["type"] == "resync"
         await aside(say)(spoken, ana, "live")
-        assert (await socket.receive())["seq"] == 5
-        assert await socket.receives_nothing()
+
+        assert (await early.receive())["seq"] == 5
+        assert await early.receives_nothing()
 
 
 async def test_position_that_was_pruned_away_is_too_old(bruno, ana, spoken, connect):

@@ -158,7 +158,7 @@ def test_what_is_read_while_it_is_noted_leaves_no_entry(
 ):
     """Bruno reads between the moment his cursor was looked at and the moment his entry is written."""
     say(conversation, ana)
-    reading: list[threading.Thread] = []
+    reading = []
 
     def read() -> None:
         services.mark_read(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=1)

@@ -12,7 +12,8 @@ from tests.processes import wait_until
 from tests.servers import ServerProcess
 from tests.services import PostgresServer, RedisServer
 
-pytestmark = pytest.mark.acceptance
+# One stack each for what takes minutes; what is tested here does not depend on it.
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 CANARY = "canary-5d1e9b"
 

@@ -25,7 +25,8 @@ REPOSITORY = Path(__file__).parents[2]
 GRACEFUL_STOP_SECONDS = 15
 
 # Installing the lock takes 20 s with a warm pip cache and minutes without one.
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
+# On one stack: building the image takes a minute.
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -188,11 +188,11 @@ def test_each_of_many_is_told_in_their_language(ana: User, clara: User, publishe
 
     assert {row.user_id: row.title for row in stored} == {
         ana.pk: "Listing published",
-        john.pk: "Announce publiée",
+        john.pk: "Annonce publiée",
     }
     assert {topic: event["title"] for topic, event in published} == {
         own(ana): "Listing published",
-        own(john): "Announce publiée",
+        own(john): "Annonce publiée",
     }
     assert not Notification.objects.filter(user=clara).exists()
 

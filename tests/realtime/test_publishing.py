@@ -1,7 +1,10 @@
 """When something is told: after the commit, once, or not at all."""
 
+import contextvars
+import threading
+
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from realtime.events import Event
 from realtime.publishing import announcing, publish_now, publish_on_commit
@@ -89,3 +92,30 @@ def test_the_wrong_door_is_refused() -> None:
         publish_on_commit("talk.1", Whispered(words="psst"))
     with pytest.raises(TypeError, match="use publish_on_commit"):
         publish_now("talk.1", Said(words="hello"))
+
+
+def test_what_is_started_inside_a_transaction_has_its_own(published: Published) -> None:
+    with announcing():
+        publish_on_commit("talk.1", Said(words="outer"))
+        context = contextvars.copy_context()  # as a task or a call in a thread would get it
+
+    context.run(publish_on_commit, "talk.1", Said(words="later"))
+
+    assert words(published) == ["outer", "later"]
+
+
+@pytest.mark.stack("full")  # where two may write at once
+def test_transaction_of_another_thread_appends_for_itself(published: Published) -> None:
+    def elsewhere() -> None:
+        with announcing():
+            publish_on_commit("talk.2", Said(words="elsewhere"))
+        connection.close()
+
+    with announcing():
+        publish_on_commit("talk.1", Said(words="here"))
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join(10)
+        assert words(published) == ["elsewhere"]
+
+    assert words(published) == ["elsewhere", "here"]

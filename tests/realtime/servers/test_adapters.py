@@ -17,7 +17,8 @@ from websockets.sync.client import ClientConnection, connect
 from tests.processes import Process, wait_until
 from tests.servers import product_environment
 
-pytestmark = pytest.mark.acceptance
+# One stack each for what takes minutes; what is tested here does not depend on it.
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 KIB = 1024
 APPLICATION = "tests.realtime.servers.echo:application"

@@ -1,0 +1,130 @@
+"""What the generator hears during a load: messages, the delays of some of them, acks, errors, echoes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from bench.counting import Saw, whole_number
+from bench.speech import Style, heard, said_at
+
+if TYPE_CHECKING:
+    from bench.client import Client
+
+#: The last digits of consecutive numbers, for the longest run a buffer can hold.
+DIGITS = b"0123456789" * 50_000
+#: At most so many samples are kept, so that the generator's memory is bounded.
+MAX_SAMPLES = 2_000_000
+
+
+class Hearing:
+    """Counts what all sockets hear; who speaks next is `Load`'s part."""
+
+    def __init__(self, style: Style, client: Client, *, seq: bytes = b"") -> None:
+        self._client = client
+        self._saw = self._saw_acknowledged if style == "acknowledged" else self._saw_messages
+        self.received = 0
+        #: Frames that do not follow the one before them.
+        self.faults = 0
+        self._seq = seq
+        #: Where the last digit of the seq stands in a frame, by the frame's length.
+        self._columns: dict[int, int] = {}
+        self.errors: Counter[str] = Counter()
+        #: Nanoseconds, of messages said between the two times.
+        self.delivered: list[int] = []
+        self.answered: list[int] = []
+        self.opens_at = self.closes_at = 0
+        #: One delivery in so many is sampled.
+        self.every = 1
+        self._until_sample = 0
+
+    def echo(self, client: Client, said: int) -> None:
+        """What a speaker said has come back, or was acknowledged."""
+        raise NotImplementedError
+
+    def listen(self, client: Client) -> Saw:
+        """From now on it is this client that hears."""
+        self._client = client
+        return self._saw if client.watch is None else self._saw_watched
+
+    def heard_from(self, client: Client) -> None:
+        """All that was read has been seen."""
+
+    def _saw_messages(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
+        """A run of messages: the hot path, a few operations for any number of them."""
+        self.received += frames
+        self._until_sample -= frames
+        if self._until_sample < 0:
+            self._sample(buffer, position, frames, stride)
+        if self._seq:
+            self._check_order(buffer, position, frames, stride)
+        client = self._client
+        if (
+            client.awaiting_since
+            and buffer.find(client.echo_marker, position, position + frames * stride) >= 0
+        ):
+            self.echo(client, client.awaiting_since)
+
+    def _check_order(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
+        """Every message must be the next one. In a run the last digits of the seqs stand in one column."""
+        client = self._client
+        column = self._columns.get(stride)
+        if client.next_seq is not None and column is not None:
+            digits = buffer[position + column : position + frames * stride : stride]
+            expected = client.next_seq % 10
+            if digits == DIGITS[expected : expected + frames]:
+                client.next_seq += frames
+                return
+        # The first run, a longer number, or a fault: look at each.
+        for start in range(position, position + frames * stride, stride):
+            found = whole_number(bytes(buffer[start : start + stride]), self._seq)
+            if found is None:
+                continue
+            seq, self._columns[stride] = found
+            self.faults += client.next_seq not in (None, seq)
+            client.next_seq = seq + 1
+
+    def _saw_acknowledged(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
+        """Messages and acks, told apart by the first letter of their type: slower, for many small topics."""
+        letter = position + (13 if stride > 127 else 11)  # after the header and {"type":"
+        for start in range(position, position + frames * stride, stride):
+            kind = buffer[letter + start - position]
+            if kind == 0x6D:  # message
+                self._client.message_count += 1
+                self.received += 1
+                self._until_sample -= 1
+                if self._until_sample < 0:
+                    self._sample(buffer, start, 1, stride)
+            elif kind == 0x61:  # ack
+                ref = whole_number(bytes(buffer[start : start + stride]), b"ref")
+                self.echo(self._client, ref[0] * 1000 if ref else 0)
+            elif kind == 0x65:  # error
+                code = bytes(buffer[start : start + stride]).partition(b'"code":"')[2].partition(b'"')[0]
+                self.errors[code.decode("latin1")] += 1
+
+    def _saw_watched(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
+        """Every frame is read: each speaker's messages must come one after the other."""
+        client = self._client
+        for start in range(position, position + frames * stride, stride):
+            said = heard(buffer, start, start + stride)
+            if said is None or client.watch is None:
+                continue
+            before = client.watch.get(said.sender)
+            self.faults += before is not None and said.number != before + 1
+            client.watch[said.sender] = said.number
+        self._saw(buffer, position, frames, stride)
+
+    def _sample(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
+        """One delivery in so many, wherever in a run it falls."""
+        index = frames + self._until_sample
+        while index < frames:
+            start = position + index * stride
+            self.keep(self.delivered, said_at(buffer, start, start + stride))
+            index += self.every
+        self._until_sample = index - frames
+
+    def keep(self, samples: list[int], said: int) -> None:
+        """A duration that began in the window."""
+        if self.opens_at <= said < self.closes_at and len(samples) < MAX_SAMPLES:
+            samples.append(time.monotonic_ns() - said)

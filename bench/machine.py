@@ -1,0 +1,170 @@
+"""The machine: which cores are whose, what a process uses (from /proc), what the report says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import resource
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROC = Path("/proc")
+TICKS = os.sysconf("SC_CLK_TCK")
+PACKAGES = (
+    "django",
+    "channels",
+    "channels-redis",
+    "daphne",
+    "twisted",
+    "autobahn",
+    "uvicorn",
+    "uvloop",
+    "websockets",
+)
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Who runs where. With one core everybody shares it, and the report says so."""
+
+    server: tuple[int, ...]
+    generator: tuple[int, ...]
+    #: Redis, PostgreSQL: beside the generator, so that the server has its core alone; apart where they can.
+    services: tuple[int, ...]
+
+    @classmethod
+    def of_this_machine(cls) -> Cores:
+        """Core 0 for the server, core 1 for the generator, the rest for what they need."""
+        cores = tuple(sorted(os.sched_getaffinity(0)))
+        if len(cores) < 2:
+            return cls((), (), ())
+        return cls(cores[:1], cores[1:2], cores[2:] or cores[1:2])
+
+    def __str__(self) -> str:
+        if not self.server:
+            return "none: one core for everything"
+        return (
+            f"server on core {self.server[0]}, generator on {self.generator[0]}, Redis and PostgreSQL on "
+            + (", ".join(map(str, self.services)))
+        )
+
+
+@contextlib.contextmanager
+def pinned(cores: Sequence[int]) -> Iterator[None]:
+    """What is started inside runs on these cores, with all its threads; no cores: anywhere."""
+    before = os.sched_getaffinity(0)
+    if cores:
+        os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def allow_many_files() -> int:
+    """Raise our limit of open files, and that of what we start, as far as it goes; what it is then."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+# ── what a process uses ──────────────────────────────────────────────────────────────────────────────────
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    found = [pid]
+    for task in (PROC / str(pid) / "task").glob("*"):
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                found += family(int(child))
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its living descendants have used."""
+    return sum(map(_cpu_seconds, family(pid)))
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        # The name, in parentheses, may hold anything; the numbers stand after the last one.
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of user-space memory: what is a process's alone, and all that is resident."""
+
+    unique: int
+    resident: int
+
+
+def memory(pid: int) -> Memory:
+    """What a process and its descendants hold."""
+    unique = resident = 0
+    for member in family(pid):
+        text = (PROC / str(member) / "smaps_rollup").read_text()
+        fields = {
+            name: int(size) * 1024 for name, size in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)
+        }
+        unique += fields["Private_Clean"] + fields["Private_Dirty"]
+        resident += fields["Rss"]
+    return Memory(unique, resident)
+
+
+# ── what the report says ─────────────────────────────────────────────────────────────────────────────────
+
+
+def model() -> str:
+    """The processor's name."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*:\s*(.+)$", (PROC / "cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.machine()
+
+
+def slug() -> str:
+    """A name for files: the number of cores and the processor, never the host."""
+    words = re.sub(r"\(.*?\)|@.*|\bCPU\b|\bprocessor\b", " ", model(), flags=re.IGNORECASE)
+    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    return f"{len(os.sched_getaffinity(0))}-core-{name}"[:60].rstrip("-")
+
+
+def revision(tree: Path = ROOT) -> str:
+    """The commit of a checkout, and whether it was changed."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=tree, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    commit = git("rev-parse", "--short", "HEAD") or "no commit yet"
+    return f"{commit}, with changes" if git("status", "--porcelain", "--untracked-files=no") else commit
+
+
+def description(cores: Cores) -> dict[str, str]:
+    """Everything a reader needs to judge, or to repeat, a measurement."""
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    versions = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "revision": revision(),
+        "machine": f"{model()}, {len(os.sched_getaffinity(0))} cores, {gigabytes:.0f} GB",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "packages": ", ".join(versions),
+        "pinning": str(cores),
+        "load before": ", ".join(f"{value:.1f}" for value in os.getloadavg()),
+        "limits": "every LIMIT_… is off: the load comes from one address, and from a few speakers",
+    }

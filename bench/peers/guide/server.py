@@ -1,0 +1,49 @@
+"""The guide's server as a process that is measured.
+
+It takes no tokens: its `AuthMiddlewareStack` reads cookies only, and everybody is anonymous. That is less
+work than ours does for each connection, so the comparison favours it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from bench.crowd import Place
+from bench.machine import ROOT
+from bench.relais import run_in
+from tests.processes import Process, accepts
+
+
+class GuideServer(Process):
+    """`daphne` on the guide's application."""
+
+    name = "guide"
+    working_directory = ROOT
+
+    def __init__(self, *, redis_url: str) -> None:
+        super().__init__()
+        self._environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "bench.peers.guide.settings",
+            "GUIDE_DATABASE": str(self.directory / "db.sqlite3"),
+            "GUIDE_REDIS": redis_url,
+            "PYTHONPATH": str(ROOT),
+        }
+        run_in(ROOT, self._environment, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0")
+
+    def command(self) -> list[str]:
+        application = "bench.peers.guide.asgi:application"
+        return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), application]
+
+    def environment(self) -> Mapping[str, str]:
+        return self._environment
+
+    def answers(self) -> bool:
+        return accepts(self.port)
+
+    def places(self, members: int, *, speakers: int) -> list[Place]:
+        """Members of one conversation; another number of them is another conversation."""
+        path = f"/ws/chat/{members * 1000 + speakers}/"
+        return [Place(path, speaks=index < speakers) for index in range(members)]

@@ -1,0 +1,11 @@
+"""What is being measured, told to whoever waits."""
+
+import sys
+import time
+
+_started = time.monotonic()
+
+
+def say(text: str) -> None:
+    """One line on standard error, with the time since the start."""
+    print(f"{time.monotonic() - _started:6.0f} s  {text}", file=sys.stderr, flush=True)

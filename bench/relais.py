@@ -1,0 +1,103 @@
+"""Our own server under measurement: one process on Daphne or uvicorn, or several workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.crowd import Place
+from bench.machine import ROOT
+from tests.processes import ServerError
+from tests.servers import Kind, ServerProcess
+
+#: What a server is started with, and the commands that fill its database.
+ENVIRONMENT = {
+    "ENV_FILE": os.devnull,  # what someone's .env says is about their server
+    "SECRET_KEY": "only-for-benchmarks-and-as-long-as-a-real-one-has-to-be-0123456789",
+    "SECRET_KEY_FALLBACKS": "",
+    "DEBUG": "0",
+    "DEMO_ENABLED": "0",
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "ACCESS_TOKEN_TTL": "86400",  # a token must outlive the longest run
+    "LOG_LEVEL": "WARNING",
+    **{
+        f"LIMIT_{name}": "off"
+        for name in (
+            "SENDS",
+            "FRAMES",
+            "TYPING",
+            "SOCKETS_PER_USER",
+            "HANDSHAKES",
+            "REST",
+            "LOGINS",
+            "REGISTRATIONS",
+        )
+    },
+}
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One conversation of a fixture, with a token for each of its members."""
+
+    conversation_id: int
+    tokens: list[str]
+
+    def places(self, *, speakers: int = 0, number: int = 0, query: str = "v=1") -> list[Place]:
+        """A socket for each member, the first of them speaking. `v=1`: told when it is subscribed."""
+        path = f"/ws/chat/{self.conversation_id}/?{query}&token="
+        return [
+            Place(path + token, conversation=number, speaks=index < speakers)
+            for index, token in enumerate(self.tokens)
+        ]
+
+
+class Relais(ServerProcess):
+    """A running Relais, of this checkout or of another one (`tree`), with every limit off."""
+
+    def __init__(
+        self, kind: Kind, *, database_url: str, redis_url: str, workers: int = 1, tree: Path = ROOT
+    ) -> None:
+        self.workers, self.working_directory = workers, tree
+        super().__init__(
+            kind,
+            database_url=database_url,
+            redis_url=redis_url,
+            env=ENVIRONMENT | {"PYTHONPATH": str(tree), "SERVER": kind, "WORKERS": str(workers)},
+        )
+        self._environment |= {"HOST": "127.0.0.1", "PORT": str(self.port)}
+
+    def command(self) -> list[str]:
+        """What the documents name: the servers' own commands, and for several workers `scripts/serve`."""
+        return ["scripts/serve"] if self.workers > 1 else super().command()
+
+    def environment(self) -> Mapping[str, str]:
+        return self._environment
+
+    def fixture(self, **options: int) -> list[Conversation]:
+        """People in conversations, made by bench/fixture.py as anybody would."""
+        arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        made = json.loads(run_in(self.working_directory, self._environment, "bench/fixture.py", *arguments))
+        return [Conversation(**each) for each in made["conversations"]]
+
+
+def migrate(*, database_url: str, tree: Path = ROOT) -> None:
+    """Make the tables of a checkout."""
+    environment = os.environ | ENVIRONMENT | {"DATABASE_URL": database_url, "PYTHONPATH": str(tree)}
+    run_in(tree, environment, "manage.py", "migrate", "--verbosity", "0")
+
+
+def run_in(tree: Path | None, environment: Mapping[str, Any], *command: str) -> str:
+    """Run a Python program of a checkout; what it prints."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tree, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ServerError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout

@@ -1,0 +1,61 @@
+"""The report of a run: one Markdown file with its date and machine, and an SVG for each plot beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.plot import svg
+from bench.results import Mark, Outcome, Table
+
+REACHED = {True: "yes", False: "**no**", None: "–"}
+
+
+def write(
+    directory: Path, name: str, outcomes: Sequence[Outcome], *, about: Mapping[str, str], effort: str
+) -> Path:
+    """Write the report and its plots; where it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    parts = [
+        f"# {name}",
+        "",
+        f"Measured with `{effort}`; how to read this: [docs/benchmarks.md](../../docs/benchmarks.md).",
+        "",
+    ]
+    parts += [*_table(Table("", ["", ""], list(about.items()))), ""]
+    parts += ["## Marks", "", *_marks([mark for outcome in outcomes for mark in outcome.marks]), ""]
+    for outcome in outcomes:
+        parts += [f"## {outcome.title}", ""]
+        for table in outcome.tables:
+            parts += [f"### {table.title}", "", *_table(table), ""]
+        for plot in outcome.plots:
+            file = directory / f"{name}-{plot.name}.svg"
+            file.write_text(svg(plot))
+            parts += [f"![{plot.title}]({file.name})", ""]
+        if outcome.ratios:
+            ratios = [[ratio, f"{value:,.2f}×"] for ratio, value in outcome.ratios.items()]
+            parts += [
+                "### Ratios, medians over the rounds",
+                "",
+                *_table(Table("", ["", "deliveries/s"], ratios)),
+                "",
+            ]
+        parts += [f"* {note}" for note in outcome.notes] + ([""] if outcome.notes else [])
+    report = directory / f"{name}.md"
+    report.write_text(re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n")
+    return report
+
+
+def _marks(marks: Sequence[Mark]) -> list[str]:
+    rows = [[mark.number, mark.wanted, mark.found, REACHED[mark.reached]] for mark in marks]
+    return _table(Table("", ["", "mark", "found", "reached"], rows)) if rows else ["None in this run."]
+
+
+def _table(table: Table) -> list[str]:
+    """Markdown; a bar inside a cell would end it."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(table.header), line(["---"] * len(table.header)), *map(line, table.rows)]

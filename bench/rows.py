@@ -1,0 +1,41 @@
+"""A long history, made by the database itself: a million messages in seconds.
+
+Only the rows that REST reads. The log is marked as pruned up to the same place, which is what a database with
+such a history and no events would look like; so `?since=` answers `resync` there.
+"""
+
+from __future__ import annotations
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from chat.events import conversation_topic
+from realtime import log
+from realtime.models import Topic
+
+_COLUMNS = "conversation_id, seq, sender_id, content, created_at, edit_seqs"
+_POSTGRESQL = f"""
+    INSERT INTO chat_message ({_COLUMNS})
+    SELECT %(conversation)s, %(head)s + n, %(sender)s, 'Message ' || n || ' of a long history.',
+           now() - (%(count)s - n) * interval '1 second', '[]'
+    FROM generate_series(1, %(count)s) AS n
+"""
+_SQLITE = f"""
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %(count)s)
+    INSERT INTO chat_message ({_COLUMNS})
+    SELECT %(conversation)s, %(head)s + n, %(sender)s, 'Message ' || n || ' of a long history.',
+           datetime('now', (n - %(count)s) || ' seconds'), '[]'
+    FROM numbers
+"""
+
+
+def insert_history(*, conversation_id: int, sender_id: int, count: int) -> None:
+    """Append so many messages of one sender, a second apart, the last of them now."""
+    with transaction.atomic():
+        topic = log.lock([conversation_topic(conversation_id)])[conversation_topic(conversation_id)]
+        values = {"conversation": conversation_id, "sender": sender_id, "head": topic.head, "count": count}
+        with connection.cursor() as cursor:
+            cursor.execute(_POSTGRESQL if connection.vendor == "postgresql" else _SQLITE, values)
+        Topic.objects.filter(pk=topic.pk).update(head=F("head") + count, floor=F("head") + count)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE chat_message")

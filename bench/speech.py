@@ -1,0 +1,79 @@
+"""What the generator says, and how it recognises what it hears.
+
+Each message carries who said it, how many they had said before, and when, in fixed columns after an `@`:
+`@00007.00000123.0000123456789012345`. JSON escapes none of these characters, so they are found in any
+server's frame.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.wire import frame
+
+#: Columns after the `@`: the sender, the number, the time on the monotonic clock in nanoseconds.
+_SENDER, _NUMBER, _TIME = slice(1, 6), slice(7, 15), slice(16, 35)
+LENGTH = 35
+#: The text of a message is filled up to this: the guide's frame then has about 200 bytes, and ours 270.
+TEXT_LENGTH = 50
+
+Style = Literal["plain", "acknowledged", "event"]
+
+#: For servers that hand on what they are given: the guide's own frame, as a client would have to make it.
+_EVENT = (
+    b'{"type":"message","message_id":123456,"sender_id":1001,"sender_username":"bench-0a1b2c-00001",'
+    b'"content":"%b","created_at":"2025-12-09T10:30:00.123Z","is_read":false}'
+)
+
+
+def text(sender: int, number: int, now: int) -> bytes:
+    """The text of one message."""
+    return (b"@%05d.%08d.%019d" % (sender, number, now)).ljust(TEXT_LENGTH, b"~")
+
+
+def marker(sender: int) -> bytes:
+    """What every message of a sender contains, and no other's."""
+    return b"@%05d." % sender
+
+
+def command(style: Style, sender: int, number: int, now: int) -> bytes:
+    """The frame that says it. `acknowledged` has a client id, and its time as the `ref` of its ack."""
+    said = text(sender, number, now)
+    if style == "plain":
+        return frame(b'{"message":"%b"}' % said)
+    if style == "event":
+        return frame(_EVENT % said)
+    name = str(uuid.UUID(int=now << 64 | sender << 32 | number)).encode()
+    return frame(b'{"message":"%b","client_id":"%b","ref":%d}' % (said, name, now // 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a message says about itself."""
+
+    sender: int
+    number: int
+    time: int
+
+
+def heard(buffer: bytes | bytearray, start: int, end: int) -> Said | None:
+    """What the frame between `start` and `end` says; None when the generator did not say it."""
+    found = buffer.find(b"@", start, end)
+    if found < 0 or found + LENGTH > end:
+        return None
+    columns = buffer[found : found + LENGTH]
+    try:
+        return Said(int(columns[_SENDER]), int(columns[_NUMBER]), int(columns[_TIME]))
+    except ValueError:
+        return None
+
+
+def said_at(buffer: bytes | bytearray, start: int, end: int) -> int:
+    """Only when it was said; 0 when the generator did not say it."""
+    found = buffer.find(b"@", start, end)
+    if found < 0 or found + LENGTH > end:
+        return 0
+    digits = buffer[found + 16 : found + 35]
+    return int(digits) if digits.isdigit() else 0

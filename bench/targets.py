@@ -1,0 +1,78 @@
+"""Every server that can hold a conversation, seen alike: open its sockets, put it under load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.crowd import Crowd, Place
+from bench.machine import cpu_seconds
+from bench.speech import Style
+from bench.workbench import Database, Workbench
+from tests.processes import Process
+
+
+@dataclass(frozen=True)
+class Target:
+    """One server under measurement."""
+
+    name: str
+    process: Process
+    #: Sockets of one new conversation: of so many members, so many of whom speak.
+    places: Callable[[int, int], list[Place]]
+    style: Style = "plain"
+    #: The number that rises by one with each message, where the server has one.
+    seq: str = ""
+    #: Whether a socket is told when it is subscribed; else it must be found out.
+    greets: bool = False
+    #: Handshakes at a time. The guide's server gives up after 5 s, so not too many wait.
+    window: int = 32
+
+    def open(self, bench: Workbench, members: int, speakers: int) -> Crowd:
+        """Everybody connected and subscribed."""
+        crowd = bench.crowd(self.process, self.places(members, speakers))
+        if self.greets:
+            crowd.connect(frames=1, window=self.window, timeout=600)
+        else:
+            crowd.connect(probe=self.style, window=self.window, timeout=600)
+        return crowd
+
+    def cpu_seconds(self) -> float:
+        """What the server has used."""
+        return cpu_seconds(self.process.pid)
+
+
+def ours(bench: Workbench, *, database: Database = "sqlite") -> list[Target]:
+    """Our server on both of its servers."""
+    found = []
+    for name, server in bench.ours(database=database).items():
+
+        def places(members: int, speakers: int, server: object = server) -> list[Place]:
+            [conversation] = server.fixture(members=members)  # type: ignore[attr-defined]  # bound early, as what it is
+            return conversation.places(speakers=speakers)
+
+        found.append(Target(name, server, places, seq="seq", greets=True))
+    return found
+
+
+def guide(bench: Workbench) -> Target:
+    """The guide's server."""
+    server = bench.guide()
+    return Target(
+        "guide", server, lambda members, speakers: server.places(members, speakers=speakers), seq="message_id"
+    )
+
+
+def nchan(bench: Workbench) -> list[Target]:
+    """nginx with nchan, or nothing."""
+    server = bench.nchan()
+    if server is None:
+        return []
+    return [
+        Target(
+            "nchan",
+            server,
+            lambda members, speakers: server.places(members, speakers=speakers),
+            style="event",
+        )
+    ]

@@ -1,0 +1,165 @@
+"""What a scenario stands on: servers with what they need, on their cores, gone at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+from bench.crowd import Crowd, Place
+from bench.machine import ROOT, Cores, allow_many_files, pinned
+from bench.peers.guide.server import GuideServer
+from bench.peers.nchan import AbsentError, NchanServer
+from bench.relais import Relais, migrate
+from tests import services
+from tests.processes import Process
+from tests.servers import Kind
+
+Database = Literal["sqlite", "postgresql"]
+P = TypeVar("P", bound=Process)
+KINDS: tuple[Kind, ...] = ("uvicorn", "daphne")
+#: Follows the name of a server of the other checkout.
+OTHER = ", before"
+
+
+class DurablePostgres(services.PostgresServer):
+    """PostgreSQL as in production: a commit has reached the disk. The tests' own does without."""
+
+    def command(self) -> list[str]:
+        return [
+            *super().command(),
+            "-c",
+            "fsync=on",
+            "-c",
+            "full_page_writes=on",
+            "-c",
+            "synchronous_commit=on",
+        ]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long and how often things are measured."""
+
+    runs: int = 5
+    seconds: float = 5.0
+    warmup: float = 1.5
+    #: Scales the numbers of sockets and rows; 1 is what the marks are about.
+    scale: float = 1.0
+
+    def sized(self, number: int, *, least: int = 1) -> int:
+        """A number of the scenario, scaled."""
+        return max(least, int(number * self.scale))
+
+
+@dataclass
+class Workbench:
+    """Use as a context: what was started inside ends with it."""
+
+    effort: Effort = field(default_factory=Effort)
+    #: Another checkout, whose servers are measured beside ours.
+    against: Path | None = None
+    cores: Cores = field(default_factory=Cores.of_this_machine)
+
+    def __post_init__(self) -> None:
+        self.files = allow_many_files()
+        self.directory = Path(tempfile.mkdtemp(prefix="relais-bench-"))
+        self._stack = contextlib.ExitStack()
+        self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        self._numbers = itertools.count(1)
+        self._postgres: DurablePostgres | None = None
+        #: Peers that could not be measured, and why.
+        self.absent: dict[str, str] = {}
+        #: What else was running, for the report.
+        self.versions: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stack.close()
+
+    def part(self) -> Workbench:
+        """A bench of its own inside this one, for what must be gone before the end."""
+        part = Workbench(effort=self.effort, against=self.against, cores=self.cores)
+        part.absent, part.versions = self.absent, self.versions
+        return part
+
+    # --- servers --------------------------------------------------------------------------------------
+
+    def relais(
+        self, kind: Kind, *, database: Database = "sqlite", workers: int = 1, tree: Path = ROOT
+    ) -> Relais:
+        """Ours, with a Redis and a database of its own. Several workers are not pinned."""
+        server = Relais(
+            kind,
+            database_url=self.database(database, tree=tree),
+            redis_url=self.redis().url,
+            workers=workers,
+            tree=tree,
+        )
+        return self._started(server, self.cores.server if workers == 1 else ())
+
+    def ours(self, *, database: Database = "sqlite") -> dict[str, Relais]:
+        """Ours on each of its servers, and those of the other checkout, by the name the report gives them."""
+        trees = {"": ROOT} if self.against is None else {"": ROOT, OTHER: self.against}
+        return {
+            kind + suffix: self.relais(kind, database=database, tree=tree)
+            for suffix, tree in trees.items()
+            for kind in KINDS
+        }
+
+    def guide(self) -> GuideServer:
+        """The guide's server."""
+        return self._started(GuideServer(redis_url=self.redis().url), self.cores.server)
+
+    def nchan(self) -> NchanServer | None:
+        """nginx with nchan; None where there is none, and the report says so."""
+        try:
+            server = self._started(NchanServer(files=self.files), self.cores.server)
+        except AbsentError as reason:
+            self.absent["nchan"] = str(reason)
+            return None
+        self.versions["nchan"] = server.version()
+        return server
+
+    def redis(self) -> services.RedisServer:
+        """A Redis for one server: topics of two databases have the same names."""
+        server = self._started(services.RedisServer(), self.cores.services)
+        self.versions["redis"] = f"{server.binary.path.name} {server.binary.version()}"
+        return server
+
+    def database(self, kind: Database, *, tree: Path = ROOT) -> str:
+        """A new, migrated database."""
+        name = f"bench_{next(self._numbers)}"
+        if kind == "sqlite":
+            url = f"sqlite:///{self.directory / name}.sqlite3"
+        else:
+            url = services.create_database(self._postgresql().url, name)
+        migrate(database_url=url, tree=tree)
+        return url
+
+    def _postgresql(self) -> DurablePostgres:
+        if self._postgres is None:
+            self._postgres = self._started(DurablePostgres(), self.cores.services)
+            self.versions["postgresql"] = f"{self._postgres.binary.version()}, fsync on"
+        return self._postgres
+
+    def _started(self, process: P, cores: Sequence[int]) -> P:
+        self._stack.callback(process.close)
+        with pinned(cores):
+            process.start()
+        return process
+
+    # --- load -----------------------------------------------------------------------------------------
+
+    def crowd(self, process: Process, places: Sequence[Place], *, generators: int = 1) -> Crowd:
+        """Sockets on a server, not opened yet."""
+        return self._stack.enter_context(
+            Crowd(process.port, places, processes=generators, cores=self.cores.generator)
+        )

@@ -1,0 +1,717 @@
+"""One connection, from accept to the end: who is refused and how, what is obeyed, and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+
+from realtime import errors, sockets
+from realtime.audience import EVERYTHING, NOTHING, Audience, Everything, Framing, Subscriber
+from realtime.events import Event
+from realtime.hub import Hub
+from realtime.publishing import publish_now, publish_on_commit
+from realtime.sockets import JsonSocket
+from realtime.testing import ANSWER_SECONDS, TestSocket, eventually
+from realtime.threads import run_in_thread
+from realtime.topics import user_topic
+from tests.factories import make_conversation
+from tests.realtime.listeners import settle
+
+
+class Said(Event, frozen=True, tag="said"):
+    words: str
+    seq: int = 0
+
+
+class Whispered(Event, frozen=True, tag="whispered"):
+    words: str
+
+
+@dataclass
+class Somebody:
+    """An identity, as far as the core knows one."""
+
+    user_id: int = 1
+    expires_in: float = 3600
+    session_id: str | None = "session"
+    as_of: int = 0
+    user: Any = field(init=False)
+    expires_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.user = SimpleNamespace(pk=self.user_id)
+        self.expires_at = time.time() + self.expires_in
+
+
+class Talk(JsonSocket):
+    """Listens to what its query says, and obeys what a test sends it."""
+
+    seen: list[Talk] = []
+
+    async def authorize(self) -> None:
+        Talk.seen.append(self)
+        self.handled: list[dict[str, Any]] = []
+        self.times_left = 0
+        if "refuse" in self.query:
+            raise errors.NotFoundError
+        if "fail" in self.query:
+            raise ZeroDivisionError
+        if "wait" in self.query:
+            await asyncio.Event().wait()
+        if "position" in self.query:
+            position = int(self.query["position"])
+            head = int(self.query.get("head", position))
+            self.join("talk.1", position=position, as_of=head, then=self.live)
+        elif "listen" in self.query:
+            self.join("talk.1")
+
+    def live(self, seq: int) -> None:
+        self.push({"type": "live", "seq": seq})
+
+    def framing_of(self, topic: str) -> Framing:
+        return EVERYTHING if topic == "talk.1" else NOTHING
+
+    def detached(self, topic: str) -> None:
+        self.push({"type": "detached", "topic": topic})
+
+    async def handle(self, frame: dict[str, Any]) -> None:
+        self.handled.append(frame)
+        match frame.get("type"):
+            case "echo":
+                self.push(frame)
+            case "database":
+                self.push({"type": "answer", "value": await self.run(lambda: frame["value"])})
+            case "mistake":
+                raise errors.NotAllowedError
+            case "retry":
+                raise errors.UnavailableError(retry_after_ms=1000)
+            case "bug":
+                raise ZeroDivisionError
+            case "refuse":
+                self.refuse(errors.NotFoundError())
+            case "beside":
+                self.spawn(self.beside(frame["what"]))
+            case "rejoin":
+                self.join("talk.1", position=frame["position"], as_of=frame["position"], then=self.live)
+            case _:
+                await super().handle(frame)
+
+    async def beside(self, what: str) -> None:
+        if what == "bug":
+            raise ZeroDivisionError
+        raise errors.UnavailableError
+
+    async def left(self) -> None:
+        self.times_left += 1
+        if "stumble" in self.query:
+            raise ZeroDivisionError
+
+
+class Quiet(Talk):
+    tells_guide_errors = False
+
+
+@pytest.fixture(autouse=True)
+def nobody_yet() -> None:
+    Talk.seen = []
+
+
+@pytest.fixture
+def talk(hub: Hub) -> Callable[..., Any]:
+    """`async with talk("?listen=1") as (socket, consumer)`: a socket without anything around it."""
+
+    @asynccontextmanager
+    async def opened(
+        query: str = "", kind: type[Talk] = Talk, **scope: Any
+    ) -> AsyncIterator[tuple[TestSocket, Talk | None]]:
+        communicator = WebsocketCommunicator(kind.as_asgi(), f"/ws/talk/{query}")
+        around: dict[str, Any] = {"identity": Somebody(), "auth_error": None} | scope
+        communicator.scope.update(around)  # type: ignore[typeddict-item]  # what our middleware adds
+        accepted, _ = await communicator.connect(timeout=ANSWER_SECONDS)
+        assert accepted
+        try:
+            yield TestSocket(communicator, None), Talk.seen[-1] if Talk.seen else None
+        finally:
+            await communicator.disconnect(timeout=ANSWER_SECONDS)
+
+    return opened
+
+
+def error_frame(error: errors.RealtimeError, ref: Any = None) -> dict[str, Any]:
+    return {"type": "error", **error.as_fields(), "ref": ref}
+
+
+async def refused_with(socket: TestSocket) -> tuple[Any, int]:
+    """The code that was told, and the close code."""
+    frame = await socket.receive()
+    return frame["code"], await socket.receive_close()
+
+
+# ── who is let in ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [
+        ({"identity": None}, ("unauthenticated", 4401)),
+        ({"identity": None, "auth_error": errors.TokenExpiredError()}, ("token_expired", 4401)),
+        ({"auth_error": errors.AccountDisabledError()}, ("account_disabled", 4403)),
+        ({"auth_error": errors.UnavailableError()}, ("unavailable", 4503)),
+        ({"auth_error": errors.RealtimeError()}, ("internal_error", 4500)),
+        ({"identity": Somebody(expires_in=-1)}, ("token_expired", 4401)),
+        ({"identity": Somebody(expires_in=-(10**9))}, ("token_expired", 4401)),
+    ],
+)
+async def test_stranger_is_accepted_told_why_and_closed(talk, scope, told):
+    async with talk(**scope) as (socket, consumer):
+        assert await refused_with(socket) == told
+        assert consumer is None  # authorize() never ran
+
+
+async def test_stranger_commands_nothing_and_leaves_no_trace(talk, monkeypatch):
+    handled = []
+
+    async def handle(self: Talk, frame: dict[str, Any]) -> None:
+        handled.append(frame)
+
+    async def leave(self: Talk) -> None:
+        left.append(self)
+
+    left: list[Talk] = []
+    monkeypatch.setattr(Talk, "handle", handle)
+    monkeypatch.setattr(Talk, "left", leave)
+    identified = []
+    async with talk(identity=None, identify=identified.append) as (socket, _):
+        for frame in ({"type": "echo"}, {"type": "ping"}, {"type": "auth.refresh", "token": "x"}):
+            await socket.send(frame)
+
+        assert await refused_with(socket) == ("unauthenticated", 4401)
+        assert await socket.receives_nothing()
+
+    assert (handled, left, identified) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("query", "told"), [("?refuse=1", ("not_found", 4404)), ("?fail=1", ("internal_error", 4500))]
+)
+async def test_refusal_of_the_consumer_is_told_and_tidied_up(talk, query, told):
+    async with talk(query) as (socket, consumer):
+        assert await refused_with(socket) == told
+        await socket.send({"type": "echo"})
+        assert await socket.receives_nothing()
+
+    assert (consumer.handled, consumer.times_left) == ([], 1)
+
+
+async def test_our_own_fault_is_logged_with_the_socket_and_not_told(talk, caplog):
+    async with talk("?fail=1") as (socket, consumer):
+        frame = await socket.receive()
+
+    assert frame == error_frame(errors.RealtimeError())
+    [record] = [record for record in caplog.records if record.name == "realtime.sockets"]
+    assert record.exc_info[0] is ZeroDivisionError
+    assert (record.socket_id, record.user_id, record.socket_path) == (consumer.socket_id, 1, "/ws/talk/")
+
+
+async def test_page_that_would_show_errors_is_only_closed(talk):
+    async with talk("?refuse=1", kind=Quiet) as (socket, _):
+        assert (await socket._communicator.receive_output(ANSWER_SECONDS))["type"] == "websocket.close"
+    async with talk("?refuse=1&v=1", kind=Quiet) as (socket, _):
+        assert await refused_with(socket) == ("not_found", 4404)
+
+
+async def test_server_that_is_stopping_sends_away_who_comes(talk, hub):
+    hub.is_draining = True
+    async with talk() as (socket, consumer):
+        assert await refused_with(socket) == ("restarting", 1012)
+        assert consumer is None
+
+
+async def test_native_subprotocol_is_chosen(hub):
+    communicator = WebsocketCommunicator(Talk.as_asgi(), "/ws/talk/", subprotocols=["other", "relais.v1"])
+    communicator.scope["identity"] = Somebody()
+
+    assert await communicator.connect() == (True, "relais.v1")
+    assert Talk.seen[-1].v1
+    await communicator.disconnect()
+
+
+async def test_connection_that_was_never_one_is_let_go():
+    consumer = Talk()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.disconnect"}
+
+    await consumer({"path": "/ws/talk/", "query_string": b""}, receive, None)
+    assert Talk.seen == []
+    await Hub.current().stop()
+
+
+# ── how many ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_sockets_of_a_user_are_counted_and_not_their_topics(talk, settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 2}
+    async with talk("?listen=1") as (first, _), talk("?listen=1&v=1") as (second, _):
+        async with talk() as (third, _):
+            assert await refused_with(third) == ("rate_limited", 4429)
+            async with talk() as (fourth, _):
+                assert await refused_with(fourth) == ("rate_limited", 4429)
+        async with talk(identity=Somebody(user_id=2)) as (other, _):
+            await other.send({"type": "echo"})
+            assert await other.receive() == {"type": "echo"}
+        for socket in (first, second):
+            await socket.send({"type": "echo"})
+            assert await socket.receive() == {"type": "echo"}
+
+
+async def test_refused_socket_that_stays_counts_no_more(talk, settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 1}
+    async with talk("?refuse=1") as (refused, _):
+        assert await refused_with(refused) == ("not_found", 4404)  # and does not close on its side
+        async with talk() as (socket, _):
+            await socket.send({"type": "echo"})
+            assert await socket.receive() == {"type": "echo"}
+
+
+async def test_no_limit_is_no_limit(talk, settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 0}
+    async with talk() as (_, _first), talk() as (_, _second), talk() as (socket, _):
+        await socket.send({"type": "echo"})
+        assert await socket.receive() == {"type": "echo"}
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_command_that_fails_is_answered_and_the_socket_lives(talk):
+    async with talk() as (socket, _):
+        await socket.send({"type": "mistake", "ref": 7})
+        assert await socket.receive() == error_frame(errors.NotAllowedError(), ref=7)
+        await socket.send({"type": "retry"})
+        assert await socket.receive() == error_frame(errors.UnavailableError(retry_after_ms=1000))
+        await socket.send({"type": "unheard of", "ref": "a"})
+        assert (await socket.receive())["code"] == "invalid_frame"
+        await socket.send_text("{")
+        assert (await socket.receive())["code"] == "invalid_json"
+        await socket.send_bytes(b"{}")
+        assert (await socket.receive())["code"] == "invalid_json"
+        await socket.send({"type": "database", "value": 5})
+        assert await socket.receive() == {"type": "answer", "value": 5}
+
+
+async def test_bug_closes_this_socket_and_no_other(talk, caplog):
+    async with talk() as (socket, _), talk(identity=Somebody(user_id=2)) as (other, _):
+        await socket.send({"type": "bug"})
+        assert await refused_with(socket) == ("internal_error", 4500)
+        await other.send({"type": "echo"})
+        assert await other.receive() == {"type": "echo"}
+
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+async def test_what_a_refused_socket_sends_is_not_obeyed(talk):
+    async with talk() as (socket, consumer):
+        for kind in ("refuse", "echo", "ping", "bug"):
+            await socket.send({"type": kind, "ref": 1})
+
+        assert await refused_with(socket) == ("not_found", 4404)
+        assert await socket.receives_nothing()
+        assert [frame["type"] for frame in consumer.handled] == ["refuse"]
+
+
+async def test_refused_socket_hears_nothing(talk, hub):
+    async with talk("?listen=1") as (socket, consumer), talk("?listen=1") as (other, _):
+        await socket.send({"type": "refuse"})
+        assert await refused_with(socket) == ("not_found", 4404)
+        consumer.join("talk.1")
+        publish_now("talk.1", Whispered(words="psst"))
+
+        assert (await other.receive())["words"] == "psst"
+        assert await socket.receives_nothing()
+        assert len(hub.audience("talk.1").subscribers()) == 1
+
+
+async def test_too_many_mistakes_close_the_socket_and_passing_failures_do_not(talk, settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_mistakes": "1/min:3"}
+    async with talk() as (socket, _):
+        for _ in range(6):
+            await socket.send({"type": "retry"})
+            assert (await socket.receive())["code"] == "unavailable"
+        for _ in range(4):
+            await socket.send({"type": "mistake"})
+            assert (await socket.receive())["code"] == "not_allowed"
+        assert await refused_with(socket) == ("too_many_errors", 4400)
+
+
+async def test_flood_is_slowed_down_and_then_closed(talk, settings, monkeypatch):
+    monkeypatch.setattr(sockets, "MAX_FLOOD", 5)
+    settings.RELAIS = {**settings.RELAIS, "limit_frames": "1/h:2"}
+    async with talk() as (socket, consumer):
+        for _ in range(12):
+            await socket.send({"type": "echo"})
+        told = [await socket.receive() for _ in range(7)]
+        assert await socket.receive_close() == 4429
+
+    assert [frame["type"] for frame in told] == ["echo", "echo"] + ["error"] * 5
+    assert {frame["code"] for frame in told[2:]} == {"rate_limited"}
+    assert told[2]["retry_after_ms"] > 1000
+    assert len(consumer.handled) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ('{"type":"echo","x":"' + "a" * 78 + '"}', True),  # 100 bytes
+        ('{"type":"echo","x":"' + "a" * 79 + '"}', False),
+        ('{"type":"echo","x":"' + "é" * 39 + '"}', True),
+        ('{"type":"echo","x":"' + "é" * 40 + '"}', False),  # 62 characters, 102 bytes
+    ],
+)
+async def test_size_is_counted_in_bytes(talk, settings, text, fits):
+    settings.RELAIS = {**settings.RELAIS, "max_message_bytes": 100}
+    async with talk() as (socket, _):
+        await socket.send_text(text)
+        if fits:
+            assert await socket.receive() == json.loads(text)
+        else:
+            assert await refused_with(socket) == ("too_big", 1009)
+
+
+async def test_large_binary_message_is_too_big_too(talk, settings):
+    settings.RELAIS = {**settings.RELAIS, "max_message_bytes": 100}
+    async with talk() as (socket, _):
+        await socket.send_bytes(b"x" * 101)
+        assert await refused_with(socket) == ("too_big", 1009)
+
+
+async def test_ping_is_answered_and_opts_in(talk):
+    async with talk() as (socket, consumer):
+        assert not consumer.v1
+        await socket.send({"type": "ping", "ref": 3})
+        pong = await socket.receive()
+
+        assert (pong["type"], pong["ref"], pong["server_time"][-1]) == ("pong", 3, "Z")
+        assert consumer.v1
+
+
+async def test_failure_of_work_beside_the_socket_is_the_sockets(talk, caplog):
+    async with talk() as (socket, _):
+        await socket.send({"type": "beside", "what": "error"})
+        assert await socket.receive() == error_frame(errors.UnavailableError())
+        await socket.send({"type": "beside", "what": "bug"})
+        assert await refused_with(socket) == ("internal_error", 4500)
+
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+# ── listening ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def store(count: int) -> None:
+    for number in range(count):
+        publish_on_commit("talk.1", Said(words=str(number)))
+
+
+@pytest.mark.parametrize(("position", "replayed"), [(3, []), (1, [2, 3]), (0, [1, 2, 3])])
+async def test_socket_is_told_what_it_missed_then_that_it_is_live_then_the_rest(talk, position, replayed):
+    await sync_to_async(store)(3)
+    async with talk(f"?position={position}&head=3") as (socket, _):
+        assert [(await socket.receive())["seq"] for _ in replayed] == replayed
+        assert await socket.receive() == {"type": "live", "seq": 3}
+        await run_in_thread(store, 2)
+
+        assert [(await socket.receive())["seq"] for _ in range(2)] == [4, 5]
+
+
+async def test_joining_again_replaces_the_first_time(talk, hub):
+    await sync_to_async(store)(3)
+    async with talk("?position=3") as (socket, _):
+        assert await socket.receive() == {"type": "live", "seq": 3}
+        await socket.send({"type": "rejoin", "position": 1})
+        assert [(await socket.receive())["seq"] for _ in range(2)] == [2, 3]
+        assert await socket.receive() == {"type": "live", "seq": 3}
+        await run_in_thread(store, 1)
+
+        assert (await socket.receive())["seq"] == 4
+        assert await socket.receives_nothing()
+        assert len(hub.audience("talk.1").subscribers()) == 1
+    assert hub.audience("talk.1") is None
+
+
+async def test_opting_in_does_not_bring_back_what_was_taken_away(talk, monkeypatch):
+    for_guides = Everything()
+    monkeypatch.setattr(Talk, "framing_of", lambda self, topic: EVERYTHING if self.v1 else for_guides)
+    async with talk("?listen=1") as (socket, consumer), talk("?listen=1") as (other, _):
+        consumer._subscribers["talk.1"].detach()
+        assert await socket.receive() == {"type": "detached", "topic": "talk.1"}
+        consumer.opt_in()
+        publish_now("talk.1", Whispered(words="psst"))
+
+        assert (await other.receive())["words"] == "psst"
+        assert await socket.receives_nothing()
+
+
+async def test_event_told_before_the_restart_is_not_lost_by_it(talk, hub):
+    async with talk("?listen=1") as (socket, _):
+        for number in range(5):  # a busy topic: these are joined before they are written
+            publish_now("talk.1", Whispered(words=str(number)))
+        hub.is_draining = True
+        for open_socket in list(hub.sockets):
+            open_socket.restart()
+
+        assert [(await socket.receive())["words"] for _ in range(5)] == list("01234")
+        assert await socket.receive_close() == 1012
+
+
+# ── the token ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_socket_ends_with_its_token(talk):
+    async with talk(identity=Somebody(expires_in=0.2)) as (socket, _):
+        await socket.send({"type": "echo"})
+        assert await socket.receive() == {"type": "echo"}
+        assert await refused_with(socket) == ("token_expired", 4401)
+
+
+async def test_token_of_the_far_future_is_no_timer_too_long(talk):
+    async with talk(identity=Somebody(expires_in=253_402_300_799 - time.time())) as (socket, consumer):
+        await socket.send({"type": "echo"})
+        assert await socket.receive() == {"type": "echo"}
+        assert consumer._expiry.when() - asyncio.get_running_loop().time() > 7_000 * 365 * 86_400
+
+
+async def test_clock_that_jumps_ends_nothing_early(talk, monkeypatch):
+    async with talk(identity=Somebody(expires_in=100)) as (socket, _):
+        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 3600)
+        await socket.send({"type": "echo"})
+
+        assert await socket.receive() == {"type": "echo"}
+        assert await socket.receives_nothing()
+
+
+async def test_refreshed_socket_lives_as_long_as_the_new_token(talk):
+    fresh = Somebody(expires_in=3600, session_id="new")
+    async with talk(identity=Somebody(expires_in=60), identify=lambda token: fresh) as (socket, consumer):
+        old = consumer._expiry
+        await socket.send({"type": "auth.refresh", "token": "fresh", "ref": 1})
+        assert await socket.receive() == {
+            "type": "auth.refreshed",
+            "ref": 1,
+            "expires_at": int(fresh.expires_at),
+        }
+        assert old.cancelled()
+        assert consumer._expiry.when() - asyncio.get_running_loop().time() > 3500
+        assert consumer.identity is fresh
+
+
+@pytest.mark.parametrize(
+    ("fresh", "code"),
+    [(Somebody(user_id=2), "unauthenticated"), (Somebody(expires_in=-5), "token_expired")],
+)
+async def test_token_that_cannot_prolong_the_socket_changes_nothing(talk, fresh, code):
+    old = Somebody(expires_in=0.6)
+    async with talk(identity=old, identify=lambda token: fresh) as (socket, consumer):
+        await socket.send({"type": "auth.refresh", "token": "x", "ref": 1})
+        told = await socket.receive()
+        assert (told["code"], told["ref"]) == (code, 1)
+        assert consumer.identity is old
+        assert await refused_with(socket) == ("token_expired", 4401)
+
+
+async def test_revocation_told_while_the_new_token_was_looked_up_is_not_missed(talk, hub):
+    """Its event found the socket with the old session; so the database is asked again."""
+    answers = [Somebody(as_of=0, session_id="new"), errors.SessionRevokedError()]
+    asked = []
+
+    def identify(token: str) -> Somebody:
+        asked.append(token)
+        answer = answers[len(asked) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        publish_on_commit(user_topic(1), Said(words="revoked meanwhile"))
+        return answer
+
+    async with talk(identify=identify) as (socket, consumer):
+        await socket.send({"type": "auth.refresh", "token": "fresh"})
+        told = await socket.receive()
+
+        assert told["code"] == "session_revoked"
+        assert asked == ["fresh", "fresh"]
+        assert consumer.identity.session_id == "session"
+
+
+# ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_left_runs_once_whatever_it_does(talk, caplog, hub):
+    async with talk("?listen=1&stumble=1") as (_, consumer):
+        pass
+
+    assert consumer.times_left == 1
+    assert "A socket could not tidy up" in caplog.messages
+    assert (hub.sockets, hub.audience("talk.1"), hub.audience(user_topic(1))) == (set(), None, None)
+
+
+async def test_server_that_cancels_a_socket_says_that_it_restarts(hub):
+    communicator = WebsocketCommunicator(Talk.as_asgi(), "/ws/talk/?listen=1")
+    communicator.scope["identity"] = Somebody()
+    await communicator.connect()
+
+    communicator.future.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await communicator.future
+
+    assert await communicator.output_queue.get() == {"type": "websocket.close", "code": 1012}
+    assert Talk.seen[-1].times_left == 1
+    assert hub.sockets == set()
+
+
+async def test_socket_that_is_cancelled_before_it_was_accepted_ends(hub, monkeypatch):
+    async def speak_and_wait(self: Talk) -> None:
+        Talk.seen.append(self)
+        self.times_left = 0
+        self.push({"type": "early"})
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Talk, "authorize", speak_and_wait)
+    communicator = WebsocketCommunicator(Talk.as_asgi(), "/ws/talk/")
+    communicator.scope["identity"] = Somebody()
+    await communicator.send_input({"type": "websocket.connect"})
+    await eventually(lambda: Talk.seen)
+
+    communicator.future.cancel()
+    done, _ = await asyncio.wait([communicator.future], timeout=2)
+
+    assert done
+    assert hub.sockets == set()
+
+
+async def test_draining_closes_every_socket_with_a_time_to_come_back(talk, hub):
+    async with talk() as (guide, _), talk("?v=1") as (native, _):
+        draining = asyncio.ensure_future(hub.drain(seconds=1))
+        frame = await native.receive()
+
+        assert frame["code"] == "restarting"
+        assert 500 <= frame["retry_after_ms"] < 5000
+        assert await native.receive_close() == 1012
+        assert (await guide._communicator.receive_output(ANSWER_SECONDS))["code"] == 1012
+        for socket in (guide, native):
+            await socket._communicator.send_input({"type": "websocket.disconnect"})
+        await asyncio.wait_for(draining, 0.9)
+
+
+async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch):
+    """Who pushes may be anybody; the line that says who was too slow must not carry the pusher's ids."""
+    lines: list[dict[str, Any]] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(
+                structlog.contextvars.get_contextvars()
+                | {name: value for name, value in vars(record).items() if name.endswith("_id")}
+            )
+
+    handler = Keep()
+    logging.getLogger("realtime.sockets").addHandler(handler)
+    try:
+        async with talk("?listen=1", identity=Somebody(user_id=5)) as (_, consumer):
+
+            async def send() -> None:
+                structlog.contextvars.bind_contextvars(socket_id="the sender's", user_id=99)
+                consumer._too_slow()
+
+            await asyncio.create_task(send())
+    finally:
+        logging.getLogger("realtime.sockets").removeHandler(handler)
+
+    assert (lines[0]["socket_id"], lines[0]["user_id"]) == (consumer.socket_id, 5)
+
+
+async def test_ids_of_one_socket_are_not_bound_in_another(talk):
+    seen: list[dict[str, Any]] = []
+
+    async def handle(self: Talk, frame: dict[str, Any]) -> None:
+        seen.append(dict(structlog.contextvars.get_contextvars()))
+        seen.append(await self.run(lambda: dict(structlog.contextvars.get_contextvars())))
+        self.push({"type": "done"})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Talk, "handle", handle)
+        async with (
+            talk(identity=Somebody(user_id=1)) as (first, one),
+            talk(identity=Somebody(user_id=2)) as (second, two),
+        ):
+            for socket in (first, second, first):
+                await socket.send({})
+                await socket.receive()
+
+    def ids(consumer: Talk) -> dict[str, Any]:
+        return {"socket_id": consumer.socket_id, "user_id": consumer.user_id}
+
+    assert seen == [ids(one)] * 2 + [ids(two)] * 2 + [ids(one)] * 2
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+# ── through the whole application ────────────────────────────────────────────────────────────────────────
+
+
+async def test_two_hundred_sockets_leave_nothing_behind(ana, bruno, connect, hub, settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 0, "limit_sends": "off"}
+    conversation = await sync_to_async(make_conversation)(ana, bruno)
+    path = f"/ws/chat/{conversation.pk}/"
+    async with connect(ana, path) as warm:  # what is made once and kept
+        await warm.send({"message": "first"})
+        await warm.receive()
+    await eventually(lambda: not hub.sockets)
+    await settle()
+    gc.collect()
+    before, tasks = living(), len(asyncio.all_tasks())
+    seen: weakref.WeakSet[Any] = weakref.WeakSet()
+    typing = f"/ws/typing/{conversation.pk}/"
+    paths = [path, f"{path}?v=1", f"{path}?since=0", "/ws/notifications/", typing]
+
+    for _ in range(5):
+        people = [(ana if number % 2 else bruno, paths[number % 5]) for number in range(40)]
+        async with _all_of([connect(user, where) for user, where in people]) as opened:
+            seen.update(hub.sockets)
+            await opened[0].send({"message": "hello"})
+            for number in (0, 5, 10):
+                await opened[number].receive_until("message")
+        await eventually(lambda: not hub.sockets)
+
+    await settle()
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
+    gc.collect()
+    assert (hub._audiences, hub.sockets, list(seen)) == ({}, set(), [])
+    assert living() <= before
+    timers = [handle for handle in hub.loop._scheduled if not handle.cancelled()]
+    assert len(timers) <= 5  # the hub's own
+
+
+def living() -> int:
+    """What there is of us in memory; tests that failed before may hold on to some."""
+    return sum(isinstance(thing, (JsonSocket, Subscriber, Audience)) for thing in gc.get_objects())
+
+
+@asynccontextmanager
+async def _all_of(contexts: list[Any]) -> AsyncIterator[list[TestSocket]]:
+    entered = await asyncio.gather(*(context.__aenter__() for context in contexts))
+    try:
+        yield list(entered)
+    finally:
+        await asyncio.gather(*(context.__aexit__(None, None, None) for context in contexts))
