@@ -120,6 +120,8 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
             "twisted": {**ours, "level": level},
             # django-structlog says the same of each request, once and with its ids.
             "django.request": {**ours, "level": "ERROR"},
+            # A traceback a second while Redis is away; the hub says "away" and "back", once each.
+            "channels_redis.pubsub": {**ours, "level": "CRITICAL"},
             # Each line of them is one frame, one query or one turn of a loop; never wanted, even with DEBUG.
             "asyncio": {**ours, "level": "WARNING"},
             "daphne.ws_protocol": {**ours, "level": "INFO"},
