@@ -133,12 +133,6 @@ class TooBigError(RealtimeError):
     code, status, close_with = "too_big", 413, CloseCode.TOO_BIG
 
 
-class TooSlowError(RealtimeError):
-    """The peer does not read what is sent to it."""
-
-    code, status, close_with, retryable = "too_slow", 408, CloseCode.TOO_SLOW, True
-
-
 class RateLimitedError(RealtimeError):
     """Too many requests; slow down."""
 

@@ -287,9 +287,7 @@ class JsonSocket(AsyncConsumer):
         ref: Ref = None
         try:
             self._check_rate()
-            if len(data) > self._max_bytes or (
-                text is not None and len(text.encode(errors="replace")) > self._max_bytes
-            ):
+            if self._is_too_big(data):
                 raise errors.TooBigError
             if text is None:
                 raise errors.InvalidJsonError("Binary frames are not understood.")
@@ -305,6 +303,12 @@ class JsonSocket(AsyncConsumer):
             self._mistake(error, ref)
         except Exception:  # noqa: BLE001 - told by _fail
             self._fail()
+
+    def _is_too_big(self, data: str | bytes) -> bool:
+        # UTF-8 has at most 4 bytes a character: what is short enough need not be encoded to be measured.
+        if isinstance(data, bytes) or len(data) * 4 <= self._max_bytes:
+            return len(data) > self._max_bytes
+        return len(data.encode(errors="replace")) > self._max_bytes
 
     async def _handle_common(self, frame: dict[str, Any], ref: Ref) -> bool:
         """Obey what every socket understands; False leaves the frame to the consumer."""

@@ -123,16 +123,16 @@ def _send_together(drafts: Sequence[Draft]) -> list[Outcome]:
     announce(log.append([(names[message.conversation_id], _sent(message)) for message in new], locked=topics))
 
     transaction.on_commit(partial(conversations_moved, [message.conversation_id for message in new]))
-    told: set[int] = set()
-    return [_outcome(outcome, new, told) for outcome in outcomes]
+    unanswered = {message.pk for message in new}
+    return [_outcome(outcome, unanswered) for outcome in outcomes]
 
 
-def _outcome(outcome: Outcome | Message, new: list[Message], told: set[int]) -> Outcome:
+def _outcome(outcome: Outcome | Message, unanswered: set[int]) -> Outcome:
     if not isinstance(outcome, Message):
         return outcome
     # The same client_id twice in one batch is one row and two answers, the second a duplicate.
-    duplicate = outcome.pk in told or not any(message is outcome for message in new)
-    told.add(outcome.pk)
+    duplicate = outcome.pk not in unanswered
+    unanswered.discard(outcome.pk)
     return Sent(outcome.pk, outcome.seq, outcome.created_at, outcome.client_id, duplicate)
 
 
