@@ -40,7 +40,7 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.ping_interval = PING_INTERVAL_SECONDS
         self.ping_timeout = PING_TIMEOUT_SECONDS
-        # Compression costs every socket buffers and CPU of its own, and lets a small frame become a large one.
+        # Compression costs every socket buffers and CPU of its own, and a small frame may become a large one.
         self.conn.available_extensions = None
 
     def handle_connect(self, event: Request) -> None:
