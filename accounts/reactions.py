@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from realtime.audience import Subscriber
 from realtime.errors import AccountDisabledError, SessionRevokedError
@@ -11,7 +11,7 @@ from realtime.reactions import reacts_to
 
 
 @reacts_to("session_revoked")
-def close_revoked_sockets(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+def close_revoked_sockets(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
     """Close the sockets of one session, or of all."""
     session_id = delivery.fields["session_id"]
     for subscriber in subscribers:
@@ -20,7 +20,7 @@ def close_revoked_sockets(delivery: Delivery, subscribers: Collection[Subscriber
 
 
 @reacts_to("account_disabled")
-def close_disabled_sockets(_delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+def close_disabled_sockets(_delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
     """Close all sockets of the user."""
     for subscriber in subscribers:
         subscriber.socket.refuse(AccountDisabledError())

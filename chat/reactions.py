@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from realtime.audience import Subscriber, of_user
 from realtime.events import Delivery
@@ -10,7 +10,7 @@ from realtime.reactions import reacts_to
 
 
 @reacts_to("member_removed")
-def detach_removed_member(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+def detach_removed_member(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
     """The removed member's sockets got this event, and get nothing after it.
 
     Someone who was added again and reads their old removal in the log is not among the subscribers.

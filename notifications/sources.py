@@ -6,7 +6,7 @@ worded once per event, language and process, and handed to everybody but the one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -74,7 +74,7 @@ def topics_for(user_id: int, *, limit: int) -> list[tuple[Source, str, int]]:
     return found
 
 
-def _follow(source: Source, delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+def _follow(source: Source, delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
     topic, after = source.entered(delivery)
     for subscriber in subscribers:
         if isinstance(subscriber.socket, Listener):

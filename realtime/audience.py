@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from realtime import background, log, outages, reactions
@@ -219,8 +219,7 @@ class Audience:
             batch.add(frame, left_out=left_out, droppable=delivery.seq is None)
         if self._pending and self._flush is None:
             self._flush_soon()
-        if reactions.exist_for(delivery.type):
-            reactions.react(delivery, [subscriber for group in self.live.values() for subscriber in group])
+        reactions.react(delivery, self.live.values())
 
     def _flush_soon(self) -> None:
         """At once where nothing was told lately; else when the busy topic's window is over."""
@@ -314,7 +313,7 @@ class Audience:
                 return False
             subscriber.socket.push(frame)
         subscriber.position = delivery.seq or 0
-        reactions.react(delivery, [subscriber])
+        reactions.react(delivery, ([subscriber],))
         return subscriber in self.behind
 
 
@@ -328,6 +327,6 @@ def _framed(framing: Framing, delivery: Delivery) -> tuple[str | None, int | Non
         return None, None
 
 
-def of_user(subscribers: Collection[Subscriber], user_id: int) -> list[Subscriber]:
+def of_user(subscribers: Iterable[Subscriber], user_id: int) -> list[Subscriber]:
     """Those that belong to one user."""
     return [subscriber for subscriber in subscribers if subscriber.user_id == user_id]

@@ -9,7 +9,7 @@ listen.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from realtime.events import Delivery
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Reaction = Callable[[Delivery, Collection["Subscriber"]], None]
+Reaction = Callable[[Delivery, Iterable["Subscriber"]], None]
 
 _reactions: dict[str, list[Reaction]] = {}
 
@@ -36,21 +36,40 @@ def reacts_to(event_type: str) -> Callable[[Reaction], Reaction]:
     return register
 
 
-def exist_for(event_type: str) -> bool:
-    """Whether anything at all happens on such an event."""
-    return event_type in _reactions
+class Concerned:
+    """Those whom an event concerns: gone through only by reactions that look for somebody.
+
+    Every message of a conversation has a reaction; it must not cost a look at every member.
+    """
+
+    __slots__ = ("_groups", "_seq")
+
+    def __init__(self, groups: Iterable[Collection[Subscriber]], seq: int | None) -> None:
+        self._groups = groups
+        self._seq = seq
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        seq = self._seq
+        # Copies: a reaction may make subscribers leave.
+        for group in tuple(self._groups):
+            for subscriber in tuple(group):
+                if seq is None or seq > subscriber.as_of:
+                    yield subscriber
+
+    def __bool__(self) -> bool:
+        seq = self._seq
+        return any(seq is None or seq > subscriber.as_of for group in self._groups for subscriber in group)
 
 
-def react(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+def react(delivery: Delivery, groups: Iterable[Collection[Subscriber]]) -> None:
     """Run what is registered for this event; a failing reaction is logged and stops nobody.
 
     Who reads the past in the log is left out of it: what it caused was known when they were let in.
     """
-    seq = delivery.seq
-    concerned = [subscriber for subscriber in subscribers if seq is None or seq > subscriber.as_of]
-    if not concerned:
+    registered = _reactions.get(delivery.type)
+    if registered is None or not (concerned := Concerned(groups, delivery.seq)):
         return
-    for reaction in _reactions.get(delivery.type, ()):
+    for reaction in registered:
         try:
             reaction(delivery, concerned)
         except Exception:

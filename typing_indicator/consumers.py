@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -12,29 +11,14 @@ from chat import selectors
 from chat.consumers import conversation_id_in
 from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
-from realtime.audience import NOTHING, Framing, Subscriber
+from realtime.audience import NOTHING, Framing
 from realtime.conf import conf
-from realtime.events import Delivery
 from realtime.frames import command
 from realtime.publishing import publish_now
 from realtime.rates import Bucket
-from realtime.reactions import reacts_to
 from realtime.sockets import JsonSocket
 from typing_indicator.events import COALESCE_SECONDS, TYPING_FRAMING, TYPING_TTL_SECONDS, typing, typing_topic
-from typing_indicator.reactions import forget_sender
-
-
-@reacts_to("message")
-def end_typing_of_sender(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
-    """A message ends its sender's typing for the others; their own sockets may tell the next at once."""
-    # Typing sockets hear only what is said while they listen; without one, an old message is read in the log.
-    sockets = [s.socket for s in subscribers if isinstance(s.socket, TypingIndicatorConsumer)]
-    if not sockets:
-        return
-    forget_sender(delivery.fields)
-    for socket in sockets:
-        if socket.user_id == delivery.fields["sender_id"]:
-            socket.sent()
+from typing_indicator.reactions import is_typing_here
 
 
 class SetTyping(msgspec.Struct):
@@ -45,6 +29,7 @@ class TypingIndicatorConsumer(JsonSocket):
     """Tells the others that somebody types; coalesced, as the guide's page says so at every keystroke."""
 
     conversation_id = 0
+    #: When it last told the others that its user types, unless it took that back.
     _told_at: float | None = None
 
     async def authorize(self) -> None:
@@ -66,18 +51,20 @@ class TypingIndicatorConsumer(JsonSocket):
     async def handle(self, frame: dict[str, Any]) -> None:
         is_typing = command(frame, SetTyping).is_typing
         now = time.monotonic()
-        since_told = now - self._told_at if self._told_at is not None else TYPING_TTL_SECONDS
+        since_told = self._since_told(now)
         is_news = since_told >= COALESCE_SECONDS if is_typing else since_told < TYPING_TTL_SECONDS
         if is_news and not self._typing_bucket.wait(conf.limit_typing, now):
             self._tell(is_typing=is_typing)
 
-    def sent(self) -> None:
-        """The typist's message arrived and ended the typing everywhere: the next keystroke is news."""
-        self._told_at = None
-
     async def left(self) -> None:
-        if self._told_at is not None and time.monotonic() - self._told_at < TYPING_TTL_SECONDS:
+        if self._since_told(time.monotonic()) < TYPING_TTL_SECONDS:
             self._tell(is_typing=False)
+
+    def _since_told(self, now: float) -> float:
+        """Seconds since the others were told so by this socket; long ago if they do not think so any more."""
+        if self._told_at is None or not is_typing_here(typing_topic(self.conversation_id), self.user_id):
+            return TYPING_TTL_SECONDS
+        return now - self._told_at
 
     def _tell(self, *, is_typing: bool) -> None:
         self._told_at = time.monotonic() if is_typing else None

@@ -6,9 +6,10 @@ Both happen in the process that listens, so a typist whose process was killed ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from chat.events import conversation_topic
 from realtime import events
 from realtime.audience import Subscriber
 from realtime.events import Delivery
@@ -16,31 +17,53 @@ from realtime.hub import Hub
 from realtime.reactions import reacts_to
 from typing_indicator.events import TYPING_TTL_SECONDS, typing, typing_topic
 
-#: (topic, user) → when this process tells its sockets that the typing is over.
-_expiries: dict[tuple[asyncio.AbstractEventLoop, str, int], asyncio.TimerHandle] = {}
+
+class _Typist(NamedTuple):
+    """Somebody who types, as this process remembers them."""
+
+    #: Tells this process's sockets that it is over.
+    expiry: asyncio.TimerHandle
+    #: The conversation's seq when they began: only a later message ends it.
+    began_at: int
+
+
+_typists: dict[tuple[asyncio.AbstractEventLoop, str, int], _Typist] = {}
+
+
+def is_typing_here(topic: str, user_id: int) -> bool:
+    """Whether the sockets of this process think that a user types."""
+    return (asyncio.get_running_loop(), topic, user_id) in _typists
 
 
 @reacts_to("typing")
-def remember_typist(delivery: Delivery, subscribers: Collection[Subscriber]) -> None:
+def remember_typist(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
     """Restart the typist's time, or forget them."""
     loop = asyncio.get_running_loop()
     key = (loop, delivery.topic, delivery.fields["user_id"])
-    if (expiry := _expiries.pop(key, None)) is not None:
-        expiry.cancel()
+    if (typist := _typists.pop(key, None)) is not None:
+        typist.expiry.cancel()
     if delivery.fields["is_typing"]:
-        _expiries[key] = loop.call_later(TYPING_TTL_SECONDS, _stop, *key, dict(delivery.fields))
+        expiry = loop.call_later(TYPING_TTL_SECONDS, _stop, *key, dict(delivery.fields))
+        conversation = Hub.current().audience(conversation_topic(delivery.fields["conversation_id"]))
+        _typists[key] = _Typist(expiry, conversation.position or 0 if conversation else 0)
 
 
-def forget_sender(message: Mapping[str, Any]) -> None:
-    """Who has sent is not typing that message any more."""
+@reacts_to("message")
+def forget_sender(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
+    """Who has sent is not typing that message any more: the next keystroke is news again."""
+    if not _typists:
+        return  # most of the time; a message is not even parsed for it
+    message = delivery.fields
     key = (asyncio.get_running_loop(), typing_topic(message["conversation_id"]), message["sender_id"])
-    if (expiry := _expiries.get(key)) is not None:
-        expiry.cancel()
+    typist = _typists.get(key)
+    # A socket that resumes may read a message here that is older than the typing.
+    if typist is not None and typist.began_at < (delivery.seq or 0):
+        typist.expiry.cancel()
         _stop(*key, {**message, "username": message["sender_username"], "user_id": message["sender_id"]})
 
 
 def _stop(loop: asyncio.AbstractEventLoop, topic: str, user_id: int, last: dict[str, object]) -> None:
-    _expiries.pop((loop, topic, user_id), None)
+    _typists.pop((loop, topic, user_id), None)
     audience = Hub.current().audience(topic)
     if audience is not None:
         over = typing(

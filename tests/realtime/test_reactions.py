@@ -8,7 +8,7 @@ import pytest
 
 from realtime import reactions
 from realtime.audience import Subscriber
-from realtime.reactions import exist_for, react, reacts_to
+from realtime.reactions import react, reacts_to
 from tests.realtime.listeners import delivery
 
 
@@ -38,18 +38,17 @@ def test_reactions_run_in_the_order_of_their_registration_and_once():
     reacts_to("said")(lambda event, subscribers: ran.append("second"))
     reacts_to("said")(first)
 
-    react(delivery(1), [subscriber(0)])
+    react(delivery(1), [[subscriber(0)]])
 
     assert ran == ["first", "second"]
-    assert (exist_for("said"), exist_for("other")) == (True, False)
 
 
 def test_event_concerns_those_whose_right_is_older():
     concerned = []
     reacts_to("said")(lambda event, subscribers: concerned.append([s.as_of for s in subscribers]))
 
-    react(delivery(5), [subscriber(as_of) for as_of in (0, 4, 5, 6)])
-    react(delivery(None), [subscriber(9)])
+    react(delivery(5), [[subscriber(0), subscriber(4)], [subscriber(5)], [subscriber(6)]])
+    react(delivery(None), [[subscriber(9)]])
 
     assert concerned == [[0, 4], [9]]
 
@@ -58,7 +57,26 @@ def test_event_that_concerns_nobody_causes_nothing():
     ran = []
     reacts_to("said")(lambda event, subscribers: ran.append(1))
 
-    react(delivery(5), [subscriber(5)])
-    react(delivery(6), [])
+    react(delivery(5), [[subscriber(5)]])
+    react(delivery(6), [[]])
 
     assert ran == []
+
+
+def test_reaction_that_looks_for_nobody_costs_no_look_at_every_member():
+    looked_at = []
+
+    class Member(Concerned):
+        @property
+        def as_of(self) -> int:
+            looked_at.append(self)
+            return 0
+
+        @as_of.setter
+        def as_of(self, _value: int) -> None: ...
+
+    reacts_to("said")(lambda event, subscribers: None)
+
+    react(delivery(1), [[cast("Subscriber", Member(0)) for _ in range(1000)]])
+
+    assert len(looked_at) == 1

@@ -189,11 +189,11 @@ async def test_typing_again_restarts_the_time(ana, bruno, conversation, connect,
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
         await typist.send(TYPES)
         await other.receive()
-        [first] = [timer for (_, _, user_id), timer in reactions._expiries.items() if user_id == ana.pk]
+        [first] = [known.expiry for key, known in reactions._typists.items() if key[2] == ana.pk]
         clock.now += 3
         await typist.send(TYPES)
         await other.receive()
-        [second] = [timer for (_, _, user_id), timer in reactions._expiries.items() if user_id == ana.pk]
+        [second] = [known.expiry for key, known in reactions._typists.items() if key[2] == ana.pk]
 
     assert first.cancelled()
     assert second.when() > first.when()
