@@ -12,9 +12,11 @@ from urllib.parse import unquote_plus
 
 from django.contrib.auth.models import AnonymousUser
 
+from accounts import tokens
 from accounts.authentication import bearer_token
 from accounts.tickets import redeem_ticket
-from accounts.tokens import Identity, identify
+from accounts.tokens import Claims, Identity, claims_of, identify
+from realtime.asking import Asking
 from realtime.errors import RealtimeError, UnauthenticatedError
 from realtime.threads import run_in_thread
 
@@ -24,6 +26,9 @@ Scope = MutableMapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 SUBPROTOCOL_PREFIX = "bearer."
+#: Who opens sockets at the same moment is looked up together.
+identity_of: Asking[Claims, Identity] = Asking(tokens.identities_of)
+
 _SECRET_PARAMETERS = frozenset({"token", "ticket"})
 
 
@@ -64,7 +69,7 @@ class SocketAuth:
             if credential.kind == "ticket":
                 origin = _one_header(scope, b"origin") or ""
                 return await run_in_thread(redeem_ticket, secret=credential.secret, origin=origin), None
-            return await run_in_thread(identify, credential.secret), None
+            return await identity_of(claims_of(credential.secret)), None
         except RealtimeError as error:
             return None, error
         except Exception:

@@ -13,7 +13,7 @@ import secrets
 from django.utils import timezone
 
 from accounts.models import Ticket
-from accounts.tokens import Identity, identity_of
+from accounts.tokens import Claims, Identity, identity_of
 from realtime.errors import InvalidInputError, TokenExpiredError, UnauthenticatedError
 
 TICKET_TTL_SECONDS = 30  # a page opens its socket at once; the rest is for a slow network
@@ -57,6 +57,4 @@ def redeem_ticket(*, secret: str, origin: str = "") -> Identity:
         raise UnauthenticatedError
     if ticket.token_expires_at <= now:
         raise TokenExpiredError
-    return identity_of(
-        user_id=ticket.user_id, session_id=ticket.session_id, expires_at=ticket.token_expires_at.timestamp()
-    )
+    return identity_of(Claims(ticket.user_id, ticket.session_id, ticket.token_expires_at.timestamp()))

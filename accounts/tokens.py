@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypedDict, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import BigIntegerField, CharField, F, OuterRef, Subquery, Value
+from django.db.models.functions import Cast, Coalesce, Concat
 from rest_framework_simplejwt import tokens as simplejwt
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from accounts.events import user_topic
 from accounts.keys import key_ring
 from accounts.models import Session, User
 from realtime.errors import (
     AccountDisabledError,
+    RealtimeError,
     SessionRevokedError,
     TokenExpiredError,
     UnauthenticatedError,
@@ -120,37 +121,73 @@ def _session_id(token: simplejwt.Token) -> uuid.UUID | None:
     return session_id
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a credential says before anybody looked it up: whose it is, of which session, until when."""
+
+    user_id: int
+    session_id: uuid.UUID | None
+    expires_at: float
+
+
 def identify(raw_token: object) -> Identity:
     """Who a raw access token speaks for, checked against the stored user and session: one query.
 
     Raises UnauthenticatedError, or for a token that was once ours TokenExpiredError,
     SessionRevokedError or AccountDisabledError. Whatever the input, it raises nothing else.
     """
+    return identity_of(claims_of(raw_token))
+
+
+def claims_of(raw_token: object) -> Claims:
+    """The claims of a raw access token whose signature, type and expiry are good."""
     token = _read(AccessToken, raw_token)
-    return identity_of(user_id=_user_id(token), session_id=_session_id(token), expires_at=float(token["exp"]))
+    return Claims(_user_id(token), _session_id(token), float(token["exp"]))
 
 
-def identity_of(*, user_id: int, session_id: uuid.UUID | None, expires_at: float) -> Identity:
-    """The last gate, whatever the credential was: the user exists and is active, the session not revoked.
+def identity_of(claims: Claims) -> Identity:
+    """Who one credential speaks for, or the error that refuses it."""
+    identity = identities_of([claims])[claims]
+    if isinstance(identity, RealtimeError):
+        raise identity
+    return identity
 
-    The head of the user's topic is read by the same statement, so by the same snapshot: a revocation is
-    either seen here or numbered above it.
+
+def identities_of(claims: Collection[Claims]) -> dict[Claims, Identity | RealtimeError]:
+    """The last gate, whatever the credentials were: the users exist and are active, the sessions not revoked.
+
+    The heads of the users' topics are read by the same statement, so by the same snapshot: a revocation is
+    either seen here or numbered above them.
     """
-    head = Topic.objects.filter(name=user_topic(user_id)).values("head")
-    as_of = Coalesce(Subquery(head), 0)
-    if session_id is None:
-        user = User.objects.annotate(as_of=as_of).filter(pk=user_id).first()
-        if user is None:
-            raise UnauthenticatedError
-        refuse_unless_live(user, None)
-        return Identity(user, None, expires_at, user.as_of)
-    session = Session.objects.annotate(as_of=as_of).select_related("user").filter(pk=session_id).first()
-    if session is None:
-        raise SessionRevokedError
-    if session.user_id != user_id:
-        raise UnauthenticatedError
-    refuse_unless_live(session.user, session)
-    return Identity(session.user, str(session.pk), expires_at, session.as_of)
+    topic = Topic.objects.filter(name=Concat(Value("user."), Cast(OuterRef("user_key"), CharField())))
+    as_of = Coalesce(Subquery(topic.values("head")), 0, output_field=BigIntegerField())
+    session_ids = {each.session_id for each in claims if each.session_id is not None}
+    user_ids = {each.user_id for each in claims if each.session_id is None}
+    sessions: dict[uuid.UUID, Any] = {}
+    users: dict[int, Any] = {}
+    if session_ids:
+        rows = Session.objects.annotate(user_key=F("user_id")).annotate(as_of=as_of).select_related("user")
+        sessions = rows.in_bulk(session_ids)
+    if user_ids:
+        users = User.objects.annotate(user_key=F("pk")).annotate(as_of=as_of).in_bulk(user_ids)
+    return {each: _identity(each, sessions, users) for each in claims}
+
+
+def _identity(
+    claims: Claims, sessions: dict[uuid.UUID, Any], users: dict[int, Any]
+) -> Identity | RealtimeError:
+    session = sessions.get(claims.session_id) if claims.session_id else None
+    if claims.session_id is not None and session is None:
+        return SessionRevokedError()
+    user = users.get(claims.user_id) if session is None else session.user
+    if user is None or user.pk != claims.user_id:
+        return UnauthenticatedError()
+    try:
+        refuse_unless_live(user, session)
+    except RealtimeError as error:
+        return error
+    session_id = None if session is None else str(session.pk)
+    return Identity(user, session_id, claims.expires_at, (user if session is None else session).as_of)
 
 
 def refuse_unless_live(user: User, session: Session | None) -> None:

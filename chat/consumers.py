@@ -13,18 +13,23 @@ from chat import selectors, services
 from chat.errors import NotAParticipantError
 from chat.events import GUIDE_FRAMING, V1_FRAMING, ReceiptMoved, conversation_topic
 from chat.inbox import Inbox
-from chat.selectors import Membership
+from chat.selectors import Membership, Receipt, Share
 from chat.sending import allow_send
 from chat.services import Draft, Outcome, Sent
 from chat.services.messages import clean_content
 from realtime import errors
-from realtime.audience import NOTHING, Framing
+from realtime.asking import Asking
 from realtime.events import Event
 from realtime.frames import MAX_INTEGER, Ref, command, ref_of
+from realtime.framing import NOTHING, Framing
 from realtime.sockets import JsonSocket
 
 #: Cursors that arrive within this time are written once: a page that reads a thread sends many.
 RECEIPT_SECONDS = 0.1
+
+#: What sockets that come back together want to know, asked together.
+membership_of: Asking[Share, Membership] = Asking(selectors.memberships_for)
+receipts_in: Asking[int, list[Receipt]] = Asking(selectors.receipts_in)
 
 
 class SendMessage(msgspec.Struct):
@@ -78,9 +83,7 @@ class ChatConsumer(JsonSocket):
 
     async def authorize(self) -> None:
         conversation_id = conversation_id_in(self.path)
-        self.membership = membership = await self.run(
-            selectors.membership_for, user_id=self.user_id, conversation_id=conversation_id
-        )
+        self.membership = membership = await membership_of((self.user_id, conversation_id))
         self._cursors = {"delivered": 0, "read": 0}
         self._receipts: asyncio.Task[None] | None = None
         self.topic = conversation_topic(conversation_id)
@@ -221,14 +224,11 @@ class ChatConsumer(JsonSocket):
 
     async def _tell_receipts(self) -> None:
         """Receipts are not kept as events: after a resume the cursors are told as they are."""
-        for user_id, delivered_seq, read_seq in await self.run(selectors.receipts_of, self.membership):
-            receipt = ReceiptMoved(
-                user_id=user_id,
-                delivered_seq=delivered_seq,
-                read_seq=read_seq,
-                conversation_id=self.membership.conversation_id,
-            )
-            self.push(receipt, droppable=True)
+        conversation_id = self.membership.conversation_id
+        for receipt in await receipts_in(conversation_id):
+            if receipt.user_id != self.user_id:
+                event = ReceiptMoved(**receipt._asdict(), conversation_id=conversation_id)
+                self.push(event, droppable=True)
 
     def _resync(self, reason: str) -> Resync:
         conversation_id = self.membership.conversation_id

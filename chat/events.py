@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime as dt
 from uuid import UUID
 
-from realtime.audience import EVERYTHING, Framing
 from realtime.events import Delivery, Event
+from realtime.framing import EVERYTHING, Framing
 from realtime.topics import topic
 
 

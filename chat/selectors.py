@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import (
     BigIntegerField,
@@ -23,7 +23,6 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Concat, Greatest
 
 from chat.errors import NotAParticipantError
-from chat.events import conversation_topic
 from chat.models import Conversation, Message, Participant
 from realtime.models import Topic
 
@@ -52,56 +51,67 @@ class Membership:
     read_seq: int
 
 
+#: (user, conversation)
+Share = tuple[int, int]
+
+
 def membership_for(*, user_id: int, conversation_id: int) -> Membership:
     """The user's part in a conversation, or NotAParticipantError: unknown and foreign look the same."""
-    topic = Topic.objects.filter(name=conversation_topic(conversation_id))
-    row = (
-        Participant.objects.filter(user_id=user_id, conversation_id=conversation_id)
-        .annotate(head=Subquery(topic.values("head")), floor=Subquery(topic.values("floor")))
+    share = (user_id, conversation_id)
+    membership = memberships_for([share])[share]
+    if isinstance(membership, NotAParticipantError):
+        raise membership
+    return membership
+
+
+def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAParticipantError]:
+    """`membership_for` many at once. One query."""
+    rows = (
+        # Whatever else these users have in these conversations is read too: a condition per pair costs more.
+        Participant.objects.filter(
+            user_id__in={user_id for user_id, _ in shares},
+            conversation_id__in={conversation_id for _, conversation_id in shares},
+        )
+        .annotate(
+            topic_head=_topic(OuterRef("conversation_id"), "head"),
+            topic_floor=_topic(OuterRef("conversation_id"), "floor"),
+        )
         .values_list(
+            "conversation_id",
+            "user_id",
             "conversation__kind",
             "conversation__title",
-            "conversation__opens_history",
             "role",
-            "head",
-            "floor",
-            "joined_seq",
+            "topic_head",
+            "topic_floor",
+            Case(
+                When(conversation__opens_history=True, then=Value(0, BigIntegerField())),
+                default=F("joined_seq"),
+            ),
             "delivered_seq",
             "read_seq",
         )
-        .first()
     )
-    if row is None:
-        raise NotAParticipantError
-    kind, title, opens_history, role, head, floor, joined_seq, delivered_seq, read_seq = row
-    return Membership(
-        conversation_id=conversation_id,
-        user_id=user_id,
-        kind=kind,
-        title=title,
-        role=role,
-        head=head or 0,
-        floor=floor or 0,
-        readable_after=0 if opens_history else joined_seq,
-        delivered_seq=delivered_seq,
-        read_seq=read_seq,
-    )
+    found = {(row[1], row[0]): Membership(*row) for row in rows}
+    return {share: found.get(share) or NotAParticipantError() for share in shares}
 
 
 def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
     """The user's conversations, the latest first, each with the head of its log."""
     rows = (
         Participant.objects.filter(user_id=user_id)
-        .annotate(head=_head(OuterRef("conversation_id")))
+        .annotate(head=_topic(OuterRef("conversation_id"), "head"))
         .order_by("-conversation_id")
         .values_list("conversation_id", "head")[:limit]
     )
     return {conversation_id: head or 0 for conversation_id, head in rows}
 
 
-def _head(conversation_id: Any) -> Subquery:
+def _topic(conversation_id: Any, column: str) -> Coalesce:
+    """A number of the conversation's topic; 0 while nothing was ever told there."""
     name = Concat(Value("conversation."), Cast(conversation_id, CharField()), output_field=CharField())
-    return Subquery(Topic.objects.filter(name=name).values("head")[:1], output_field=BigIntegerField())
+    numbers = Subquery(Topic.objects.filter(name=name).values(column)[:1], output_field=BigIntegerField())
+    return Coalesce(numbers, 0, output_field=BigIntegerField())
 
 
 def _readable_after() -> Any:
@@ -199,7 +209,7 @@ def conversations_of(
             unread=Coalesce(Subquery(unread), Value(0)),
             last_id=Subquery(last.values("pk")[:1]),
             read_by_others=Coalesce(Subquery(others.order_by("read_seq").values("read_seq")[:1]), 0),
-            head=_head(OuterRef("conversation_id")),
+            head=_topic(OuterRef("conversation_id"), "head"),
         )
     )
     by_conversation = {share.conversation_id: share for share in shares}
@@ -233,15 +243,30 @@ def members_of(membership: Membership) -> Sequence[Participant]:
     return list(rows.order_by("pk"))
 
 
-def receipts_of(membership: Membership) -> list[tuple[int, int, int]]:
-    """The cursors of the other members: (user, delivered, read)."""
-    others = Participant.objects.filter(
-        Q(delivered_seq__gt=0) | Q(read_seq__gt=0), conversation_id=membership.conversation_id
-    ).exclude(user_id=membership.user_id)
-    return list(others.values_list("user_id", "delivered_seq", "read_seq"))
+class Receipt(NamedTuple):
+    """How far a member got."""
+
+    user_id: int
+    delivered_seq: int
+    read_seq: int
+
+
+def receipts_in(conversation_ids: Collection[int]) -> dict[int, list[Receipt]]:
+    """The cursors of all members who have any, by conversation. One query."""
+    receipts: dict[int, list[Receipt]] = {conversation_id: [] for conversation_id in conversation_ids}
+    moved = Participant.objects.filter(
+        Q(delivered_seq__gt=0) | Q(read_seq__gt=0), conversation_id__in=conversation_ids
+    )
+    for conversation_id, *cursors in moved.values_list(
+        "conversation_id", "user_id", "delivered_seq", "read_seq"
+    ):
+        receipts[conversation_id].append(Receipt(*cursors))
+    return receipts
 
 
 def conversations_to_note() -> list[int]:
     """Conversations with events that their members' inboxes do not know of yet."""
-    rows = Conversation.objects.annotate(head=_head(OuterRef("pk"))).filter(head__gt=F("noticed_seq"))
+    rows = Conversation.objects.annotate(head=_topic(OuterRef("pk"), "head")).filter(
+        head__gt=F("noticed_seq")
+    )
     return list(rows.values_list("pk", flat=True))

@@ -12,9 +12,9 @@ from notifications.events import GUIDE_FRAMING, V1_FRAMING
 from notifications.sources import Listener, Source, framing_for
 from notifications.texts import supported_language
 from realtime import errors
-from realtime.audience import NOTHING, Framing
 from realtime.events import Event
 from realtime.frames import MAX_INTEGER, command, ref_of
+from realtime.framing import NOTHING, Framing
 from realtime.sockets import JsonSocket
 from realtime.topics import user_topic
 

@@ -13,8 +13,8 @@ import msgspec
 
 from notifications import kinds
 from notifications.models import Notification
-from realtime.audience import Framing
 from realtime.events import Delivery, Event
+from realtime.framing import Framing
 
 
 class Notified(Event, frozen=True):

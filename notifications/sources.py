@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from notifications import kinds
 from realtime import events
-from realtime.audience import Framing, Subscriber
+from realtime.audience import Subscriber
 from realtime.events import Delivery
+from realtime.framing import Framing
 from realtime.reactions import reacts_to
 
 

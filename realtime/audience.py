@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from realtime import background, log, outages, reactions
-from realtime.conf import conf
+from realtime import background, outages, reactions
 from realtime.events import Delivery
+from realtime.framing import Framing, add_framed
+from realtime.pages import Page, Place, Stretch, read_page
 from realtime.prepared import Batch
-from realtime.threads import run_in_thread
 
 if TYPE_CHECKING:
     from realtime.hub import Hub
@@ -25,39 +25,6 @@ MAX_HELD = 1_000
 MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS = 0.003, 0.05
 #: Seconds before a failed reading of the log is tried again.
 RETRY_SECONDS = 0.5
-
-
-class Framing(Protocol):
-    """How one kind of socket is told an event; one object per kind, so that it is framed once for all."""
-
-    def frame(self, delivery: Delivery) -> str | None:
-        """The text to send, or None when this kind of socket is not told."""
-
-    def not_for(self, delivery: Delivery) -> int | None:
-        """The user who is left out, if any."""
-
-
-class Everything:
-    """Tells each event as it is."""
-
-    def frame(self, delivery: Delivery) -> str | None:
-        return delivery.body
-
-    def not_for(self, delivery: Delivery) -> int | None:
-        return None
-
-
-class Nothing:
-    """Tells nothing: for sockets that listen to a topic only for the reactions it causes."""
-
-    def frame(self, delivery: Delivery) -> str | None:
-        return None
-
-    def not_for(self, delivery: Delivery) -> int | None:
-        return None
-
-
-EVERYTHING, NOTHING = Everything(), Nothing()
 
 
 class Subscriber:
@@ -210,13 +177,10 @@ class Audience:
 
     def _hand_out(self, delivery: Delivery) -> None:
         for framing in self.live:
-            frame, left_out = _framed(framing, delivery)
-            if frame is None:
-                continue
-            batch = self._pending.get(framing)
-            if batch is None:
-                batch = self._pending[framing] = Batch()
-            batch.add(frame, left_out=left_out, droppable=delivery.seq is None)
+            batch = self._pending.get(framing) or Batch()
+            add_framed(batch, framing, delivery)
+            if batch:
+                self._pending[framing] = batch
         if self._pending and self._flush is None:
             self._flush_soon()
         reactions.react(delivery, self.live.values())
@@ -253,13 +217,13 @@ class Audience:
         try:
             while self.position is not None and self.position < self._target:
                 target = self._target
-                page, reached = await self._read(self.position)
-                for delivery in page:
+                page = await self._read(self.position)
+                for delivery in page.deliveries:
                     if (delivery.seq or 0) > self.position:  # bells may have brought it meanwhile
                         self._advance(delivery)
-                self.position = max(self.position, reached)
+                self.position = max(self.position, page.reached)
                 self._release_held()
-                if not page and self.position < target == self._target:
+                if not page.stretches and self.position < target == self._target:
                     # The log is the truth, and it ends here: what claimed more was no bell of ours.
                     self._target = self.position
                     self._held.clear()
@@ -273,19 +237,17 @@ class Audience:
         if self._held:
             self._held = {seq: held for seq, held in self._held.items() if seq > (self.position or 0)}
 
-    async def _read(self, after: int) -> tuple[list[Delivery], int]:
-        """A page of the log, and the seq it leads to."""
+    async def _read(self, after: int) -> Page:
+        """A page of the log, as soon as it can be had."""
         while True:
             try:
-                rows, reached = await run_in_thread(
-                    log.read_on, self.topic, after=after, limit=conf.replay_page
-                )
+                page = await read_page(Place(self.topic, after))
             except Exception as error:  # noqa: BLE001 - the log is still there when the database returns
                 outages.DATABASE.noticed(error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 outages.DATABASE.over()
-                return [Delivery(*row) for row in rows], reached
+                return page
 
     async def catch_up(self, subscriber: Subscriber) -> None:
         """Bring one subscriber from its position to the audience's, then make it live."""
@@ -297,34 +259,31 @@ class Audience:
             elif subscriber.position == self.position:
                 self.make_live(subscriber)
             else:
-                page, reached = await self._read(subscriber.position)
-                for delivery in page:
-                    if not await self._tell_one(subscriber, delivery):
+                page = await self._read(subscriber.position)
+                for stretch in page.stretches:
+                    if not await self._tell_missed(subscriber, stretch):
                         return
-                subscriber.position = max(subscriber.position, reached)
+                subscriber.position = max(subscriber.position, page.reached)
                 await subscriber.socket.drained()
 
-    async def _tell_one(self, subscriber: Subscriber, delivery: Delivery) -> bool:
-        """Tell one subscriber what it missed; False when it does not listen any more."""
-        frame, left_out = _framed(subscriber.framing, delivery)
-        if frame is not None and left_out != subscriber.user_id:
-            await subscriber.socket.room_for(frame)
+    async def _tell_missed(self, subscriber: Subscriber, stretch: Stretch) -> bool:
+        """Tell one subscriber some of what it missed; False when it does not listen any more."""
+        if stretch.reached > subscriber.as_of and len(stretch.deliveries) > 1:
+            # What it causes may end its right to listen, exactly there.
+            for delivery in stretch.deliveries:
+                if not await self._tell_missed(subscriber, Stretch([delivery])):
+                    return False
+            return True
+        batch = stretch.framed(subscriber.framing)
+        if batch:
+            await subscriber.socket.room_for(batch.size)
             if subscriber not in self.behind:  # it left while there was no room
                 return False
-            subscriber.socket.push(frame)
-        subscriber.position = delivery.seq or 0
-        reactions.react(delivery, ([subscriber],))
+            subscriber.socket.push_batch(batch)
+        subscriber.position = stretch.reached
+        for delivery in stretch.deliveries:
+            reactions.react(delivery, ([subscriber],))
         return subscriber in self.behind
-
-
-def _framed(framing: Framing, delivery: Delivery) -> tuple[str | None, int | None]:
-    """What a kind of socket is told, and who of them is not; a failing framing keeps nobody else waiting."""
-    try:
-        frame = framing.frame(delivery)
-        return frame, None if frame is None else framing.not_for(delivery)
-    except Exception:
-        logger.exception("An event of %s could not be told to some sockets", delivery.topic)
-        return None, None
 
 
 def of_user(subscribers: Iterable[Subscriber], user_id: int) -> list[Subscriber]:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from django.db import connection
 
 from realtime import background, bells, log, outages
-from realtime.audience import Audience, Framing, Subscriber
+from realtime.audience import Audience, Subscriber
 from realtime.conf import conf
 from realtime.events import Delivery, Logged
+from realtime.framing import Framing
 from realtime.outages import Outage
 from realtime.threads import run_in_thread
 

@@ -100,10 +100,10 @@ class PreparedOutbox:
         self._written += len(data)
         self._wire.write(data)
 
-    async def room_for(self, frame: str) -> None:
-        """Wait until a frame fits beside others: for those who read a log that is longer than the outbox."""
+    async def room_for(self, size: int) -> None:
+        """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox."""
         half = conf.outbox_bytes // 2
-        while (waiting := self._waiting()) and waiting + len(frame) > half and not self.is_closing:  # noqa: ASYNC110
+        while (waiting := self._waiting()) and waiting + size > half and not self.is_closing:  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
 
     async def drained(self) -> None:
@@ -220,10 +220,10 @@ class Outbox:
         for text in batch.texts(user_id):
             self.push(text, droppable=batch.is_droppable)
 
-    async def room_for(self, frame: str) -> None:
-        """Wait until a frame fits beside others: for those who read a log that is longer than the outbox."""
+    async def room_for(self, size: int) -> None:
+        """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox."""
         half = conf.outbox_bytes // 2
-        while self._waiting_bytes and self._waiting_bytes + len(frame) > half and not self.is_closing:
+        while self._waiting_bytes and self._waiting_bytes + size > half and not self.is_closing:
             await self._wait_for_room()
 
     async def drained(self) -> None:

@@ -64,6 +64,14 @@ class Batch:
         self.has_exceptions = self.has_exceptions or left_out is not None
         self.is_droppable = self.is_droppable and droppable
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, for somebody who is left out of nothing."""
+        return len(self._all())
+
     def texts(self, user_id: int) -> list[str]:
         """The frames for one user."""
         return [text for text, left_out in self._entries if left_out is None or left_out != user_id]
@@ -72,6 +80,9 @@ class Batch:
         """The frames for one user, joined; made once for all to whom no exception applies."""
         if self.has_exceptions and any(left_out == user_id for _, left_out in self._entries):
             return b"".join(text_frame(text) for text in self.texts(user_id))
+        return self._all()
+
+    def _all(self) -> bytes:
         if self._joined is None:
             self._joined = b"".join([text_frame(text) for text, _ in self._entries])
         return self._joined

@@ -20,10 +20,11 @@ import structlog
 from channels.consumer import AsyncConsumer
 
 from realtime import errors, events
-from realtime.audience import NOTHING, Framing, Subscriber
+from realtime.audience import Subscriber
 from realtime.conf import conf
 from realtime.events import Event
 from realtime.frames import Ref, parse, ref_of
+from realtime.framing import NOTHING, Framing
 from realtime.hub import Hub
 from realtime.limits import max_message_bytes
 from realtime.outbox import Send, outbox_for
@@ -184,9 +185,9 @@ class JsonSocket(AsyncConsumer):
         """Send frames that other sockets are sent as well."""
         self._outbox.push_batch(batch, self.user_id)
 
-    async def room_for(self, frame: str) -> None:
-        """Wait until a frame fits: for what is too long to be pushed at once."""
-        await self._outbox.room_for(frame)
+    async def room_for(self, size: int) -> None:
+        """Wait until so many bytes fit: for what is too long to be pushed at once."""
+        await self._outbox.room_for(size)
 
     async def drained(self) -> None:
         """Wait until everything pushed has been handed to the server."""

@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 
-from chat import selectors
-from chat.consumers import conversation_id_in
+from chat.consumers import conversation_id_in, membership_of
 from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
-from realtime.audience import NOTHING, Framing
 from realtime.conf import conf
 from realtime.frames import command
+from realtime.framing import NOTHING, Framing
 from realtime.publishing import publish_now
 from realtime.rates import Bucket
 from realtime.sockets import JsonSocket
@@ -34,9 +33,7 @@ class TypingIndicatorConsumer(JsonSocket):
 
     async def authorize(self) -> None:
         self.conversation_id = conversation_id_in(self.path)
-        membership = await self.run(
-            selectors.membership_for, user_id=self.user_id, conversation_id=self.conversation_id
-        )
+        membership = await membership_of((self.user_id, self.conversation_id))
         self._typing_bucket = Bucket()
         self.join(typing_topic(self.conversation_id))
         # For what it causes: a message ends its sender's typing, a removal ends this socket.

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 from accounts import socket_auth, throttling, tokens
 from accounts.models import Session, User
 from accounts.socket_auth import SocketAuth
+from realtime import asking
 from realtime.sockets import JsonSocket
 from realtime.testing import ANSWER_SECONDS, TestSocket
 
@@ -61,6 +62,7 @@ def shake_hands(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
     need no thousand clean databases. The real threads are behind `open_with`.
     """
     monkeypatch.setattr(socket_auth, "run_in_thread", _run_here)
+    monkeypatch.setattr(asking, "run_in_thread", _run_here)
 
     def shake(
         query: bytes = b"",

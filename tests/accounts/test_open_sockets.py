@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from asgiref.sync import sync_to_async
 from accounts import services, tokens
 from accounts.models import Session, User
 from accounts.tickets import sell_ticket
-from accounts.tokens import identify
+from accounts.tokens import Claims, Identity, identify, identities_of
+from realtime.asking import Asking
 from tests.accounts.forgeries import good_claims, sign
 
 
@@ -82,13 +84,14 @@ async def test_revocation_between_handshake_and_joining_is_not_missed(open_with,
     """The token is good when it is checked, and revoked before the socket listens."""
     from accounts import socket_auth
 
-    def checked_then_revoked(token: str) -> Any:
-        identity = identify(token)
+    def checked_then_revoked(claims: Collection[Claims]) -> Any:
+        [identity] = identities_of(claims).values()
+        assert isinstance(identity, Identity)
         assert identity.session_id is not None
         services.revoke_session(user=identity.user, session_id=identity.session_id)
-        return identity
+        return {next(iter(claims)): identity}
 
-    monkeypatch.setattr(socket_auth, "identify", checked_then_revoked)
+    monkeypatch.setattr(socket_auth, "identity_of", Asking(checked_then_revoked))
 
     async with open_with(made["queries"]["first"]) as socket:
         assert await socket.receive_close() == 4401

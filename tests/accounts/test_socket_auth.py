@@ -1,5 +1,7 @@
 """Where a socket's credential may come from, in which order, and that nothing of it is left behind."""
 
+from typing import NoReturn
+
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import OperationalError
@@ -7,7 +9,8 @@ from django.db import OperationalError
 from accounts import socket_auth, tokens
 from accounts.tickets import sell_ticket
 from accounts.tokens import access_token, identify
-from realtime import threads
+from realtime import asking, threads
+from realtime.asking import Asking
 from tests.accounts.forgeries import good
 
 
@@ -144,15 +147,16 @@ def test_http_request_passes_untouched(shake_hands):
 @pytest.fixture
 def real_threads(shake_hands, monkeypatch):
     monkeypatch.setattr(socket_auth, "run_in_thread", threads.run_in_thread)
+    monkeypatch.setattr(asking, "run_in_thread", threads.run_in_thread)
     yield
     threads.close_threads()
 
 
 def test_database_away_is_told_as_unavailable(shake_hands, real_threads, session, monkeypatch):
-    def fail(token: str) -> None:
+    def fail(claims: object) -> NoReturn:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(socket_auth, "identify", fail)
+    monkeypatch.setattr(socket_auth, "identity_of", Asking(fail))
 
     scope = shake_hands(f"token={good(session)}".encode())
 
@@ -164,10 +168,10 @@ def test_database_away_is_told_as_unavailable(shake_hands, real_threads, session
 
 
 def test_our_own_fault_is_logged_without_the_token(shake_hands, session, monkeypatch, caplog):
-    def fail(token: str) -> None:
+    def fail(claims: object) -> NoReturn:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(socket_auth, "identify", fail)
+    monkeypatch.setattr(socket_auth, "identity_of", Asking(fail))
     token = good(session)
 
     scope = shake_hands(f"token={token}".encode())

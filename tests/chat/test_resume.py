@@ -9,10 +9,11 @@ import pytest
 from django.db import connections
 
 from accounts.models import User
-from chat import selectors, services
+from chat import consumers, selectors, services
 from chat.events import conversation_topic
 from chat.models import Conversation
 from realtime import bells, log
+from realtime.asking import Asking
 from tests.chat.speaking import aside, chat_path, head_of, logged, say, told_until
 from tests.factories import make_user
 
@@ -189,19 +190,17 @@ async def test_first_listener_of_a_process_misses_nothing_between_its_query_and_
     ana, bruno, conversation, connect, monkeypatch
 ):
     """A message committed elsewhere in that moment, whose bell is lost: found by looking at the head."""
-    membership_for = selectors.membership_for
 
-    def and_then_someone_speaks(**who):
-        membership = membership_for(**who)
-        monkeypatch.setattr(selectors, "membership_for", membership_for)
+    def and_then_someone_speaks(shares):
+        memberships = selectors.memberships_for(shares)
         hearers, bells.hearers[:] = list(bells.hearers), []
         monkeypatch.setattr(bells, "layer_is_shared", lambda: False)
         say(conversation, ana, "in between")
         monkeypatch.undo()
         bells.hearers[:] = hearers
-        return membership
+        return memberships
 
-    monkeypatch.setattr(selectors, "membership_for", and_then_someone_speaks)
+    monkeypatch.setattr(consumers, "membership_of", Asking(and_then_someone_speaks))
 
     async with connect(bruno, chat_path(conversation)) as socket:
         assert (await socket.receive())["content"] == "in between"

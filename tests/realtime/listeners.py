@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
-from realtime.audience import EVERYTHING, Framing, Subscriber
+from realtime.audience import Subscriber
 from realtime.events import Delivery
+from realtime.framing import EVERYTHING, Framing
 from realtime.hub import Hub
+from realtime.pages import Page, Place
 from realtime.prepared import Batch
 
 TOPIC = "talk.1"
@@ -77,7 +78,7 @@ class Listener:
     def push_batch(self, batch: Batch) -> None:
         self._told += batch.texts(self.user_id)
 
-    async def room_for(self, frame: str) -> None:
+    async def room_for(self, size: int) -> None:
         await self.has_room.wait()
 
     async def drained(self) -> None:
@@ -115,8 +116,8 @@ class Log:
         page = [(TOPIC, seq, text) for seq, text in sorted(self.bodies.items()) if seq > after][: self.page]
         return page, page[-1][1] if page else self.head
 
-    async def run_in_thread(self, function: Callable[..., Any], name: str, *, after: int, limit: int) -> Any:
-        """Stands for `realtime.audience.run_in_thread`."""
+    async def read_page(self, place: Place) -> Page:
+        """Stands for `realtime.audience.read_page`."""
         self.readings += 1
         if not self.is_open:
             gate = asyncio.get_running_loop().create_future()
@@ -126,7 +127,8 @@ class Log:
             await asyncio.sleep(0)
         if self.is_away:
             raise ConnectionError("the database is away")
-        return self.read_on(after)
+        rows, reached = self.read_on(place.after)
+        return Page([Delivery(*row) for row in rows], reached)
 
     def let_one_through(self) -> bool:
         """Whether there was a reading to answer."""

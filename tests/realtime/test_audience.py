@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from realtime import audience as module
 from realtime import outages, reactions
-from realtime.audience import EVERYTHING, MAX_HELD, NOTHING, Audience, Subscriber, of_user
+from realtime.audience import MAX_HELD, Audience, Subscriber, of_user
 from realtime.events import Delivery
+from realtime.framing import EVERYTHING, NOTHING
 from realtime.hub import Hub
 from realtime.prepared import Batch
 from tests.realtime.listeners import TOPIC, Listener, Log, body, delivery, settle
@@ -36,7 +37,7 @@ def reacting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     log = Log()
-    monkeypatch.setattr(module, "run_in_thread", log.run_in_thread)
+    monkeypatch.setattr(module, "read_page", log.read_page)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0)
     monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
     return log
@@ -681,7 +682,7 @@ def test_everybody_is_told_everything_once_in_order_and_nothing_after_their_remo
     async def run() -> None:
         world = World()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "run_in_thread", world.log.run_in_thread)
+            patch.setattr(module, "read_page", world.log.read_page)
             patch.setattr(reactions, "_reactions", {"removed": [detach_removed]})
             for what, number in steps:
                 await world.step(what, number)

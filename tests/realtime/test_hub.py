@@ -195,7 +195,7 @@ async def test_event_whose_bell_was_lost_is_found_in_the_database(hub, unheard, 
 
 
 def listener_framing() -> Any:
-    from realtime.audience import EVERYTHING
+    from realtime.framing import EVERYTHING
 
     return EVERYTHING
 

@@ -128,7 +128,7 @@ async def test_what_may_be_dropped_gives_way_first(peer):
 @pytest.mark.parametrize("size", [LIMIT // 2 + 1, LIMIT, LIMIT * 3])
 async def test_large_frame_reaches_a_peer_that_reads(peer, size):
     for _ in range(3):
-        await peer.outbox.room_for("x" * size)
+        await peer.outbox.room_for(size)
         peer.outbox.push("x" * size)
     await peer.outbox.drained()
 
@@ -142,7 +142,7 @@ async def test_reader_of_a_long_log_waits_for_room_and_leaves_some(peer):
 
     async def replay() -> None:
         for number in range(30):
-            await peer.outbox.room_for("x" * 10)
+            await peer.outbox.room_for(10)
             peer.outbox.push("x" * 10)
             told.append(number)
 
@@ -162,16 +162,14 @@ async def test_reader_of_a_long_log_waits_for_room_and_leaves_some(peer):
 async def test_nobody_waits_for_room_or_silence_once_the_socket_is_gone(peer):
     peer.reads.clear()
     peer.outbox.push("x" * 60)
-    waiting = [
-        asyncio.ensure_future(waiter) for waiter in (peer.outbox.room_for("x" * 60), peer.outbox.drained())
-    ]
+    waiting = [asyncio.ensure_future(waiter) for waiter in (peer.outbox.room_for(60), peer.outbox.drained())]
     await settle()
     assert not any(task.done() for task in waiting)
 
     peer.outbox.abandon()
     await asyncio.gather(*waiting)
     await peer.outbox.drained()
-    await peer.outbox.room_for("x" * 60)
+    await peer.outbox.room_for(60)
 
     assert peer.got == []
 
@@ -179,7 +177,7 @@ async def test_nobody_waits_for_room_or_silence_once_the_socket_is_gone(peer):
 async def test_nobody_waits_for_room_once_the_socket_is_refused(peer):
     peer.reads.clear()
     peer.outbox.push("x" * 60)
-    waiting = asyncio.ensure_future(peer.outbox.room_for("x" * 60))
+    waiting = asyncio.ensure_future(peer.outbox.room_for(60))
     await settle()
 
     peer.outbox.close(4404)
@@ -341,7 +339,7 @@ async def test_droppable_prepared_frames_give_way(prepared, monkeypatch):
 async def test_reader_of_the_log_waits_for_room(prepared):
     prepared.wire.room = 0
     prepared.outbox.push("x" * 60)
-    waiting = asyncio.create_task(prepared.outbox.room_for("y"))
+    waiting = asyncio.create_task(prepared.outbox.room_for(1))
     await asyncio.sleep(0.03)
     waited = not waiting.done()
 

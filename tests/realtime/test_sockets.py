@@ -20,8 +20,9 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from realtime import errors, sockets
-from realtime.audience import EVERYTHING, NOTHING, Audience, Everything, Framing, Subscriber
+from realtime.audience import Audience, Subscriber
 from realtime.events import Event
+from realtime.framing import EVERYTHING, NOTHING, Everything, Framing
 from realtime.hub import Hub
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.sockets import JsonSocket

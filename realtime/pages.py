@@ -1,0 +1,83 @@
+"""Pages of the log, as sockets read them that catch up: read once for all who are at the same place.
+
+After a restart or a cut line a whole conversation comes back at about the same seq. What one of them is
+told there is read, framed and joined once, and the others are told the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from realtime import log
+from realtime.asking import Asking
+from realtime.conf import conf
+from realtime.events import Delivery
+from realtime.framing import Framing, add_framed
+from realtime.prepared import Batch
+
+#: Characters that are written at a time: a fraction of the room in an outbox, so that many wait for little.
+STRETCH_SIZE = 32 * 1024
+
+
+class Place(NamedTuple):
+    """Where somebody is in the log of a topic."""
+
+    topic: str
+    after: int
+
+
+class Stretch:
+    """Some of a page's events, written together."""
+
+    __slots__ = ("_batches", "deliveries")
+
+    def __init__(self, deliveries: Sequence[Delivery]) -> None:
+        self.deliveries = deliveries
+        self._batches: dict[Framing, Batch] = {}
+
+    @property
+    def reached(self) -> int:
+        """The seq of its last event."""
+        return self.deliveries[-1].seq or 0
+
+    def framed(self, framing: Framing) -> Batch:
+        """What one kind of socket is told of it; made once."""
+        batch = self._batches.get(framing)
+        if batch is None:
+            batch = self._batches[framing] = Batch()
+            for delivery in self.deliveries:
+                add_framed(batch, framing, delivery)
+        return batch
+
+
+class Page:
+    """Events that follow a place, and the seq they lead to."""
+
+    __slots__ = ("reached", "stretches")
+
+    def __init__(self, deliveries: Sequence[Delivery], reached: int) -> None:
+        self.reached = reached
+        self.stretches: list[Stretch] = []
+        begin = size = 0
+        for end, delivery in enumerate(deliveries, start=1):
+            size += len(delivery.body)
+            if size >= STRETCH_SIZE or end == len(deliveries):
+                self.stretches.append(Stretch(deliveries[begin:end]))
+                begin, size = end, 0
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        return [delivery for stretch in self.stretches for delivery in stretch.deliveries]
+
+
+def _read(places: Collection[Place]) -> dict[Place, Page]:
+    pages = {}
+    for place in places:
+        rows, reached = log.read_on(place.topic, after=place.after, limit=conf.replay_page)
+        pages[place] = Page([Delivery(*row) for row in rows], reached)
+    return pages
+
+
+#: A page may have megabytes, so few are read at a time.
+read_page: Asking[Place, Page] = Asking(_read, max_batch=8)
