@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from realtime import log, pages
-from realtime.events import Delivery
+from realtime import pages
+from realtime.events import Delivery, Logged
 from realtime.framing import EVERYTHING
 from realtime.pages import STRETCH_SIZE, Page, Place, read_page
 from tests.realtime.listeners import body
@@ -49,7 +49,7 @@ async def test_sockets_at_the_same_place_are_read_for_once(monkeypatch):
 
     def read_on(name: str, *, after: int, limit: int):
         readings.append((name, after))
-        return [log.Logged(name, after + 1, body(after + 1))], after + 1
+        return [Logged(name, after + 1, body(after + 1))], after + 1
 
     async def run_in_thread(function, *args):
         return function(*args)
