@@ -1,6 +1,9 @@
 """Who really asks: forwarded headers are believed from TRUSTED_PROXIES and dropped from everybody else."""
 
+from collections.abc import Coroutine
 from typing import Any
+
+from asgiref.sync import markcoroutinefunction
 
 from realtime.conf import conf
 from realtime.limits import client_address, is_trusted_proxy
@@ -26,9 +29,12 @@ class ForwardedHeaders:
 
     def __init__(self, app: Any) -> None:
         self.app = app
+        markcoroutinefunction(self)
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        await self.app(as_seen_by_proxy(scope) if scope["type"] in _SCHEMES else scope, receive, send)
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Coroutine[Any, Any, None]:
+        seen = as_seen_by_proxy(scope) if scope["type"] in _SCHEMES else scope
+        passed_on: Coroutine[Any, Any, None] = self.app(seen, receive, send)
+        return passed_on  # no coroutine of its own: it would stay as long as a socket does
 
 
 def as_seen_by_proxy(scope: dict[str, Any]) -> dict[str, Any]:

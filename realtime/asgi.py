@@ -2,16 +2,20 @@
 
 A foreign Origin and too many handshakes are refused before accept, with a plain HTTP status; every
 refusal that a client of ours must understand is made by `JsonSocket` after accept.
+
+What only looks and passes on is a plain function that returns the next one's coroutine (and is marked as what
+it stands for): a coroutine of its own would stay as long as the socket does.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
+from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
@@ -24,7 +28,9 @@ from realtime.rates import Buckets
 logger = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
-App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+App = Callable[
+    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Coroutine[Any, Any, None]
+]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: `urlsplit` forgives spaces and control characters; no browser sends any.
@@ -50,14 +56,14 @@ class OriginCheck:
 
     def __init__(self, app: App) -> None:
         self.app = app
+        markcoroutinefunction(self)
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         for origin in _headers(scope, b"origin"):
             if not is_allowed_origin(origin, scope):
                 logger.warning("A socket was refused: foreign origin", extra={"origin": origin[:200]})
-                await refuse_handshake(scope, receive, send, status=403)
-                return
-        await self.app(scope, receive, send)
+                return refuse_handshake(scope, receive, send, status=403)
+        return self.app(scope, receive, send)
 
 
 class HandshakeLimit:
@@ -65,17 +71,16 @@ class HandshakeLimit:
 
     def __init__(self, app: App) -> None:
         self.app = app
+        markcoroutinefunction(self)
         self._buckets = Buckets(lambda: conf.limit_handshakes)
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         try:
             self._buckets.take(client_address(scope))
         except RateLimitedError as error:
-            await refuse_handshake(
-                scope, receive, send, status=429, retry_after_ms=error.retry_after_ms or 1000
-            )
-            return
-        await self.app(scope, receive, send)
+            wait = error.retry_after_ms or 1000
+            return refuse_handshake(scope, receive, send, status=429, retry_after_ms=wait)
+        return self.app(scope, receive, send)
 
 
 def _headers(scope: Scope, name: bytes) -> list[str]:

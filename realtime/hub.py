@@ -20,6 +20,7 @@ from realtime import background, bells, log, outages
 from realtime.audience import Audience, Subscriber
 from realtime.conf import conf
 from realtime.events import Delivery, Logged
+from realtime.expiries import Expiries
 from realtime.framing import Framing
 from realtime.outages import Outage
 from realtime.threads import run_in_thread
@@ -52,6 +53,7 @@ class Hub:
         self.loop = loop
         self.sockets: set[JsonSocket] = set()
         self.is_draining = False
+        self.expiries = Expiries(loop)
         self._audiences: dict[str, Audience] = {}
         self._ringer = bells.Ringer()
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,7 +82,7 @@ class Hub:
         return hub
 
     def _start(self) -> None:
-        works = [self._check_new, self._check_in_turn, *background.registered()]
+        works = [self._check_new, self._check_in_turn, self.expiries.run, *background.registered()]
         if bells.layer_is_shared():
             works += [self._listen, self._beat]
         self._tasks = [background.start(background.keep_running(work)) for work in works]

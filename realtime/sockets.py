@@ -60,6 +60,28 @@ class Identity(Protocol):
 class JsonSocket(AsyncConsumer):
     """Base of every socket of ours."""
 
+    # Ten thousand idle sockets are nothing but what each of them keeps.
+    __slots__ = (
+        "_ends_in",
+        "_flood",
+        "_frame_bucket",
+        "_is_authenticated",
+        "_max_bytes",
+        "_mistakes",
+        "_outbox",
+        "_subscribers",
+        "_tasks",
+        "hub",
+        "identity",
+        "path",
+        "query",
+        "scope",
+        "socket_id",
+        "user",
+        "user_id",
+        "v1",
+    )
+
     #: Whether a client copied from the guide is told its mistakes; its notifications page would show them.
     tells_guide_errors: ClassVar[bool] = True
 
@@ -90,8 +112,10 @@ class JsonSocket(AsyncConsumer):
         self._outbox = outbox_for(send, wire_of(scope), self._too_slow)
         self._is_authenticated = False
         self._subscribers: dict[str, Subscriber] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._expiry: asyncio.TimerHandle | None = None
+        #: What runs beside the conversation; most sockets never have any.
+        self._tasks: set[asyncio.Task[None]] | None = None
+        #: The second in which its token ends; see `Expiries`.
+        self._ends_in: int | None = None
         self._frame_bucket, self._mistakes, self._flood = Bucket(), Bucket(), 0
         self._max_bytes = max_message_bytes(scope["path"])
 
@@ -196,6 +220,8 @@ class JsonSocket(AsyncConsumer):
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the conversation; it ends with the socket, and its failure is the socket's."""
         task = asyncio.get_running_loop().create_task(work)
+        if self._tasks is None:
+            self._tasks = set()
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -277,10 +303,18 @@ class JsonSocket(AsyncConsumer):
         seconds = identity.expires_at - time.time()
         if seconds <= 0:
             raise errors.TokenExpiredError
-        if self._expiry is not None:
-            self._expiry.cancel()
-        self._expiry = asyncio.get_running_loop().call_later(seconds, self.refuse, errors.TokenExpiredError())
+        self._forget_expiry()
+        self._ends_in = self.hub.expiries.add(self, seconds=seconds)
         self.identity = identity
+
+    def _forget_expiry(self) -> None:
+        if self._ends_in is not None:
+            self.hub.expiries.forget(self, self._ends_in)
+            self._ends_in = None
+
+    def expire(self) -> None:
+        """The token has ended, and nobody refreshed it in band."""
+        self.refuse(errors.TokenExpiredError())
 
     async def _receive(self, message: dict[str, Any]) -> None:
         text = message.get("text")
@@ -355,7 +389,9 @@ class JsonSocket(AsyncConsumer):
         self.refuse(errors.RealtimeError())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        if self._tasks is not None:
+            self._tasks.discard(task)
+            self._tasks = self._tasks or None
         failure = None if task.cancelled() else task.exception()
         if isinstance(failure, errors.RealtimeError):
             self.tell_error(failure)
@@ -383,9 +419,8 @@ class JsonSocket(AsyncConsumer):
 
     async def _leave_everything(self) -> None:
         self.hub.sockets.discard(self)
-        if self._expiry is not None:
-            self._expiry.cancel()
-        for task in list(self._tasks):
+        self._forget_expiry()
+        for task in list(self._tasks or ()):
             task.cancel()
         self._leave_topics()
         self._outbox.abandon()

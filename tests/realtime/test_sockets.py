@@ -493,7 +493,7 @@ async def test_token_of_the_far_future_is_no_timer_too_long(talk):
     async with talk(identity=Somebody(expires_in=253_402_300_799 - time.time())) as (socket, consumer):
         await socket.send({"type": "echo"})
         assert await socket.receive() == {"type": "echo"}
-        assert consumer._expiry.when() - asyncio.get_running_loop().time() > 7_000 * 365 * 86_400
+        assert consumer._ends_in - asyncio.get_running_loop().time() > 7_000 * 365 * 86_400
 
 
 async def test_clock_that_jumps_ends_nothing_early(talk, monkeypatch):
@@ -508,15 +508,14 @@ async def test_clock_that_jumps_ends_nothing_early(talk, monkeypatch):
 async def test_refreshed_socket_lives_as_long_as_the_new_token(talk):
     fresh = Somebody(expires_in=3600, session_id="new")
     async with talk(identity=Somebody(expires_in=60), identify=lambda token: fresh) as (socket, consumer):
-        old = consumer._expiry
         await socket.send({"type": "auth.refresh", "token": "fresh", "ref": 1})
         assert await socket.receive() == {
             "type": "auth.refreshed",
             "ref": 1,
             "expires_at": int(fresh.expires_at),
         }
-        assert old.cancelled()
-        assert consumer._expiry.when() - asyncio.get_running_loop().time() > 3500
+        assert consumer._ends_in - asyncio.get_running_loop().time() > 3500
+        assert [consumer in ending for ending in consumer.hub.expiries._sockets.values()].count(True) == 1
         assert consumer.identity is fresh
 
 
