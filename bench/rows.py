@@ -36,6 +36,6 @@ def insert_history(*, conversation_id: int, sender_id: int, count: int) -> None:
         values = {"conversation": conversation_id, "sender": sender_id, "head": topic.head, "count": count}
         with connection.cursor() as cursor:
             cursor.execute(_POSTGRESQL if connection.vendor == "postgresql" else _SQLITE, values)
-        Topic.objects.filter(pk=topic.pk).update(head=F("head") + count, floor=F("head") + count)
+        Topic.objects.filter(pk=topic.id).update(head=F("head") + count, floor=F("head") + count)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE chat_message")

@@ -145,10 +145,18 @@ class OverloadedError(RealtimeError):
     code, status, close_with, retryable = "overloaded", 503, CloseCode.OVERLOADED, True
 
 
+class BusyError(OverloadedError):
+    """Something else holds what this needs; nothing was stored, come back later."""
+
+
 class UnavailableError(RealtimeError):
     """The database cannot be reached right now; nothing was stored."""
 
     code, status, close_with, retryable = "unavailable", 503, CloseCode.OVERLOADED, True
+
+
+class UncertainError(UnavailableError):
+    """The database fell silent while storing this: send it again with its client_id."""
 
 
 class RestartingError(RealtimeError):

@@ -6,33 +6,48 @@ Everything here is synchronous and runs in the caller's transaction. Nothing her
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from django.db import transaction
 
-from realtime import events
+from realtime import events, rows
 from realtime.events import Event, Logged
 from realtime.models import LoggedEvent, Topic
 
 
-def lock(names: Iterable[str], *, create: bool = True) -> dict[str, Topic]:
-    """Lock the topics' rows, in one order for everybody; those that did not exist are made, or absent."""
+class LockedTopic(msgspec.Struct):
+    """A topic whose row the transaction holds: nobody else can move its head before the commit."""
+
+    id: int
+    head: int
+    floor: int
+
+
+def lock(
+    names: Iterable[str], *, create: bool = True, patience: float | None = None
+) -> dict[str, LockedTopic]:
+    """Lock the topics' rows, in one order for everybody; those that did not exist are made, or absent.
+
+    What another transaction holds is waited for, as long as that takes, or for so many seconds and then
+    it is a BusyError; with a patience of 0 such topics are absent too.
+    """
     wanted = sorted(set(names))
-    locked = _select_locked(wanted)
-    missing = [name for name in wanted if name not in locked]
-    if create and missing:
+    locked = _lock(wanted, patience)
+    if create and (missing := [name for name in wanted if name not in locked]):
         Topic.objects.bulk_create([Topic(name=name) for name in missing], ignore_conflicts=True)
-        locked |= _select_locked(missing)
+        locked |= _lock(missing, patience)
     return locked
 
 
-def _select_locked(names: list[str]) -> dict[str, Topic]:
-    # NO KEY UPDATE: the lock orders appends, it need not stop foreign keys from pointing here.
-    rows = Topic.objects.select_for_update(no_key=True).filter(name__in=names)
-    return {row.name: row for row in rows.order_by("pk")}
+def _lock(names: list[str], patience: float | None) -> dict[str, LockedTopic]:
+    locked = rows.lock_topics(names, patience)
+    return {name: LockedTopic(topic_id, head, floor) for topic_id, name, head, floor in locked}
 
 
-def append(entries: Sequence[tuple[str, Event]], *, locked: dict[str, Topic] | None = None) -> list[Logged]:
+def append(
+    entries: Sequence[tuple[str, Event]], *, locked: Mapping[str, LockedTopic] | None = None
+) -> list[Logged]:
     """Store events at the heads of their topics and say what was stored; the caller announces it.
 
     Must run inside a transaction. `locked` are topics the caller holds already.
@@ -44,27 +59,21 @@ def append(entries: Sequence[tuple[str, Event]], *, locked: dict[str, Topic] | N
     if absent := {name for name, _ in entries} - topics.keys():
         topics |= lock(absent)
 
-    logged, rows = [], []
-    moment = events.now()
+    logged, stored, heads = [], [], {}
     for name, event in entries:
-        row = topics[name]
-        row.head += 1
-        body = events.encode(events.numbered(event, row.head))
-        logged.append(Logged(name, row.head, body))
-        rows.append(LoggedEvent(topic_id=row.pk, seq=row.head, body=body, created_at=moment))
-    LoggedEvent.objects.bulk_create(rows)
-    touched = [topics[name] for name in {name for name, _ in entries}]
-    if len(touched) == 1:
-        Topic.objects.filter(pk=touched[0].pk).update(head=touched[0].head)
-    else:
-        Topic.objects.bulk_update(touched, ["head"])
+        topic = topics[name]
+        topic.head = heads[topic.id] = seq = topic.head + 1
+        body = events.encode(events.numbered(event, seq))
+        logged.append(Logged(name, seq, body))
+        stored.append((topic.id, seq, body))
+    rows.append_events(stored, heads.items(), events.now())
     return logged
 
 
 def replay(name: str, *, after: int, limit: int) -> list[Logged]:
     """The events of a topic that follow `after`, oldest first."""
-    rows = LoggedEvent.objects.filter(topic__name=name, seq__gt=after).order_by("seq")[:limit]
-    return [Logged(name, seq, body) for seq, body in rows.values_list("seq", "body")]
+    found = LoggedEvent.objects.filter(topic__name=name, seq__gt=after).order_by("seq")[:limit]
+    return [Logged(name, seq, body) for seq, body in found.values_list("seq", "body")]
 
 
 def read_on(name: str, *, after: int, limit: int) -> tuple[list[Logged], int]:
@@ -72,12 +81,12 @@ def read_on(name: str, *, after: int, limit: int) -> tuple[list[Logged], int]:
 
     That is the last of them. Without any it is the head: what lay between has been pruned.
     """
-    rows = replay(name, after=after, limit=limit)
+    page = replay(name, after=after, limit=limit)
     head = 0
-    if not rows:
+    if not page:
         head = heads([name])[name]
-        rows = replay(name, after=after, limit=limit)  # what was told between the two queries
-    return rows, rows[-1].seq or 0 if rows else head
+        page = replay(name, after=after, limit=limit)  # what was told between the two queries
+    return page, page[-1].seq or 0 if page else head
 
 
 def heads(names: Iterable[str]) -> dict[str, int]:
@@ -102,10 +111,10 @@ def bury(name: str, *, seqs: Iterable[int], tombstone: Event) -> None:
 def prune(name: str, *, up_to: int) -> int:
     """Forget the events of a topic up to and including a seq; how many there were."""
     with transaction.atomic():
-        row = lock([name])[name]
-        up_to = min(up_to, row.head)
-        if up_to <= row.floor:
+        topic = lock([name])[name]
+        up_to = min(up_to, topic.head)
+        if up_to <= topic.floor:
             return 0
-        deleted, _ = LoggedEvent.objects.filter(topic=row, seq__lte=up_to).delete()
-        Topic.objects.filter(pk=row.pk).update(floor=up_to)
+        deleted, _ = LoggedEvent.objects.filter(topic=topic.id, seq__lte=up_to).delete()
+        Topic.objects.filter(pk=topic.id).update(floor=up_to)
         return deleted

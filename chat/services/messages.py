@@ -8,14 +8,15 @@ very seq the message gets.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from accounts.models import User
+from chat import rows
 from chat.errors import (
     EmptyMessageError,
     MessageNotFoundError,
@@ -27,12 +28,15 @@ from chat.events import MessageDeleted, MessageEdited, MessageSent, conversation
 from chat.models import Message, Participant
 from chat.moved import conversations_moved
 from realtime import events, log
-from realtime.errors import NotAllowedError, RealtimeError
+from realtime.errors import BusyError, NotAllowedError, RealtimeError, UncertainError
 from realtime.frames import clean_text
-from realtime.models import Topic
+from realtime.log import LockedTopic
 from realtime.publishing import announce, announcing
 
 MAX_CONTENT_LENGTH = 8_000  # characters: two pages of text, and at most 32 KiB of UTF-8
+#: Seconds a send waits for a conversation that another transaction holds: every send is answered within 2 s.
+LOCK_PATIENCE = 1.5
+RETRY_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,103 +73,109 @@ def clean_content(content: object) -> str:
     return text
 
 
-def send_messages(drafts: Sequence[Draft]) -> list[Outcome]:
-    """Store drafts in their order and announce them; one that is refused refuses no other."""
+def send_messages(drafts: Sequence[Draft], *, patience: float = LOCK_PATIENCE) -> list[Outcome]:
+    """Store drafts in their order and announce them; one that is refused refuses no other.
+
+    What another transaction holds is waited for so many seconds, and then all drafts are refused with a
+    BusyError. With a patience of 0 only those are whose conversation is held at this moment.
+    """
     try:
-        return _send_together(drafts)
+        return _send_together(drafts, patience)
+    except BusyError as busy:
+        return [busy] * len(drafts)
     except (IntegrityError, DataError):
-        # Two processes raced on one client_id, or the database refused one text: find out which.
+        # The database refused one of them: find out which.
         if len(drafts) == 1:
             raise
-        return [_send_alone(draft) for draft in drafts]
+        return [_send_alone(draft, patience) for draft in drafts]
 
 
-def _send_alone(draft: Draft) -> Outcome:
+def _send_alone(draft: Draft, patience: float) -> Outcome:
     try:
-        return _send_together([draft])[0]
+        return _send_together([draft], patience)[0]
+    except BusyError as busy:
+        return busy
     except (IntegrityError, DataError):
         return RealtimeError()
 
 
-@announcing()
-def _send_together(drafts: Sequence[Draft]) -> list[Outcome]:
-    names = {draft.conversation_id: conversation_topic(draft.conversation_id) for draft in drafts}
-    topics = log.lock(names.values(), create=False)
-    senders = _participants(drafts)
-    known = _stored_before(drafts)
+def _send_together(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
+    is_committing = False
+    try:
+        with announcing():
+            outcomes = _store(drafts, patience)
+            is_committing = True
+    except (OperationalError, InterfaceError) as error:
+        if is_committing:
+            raise UncertainError(retry_after_ms=RETRY_MS) from error
+        raise
+    return outcomes
 
-    outcomes: list[Outcome | Message] = []
-    new: list[Message] = []
+
+def _store(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
+    names = {draft.conversation_id: conversation_topic(draft.conversation_id) for draft in drafts}
+    topics = log.lock(names.values(), create=False, patience=patience)
+    identities = [(draft.conversation_id, draft.sender.pk, draft.client_id) for draft in drafts]
+    ids = rows.look_up(identities)
+
     moment = events.now()
-    ahead: dict[int, int] = {}
-    for draft in drafts:
-        identity = (draft.conversation_id, draft.sender.pk, draft.client_id)
-        if identity[:2] not in senders or names[draft.conversation_id] not in topics:
-            outcomes.append(NotAParticipantError())
+    outcomes: dict[int, Outcome] = {}
+    told: dict[int, MessageSent] = {}
+    repeats: dict[int, int] = {}
+    named: dict[tuple[int, int, UUID | None], int] = {}
+    for place, (draft, identity) in enumerate(zip(drafts, identities, strict=True)):
+        if place not in ids:
+            outcomes[place] = NotAParticipantError()
             continue
-        if draft.client_id is not None and (message := known.get(identity)) is not None:
-            outcomes.append(message)
+        if names[draft.conversation_id] not in topics:
+            outcomes[place] = NotAParticipantError() if patience else BusyError(retry_after_ms=RETRY_MS)
             continue
-        ahead[draft.conversation_id] = ahead.get(draft.conversation_id, 0) + 1
-        message = Message(
-            conversation_id=draft.conversation_id,
-            seq=topics[names[draft.conversation_id]].head + ahead[draft.conversation_id],
-            sender=draft.sender,
-            client_id=draft.client_id,
+        earlier, message_id = ids[place]
+        if draft.client_id is not None:
+            # The same client_id twice in one batch is one row and two answers, the second a duplicate.
+            earlier = earlier or named.get(identity)
+            named.setdefault(identity, message_id)
+        if earlier is not None:
+            repeats[place] = earlier
+            continue
+        told[place] = MessageSent(
+            message_id=message_id,
+            sender_id=identity[1],
+            sender_username=draft.sender.username,
             content=draft.content,
             created_at=moment,
+            conversation_id=draft.conversation_id,
+            client_id=draft.client_id,
         )
-        known[identity] = message
-        new.append(message)
-        outcomes.append(message)
 
-    Message.objects.bulk_create(new)
-    announce(log.append([(names[message.conversation_id], _sent(message)) for message in new], locked=topics))
-
-    transaction.on_commit(partial(conversations_moved, [message.conversation_id for message in new]))
-    unanswered = {message.pk for message in new}
-    return [_outcome(outcome, unanswered) for outcome in outcomes]
-
-
-def _outcome(outcome: Outcome | Message, unanswered: set[int]) -> Outcome:
-    if not isinstance(outcome, Message):
-        return outcome
-    # The same client_id twice in one batch is one row and two answers, the second a duplicate.
-    duplicate = outcome.pk not in unanswered
-    unanswered.discard(outcome.pk)
-    return Sent(outcome.pk, outcome.seq, outcome.created_at, outcome.client_id, duplicate)
+    sent = _tell_and_keep([(names[event.conversation_id], event) for event in told.values()], topics, moment)
+    outcomes.update(zip(told, sent, strict=True))
+    # Read after the writing: what a draft repeats may have been stored with it.
+    stored = Message.objects.in_bulk(set(repeats.values()))
+    for place, message_id in repeats.items():
+        message = stored[message_id]
+        outcomes[place] = Sent(message.pk, message.seq, message.created_at, message.client_id, duplicate=True)
+    return [outcomes[place] for place in range(len(drafts))]
 
 
-def _participants(drafts: Sequence[Draft]) -> set[tuple[int, int]]:
-    rows = Participant.objects.filter(
-        conversation_id__in={draft.conversation_id for draft in drafts},
-        user_id__in={draft.sender.pk for draft in drafts},
+def _tell_and_keep(
+    entries: Sequence[tuple[str, MessageSent]], topics: Mapping[str, LockedTopic], moment: dt.datetime
+) -> list[Sent]:
+    """Write new messages to the log, which gives them their places, and to their table."""
+    if not entries:
+        return []
+    logged = log.append(entries, locked=topics)
+    said = [(event, entry.seq or 0) for (_, event), entry in zip(entries, logged, strict=True)]
+    rows.insert_messages(
+        [
+            rows.NewMessage(m.message_id, m.conversation_id, seq, m.sender_id, m.client_id, m.content)
+            for m, seq in said
+        ],
+        moment,
     )
-    return set(rows.values_list("conversation_id", "user_id"))
-
-
-def _stored_before(drafts: Sequence[Draft]) -> dict[tuple[int, int, UUID | None], Message]:
-    named = {draft.client_id for draft in drafts if draft.client_id is not None}
-    if not named:
-        return {}
-    rows = Message.objects.filter(
-        conversation_id__in={draft.conversation_id for draft in drafts},
-        sender_id__in={draft.sender.pk for draft in drafts},
-        client_id__in=named,
-    )
-    return {(row.conversation_id, row.sender_id, row.client_id): row for row in rows}
-
-
-def _sent(message: Message) -> MessageSent:
-    return MessageSent(
-        message_id=message.pk,
-        sender_id=message.sender_id,
-        sender_username=message.sender.username,
-        content=message.content,
-        created_at=message.created_at,
-        conversation_id=message.conversation_id,
-        client_id=message.client_id,
-    )
+    announce(logged)
+    transaction.on_commit(partial(conversations_moved, {message.conversation_id for message, _ in said}))
+    return [Sent(message.message_id, seq, moment, message.client_id) for message, seq in said]
 
 
 @announcing()
@@ -204,7 +214,7 @@ def moderate_message(*, message_id: int, by: User, content: str | None) -> int:
     return _edit(topic, message, content=clean_content(content))
 
 
-def _locked_topic(conversation_id: int) -> Topic | None:
+def _locked_topic(conversation_id: int) -> LockedTopic | None:
     return log.lock([conversation_topic(conversation_id)], create=False).get(
         conversation_topic(conversation_id)
     )
@@ -230,7 +240,7 @@ def _visible_message(participant: Participant, message_id: int) -> Message:
     return message
 
 
-def _edit(topic: Topic | None, message: Message, *, content: str) -> int:
+def _edit(topic: LockedTopic | None, message: Message, *, content: str) -> int:
     moment = events.now()
     event = MessageEdited(
         message_id=message.pk,
@@ -246,7 +256,7 @@ def _edit(topic: Topic | None, message: Message, *, content: str) -> int:
     return seq
 
 
-def _delete(topic: Topic | None, message: Message, *, by: User) -> int:
+def _delete(topic: LockedTopic | None, message: Message, *, by: User) -> int:
     moment = events.now()
     event = MessageDeleted(
         message_id=message.pk, deleted_by=by.pk, deleted_at=moment, conversation_id=message.conversation_id
@@ -259,7 +269,7 @@ def _delete(topic: Topic | None, message: Message, *, by: User) -> int:
     return seq
 
 
-def _tell(topic: Topic | None, event: MessageEdited | MessageDeleted) -> int:
+def _tell(topic: LockedTopic | None, event: MessageEdited | MessageDeleted) -> int:
     name = conversation_topic(event.conversation_id)
     logged = log.append([(name, event)], locked={name: topic} if topic else None)
     announce(logged)

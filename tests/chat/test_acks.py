@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, connections
 
+from chat import rows
 from chat.events import conversation_topic
 from chat.models import Message
 from chat.services import Draft, create_conversation, messages
@@ -233,13 +234,14 @@ def test_batch_that_lost_a_race_is_sent_one_by_one(transactional_db, ana, conver
     """Another process stored one of the client_ids after this one had looked."""
     raced = uuid4()
     winner = say(conversation, ana, "raced", raced)
-    look, looked = messages._stored_before, []
+    look_up, looked = rows.look_up, []
 
-    def look_too_early(drafts):
-        looked.append(drafts)
-        return look(drafts) if len(looked) > 1 else {}
+    def look_too_early(sends):
+        looked.append(sends)
+        found = look_up(sends)
+        return found if len(looked) > 1 else {place: (None, new) for place, (_, new) in found.items()}
 
-    monkeypatch.setattr(messages, "_stored_before", look_too_early)
+    monkeypatch.setattr(rows, "look_up", look_too_early)
 
     before, loser, after = send(
         [
@@ -255,14 +257,14 @@ def test_batch_that_lost_a_race_is_sent_one_by_one(transactional_db, ana, conver
 
 
 def test_draft_the_database_refuses_fails_alone(transactional_db, ana, conversation, monkeypatch):
-    store = Message.objects.bulk_create
+    insert = rows.insert_messages
 
-    def refuse_poison(rows):
-        if any(row.content == "poison" for row in rows):
+    def refuse_poison(messages, moment):
+        if any(message.content == "poison" for message in messages):
             raise IntegrityError
-        return store(rows)
+        return insert(messages, moment)
 
-    monkeypatch.setattr(Message.objects, "bulk_create", refuse_poison)
+    monkeypatch.setattr(rows, "insert_messages", refuse_poison)
 
     good, bad, better = send([Draft(conversation.pk, ana, text) for text in ("good", "poison", "better")])
 

@@ -75,9 +75,10 @@ def test_appending_nothing_costs_no_query(django_assert_num_queries: Any) -> Non
 @pytest.mark.django_db
 def test_queries_do_not_grow_with_the_number_of_events(django_assert_num_queries: Any) -> None:
     log.lock(["talk.1"])
-    with django_assert_num_queries(3):
+    statements = 3 if connection.vendor == "sqlite" else 2  # one of PostgreSQL's moves the heads too
+    with django_assert_num_queries(statements):
         log.append([("talk.1", Said(words="one"))])
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(statements):
         log.append([("talk.1", Said(words=str(n))) for n in range(3)])
 
 

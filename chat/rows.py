@@ -1,0 +1,84 @@
+"""The statements that store messages, each in the SQL of both databases; the log has `realtime.rows`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+
+from realtime.rows import binary_cursor, columns, is_sqlite
+
+_as_json = msgspec.json.Encoder().encode
+
+
+class NewMessage(NamedTuple):
+    """A row to be, in the order of the columns."""
+
+    id: int
+    conversation_id: int
+    seq: int
+    sender_id: int
+    client_id: UUID | None
+    content: str
+
+
+def look_up(sends: Sequence[tuple[int, int, UUID | None]]) -> dict[int, tuple[int | None, int]]:
+    """For each send (conversation, sender, client_id) by a participant, under its place: ids of messages.
+
+    The first is that of the message this one repeats, or None; the second is one that no message has.
+    """
+    if is_sqlite():
+        with connection.cursor() as cursor:
+            # Nobody else writes until our commit: the next ids are ours without asking for each.
+            cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chat_message'")
+            last = (cursor.fetchone() or (0,))[0]
+            cursor.execute(
+                "SELECT asked.key, said.id FROM json_each(%s) AS asked"
+                " JOIN chat_participant AS member"
+                "  ON member.conversation_id = json_extract(asked.value, '$[0]')"
+                "  AND member.user_id = json_extract(asked.value, '$[1]')"
+                " LEFT JOIN chat_message AS said"
+                "  ON said.conversation_id = member.conversation_id AND said.sender_id = member.user_id"
+                "  AND said.client_id = json_extract(asked.value, '$[2]') AND said.client_id IS NOT NULL",
+                [_as_json([(c, s, client_id and client_id.hex) for c, s, client_id in sends]).decode()],
+            )
+            return {place: (said, last + place + 1) for place, said in cursor.fetchall()}
+    with binary_cursor() as cursor:
+        cursor.execute(
+            "SELECT asked.place - 1, said.id, nextval(pg_get_serial_sequence('chat_message', 'id'))"
+            " FROM unnest(%b::bigint[], %b::bigint[], %b::uuid[]) WITH ORDINALITY"
+            "  AS asked (conversation_id, sender_id, client_id, place)"
+            " JOIN chat_participant AS member"
+            "  ON member.conversation_id = asked.conversation_id AND member.user_id = asked.sender_id"
+            " LEFT JOIN chat_message AS said"
+            "  ON said.conversation_id = asked.conversation_id AND said.sender_id = asked.sender_id"
+            "  AND said.client_id = asked.client_id",
+            columns(sends),
+        )
+        return {place: (said, new) for place, said, new in cursor.fetchall()}
+
+
+def insert_messages(messages: Sequence[NewMessage], moment: dt.datetime) -> None:
+    """Store messages that were said at one moment."""
+    if is_sqlite():
+        stored_at = connection.ops.adapt_datetimefield_value(moment)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO chat_message"
+                " (id, conversation_id, seq, sender_id, client_id, content, created_at, edit_seqs)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, '[]')",
+                [(m[0], m[1], m[2], m[3], m[4] and m[4].hex, m[5], stored_at) for m in messages],
+            )
+        return
+    with binary_cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO chat_message"
+            " (id, conversation_id, seq, sender_id, client_id, content, created_at, edit_seqs)"
+            " SELECT *, %b, '[]' FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],"
+            " %b::uuid[], %b::text[])",
+            [moment, *columns(messages)],
+        )

@@ -1,0 +1,103 @@
+"""The statements of the log's hot path, each in the SQL of both databases.
+
+The ORM says the same with an instance per row and with parameters written into the SQL, which was most of
+what storing a message cost (docs/adr/0012). Rules live in `log`; here is nothing but SQL.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from django.db import OperationalError, connection
+
+from realtime.errors import BusyError
+
+_as_json = msgspec.json.Encoder().encode
+
+#: SQLSTATE of a lock that was not had within lock_timeout.
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+def is_sqlite() -> bool:
+    """SQLite has one writer, which holds every row: there is nothing to lock, wait for or skip."""
+    return connection.vendor == "sqlite"
+
+
+@contextmanager
+def binary_cursor() -> Iterator[Any]:
+    """A cursor of PostgreSQL that sends parameters (`%b`) beside the SQL, in binary.
+
+    Django's writes them into the SQL: an array of 64 texts then costs three times as much.
+    """
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
+    connection.ensure_connection()
+    raw: Any = ServerBindingCursor  # the stubs do not know that it is one of psycopg's
+    wrapped = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    with wrapped(raw(connection.connection)) as cursor:
+        yield cursor
+
+
+def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Rows as the arrays that `unnest` wants, one for each column."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def lock_topics(names: Sequence[str], patience: float | None) -> list[tuple[int, str, int, int]]:
+    """The (id, name, head, floor) of topics, locked in the order of their ids; those absent are left out.
+
+    For `patience` see `log.lock`.
+    """
+    if is_sqlite():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id, name, head, floor FROM realtime_topic"
+                " WHERE name IN (SELECT value FROM json_each(%s)) ORDER BY id",
+                [_as_json(names).decode()],
+            )
+            return list(cursor.fetchall())
+    # NO KEY UPDATE: the lock orders appends, it need not stop foreign keys from pointing here.
+    select = (
+        "SELECT id, name, head, floor FROM realtime_topic WHERE name = ANY(%b) ORDER BY id FOR NO KEY UPDATE"
+    )
+    with binary_cursor() as cursor:
+        if patience:
+            cursor.execute("SELECT set_config('lock_timeout', %b, true)", [f"{patience:g}s"])
+        try:
+            cursor.execute(f"{select} SKIP LOCKED" if patience == 0 else select, [list(names)])
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+                raise BusyError(retry_after_ms=1_000) from error
+            raise
+        return list(cursor.fetchall())
+
+
+def append_events(
+    events: Sequence[tuple[int, int, str]], heads: Iterable[tuple[int, int]], moment: dt.datetime
+) -> None:
+    """Store events as (topic id, seq, body) and move the heads of their topics, as (topic id, head)."""
+    if is_sqlite():
+        stored_at = connection.ops.adapt_datetimefield_value(moment)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO realtime_loggedevent (topic_id, seq, body, created_at) VALUES (%s, %s, %s, %s)",
+                [(*event, stored_at) for event in events],
+            )
+            cursor.executemany(
+                "UPDATE realtime_topic SET head = %s WHERE id = %s",
+                [(head, topic_id) for topic_id, head in heads],
+            )
+        return
+    with binary_cursor() as cursor:
+        cursor.execute(
+            "WITH moved AS ("
+            " UPDATE realtime_topic AS topic SET head = moved.head"
+            " FROM unnest(%b::bigint[], %b::bigint[]) AS moved (id, head) WHERE topic.id = moved.id)"
+            " INSERT INTO realtime_loggedevent (topic_id, seq, body, created_at)"
+            " SELECT *, %b FROM unnest(%b::bigint[], %b::bigint[], %b::text[])",
+            [*columns(heads), moment, *columns(events)],
+        )
