@@ -2,6 +2,9 @@
 
 A batch starts at once when none is in flight; what arrives meanwhile is the next one. So the batch
 grows with the load by itself, and an idle server adds no delay.
+
+A conversation that another transaction holds does not hold the batch: its drafts leave it, wait for the
+lock in a transaction beside the batches, and whatever is sent to it meanwhile waits behind them.
 """
 
 from __future__ import annotations
@@ -9,19 +12,55 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import ClassVar
 
 from chat.services import Draft, Outcome, send_messages
-from realtime.errors import OverloadedError, RealtimeError
+from realtime import background
+from realtime.errors import BusyError, OverloadedError, RealtimeError, UnavailableError, UncertainError
 from realtime.threads import run_in_thread
 
 logger = logging.getLogger(__name__)
 
 #: Drafts in one transaction: enough to spread a commit's cost, few enough to keep it short.
 MAX_BATCH = 64
-#: Drafts waiting for their turn; past it senders are told to come back rather than kept waiting.
+#: Drafts without an answer; past it senders are told to come back rather than kept waiting.
 MAX_WAITING = 1_000
-OVERLOADED_RETRY_MS = 1_000
+#: Seconds after which a sender is answered, whatever the database does.
+ANSWER_SECONDS = 2.0
+#: Seconds that several held conversations are waited for together: long enough for the commit of another
+#: process, short enough that one which stays held does not hold the others. Then each is waited for alone.
+TOGETHER_SECONDS = 0.1
+#: Seconds that one conversation is waited for.
+ALONE_SECONDS = 1.5
+#: Transactions that wait for locks at the same time: the other database threads go on serving.
+MAX_LOCK_WAITS = 3
+RETRY_MS = 1_000
+
+
+class _Send:
+    """A draft on its way, and what its sender is told when nothing better is known in time."""
+
+    __slots__ = ("draft", "future", "otherwise", "timer")
+
+    def __init__(self, draft: Draft, loop: asyncio.AbstractEventLoop) -> None:
+        self.draft = draft
+        self.future: asyncio.Future[Outcome] = loop.create_future()
+        self.otherwise: type[RealtimeError] = UnavailableError
+        self.timer = loop.call_later(ANSWER_SECONDS, self._give_up)
+
+    def answer(self, outcome: Outcome) -> None:
+        self.timer.cancel()
+        if not self.future.done():
+            self.future.set_result(outcome)
+
+    def _give_up(self) -> None:
+        self.answer(self.otherwise(retry_after_ms=RETRY_MS))
+
+    @property
+    def was_given_up(self) -> bool:
+        """Its sender was told that it was not stored; one whose socket closed is stored all the same."""
+        return self.future.done() and not self.future.cancelled()
 
 
 class Inbox:
@@ -30,8 +69,12 @@ class Inbox:
     _inboxes: ClassVar[dict[asyncio.AbstractEventLoop, Inbox]] = {}
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Draft, asyncio.Future[Outcome]]] = deque()
+        self._unanswered = 0
+        self._waiting: deque[_Send] = deque()
         self._task: asyncio.Task[None] | None = None
+        #: Conversations that another transaction holds, with what waits for each, in order.
+        self._held: dict[int, list[_Send]] = {}
+        self._lock_waits = asyncio.Semaphore(MAX_LOCK_WAITS)
 
     @classmethod
     def current(cls) -> Inbox:
@@ -44,32 +87,104 @@ class Inbox:
 
     def submit(self, draft: Draft) -> asyncio.Future[Outcome]:
         """Queue a draft; its outcome comes after the commit, whether or not the socket still lives."""
-        if len(self._waiting) >= MAX_WAITING:
-            raise OverloadedError(retry_after_ms=OVERLOADED_RETRY_MS)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
-        self._waiting.append((draft, future))
-        if self._task is None:
-            self._task = loop.create_task(self._send_all())
-        return future
+        held = self._held.get(draft.conversation_id)
+        if self._unanswered >= MAX_WAITING:
+            raise OverloadedError(retry_after_ms=RETRY_MS)
+        if held is not None and len(held) >= MAX_BATCH:
+            raise BusyError(retry_after_ms=RETRY_MS)
+        send = _Send(draft, asyncio.get_running_loop())
+        self._unanswered += 1
+        send.future.add_done_callback(self._answered)
+        if held is not None:
+            self._hold(send)
+        else:
+            self._enqueue([send])
+        return send.future
+
+    def _answered(self, _future: asyncio.Future[Outcome]) -> None:
+        self._unanswered -= 1
+
+    def _enqueue(self, sends: Sequence[_Send]) -> None:
+        while self._waiting and self._waiting[0].was_given_up:
+            self._waiting.popleft()  # while a batch hangs, those behind it must not pile up
+        self._waiting.extend(sends)
+        if self._task is None and self._waiting:
+            self._task = asyncio.get_running_loop().create_task(self._send_all())
+
+    # --- batches ------------------------------------------------------------------------------------
 
     async def _send_all(self) -> None:
         try:
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                for (_, future), outcome in zip(
-                    batch, await self._send([draft for draft, _ in batch]), strict=True
-                ):
-                    if not future.cancelled():
-                        future.set_result(outcome)
+            while batch := self._take():
+                outcomes = await self._store(batch, patience=0)
+                held = []
+                for send, outcome in zip(batch, outcomes, strict=True):
+                    if isinstance(outcome, BusyError):
+                        held.append(send)
+                    else:
+                        send.answer(outcome)
+                if held:
+                    self._set_aside(held)
         finally:
             self._task = None
 
-    async def _send(self, drafts: list[Draft]) -> list[Outcome]:
+    def _take(self) -> list[_Send]:
+        batch: list[_Send] = []
+        while self._waiting and len(batch) < MAX_BATCH:
+            send = self._waiting.popleft()
+            if not send.was_given_up:
+                batch.append(send)
+        return batch
+
+    async def _store(self, sends: Sequence[_Send], *, patience: float) -> Sequence[Outcome]:
+        for send in sends:
+            send.otherwise = UncertainError
         try:
-            return await run_in_thread(send_messages, drafts)
+            return await run_in_thread(send_messages, [send.draft for send in sends], patience=patience)
         except RealtimeError as error:
-            return [error] * len(drafts)
+            return [error] * len(sends)
         except Exception:
-            logger.exception("A batch of %d messages could not be stored", len(drafts))
-            return [RealtimeError() for _ in drafts]
+            logger.exception("A batch of %d messages could not be stored", len(sends))
+            return [RealtimeError() for _ in sends]
+
+    # --- conversations that another transaction holds -----------------------------------------------
+
+    def _hold(self, send: _Send) -> None:
+        send.otherwise = BusyError
+        self._held[send.draft.conversation_id].append(send)
+
+    def _set_aside(self, sends: Sequence[_Send]) -> None:
+        """Take these, and what was sent to the same conversations since, out of the way of the others."""
+        conversations = list({send.draft.conversation_id for send in sends})
+        self._held.update({conversation: [] for conversation in conversations})
+        waiting, self._waiting = self._waiting, deque()
+        for send in (*sends, *waiting):
+            if send.draft.conversation_id in self._held:
+                self._hold(send)
+            else:
+                self._waiting.append(send)
+        background.start(self._wait_for(conversations))
+
+    async def _wait_for(self, conversations: Sequence[int]) -> None:
+        """Store what waits for these conversations as soon as they can be had; then they are like any other."""
+        is_alone = len(conversations) == 1
+        async with self._lock_waits:
+            taken = {conversation: list(self._held[conversation]) for conversation in conversations}
+            sends = [send for held in taken.values() for send in held if not send.was_given_up]
+            outcomes = await self._store(sends, patience=ALONE_SECONDS if is_alone else TOGETHER_SECONDS)
+        is_busy = any(isinstance(outcome, BusyError) for outcome in outcomes)
+        if is_busy and not is_alone:
+            for send in sends:
+                send.otherwise = BusyError
+            for conversation in conversations:
+                background.start(self._wait_for([conversation]))
+            return
+        for send, outcome in zip(sends, outcomes, strict=True):
+            send.answer(outcome)
+        for conversation in conversations:
+            since = self._held.pop(conversation)[len(taken[conversation]) :]
+            if is_busy:  # who came while this one waited would wait in vain too
+                for send in since:
+                    send.answer(outcomes[0])
+            else:
+                self._enqueue(since)

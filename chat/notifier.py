@@ -13,7 +13,7 @@ from chat import services
 from chat.moved import conversations_moved, take_moved
 from chat.selectors import conversations_to_note
 from realtime.background import runs_with_hub
-from realtime.threads import run_in_thread
+from realtime.threads import run_in_background
 
 #: Seconds between two rounds: at most one entry per member, conversation and round.
 ROUND_SECONDS = 1.0
@@ -30,10 +30,10 @@ async def note_what_is_unread() -> None:
     while True:
         waiting = take_moved()
         if rounds % SWEEP_ROUNDS == 0:
-            waiting = sorted({*waiting, *await run_in_thread(conversations_to_note)})
+            waiting = sorted({*waiting, *await run_in_background(conversations_to_note)})
         try:
             for start in range(0, len(waiting), BATCH):
-                await run_in_thread(services.note_unread, waiting[start : start + BATCH])
+                await run_in_background(services.note_unread, waiting[start : start + BATCH])
         except BaseException:
             conversations_moved(waiting)  # not forgotten; noting one twice changes nothing
             raise

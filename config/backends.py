@@ -10,6 +10,8 @@ import environ
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from realtime.postgresql import PunctualConnection
+
 _POSTGRESQL_SCHEMES = ("postgres", "postgresql")
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -60,7 +62,7 @@ def _postgresql(config: dict[str, Any], *, pool_size: int) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "application_name": "relais",
-            "connect_timeout": 5,
+            "connect_timeout": 3,
             # A peer that vanished without a word is noticed in seconds instead of hours.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
@@ -68,6 +70,7 @@ def _postgresql(config: dict[str, Any], *, pool_size: int) -> dict[str, Any]:
             "tcp_user_timeout": _USER_TIMEOUT_MS,
             **config.get("OPTIONS", {}),
             "pool": {
+                "connection_class": PunctualConnection,
                 "min_size": 1,  # an idle process keeps one of the server's connections, not all of them
                 "max_size": pool_size,
                 # Seconds to wait for a free one, then the answer is "unavailable": within the 2 s in which

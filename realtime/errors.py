@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -156,13 +156,24 @@ class UnavailableError(RealtimeError):
 
 
 class UncertainError(UnavailableError):
-    """The database fell silent while storing this: send it again with its client_id."""
+    """The database fell silent: nobody knows yet whether this was stored."""
 
 
 class RestartingError(RealtimeError):
     """The server is restarting; reconnect."""
 
     code, status, close_with, retryable = "restarting", 503, CloseCode.RESTARTING, True
+
+
+#: SQLSTATE of a write to a database that takes none: a standby, or a primary that was demoted.
+_READ_ONLY = "25006"
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a database error says that the database cannot serve now, rather than that we are wrong."""
+    if isinstance(error, InternalError):
+        return getattr(error.__cause__, "sqlstate", None) == _READ_ONLY
+    return isinstance(error, (OperationalError, InterfaceError))
 
 
 # --- HTTP -------------------------------------------------------------------------------------------
@@ -205,7 +216,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     from rest_framework.views import exception_handler as drf_exception_handler
     from rest_framework.views import set_rollback
 
-    if isinstance(exc, (OperationalError, InterfaceError)):
+    if is_outage(exc):
         exc = UnavailableError(retry_after_ms=1000)
     if isinstance(exc, RealtimeError):
         set_rollback()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from realtime import bells, events, log
+from realtime.deadlines import remaining
 from realtime.events import Event, Logged
 
 
@@ -90,12 +90,22 @@ def announcing() -> Iterator[None]:
         _append_collected(connection)
 
 
-def write_lock(connection: BaseDatabaseWrapper) -> Any:
+@contextmanager
+def write_lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """The turn to write, where the database has only one; free of charge elsewhere."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         # Inside a transaction the database's own lock is held: waiting for ours would be deadlock.
-        return nullcontext()
-    return _sqlite_writer
+        yield
+        return
+    patience = remaining()
+    if patience is None:
+        patience = connection.settings_dict["OPTIONS"].get("timeout", 5)
+    if not _sqlite_writer.acquire(timeout=patience):
+        raise OperationalError("database is locked")  # as SQLite itself would say
+    try:
+        yield
+    finally:
+        _sqlite_writer.release()
 
 
 def _append_collected(connection: BaseDatabaseWrapper) -> None:

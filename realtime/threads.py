@@ -3,6 +3,9 @@
 Channels' own `database_sync_to_async` puts every socket of a process into one thread, and takes a
 new connection for each call unless connections are kept. Here a fixed number of threads keep one
 connection each, so a process never holds more connections than it has threads.
+
+Whoever waits here is answered in time, also while the database is frozen: the thread gives its connection
+up at a deadline, and the caller does not wait for a thread that hangs all the same.
 """
 
 from __future__ import annotations
@@ -13,19 +16,31 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from realtime.conf import conf
-from realtime.errors import UnavailableError
+from realtime.deadlines import deadline_in, remaining
+from realtime.errors import UnavailableError, UncertainError, is_outage
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 #: A connection that rested longer may have been cut meanwhile; one in constant use would have said so.
 REST_SECONDS = 1.0
+#: Seconds in which a client is answered, whatever the database does.
+ANSWER_SECONDS = 2.0
+#: Seconds the database has for that. Less, so that it is mostly the database's error that is told.
+DATABASE_SECONDS = 1.75
+#: Seconds the database has for what no client waits for, so that nothing keeps a thread for good.
+BACKGROUND_SECONDS = 30.0
+#: SQLite's own time to wait for another writer, in these threads: it asks no deadline of ours.
+_SQLITE_BUSY_MS = 1_500
+RETRY_MS = 1_000
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -63,21 +78,52 @@ def _keep_usable_connections() -> None:
             connection.close_if_unusable_or_obsolete()
 
 
-def _guarded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    try:
-        _drop_dead_connections()
-        return function(*args, **kwargs)
-    except (OperationalError, InterfaceError) as error:
-        raise UnavailableError(retry_after_ms=1000) from error
-    finally:
-        _keep_usable_connections()
+def _guarded(seconds: float, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    with deadline_in(seconds):
+        try:
+            _drop_dead_connections()
+            return function(*args, **kwargs)
+        except Exception as error:
+            if is_outage(error):
+                raise UnavailableError(retry_after_ms=RETRY_MS) from error
+            raise
+        finally:
+            _keep_usable_connections()
+
+
+def _submit(seconds: float, function: Callable[..., Any], args: Any, kwargs: Any) -> Future[Any]:
+    context = contextvars.copy_context()
+    return _executor().submit(context.run, _guarded, seconds, function, args, kwargs)
 
 
 async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await a synchronous function that uses the ORM; a database that is away is an UnavailableError."""
-    context = contextvars.copy_context()
-    call = functools.partial(context.run, _guarded, function, args, kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_executor(), call)
+    """Await a synchronous function that uses the ORM, in somebody's name who waits for the answer.
+
+    A database that is away is an UnavailableError; one that falls silent is too, and then nobody knows
+    whether what was begun is stored.
+    """
+    call = _submit(DATABASE_SECONDS, function, args, kwargs)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await asyncio.wrap_future(call)
+    except TimeoutError as error:
+        # What still waited for a thread was cancelled with us, and never happens.
+        kind = UnavailableError if call.cancelled() else UncertainError
+        raise kind(retry_after_ms=RETRY_MS) from error
+
+
+async def run_in_background(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for work that no client waits for: it may take its time, though not for ever."""
+    return await asyncio.wrap_future(_submit(BACKGROUND_SECONDS, function, args, kwargs))
+
+
+def _be_prompt(*, connection: BaseDatabaseWrapper, **_: object) -> None:
+    if connection.vendor == "sqlite" and remaining() is not None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
+
+
+connection_created.connect(_be_prompt, dispatch_uid="realtime.threads")
 
 
 def close_threads() -> None:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -162,6 +162,24 @@ class PostgresServer(Process):
     def stop(self, *, seconds: float = STOP_SECONDS) -> int | None:
         # SIGTERM would wait for every client to leave; SIGINT is PostgreSQL's "fast" shutdown.
         return self._end(signal.SIGINT, seconds)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stopped in its tracks: no connection breaks, the kernel accepts new ones, and nobody answers."""
+        pids = [self.pid]
+        try:
+            os.kill(self.pid, signal.SIGSTOP)  # first, so that it has no more children
+            for status in Path("/proc").glob("[0-9]*/stat"):
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    pid, _name, rest = re.split(r" \(|\) ", status.read_text(), maxsplit=2)
+                    if int(rest.split()[1]) == self.pid:
+                        os.kill(int(pid), signal.SIGSTOP)
+                        pids.append(int(pid))
+            yield
+        finally:
+            for pid in reversed(pids):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def _initialise(self) -> None:
         if running_as_root():

@@ -107,6 +107,7 @@ def _send_together(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
             is_committing = True
     except (OperationalError, InterfaceError) as error:
         if is_committing:
+            # The commit may have been the last thing that the database heard.
             raise UncertainError(retry_after_ms=RETRY_MS) from error
         raise
     return outcomes

@@ -21,9 +21,9 @@ def chat_path(conversation: Conversation, query: str = "") -> str:
     return f"/ws/chat/{conversation.pk}/{query}"
 
 
-def send(drafts: Sequence[Draft]) -> list[Any]:
+def send(drafts: Sequence[Draft], **options: Any) -> list[Any]:
     """The outcomes of a batch, of which a test says what they must be."""
-    return list(send_messages(drafts))
+    return list(send_messages(drafts, **options))
 
 
 def say(

@@ -169,7 +169,7 @@ async def test_inbox_commits_what_waits_together_and_no_more_than_a_batch(
 ):
     sizes = []
 
-    def count_and_send(drafts):
+    def count_and_send(drafts, **_):
         sizes.append(len(drafts))
         return send(drafts)
 
@@ -188,7 +188,7 @@ async def test_inbox_answers_everybody_when_a_batch_fails(
 ):
     failures = iter([RateLimitedError(retry_after_ms=5), RuntimeError("disk full")])
 
-    def fail(drafts):
+    def fail(drafts, **_):
         if (failure := next(failures, None)) is not None:
             raise failure
         return send(drafts)

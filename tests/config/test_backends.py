@@ -36,7 +36,7 @@ def test_postgresql_has_a_pool_and_gives_up_in_time() -> None:
     assert described["CONN_MAX_AGE"] == 0
     options = described["OPTIONS"]
     assert options["sslmode"] == "require"
-    assert options["connect_timeout"] == 5
+    assert options["connect_timeout"] == 3
     assert (options["pool"]["min_size"], options["pool"]["max_size"]) == (1, 12)
     assert options["pool"]["timeout"] < 2
 

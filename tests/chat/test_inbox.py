@@ -1,0 +1,263 @@
+"""The inbox: one held conversation holds no other, every send is answered, and nothing waits without bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection, connections
+
+from accounts.models import User
+from chat import inbox
+from chat.events import conversation_topic
+from chat.inbox import Inbox
+from chat.models import Conversation, Message
+from chat.services import Draft, Outcome, Sent
+from realtime import log
+from realtime.errors import BusyError, UncertainError
+from realtime.publishing import announcing
+from realtime.threads import close_threads, run_in_thread
+from tests.chat.speaking import aside, contents, say, send
+from tests.factories import make_conversation
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def elsewhere(ana: User, bruno: User) -> Conversation:
+    return make_conversation(ana, bruno, title="elsewhere")
+
+
+@contextmanager
+def held(*conversations: Conversation) -> Iterator[Callable[[], None]]:
+    """Another transaction holds these conversations until the end, or until what it yields is called."""
+    has_it, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with announcing():
+                log.lock([conversation_topic(conversation.pk) for conversation in conversations])
+                has_it.set()
+                release.wait(20)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        holding = threads.submit(hold)
+        try:
+            assert has_it.wait(10)
+            yield release.set
+        finally:
+            release.set()
+            holding.result()
+
+
+def submit(conversation: Conversation, sender: User, *texts: str) -> list[asyncio.Future[Outcome]]:
+    return [Inbox.current().submit(Draft(conversation.pk, sender, text)) for text in texts]
+
+
+def seq_of(outcome: Outcome) -> int:
+    assert isinstance(outcome, Sent), outcome
+    return outcome.seq
+
+
+# ── a conversation that another transaction holds ────────────────────────────────────────────────────────
+
+
+@pytest.mark.stack("full")
+async def test_held_conversation_does_not_hold_the_others(ana, conversation, elsewhere, hub):
+    with held(conversation) as release:
+        waiting = submit(conversation, ana, "one")
+        for number in range(3):
+            [told] = submit(elsewhere, ana, f"{number}")
+            assert seq_of(await told) == number + 1
+        assert not waiting[0].done()
+        release()
+
+        assert seq_of(await waiting[0]) == 1
+
+
+@pytest.mark.stack("full")
+async def test_what_is_sent_to_a_held_conversation_keeps_its_order(ana, conversation, elsewhere, hub):
+    with held(conversation) as release:
+        waiting = []
+        for number in range(12):
+            waiting += submit(conversation, ana, f"{number}")
+            if number % 3 == 0:  # some come with a batch, some while it is in flight, some long after
+                await asyncio.gather(*submit(elsewhere, ana, f"{number}"))
+        release()
+        waiting += submit(conversation, ana, "12", "13")
+        outcomes = await asyncio.gather(*waiting)
+    outcomes += await asyncio.gather(*submit(conversation, ana, "14"))
+
+    assert [seq_of(outcome) for outcome in outcomes] == list(range(1, 16))
+    assert await aside(contents)(conversation) == [f"{number}" for number in range(15)]
+
+
+@pytest.mark.stack("full")
+async def test_conversation_that_stays_held_is_an_answer_in_time_and_recovers(
+    ana, conversation, hub, monkeypatch
+):
+    monkeypatch.setattr(inbox, "ALONE_SECONDS", 0.2)
+    with held(conversation):
+        first = submit(conversation, ana, "first")
+        await asyncio.sleep(0)
+        later = submit(conversation, ana, "later")
+        async with asyncio.timeout(2):
+            outcomes = await asyncio.gather(*first, *later)
+    again = await asyncio.gather(*submit(conversation, ana, "again"))
+
+    assert [(type(outcome), outcome.retry_after_ms) for outcome in outcomes] == [(BusyError, 1000)] * 2
+    assert outcomes[0].code == "overloaded"
+    assert seq_of(again[0]) == 1
+
+
+@pytest.mark.stack("full")
+async def test_of_conversations_held_together_the_one_that_is_free_first_goes_first(
+    ana, conversation, elsewhere, hub, monkeypatch
+):
+    monkeypatch.setattr(inbox, "TOGETHER_SECONDS", 0.05)
+    with held(conversation), held(elsewhere) as release:
+        waiting = submit(conversation, ana, "long")
+        briefly = submit(elsewhere, ana, "short")
+        await asyncio.sleep(0.2)  # longer than they are waited for together
+        release()
+
+        assert seq_of(await briefly[0]) == 1
+        assert not waiting[0].done()
+    assert seq_of(await waiting[0]) == 1
+
+
+@pytest.mark.stack("full")
+async def test_what_waits_for_one_conversation_is_bounded_and_leaves_room_for_others(
+    ana, conversation, elsewhere, hub, monkeypatch
+):
+    monkeypatch.setattr(inbox, "MAX_BATCH", 3)
+    with held(conversation) as release:
+        waiting = submit(conversation, ana, "one")
+        await asyncio.gather(*submit(elsewhere, ana, "free"))
+        waiting += submit(conversation, ana, "two", "three")
+        with pytest.raises(BusyError):
+            submit(conversation, ana, "too many")
+
+        assert seq_of((await asyncio.gather(*submit(elsewhere, ana, "still free")))[0]) == 2
+        release()
+        assert [seq_of(outcome) for outcome in await asyncio.gather(*waiting)] == [1, 2, 3]
+
+
+@pytest.mark.stack("full")
+def test_service_waits_for_a_held_conversation_and_then_refuses(ana, conversation, elsewhere):
+    with held(conversation):
+        outcomes = send(
+            [Draft(conversation.pk, ana, "held"), Draft(elsewhere.pk, ana, "free")], patience=0
+        )
+        assert [type(outcome) for outcome in outcomes] == [BusyError, Sent]
+        [refused] = send([Draft(conversation.pk, ana, "held")], patience=0.05)
+        assert isinstance(refused, BusyError)
+    assert say(conversation, ana, "free now").seq == 1
+
+
+# ── a database that cannot ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def one_thread(relais: Callable[..., None]) -> AsyncIterator[None]:
+    """What a test does to the connection of the only thread, every send meets."""
+    relais(database_threads=1)
+    await asyncio.to_thread(close_threads)
+    yield
+    await asyncio.to_thread(close_threads)
+
+
+async def pragma(text: str) -> Any:
+    def ask() -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA {text}")
+            return cursor.fetchone()
+
+    return await run_in_thread(ask)
+
+
+@pytest.mark.stack("small")
+async def test_read_only_file_is_an_answer_and_recovers(ana, conversation, hub, one_thread):
+    await pragma("query_only = ON")
+    [refused] = await asyncio.gather(*submit(conversation, ana, "lost"))
+    await pragma("query_only = OFF")
+    [kept] = await asyncio.gather(*submit(conversation, ana, "kept"))
+
+    assert (refused.code, refused.retryable, refused.retry_after_ms) == ("unavailable", True, 1000)
+    assert "readonly" in str(refused.__cause__)
+    assert seq_of(kept) == 1
+    assert await aside(contents)(conversation) == ["kept"]
+
+
+@pytest.mark.stack("small")
+async def test_full_disk_is_an_answer_and_recovers(ana, conversation, hub, one_thread):
+    [pages] = await pragma("page_count")
+    await pragma(f"max_page_count = {pages}")
+    refused: list[Any] = []
+    while not refused:  # until the last page is full
+        outcomes = await asyncio.gather(*submit(conversation, ana, *["x" * 8000] * 20))
+        refused = [outcome for outcome in outcomes if not isinstance(outcome, Sent)]
+    await pragma("max_page_count = 1000000")
+    [kept] = await asyncio.gather(*submit(conversation, ana, "kept"))
+
+    assert {outcome.code for outcome in refused} == {"unavailable"}
+    assert "full" in str(refused[0].__cause__)
+    assert seq_of(kept) == await aside(Message.objects.count)()
+
+
+@contextmanager
+def written_by_another_process(_conversation: Conversation) -> Iterator[None]:
+    """SQLite's write lock, taken without a word to us."""
+    other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.close()
+
+
+@pytest.mark.stack("small")
+@pytest.mark.parametrize("busy", [held, written_by_another_process])
+async def test_other_writer_is_waited_for_and_then_an_answer(ana, conversation, hub, busy):
+    with busy(conversation):
+        async with asyncio.timeout(2.5):
+            [refused] = await asyncio.gather(*submit(conversation, ana, "lost"))
+    [kept] = await asyncio.gather(*submit(conversation, ana, "kept"))
+
+    assert (refused.code, refused.retryable) == ("unavailable", True)
+    assert "locked" in str(refused.__cause__)
+    assert seq_of(kept) == 1
+
+
+async def test_sender_is_answered_when_the_thread_hangs_and_finds_out_by_asking_again(
+    ana, conversation, hub, monkeypatch
+):
+    monkeypatch.setattr(inbox, "ANSWER_SECONDS", 0.2)
+    may_go_on = threading.Event()
+
+    def hang(drafts: Any, **options: Any) -> Any:
+        may_go_on.wait(10)
+        return send(drafts, **options)
+
+    monkeypatch.setattr(inbox, "send_messages", hang)
+    draft = Draft(conversation.pk, ana, "Bonjour", uuid4())
+
+    in_flight = Inbox.current().submit(draft)
+    await asyncio.sleep(0)
+    behind = Inbox.current().submit(Draft(conversation.pk, ana, "behind"))
+    uncertain, refused = await in_flight, await behind
+    may_go_on.set()
+    monkeypatch.setattr(inbox, "ANSWER_SECONDS", 5)
+    found = await Inbox.current().submit(draft)
+
+    assert (type(uncertain), uncertain.code, uncertain.retryable) == (UncertainError, "unavailable", True)
+    assert (refused.code, type(refused)) != ("unavailable", UncertainError)
+    assert (found.seq, found.duplicate) == (1, True)
+    assert await aside(contents)(conversation) == ["Bonjour"]
