@@ -13,9 +13,9 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
 from realtime import threads
-from realtime.errors import UnavailableError
+from realtime.errors import UnavailableError, UncertainError
 from realtime.models import Topic
-from realtime.threads import close_threads, run_in_thread
+from realtime.threads import close_threads, run_in_background, run_in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -181,3 +181,68 @@ async def test_context_goes_in_and_does_not_come_out():
     structlog.contextvars.clear_contextvars()
     colour.set("none")
     assert await in_all_threads(paint) == [("none", None)] * 3
+
+
+# ── a database that does not answer ──────────────────────────────────────────────────────────────────────
+
+
+async def test_thread_that_hangs_is_not_waited_for_and_what_waits_for_a_thread_never_happens(monkeypatch):
+    monkeypatch.setattr(threads, "ANSWER_SECONDS", 0.2)
+    release, ran = threading.Event(), []
+    hanging = [asyncio.ensure_future(run_in_thread(release.wait, 10)) for _ in range(3)]
+    queued = asyncio.ensure_future(run_in_thread(ran.append, "late"))
+
+    outcomes = await asyncio.gather(*hanging, queued, return_exceptions=True)
+    release.set()
+
+    assert [type(outcome) for outcome in outcomes] == [UncertainError] * 3 + [UnavailableError]
+    assert {(o.code, o.retry_after_ms) for o in outcomes if isinstance(o, UnavailableError)} == {
+        ("unavailable", 1000)
+    }
+    await in_all_threads(lambda: None)
+    assert ran == []
+
+
+@pytest.mark.stack("full")
+async def test_silent_database_keeps_no_thread_and_its_connection_is_not_used_again(monkeypatch):
+    monkeypatch.setattr(threads, "DATABASE_SECONDS", 0.3)
+    monkeypatch.setattr(threads, "ANSWER_SECONDS", 8)
+    pids = await in_all_threads(lambda: connected().info.backend_pid)
+
+    def ask() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(10)")
+
+    async with asyncio.timeout(6):
+        outcomes = await asyncio.gather(*(run_in_thread(ask) for _ in range(3)), return_exceptions=True)
+        # Not `UncertainError`: the threads said it themselves, and are there for the next.
+        assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
+    monkeypatch.setattr(threads, "DATABASE_SECONDS", 5)
+    after = await in_all_threads(lambda: connected().info.backend_pid)
+
+    assert not set(pids) & set(after)
+
+
+@pytest.mark.stack("full")
+async def test_work_in_the_background_may_take_longer_than_an_answer(monkeypatch):
+    monkeypatch.setattr(threads, "DATABASE_SECONDS", 0.05)
+    monkeypatch.setattr(threads, "ANSWER_SECONDS", 0.05)
+
+    def ask() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_sleep(0.3)")
+            return int(cursor.fetchone()[0])
+
+    assert await run_in_background(ask) == 1
+
+
+@pytest.mark.stack("full")
+async def test_database_that_takes_no_writes_is_unavailable():
+    def write() -> None:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+            Topic.objects.create(name="refused")
+
+    with pytest.raises(UnavailableError):
+        await run_in_thread(write)
