@@ -166,7 +166,7 @@ class Inbox:
         background.start(self._wait_for(conversations))
 
     async def _wait_for(self, conversations: Sequence[int]) -> None:
-        """Store what waits for these conversations as soon as they can be had; then they are like any other."""
+        """Store what waits for these as soon as they can be had; then they are like any other."""
         is_alone = len(conversations) == 1
         async with self._lock_waits:
             taken = {conversation: list(self._held[conversation]) for conversation in conversations}

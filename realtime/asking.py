@@ -89,6 +89,11 @@ class _Batches(Generic[Q, A]):
         try:
             return await run_in_thread(self._answer_all, questions)
         except RealtimeError as error:  # the database is away
+            # Who waits behind would wait as long for the same: a frozen database makes each batch slow.
+            waiting, self._waiting = self._waiting, {}
+            for future in waiting.values():
+                if not future.done():
+                    future.set_result(error)
             return dict.fromkeys(questions, error)
         except Exception as error:
             if len(questions) == 1:

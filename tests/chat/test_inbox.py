@@ -1,4 +1,4 @@
-"""The inbox: one held conversation holds no other, every send is answered, and nothing waits without bounds."""
+"""The inbox: one held conversation holds no other, every send is answered, nothing waits without bounds."""
 
 from __future__ import annotations
 
@@ -155,9 +155,7 @@ async def test_what_waits_for_one_conversation_is_bounded_and_leaves_room_for_ot
 @pytest.mark.stack("full")
 def test_service_waits_for_a_held_conversation_and_then_refuses(ana, conversation, elsewhere):
     with held(conversation):
-        outcomes = send(
-            [Draft(conversation.pk, ana, "held"), Draft(elsewhere.pk, ana, "free")], patience=0
-        )
+        outcomes = send([Draft(conversation.pk, ana, "held"), Draft(elsewhere.pk, ana, "free")], patience=0)
         assert [type(outcome) for outcome in outcomes] == [BusyError, Sent]
         [refused] = send([Draft(conversation.pk, ana, "held")], patience=0.05)
         assert isinstance(refused, BusyError)

@@ -107,6 +107,23 @@ async def test_database_that_is_away_is_everybodys_answer_and_is_asked_once(libr
     assert len(library.batches) == 1
 
 
+async def test_database_that_is_away_is_also_the_answer_of_who_waits_behind(library):
+    library.bad[1] = UnavailableError()
+    asking = Asking(library.answer, max_batch=1)
+    library.is_open.clear()
+    first = asyncio.ensure_future(asking(1))
+    await asyncio.sleep(0.01)
+    behind = [asyncio.ensure_future(asking(question)) for question in (2, 3)]
+    await asyncio.sleep(0.01)
+    library.is_open.set()
+
+    answers = await asyncio.gather(first, *behind, return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [UnavailableError] * 3
+    assert library.batches == [[1]]
+    assert await asking(4) == 40
+
+
 async def test_refusal_is_one_askers_answer(library):
     def answer(questions):
         return {question: UnauthenticatedError() if question == 2 else question for question in questions}
