@@ -1,4 +1,4 @@
-"""PostgreSQL is frozen or killed under a running server: sends are answered, no socket closes, all is well after."""
+"""PostgreSQL is frozen or killed under a server: sends are answered, no socket closes, all is well after."""
 
 from __future__ import annotations
 

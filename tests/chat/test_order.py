@@ -37,7 +37,8 @@ def test_threads_of_many_senders_make_one_sequence(transactional_db, crowd):
 
     def send_some(sender) -> list[int]:
         try:
-            return [send([Draft(conversation.pk, sender, f"{sender.pk}:{n}")])[0].seq for n in range(EACH)]
+            drafts = [Draft(conversation.pk, sender, f"{sender.pk}:{n}") for n in range(EACH)]
+            return [send([draft], patience=60)[0].seq for draft in drafts]
         finally:
             connections.close_all()
 
@@ -78,7 +79,7 @@ def test_all_kinds_of_events_share_the_sequence(transactional_db, crowd):
         *[lambda u=u: services.add_members(users=[u], **by) for u in latecomers],
         *[lambda u=u: services.remove_member(user_id=u.pk, **by) for u in people[-3:]],
         *[lambda n=n: services.rename_conversation(title=f"title {n}", **by) for n in range(3)],
-        *[lambda u=u: send([Draft(conversation.pk, u, "hello")] * 3) for u in people[1:9]],
+        *[lambda u=u: send([Draft(conversation.pk, u, "hello")] * 3, patience=60) for u in people[1:9]],
     ]
 
     def run(step) -> None:

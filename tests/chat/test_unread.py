@@ -212,7 +212,7 @@ async def test_round_that_failed_is_not_forgotten(monkeypatch, transactional_db)
             return []
         raise RuntimeError("the database is away")
 
-    monkeypatch.setattr(notifier, "run_in_thread", run)
+    monkeypatch.setattr(notifier, "run_in_background", run)
     conversations_moved([7, 8])
 
     with pytest.raises(RuntimeError):
