@@ -1,7 +1,7 @@
 """The statements of the log's hot path, each in the SQL of both databases.
 
 The ORM says the same with an instance per row and with parameters written into the SQL, which was most of
-what storing a message cost (docs/adr/0012). Rules live in `log`; here is nothing but SQL.
+what storing a message cost (docs/adr/0014). Rules live in `log`; here is nothing but SQL.
 """
 
 from __future__ import annotations
