@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -40,6 +41,10 @@ LOST_AFTER_SECONDS = 5.0
 LISTEN_RETRY_SECONDS = 1.0
 #: Seconds before heads that could not be read are asked for again.
 CHECK_RETRY_SECONDS = 1.0
+#: Seconds over which many sockets are closed when the server stops: they do not all come back at once...
+DRAIN_SPREAD_SECONDS = 4.0
+#: ...and seconds between one lot and the next. Of few sockets each is a lot, and they are soon closed.
+DRAIN_STEP_SECONDS = 0.05
 #: Seconds between two looks at the database when no bell can come from other processes.
 POLL_SECONDS = 0.5
 
@@ -53,6 +58,7 @@ class Hub:
         self.loop = loop
         self.sockets: set[JsonSocket] = set()
         self.is_draining = False
+        self._draining: asyncio.Task[None] | None = None
         self.expiries = Expiries(loop)
         self._audiences: dict[str, Audience] = {}
         self._ringer = bells.Ringer()
@@ -102,13 +108,26 @@ class Hub:
             bells.hearers.remove(self)
 
     async def drain(self, *, seconds: float) -> None:
-        """Close every socket with 1012 and wait for them to go, at most so long."""
-        self.is_draining = True
-        for socket in list(self.sockets):
-            socket.restart()
+        """Close every socket with 1012, a few at a time, and wait for them to go, at most so long.
+
+        Whoever asks again waits for the same.
+        """
+        if self._draining is None:
+            self.is_draining = True
+            self._draining = background.start(self._drain(seconds))
+        await asyncio.shield(self._draining)
+
+    async def _drain(self, seconds: float) -> None:
         deadline = self.loop.time() + seconds
+        steps = int(min(DRAIN_SPREAD_SECONDS, seconds / 2) / DRAIN_STEP_SECONDS)
+        sockets = list(self.sockets)
+        at_once = math.ceil(len(sockets) / steps)
+        for start in range(0, len(sockets), max(1, at_once)):
+            for socket in sockets[start : start + at_once]:
+                socket.restart()
+            await asyncio.sleep(DRAIN_STEP_SECONDS)
         while self.sockets and self.loop.time() < deadline:  # noqa: ASYNC110 - a set has no event, and this is the end
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(DRAIN_STEP_SECONDS)
 
     def layer_status(self) -> Literal["ok", "memory", "lost"]:
         """Whether bells pass; `memory` when there is no other process to hear them."""

@@ -43,6 +43,11 @@ SUBPROTOCOL = "relais.v1"
 MAX_FLOOD = 400
 
 
+def _restarting() -> errors.RestartingError:
+    # The hub spreads the closes over 4 s; this makes it 5.5 until all are back, and under 2 s away for each.
+    return errors.RestartingError(retry_after_ms=200 + secrets.randbelow(1500))
+
+
 class Identity(Protocol):
     """Who is asking, as the core needs to know it; `accounts` makes them."""
 
@@ -238,8 +243,8 @@ class JsonSocket(AsyncConsumer):
         self._outbox.close(error.close_with)
 
     def restart(self) -> None:
-        """The server is stopping: tell the client to come back, not all at the same moment."""
-        error = errors.RestartingError(retry_after_ms=500 + secrets.randbelow(4500))
+        """The server is stopping: tell the client to come back."""
+        error = _restarting()
         self._leave_topics()
         if self.v1:
             self.tell_error(error)
@@ -268,7 +273,7 @@ class JsonSocket(AsyncConsumer):
         # Decide before accepting: a page that is let in hears everything that is said from then on.
         try:
             if self.hub.is_draining:
-                raise errors.RestartingError(retry_after_ms=1000)
+                raise _restarting()
             self._authenticate()
             await self.authorize()
         except errors.RealtimeError as error:

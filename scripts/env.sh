@@ -13,7 +13,7 @@ die() {
     exit 1
 }
 
-# Sets SERVER, WORKERS, HOST, PORT, PROXIES, DATABASE and LAYER to what the server itself will read, from the
+# Sets SERVER, HOST, PORT, DATABASE and LAYER to what the server itself will read, from the
 # environment and .env; a wrong value stops here, with the server's own sentence about it.
 read_settings() {
     local assignments
@@ -32,10 +32,8 @@ sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
 redis = "hosts" in settings.CHANNEL_LAYERS["default"].get("CONFIG", {})
 for name, value in {
     "SERVER": settings.SERVER,
-    "WORKERS": settings.WORKERS,
     "HOST": settings.HOST,
     "PORT": settings.PORT,
-    "PROXIES": ",".join(settings.TRUSTED_PROXIES),
     "DATABASE": "SQLite" if sqlite else "PostgreSQL",
     "LAYER": "Redis" if redis else "memory layer: one process only",
 }.items():

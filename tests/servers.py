@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -108,3 +109,45 @@ def manage(*arguments: str, database_url: str, redis_url: str = "") -> str:
             f"manage.py {arguments[0]} ended with {done.returncode}\n{done.stdout}{done.stderr}"
         )
     return done.stdout
+
+
+class Workers(ServerProcess):
+    """What `scripts/serve` starts: a supervisor, and the workers it keeps."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        workers: int,
+        database_url: str,
+        redis_url: str = "",
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> None:
+        super().__init__(kind, database_url=database_url, redis_url=redis_url, env=env, port=port)
+        self._environment |= {
+            "SERVER": kind,
+            "WORKERS": str(workers),
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+        }
+
+    def command(self) -> list[str]:
+        return ["scripts/serve"]
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers, the ones that come and go included."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def sockets_of(self, worker: int) -> int:
+        """How many connections of clients a worker holds."""
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        established = {
+            f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{self.port:04X}") and row[3] == "01"
+        }
+        held = [str(each.readlink()) for each in Path(f"/proc/{worker}/fd").iterdir()]
+        return len(established.intersection(held))
+
+    def replace_workers(self) -> None:
+        """SIGHUP: what a release sends."""
+        os.kill(self.pid, signal.SIGHUP)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
@@ -21,16 +22,18 @@ from realtime.errors import CloseCode
 from realtime.hub import Hub
 from realtime.limits import max_message_bytes
 from realtime.prepared import EXTENSION
-from realtime.servers import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS
+from realtime.servers import (
+    ACCEPTED_SECONDS,
+    DRAIN_SECONDS,
+    FINISH_SECONDS,
+    PING_INTERVAL_SECONDS,
+    PING_TIMEOUT_SECONDS,
+)
 
 logger = logging.getLogger(__name__)
 
 #: Versions whose source these changes were written against.
 TESTED = ("4.2.2", "4.2.3")
-#: Seconds our own sockets have, at the end, to finish what they send and to be closed.
-DRAIN_SECONDS = 5.0
-#: Seconds that everything else has after that: requests being answered, other applications' sockets.
-FINISH_SECONDS = 5.0
 #: Seconds a peer has to answer our close frame. Autobahn gives it 1, which its batched timers round down to
 #: anything from 0: a page that was still loading then saw 1006 instead of our code.
 CLOSE_SECONDS = 5.0
@@ -60,6 +63,28 @@ def install(*, redact: Callable[[str], str]) -> None:
         server.Server.run = _run
         server.Server.listen_success = _listen_success
         server.Server.kill_all_applications = _stop
+
+
+def serve(application: Any, listener: socket.socket, *, ready: Callable[[], None]) -> None:
+    """Serve on a listening socket until SIGTERM; `ready` is called when connections are accepted."""
+    from twisted.internet import reactor  # importing Daphne's server has made it asyncio's
+
+    def listen() -> None:
+        # Daphne's own way to a descriptor knows no IPv6.
+        port = reactor.adoptStreamPort(listener.fileno(), listener.family, running.http_factory)
+        running.listen_success(port)
+        reactor.callWhenRunning(ready)
+
+    running = server.Server(
+        application,
+        endpoints=["ours"],  # it refuses to be without
+        ready_callable=listen,
+        websocket_connect_timeout=5,  # the default of its command line, as everything else is
+        verbosity=0,  # requests are logged once, by our own logging, which keeps tokens out
+        server_name="",
+    )
+    running.endpoints.clear()
+    running.run()
 
 
 def _install_access_log(redact: Callable[[str], str]) -> None:
@@ -179,6 +204,7 @@ async def _finish(stopping: Any) -> None:
     """Take no more connections, close the sockets with 1012, finish the requests, cancel what is left."""
     for port in stopping.ports:
         port.stopListening()
+    await asyncio.sleep(ACCEPTED_SECONDS)
     await Hub.current().drain(seconds=DRAIN_SECONDS)
 
     for protocol in list(stopping.connections):

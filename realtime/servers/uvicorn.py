@@ -1,16 +1,37 @@
-"""uvicorn's WebSocket protocol with our limits: `--ws realtime.servers.uvicorn:PreparedProtocol`."""
+"""uvicorn with our limits and our end.
+
+`--ws realtime.servers.uvicorn:PreparedProtocol` gives them to its own command; `serve` is what our
+workers run.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from realtime import background
+from realtime.hub import Hub
 from realtime.limits import max_message_bytes
 from realtime.prepared import EXTENSION
-from realtime.servers import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS
+from realtime.servers import (
+    ACCEPTED_SECONDS,
+    DRAIN_SECONDS,
+    FINISH_SECONDS,
+    PING_INTERVAL_SECONDS,
+    PING_TIMEOUT_SECONDS,
+)
+from realtime.servers.port import BACKLOG
+
+#: Seconds between two looks at a handshake that a stop waits for.
+POLL_SECONDS = 0.05
 
 
 class PreparedWire:
@@ -60,3 +81,55 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
+
+    def shutdown(self) -> None:
+        """The server stops: the hub closes its sockets, a few at a time, and this what is left then."""
+        self._goodbye = background.start(self._say_goodbye())
+
+    async def _say_goodbye(self) -> None:
+        await Hub.current().drain(seconds=DRAIN_SECONDS)
+        # Who is being let in is told by the application, in a way that a page can read.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                while not self.handshake_complete:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(POLL_SECONDS)
+        if not self.disconnected:
+            super().shutdown()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, that says when it accepts, and hears out whom it has just accepted."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen."""
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop to listen, and then, gently, everything."""
+        for listening in self.servers:
+            listening.close()
+        await asyncio.sleep(ACCEPTED_SECONDS)
+        await super().shutdown(sockets)
+
+
+def serve(application: Any, listener: socket.socket, *, ready: Callable[[], None]) -> None:
+    """Serve on a listening socket until SIGTERM; `ready` is called when connections are accepted."""
+    config = uvicorn.Config(
+        application,
+        ws=PreparedProtocol,
+        loop="uvloop",
+        http="httptools",
+        backlog=BACKLOG,  # it listens once more, with its own number
+        # Without it, one peer that does not read keeps the process from ending.
+        timeout_graceful_shutdown=round(DRAIN_SECONDS + FINISH_SECONDS),
+        server_header=False,
+        access_log=False,  # requests are logged once, by our own logging, which keeps tokens out
+        proxy_headers=False,  # ForwardedHeaders reads them, on every server alike
+        log_config=None,
+    )
+    Server(config, ready).run(sockets=[listener])

@@ -47,6 +47,11 @@ class Client:
                 await self._news.wait()
         return value
 
+    async def until_closed(self, *, seconds: float = ANSWER_SECONDS) -> None:
+        """Wait until the server has closed it."""
+        async with self._news, asyncio.timeout(seconds):
+            await self._news.wait_for(lambda: self.closed_with is not None)
+
     async def until_frames(self, count: int) -> None:
         """Wait until so many frames were received."""
         await self.until(lambda: len(self.received) >= count)
@@ -54,6 +59,10 @@ class Client:
     async def until_messages(self, count: int) -> None:
         """Wait until so many messages were received, and no more."""
         await self.until(lambda: len(self.messages) == count)
+
+    async def is_answered(self, ref: int) -> None:
+        """Wait for the answer to what was sent with this `ref`."""
+        await self.until(lambda: [frame for frame in self.received if frame.get("ref") == ref])
 
     async def is_there(self) -> None:
         """Wait until the server has let it in and listens to it."""

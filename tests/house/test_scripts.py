@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -47,10 +48,24 @@ def test_serve_refuses_several_workers_without_redis():
     assert "REDIS_URL" in refused.stderr
 
 
-def test_serve_refuses_several_daphne_workers():
-    refused = run("serve", WORKERS="2", REDIS_URL="redis://127.0.0.1:1/0")
-    assert refused.returncode != 0
-    assert "SERVER=uvicorn" in refused.stderr
+def test_serve_refuses_a_port_in_use_also_one_that_is_shared():
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused = run("serve", HOST="127.0.0.1", PORT=str(port))
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"Relais cannot start. HOST is '127.0.0.1' and PORT is {port}: Address already in use.\n"
+    )
+
+
+def test_serve_names_the_host_it_cannot_find():
+    refused = run("serve", HOST="nowhere.invalid")
+    assert refused.returncode == 1
+    assert "HOST is 'nowhere.invalid'" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""Production's server, `python -m config.serve`: what `scripts/serve` runs.
+
+It takes the port, and lets workers (`config/worker.py`) serve on it, one or several. How they are
+kept, replaced and stopped is in `realtime/servers/workers.py`.
+"""
+
+import asyncio
+import logging.config
+import os
+import sys
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from config.env import SettingError
+from realtime.servers.port import Port
+from realtime.servers.workers import Supervisor
+
+
+def _worker(listener: int, line: int) -> Sequence[str]:
+    # A program of its own, and not a fork of this one: one that is started after a release has its code.
+    return [sys.executable, "-m", "config.worker", str(listener), str(line)]
+
+
+async def _serve(port: Port, workers: int) -> int:
+    return await Supervisor(_worker, port, workers=workers).run()
+
+
+def main() -> int:
+    """Serve until SIGTERM; the exit status."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    try:
+        logging.config.dictConfig(settings.LOGGING)
+        port = _port(settings.HOST, settings.PORT)
+    except SettingError as problem:
+        sys.exit(f"Relais cannot start. {problem}")
+    with port:
+        return asyncio.run(_serve(port, settings.WORKERS))
+
+
+def _port(host: str, number: int) -> Port:
+    try:
+        return Port(host, number)
+    except OSError as problem:
+        raise SettingError(f"HOST is {host!r} and PORT is {number}: {problem.strerror}.") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
