@@ -119,7 +119,7 @@ class Hub:
 
     async def _drain(self, seconds: float) -> None:
         deadline = self.loop.time() + seconds
-        steps = int(min(DRAIN_SPREAD_SECONDS, seconds / 2) / DRAIN_STEP_SECONDS)
+        steps = int(min(DRAIN_SPREAD_SECONDS, seconds * 2 / 3) / DRAIN_STEP_SECONDS)
         sockets = list(self.sockets)
         at_once = math.ceil(len(sockets) / steps)
         for start in range(0, len(sockets), max(1, at_once)):

@@ -9,7 +9,7 @@ PING_INTERVAL_SECONDS = 25.0
 PING_TIMEOUT_SECONDS = 10.0
 #: Seconds between the last accept and the end for who has said nothing: a connection closed while its
 #: first bytes are on their way looks like a crash, and its client is told nothing.
-ACCEPTED_SECONDS = 0.25
+ACCEPTED_SECONDS = 0.5
 #: Seconds our own sockets have, at the end, to finish what they send and to be closed.
 DRAIN_SECONDS = 6.0
 #: Seconds that everything else has after that: requests being answered, other applications' sockets.

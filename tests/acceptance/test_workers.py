@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -126,6 +127,20 @@ async def test_sigterm_tells_every_socket_and_ends_with_0(server: Workers, peopl
         assert len(hints) > SOCKETS // 2
         assert all(200 <= hint < 1700 for hint in hints)
     assert not accepts(server.port)
+
+
+def test_request_that_was_on_its_way_when_the_server_stopped_is_answered(server: Workers) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        wait_until(
+            lambda: any(server.sockets_of(worker) for worker in server.workers()),
+            seconds=5,
+            what="the connection is accepted",
+        )
+        os.kill(server.pid, signal.SIGTERM)
+        time.sleep(0.2)  # the road is that long: less than the server waits, more than it takes to notice
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 async def test_replacing_the_workers_loses_no_message_and_refuses_nobody(

@@ -50,9 +50,11 @@ def port() -> Iterator[Port]:
 async def supervised(port: Port, *programs: str, count: int = 1) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(Programs(*programs), port, workers=count)
     running = asyncio.create_task(supervisor.run())
-    yield supervisor
-    supervisor.stop()
-    await asyncio.wait_for(running, SOON)
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+        await asyncio.wait_for(running, SOON)
 
 
 async def until_logged(caplog: pytest.LogCaptureFixture, pattern: str, times: int = 1) -> list[str]:
