@@ -58,7 +58,7 @@ async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
         if message["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            # uvicorn closed the sockets with 1012 and waited for their applications before it came here.
+            # The sockets are closed by now (1012), and uvicorn has waited for their applications.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(Hub.current().stop(), STOP_SECONDS)
             await send({"type": "lifespan.shutdown.complete"})

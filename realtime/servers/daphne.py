@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 #: Versions whose source these changes were written against.
 TESTED = ("4.2.2", "4.2.3")
+#: Seconds the application has to let a socket in, once its request is there. With Daphne's 5, of many that
+#: come at once the last are cut off without a word, and come again.
+LET_IN_SECONDS = 30
 #: Seconds a peer has to answer our close frame. Autobahn gives it 1, which its batched timers round down to
 #: anything from 0: a page that was still loading then saw 1006 instead of our code.
 CLOSE_SECONDS = 5.0
@@ -79,7 +82,6 @@ def serve(application: Any, listener: socket.socket, *, ready: Callable[[], None
         application,
         endpoints=["ours"],  # it refuses to be without
         ready_callable=listen,
-        websocket_connect_timeout=5,  # the default of its command line, as everything else is
         verbosity=0,  # requests are logged once, by our own logging, which keeps tokens out
         server_name="",
     )
@@ -178,7 +180,8 @@ def _create_application(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
 
 
 def _run(self: Any) -> None:
-    """`Server.run` with our pings, whatever the command line says."""
+    """`Server.run` with our pings and our patience, whatever the command line says."""
+    self.websocket_handshake_timeout = self.websocket_connect_timeout = LET_IN_SECONDS
     self.ping_interval = PING_INTERVAL_SECONDS
     self.ping_timeout = PING_TIMEOUT_SECONDS
     self.ports = []

@@ -62,7 +62,7 @@ class Worker:
         self._line.settimeout(0)
         inherited = (listener.fileno(), theirs.fileno())
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  # nosec B603 - our own program
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
                 command(*inherited),
                 pass_fds=inherited,
                 stdin=subprocess.DEVNULL,

@@ -33,6 +33,15 @@ def test_tested_daphne_gets_our_protocol_and_shutdown(stock: None) -> None:
     assert Server.kill_all_applications is adapter._stop
 
 
+def test_daphne_is_patient_with_the_last_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter._run, "stock", lambda _: None, raising=False)
+    running = Server(None, endpoints=["none"], websocket_handshake_timeout=5, websocket_connect_timeout=5)
+
+    adapter._run(running)
+
+    assert running.websocket_handshake_timeout == running.websocket_connect_timeout == adapter.LET_IN_SECONDS
+
+
 def test_untested_daphne_is_left_alone_but_for_its_log(
     stock: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
