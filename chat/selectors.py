@@ -73,8 +73,8 @@ def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAP
             conversation_id__in={conversation_id for _, conversation_id in shares},
         )
         .annotate(
-            topic_head=_topic(OuterRef("conversation_id"), "head"),
-            topic_floor=_topic(OuterRef("conversation_id"), "floor"),
+            topic_head=topic_number(OuterRef("conversation_id"), "head"),
+            topic_floor=topic_number(OuterRef("conversation_id"), "floor"),
         )
         .values_list(
             "conversation_id",
@@ -100,14 +100,14 @@ def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
     """The user's conversations, the latest first, each with the head of its log."""
     rows = (
         Participant.objects.filter(user_id=user_id)
-        .annotate(head=_topic(OuterRef("conversation_id"), "head"))
+        .annotate(head=topic_number(OuterRef("conversation_id"), "head"))
         .order_by("-conversation_id")
         .values_list("conversation_id", "head")[:limit]
     )
     return {conversation_id: head or 0 for conversation_id, head in rows}
 
 
-def _topic(conversation_id: Any, column: str) -> Coalesce:
+def topic_number(conversation_id: Any, column: str) -> Coalesce:
     """A number of the conversation's topic; 0 while nothing was ever told there."""
     name = Concat(Value("conversation."), Cast(conversation_id, CharField()), output_field=CharField())
     numbers = Subquery(Topic.objects.filter(name=name).values(column)[:1], output_field=BigIntegerField())
@@ -209,7 +209,7 @@ def conversations_of(
             unread=Coalesce(Subquery(unread), Value(0)),
             last_id=Subquery(last.values("pk")[:1]),
             read_by_others=Coalesce(Subquery(others.order_by("read_seq").values("read_seq")[:1]), 0),
-            head=_topic(OuterRef("conversation_id"), "head"),
+            head=topic_number(OuterRef("conversation_id"), "head"),
         )
     )
     by_conversation = {share.conversation_id: share for share in shares}
@@ -266,7 +266,7 @@ def receipts_in(conversation_ids: Collection[int]) -> dict[int, list[Receipt]]:
 
 def conversations_to_note() -> list[int]:
     """Conversations with events that their members' inboxes do not know of yet."""
-    rows = Conversation.objects.annotate(head=_topic(OuterRef("pk"), "head")).filter(
+    rows = Conversation.objects.annotate(head=topic_number(OuterRef("pk"), "head")).filter(
         head__gt=F("noticed_seq")
     )
     return list(rows.values_list("pk", flat=True))

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.module_loading import autodiscover_modules
 
 from realtime.conf import Conf
 from realtime.errors import CloseCode, RealtimeError
 from realtime.events import Event
+from realtime.examinations import registered
 
 ROOT = Path(__file__).parent.parent
 PRODUCT = ("realtime", "accounts", "notifications", "chat", "typing_indicator", "config", "demo")
@@ -91,6 +93,15 @@ def test_limit_is_documented(name: str) -> None:
     internal = {"limit_mistakes": "20 unusable frames within a minute"}
 
     assert internal.get(name, f"`{name.upper()}`") in text("docs/settings.md") + text("docs/errors.md")
+
+
+def test_every_examination_of_the_doctor_is_documented() -> None:
+    autodiscover_modules("doctor")
+    rows = re.findall(r"^\| `(\w+\.\w+)` \|", text("docs/operations/doctor.md"), re.MULTILINE)
+
+    assert sorted(rows) == sorted(
+        each.name for each in registered() if each.name.partition(".")[0] in PRODUCT
+    )
 
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")

@@ -1,0 +1,69 @@
+"""What must hold of who may come in: the accounts' examinations for `manage.py doctor`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from django.db.models import F, Max
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from accounts.models import Session, Ticket
+from accounts.tickets import TICKET_TTL_SECONDS
+from realtime.examinations import Finding, examination
+
+#: Rows shown of one fault.
+SHOWN = 100
+#: The clocks of two servers may differ by so much.
+CLOCKS = dt.timedelta(minutes=1)
+
+
+@examination(
+    remedy="End these sessions in the admin (Sessions: sign out), and switch users off by the admin or "
+    "`User.save`, not by `QuerySet.update`."
+)
+def sessions() -> Iterator[Finding]:
+    """A disabled user has no session that is still signed in."""
+    live = Session.objects.filter(user__is_active=False, revoked_at=None).order_by()
+    for session_id, user_id in live.values_list("pk", "user_id")[:SHOWN]:
+        where = {"user": user_id, "session": str(session_id)}
+        yield Finding("a disabled user is signed in", where, "the session revoked", "still signed in")
+
+
+@examination(remedy="Delete these rows of accounts_ticket: whoever needs a ticket buys another one.")
+def tickets() -> Iterator[Finding]:
+    """A ticket belongs to its session's user, lives for seconds, and is gone once another was sold later."""
+    foreign = Ticket.objects.exclude(session=None).exclude(session__user=F("user"))
+    for user_id, owner_id in foreign.values_list("user_id", "session__user_id")[:SHOWN]:
+        where = {"table": "accounts_ticket", "user": user_id}
+        yield Finding(
+            "a ticket opens somebody else's session",
+            where,
+            f"user {user_id}",
+            f"a session of user {owner_id}",
+        )
+    newest = Ticket.objects.aggregate(newest=Max("expires_at"))["newest"]
+    if newest is None:
+        return
+    # Selling one deletes what has expired by then. So what is here beside it had not, but for the clocks.
+    kept_from = newest - dt.timedelta(seconds=TICKET_TTL_SECONDS) - CLOCKS
+    kept = Ticket.objects.filter(expires_at__lt=kept_from)
+    for user_id, expires_at in kept.values_list("user_id", "expires_at")[:SHOWN]:
+        where = {"table": "accounts_ticket", "user": user_id}
+        yield Finding(
+            "an expired ticket was kept", where, f"none older than {kept_from:%F %T}", f"{expires_at:%F %T}"
+        )
+
+
+@examination(
+    remedy="Run `manage.py flushexpiredtokens` for the expired ones; empty the column `token` of the others."
+)
+def used_up_tokens() -> Iterator[Finding]:
+    """A refresh token that is remembered was used up, and its text was not kept."""
+    remembered = OutstandingToken.objects.order_by()
+    for pk in remembered.exclude(token="").values_list("pk", flat=True)[:SHOWN]:
+        where = {"table": "token_blacklist_outstandingtoken", "id": pk}
+        yield Finding("a refresh token can be read", where, "no text", "a text")
+    for pk in remembered.filter(token="", blacklistedtoken=None).values_list("pk", flat=True)[:SHOWN]:
+        where = {"table": "token_blacklist_outstandingtoken", "id": pk}
+        yield Finding("a token is remembered and not used up", where, "a row in the blacklist", "none")

@@ -1,0 +1,131 @@
+"""Members are those whom the log says were added and not removed, with cursors that lie inside the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from django.db.models import Count, F, OuterRef, Q
+
+from accounts.models import User
+from chat.doctor.places import Place, end_of, places, topics_of
+from chat.events import MemberAdded, MemberRemoved
+from chat.models import Participant
+from chat.selectors import topic_number
+from realtime.doctor import is_readable
+from realtime.examinations import Finding, examination, id_ranges, snapshot
+from realtime.models import LoggedEvent, Topic
+
+_MEMBERSHIP = ('{"type":"member_added",', '{"type":"member_removed",')
+_decode = msgspec.json.Decoder(MemberAdded | MemberRemoved).decode
+
+#: A member of a conversation.
+Member = tuple[int, int]
+
+
+@examination(
+    remedy="Set these cursors of chat_participant to the head: the user's client then asks for nothing that "
+    "is not there, and shows a little too much as read."
+)
+def cursors() -> Iterator[Finding]:
+    """Every member has received up to the head at most, and has read at most what they have received."""
+    for above, up_to in id_ranges(Participant.objects.all()):
+        with snapshot():
+            found = list(_wrong_cursors(above, up_to))
+        yield from found
+
+
+def _wrong_cursors(above: int, up_to: int) -> Iterator[Finding]:
+    rows = Participant.objects.filter(pk__gt=above, pk__lte=up_to)
+    # Set-based: the rows that come out are the wrong ones.
+    wrong = (
+        rows.annotate(head=topic_number(OuterRef("conversation_id"), "head"))
+        .filter(Q(read_seq__lt=0) | Q(read_seq__gt=F("delivered_seq")) | Q(delivered_seq__gt=F("head")))
+        .order_by("pk")
+    )
+    topics = topics_of({row.conversation_id for row in wrong})
+    for row in wrong:
+        if row.conversation_id not in topics:
+            continue  # which `conversations` tells
+        end = end_of(topics[row.conversation_id])
+        if not 0 <= row.read_seq <= row.delivered_seq <= end:
+            where = {"conversation": row.conversation_id, "user": row.user_id}
+            expected = f"0 <= read_seq <= delivered_seq <= {end}"
+            found = f"read_seq {row.read_seq}, delivered_seq {row.delivered_seq}"
+            yield Finding("a member's cursors are out of range", where, expected, found)
+
+
+@examination(
+    remedy="Ask which is right, the log or the row; then remove or add that member through the API, "
+    "which tells it."
+)
+def members() -> Iterator[Finding]:
+    """The members of a conversation are those whom its log says, since the seq at which it says so."""
+    for together in places():
+        with snapshot():
+            found = list(_wrong_members(_whole(together)))
+        yield from found
+
+
+def _whole(together: list[Place]) -> list[Place]:
+    """Those whose log is complete: one with gaps proves nothing about members, and `log_numbers` tells it."""
+    events = LoggedEvent.objects.filter(topic_id__in=[place.topic_id for place in together])
+    counts = dict(events.order_by().values("topic_id").annotate(n=Count("seq")).values_list("topic_id", "n"))
+    topics = Topic.objects.in_bulk([place.topic_id for place in together])
+    return [
+        place._replace(floor=topics[place.topic_id].floor)
+        for place in together
+        if place.topic_id in topics
+        and counts.get(place.topic_id, 0) == topics[place.topic_id].head - topics[place.topic_id].floor
+    ]
+
+
+def _wrong_members(together: list[Place]) -> Iterator[Finding]:
+    told = _told(together)
+    floors = {place.conversation_id: place for place in together}
+    rows = Participant.objects.filter(conversation_id__in=floors).order_by("pk")
+    for conversation_id, user_id, joined_seq in rows.values_list("conversation_id", "user_id", "joined_seq"):
+        where = {"conversation": conversation_id, "user": user_id}
+        event = told.pop((conversation_id, user_id), None)
+        place = floors[conversation_id]
+        if isinstance(event, MemberRemoved):
+            yield Finding(
+                "somebody who was removed is a member", where, f"removed at seq {event.seq}", "a member"
+            )
+        elif event is not None and event.seq != joined_seq:
+            yield Finding(
+                "a member joined at another seq", where, f"joined_seq {event.seq}", f"joined_seq {joined_seq}"
+            )
+        elif event is None and joined_seq > place.floor and not _is_unreadable(place, joined_seq):
+            # Who was there from the beginning has 0; what is up to the floor is forgotten.
+            yield Finding(
+                "a member was never added", where, f"member_added at seq {joined_seq}", "none for this user"
+            )
+    added = {member: event for member, event in told.items() if isinstance(event, MemberAdded)}
+    existing = set(User.objects.filter(pk__in={user for _, user in added}).values_list("pk", flat=True))
+    for (conversation_id, user_id), event in added.items():
+        if user_id in existing:  # deleting a user removes them without a word
+            where = {"conversation": conversation_id, "user": user_id}
+            yield Finding(
+                "somebody who was added is no member", where, f"added at seq {event.seq}", "no member"
+            )
+
+
+def _told(together: list[Place]) -> dict[Member, MemberAdded | MemberRemoved]:
+    """The last that each log says of anybody's coming and going."""
+    conversations = {place.topic_id: place.conversation_id for place in together}
+    added, removed = (Q(body__startswith=beginning) for beginning in _MEMBERSHIP)
+    rows = LoggedEvent.objects.filter(added | removed, topic_id__in=conversations).order_by("topic_id", "seq")
+    told: dict[Member, MemberAdded | MemberRemoved] = {}
+    for topic_id, seq, body in rows.values_list("topic_id", "seq", "body").iterator():
+        try:
+            event = _decode(body)
+        except (msgspec.DecodeError, UnicodeError):
+            continue  # which `log_bodies` or `history` tells
+        told[conversations[topic_id], event.user_id] = msgspec.structs.replace(event, seq=seq)
+    return told
+
+
+def _is_unreadable(place: Place, seq: int) -> bool:
+    body = LoggedEvent.objects.filter(topic_id=place.topic_id, seq=seq).values_list("body", flat=True).first()
+    return body is not None and not is_readable(body)

@@ -1,0 +1,79 @@
+"""Where to look: the conversations with their logs, in pieces that fit into one short snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.db.models import BigIntegerField, Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
+from chat.events import conversation_topic
+from chat.models import Conversation, Message
+from realtime import examinations
+from realtime.examinations import id_ranges
+from realtime.models import LoggedEvent, Topic
+
+
+class Place(NamedTuple):
+    """One conversation and its log."""
+
+    conversation_id: int
+    topic_id: int
+    floor: int
+    #: The last seq of anything: of the head, the log and the messages, which may disagree.
+    last: int
+    members: int
+
+
+def places() -> Iterator[list[Place]]:
+    """All conversations that have a topic, as many at once as have a batch of events and members together.
+
+    One with more comes alone. Conversations that grow meanwhile are a little heavier when they are read.
+    """
+    for above, up_to in id_ranges(Conversation.objects.all()):
+        together: list[Place] = []
+        load = 0
+        for place in _places_between(above, up_to):
+            heavy = place.last - place.floor + place.members
+            if together and load + heavy > examinations.BATCH:
+                yield together
+                together, load = [], 0
+            together.append(place)
+            load += heavy
+        if together:
+            yield together
+
+
+def _places_between(above: int, up_to: int) -> list[Place]:
+    last_message = Message.objects.filter(conversation_id=OuterRef("pk")).order_by("-seq").values("seq")[:1]
+    conversations = {
+        pk: row
+        for pk, *row in Conversation.objects.filter(pk__gt=above, pk__lte=up_to)
+        .annotate(members_count=Count("participants"), last=_or_zero(last_message))
+        .order_by("pk")
+        .values_list("pk", "members_count", "last")
+    }
+    topics = topics_of(conversations)
+    return [
+        Place(pk, topic.pk, topic.floor, max(last, end_of(topic)), members)
+        for pk, (members, last) in conversations.items()
+        if (topic := topics.get(pk))
+    ]
+
+
+def topics_of(conversation_ids: Any) -> dict[int, Topic]:
+    """The topics of conversations, each with the seq of its last event; `end_of` reads it."""
+    names = {conversation_topic(pk): pk for pk in conversation_ids}
+    last = LoggedEvent.objects.filter(topic_id=OuterRef("pk")).order_by("-seq").values("seq")[:1]
+    rows = Topic.objects.filter(name__in=names).annotate(last_logged=_or_zero(last))
+    return {names[row.name]: row for row in rows}
+
+
+def end_of(topic: Any) -> int:
+    """Where a log ends: at its head, or beyond when its numbers are wrong, which `log_numbers` tells."""
+    return max(topic.head, topic.last_logged)
+
+
+def _or_zero(rows: Any) -> Coalesce:
+    return Coalesce(Subquery(rows), 0, output_field=BigIntegerField())
