@@ -31,7 +31,9 @@ BATCH = 1_000
 SENT_TOGETHER = 64
 
 
-def make(*, members: int, conversations: int = 1, messages: int = 0, history: int = 0) -> dict[str, Any]:
+def make(
+    *, members: int, conversations: int = 1, messages: int = 0, history: int = 0, logged: bool = False
+) -> dict[str, Any]:
     """Create conversations of so many members each, all of them different people, and mint their tokens."""
     users = _users(members * conversations)
     tokens = _tokens(users)
@@ -42,9 +44,11 @@ def make(*, members: int, conversations: int = 1, messages: int = 0, history: in
         if messages:
             _send(conversation, users[share], messages)
         if history:
-            from bench.rows import insert_history
+            from bench.rows import insert_history, log_history
 
             insert_history(conversation_id=conversation.pk, sender_id=users[share][0].pk, count=history)
+            if logged:
+                log_history(conversation_id=conversation.pk)
         made.append({"conversation_id": conversation.pk, "tokens": tokens[share]})
     return {**made[0], "messages": messages or history, "conversations": made}
 
@@ -109,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--history", type=int, default=0, help="rows in each, by SQL: for REST, not for ?since="
     )
+    parser.add_argument("--logged", action="store_true", help="give the rows of --history their events")
     options = parser.parse_args(arguments)
     if options.members < 1 or options.conversations < 1:
         parser.error("a conversation needs a member, and there must be one conversation")

@@ -1,7 +1,8 @@
 """A long history, made by the database itself: a million messages in seconds.
 
-Only the rows that REST reads. The log is marked as pruned up to the same place, which is what a database with
-such a history and no events would look like; so `?since=` answers `resync` there.
+`insert_history` makes only the rows that REST reads. The log is marked as pruned up to the same place, which
+is what a database with such a history and no events would look like: `?since=` answers `resync` there, until
+`log_history` gives the messages their events.
 """
 
 from __future__ import annotations
@@ -39,3 +40,35 @@ def insert_history(*, conversation_id: int, sender_id: int, count: int) -> None:
         Topic.objects.filter(pk=topic.id).update(head=F("head") + count, floor=F("head") + count)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE chat_message")
+
+
+_EVENT = """
+    SELECT t.id, m.seq,
+           '{{"type":"message","message_id":' || m.id || ',"sender_id":' || m.sender_id
+           || ',"sender_username":"' || u.username || '","content":"' || m.content || '"'
+           || ',"created_at":"' || {created_at} || '","is_read":false'
+           || ',"conversation_id":' || m.conversation_id || ',"seq":' || m.seq
+           || ',"client_id":null,"edited_at":null}}',
+           m.created_at
+    FROM chat_message m
+    JOIN realtime_topic t ON t.name = 'conversation.' || m.conversation_id
+    JOIN accounts_user u ON u.id = m.sender_id
+    WHERE m.conversation_id = %s AND m.seq <= t.floor
+"""
+_CREATED_AT = {
+    "postgresql": """to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
+    "sqlite": "replace(m.created_at, ' ', 'T') || 'Z'",
+}
+
+
+def log_history(*, conversation_id: int) -> None:
+    """Give messages that `insert_history` made the events that the product would have logged."""
+    topic = Topic.objects.filter(name=conversation_topic(conversation_id))
+    event = _EVENT.format(created_at=_CREATED_AT[connection.vendor])
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO realtime_loggedevent (topic_id, seq, body, created_at) {event}",
+                [conversation_id],
+            )
+        topic.update(floor=0)

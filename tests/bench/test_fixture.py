@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from accounts.tokens import identify
 from bench import fixture
 from chat import selectors, services
+from chat.events import MessageSent
 from realtime import log
 from tests.servers import ROOT
 
@@ -51,6 +53,14 @@ def test_history_can_be_read_at_any_position_and_written_on():
     [sent] = services.send_messages([services.Draft(made["conversation_id"], user, "next")])
     assert isinstance(sent, services.Sent)
     assert sent.seq == 501
+
+
+def test_logged_history_can_be_resumed():
+    made = fixture.make(members=2, history=20, logged=True)
+
+    [first, *_] = events = log.replay(f"conversation.{made['conversation_id']}", after=0, limit=100)
+    assert [event.seq for event in events] == list(range(1, 21))
+    assert msgspec.json.decode(first.body, type=MessageSent).content == "Message 1 of a long history."
 
 
 def test_queries_do_not_grow_with_the_members(django_assert_max_num_queries):

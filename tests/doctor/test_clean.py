@@ -46,7 +46,7 @@ def test_demo_is_healthy(doctor):
     assert doctor().findings == []
 
 
-@pytest.mark.parametrize("sizes", [{"messages": 70}, {"history": 2_500}])
+@pytest.mark.parametrize("sizes", [{"messages": 70}, {"history": 2_500}, {"history": 2_500, "logged": True}])
 def test_people_to_put_under_load_are_healthy(sizes, doctor):
     with transaction.atomic():
         fixture.make(members=4, conversations=3, **sizes)
