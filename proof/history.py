@@ -1,0 +1,151 @@
+"""What happened, as each side wrote it down: what was said and heard, and what the tables say of it.
+
+Nothing here judges (that is `proof.oracle`) or touches a socket or a clock: times are given, in seconds of
+one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+#: What a person in a conversation is called in a report.
+Seat = tuple[int, int]
+Outcome = Literal["ack", "error", "closed"]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A message handed to a socket once, and how that ended; no outcome: it was never answered."""
+
+    at: float
+    outcome: Outcome | None = None
+    ended_at: float = math.inf
+    #: The code of the error, or of the close.
+    detail: str = ""
+
+
+class Ack(NamedTuple):
+    """What a sender was told after the commit."""
+
+    at: float
+    message_id: int
+    seq: int
+    duplicate: bool = False
+
+
+@dataclass(slots=True)
+class Send:
+    """One thing somebody wanted to say, however often it took."""
+
+    conversation: int
+    sender: int
+    client_id: str
+    content: str
+    meant_at: float
+    attempts: list[Attempt] = field(default_factory=list)
+    acks: list[Ack] = field(default_factory=list)
+
+
+class Heard(NamedTuple):
+    """One numbered frame, as a receiver got it."""
+
+    at: float
+    kind: str
+    seq: int
+    message_id: int = 0
+    content: str = ""
+    client_id: str = ""
+
+
+@dataclass(slots=True)
+class Connection:
+    """One socket of a receiver, from when it was told where it stands."""
+
+    opened_at: float
+    #: The position it asked to resume from; None did not ask.
+    since: int | None = None
+    #: Where the server says the replay ended, or where a new socket begins.
+    subscribed_seq: int | None = None
+    subscribed_at: float = math.inf
+    #: The reason when the server answered `resync`.
+    resync: str = ""
+    closed_at: float = math.inf
+    close_code: int | None = None
+    frames: list[Heard] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Receiver:
+    """One person's ears in one conversation, over all their connections."""
+
+    user: int
+    conversation: int
+    #: Asks only for positions it was told. Others are bound to be answered with `resync`.
+    is_honest: bool = True
+    connections: list[Connection] = field(default_factory=list)
+
+    @property
+    def seat(self) -> Seat:
+        return self.conversation, self.user
+
+    def frames(self) -> Iterable[Heard]:
+        for connection in self.connections:
+            yield from connection.frames
+
+    def __str__(self) -> str:
+        return f"user {self.user} in conversation {self.conversation}"
+
+
+class Row(NamedTuple):
+    """A message in the table."""
+
+    conversation: int
+    seq: int
+    message_id: int
+    sender: int
+    client_id: str
+    content: str
+    #: Edited or deleted since: its content is no longer what was said.
+    is_changed: bool = False
+
+
+class Interval(NamedTuple):
+    """Events that a member may read: those above `after`, up to and including `up_to`."""
+
+    after: int = 0
+    up_to: float = math.inf
+
+    def holds(self, seq: int) -> bool:
+        return self.after < seq <= self.up_to
+
+
+class Window(NamedTuple):
+    """A time in which something was broken on purpose, or somebody was away."""
+
+    start: float
+    end: float
+
+
+#: Of the numbered events of one conversation, those no message: edits, members coming and going.
+EVERYTHING = (Interval(),)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """All that one run left behind."""
+
+    sends: Sequence[Send]
+    receivers: Sequence[Receiver]
+    rows: Sequence[Row]
+    #: Who may read what, where it is not everything; an empty sequence: nothing.
+    readable: dict[Seat, Sequence[Interval]] = field(default_factory=dict)
+    #: The newest seq of each conversation; without it, its newest message.
+    heads: dict[int, int] = field(default_factory=dict)
+    faults: Sequence[Window] = ()
+    ended_at: float = math.inf
+
+    def may_read(self, seat: Seat, seq: int) -> bool:
+        return any(interval.holds(seq) for interval in self.readable.get(seat, EVERYTHING))

@@ -1,0 +1,338 @@
+"""The judge finds every broken promise, calls it by its name, and finds nothing where all were kept."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proof.history import Ack, Attempt, Evidence, Heard, Interval, Window
+from proof.oracle import counts, due, judge
+from tests.proof.histories import (
+    ANA,
+    BRUNO,
+    CONVERSATION,
+    clean,
+    connection,
+    heard,
+    receiver,
+    row,
+    send,
+)
+
+pytestmark = pytest.mark.stack("small")
+
+
+def broken(evidence: Evidence) -> dict[str, int]:
+    return counts(judge(evidence))
+
+
+def hears(*connections) -> Evidence:
+    """Ana hears everything as she should, and Bruno what is said here."""
+    evidence = clean()
+    evidence.receivers = [receiver(ANA), receiver(BRUNO, *connections)]
+    return evidence
+
+
+def test_everything_heard_once_and_in_order_breaks_nothing():
+    assert judge(clean()) == []
+
+
+def test_what_was_missed_and_came_with_a_resume_breaks_nothing():
+    first = connection(1)
+    first.closed_at = 1.5
+
+    assert judge(hears(first, connection(2, 3, opened_at=9.0, since=1))) == []
+
+
+def test_repeated_send_that_is_one_row_breaks_nothing():
+    evidence = clean()
+    evidence.sends[0].attempts.insert(0, Attempt(0.5, "closed", 0.6))
+    evidence.sends[0].acks.append(Ack(4.0, 101, 1, duplicate=True))
+
+    assert judge(evidence) == []
+
+
+# ── I1 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_i1_acknowledged_message_without_a_row():
+    evidence = clean()
+    evidence.rows = evidence.rows[:2]
+    evidence.receivers = [receiver(ANA, connection(1, 2)), receiver(BRUNO, connection(1, 2))]
+    evidence.ended_at = 4.0  # else it is late as well
+
+    assert [str(found) for found in judge(evidence)] == [
+        "I1: id-3 ('said 3', user 1 in conversation 7) was acknowledged and is 0 rows"
+    ]
+
+
+def test_i1_acknowledged_message_stored_twice():
+    evidence = clean()
+    evidence.rows = [*evidence.rows, row(3)._replace(message_id=104, seq=4)]
+    evidence.ended_at = 4.0
+
+    assert broken(evidence) == {"I1": 1}
+
+
+def test_i1_acknowledged_as_another_message_than_it_is():
+    evidence = clean()
+    evidence.sends[1].acks.append(Ack(2.5, message_id=109, seq=2, duplicate=True))
+
+    assert broken(evidence) == {"I1": 1}
+
+
+def test_i1_stored_with_another_text_than_was_said():
+    evidence = clean()
+    evidence.sends[1].content = "said something else"
+
+    assert broken(evidence) == {"I1": 1}
+
+
+# ── I2 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_i2_message_that_is_no_row():
+    evidence = clean()
+    for each in evidence.receivers:
+        each.connections[0].frames.append(Heard(5.0, "message", 4, 104, "rolled back"))
+
+    found = judge(evidence)
+
+    assert counts(found) == {"I2": 2}
+    assert "message 104 at seq 4 ('rolled back'), which is no row" in found[0].says
+
+
+def test_i2_text_that_is_not_the_rows():
+    evidence = hears()
+    frames = evidence.receivers[1].connections[0].frames
+    frames[1] = frames[1]._replace(content="said too")
+
+    assert broken(evidence) == {"I2": 1, "I4": 1}
+
+
+# ── I3 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_i3_seq_that_was_skipped():
+    found = judge(hears(connection(1, 3)))
+
+    assert counts(found) == {"I3": 1, "I6": 1}
+    assert "without seq 2 before it" in found[0].says
+
+
+def test_i3_seqs_in_the_wrong_order():
+    evidence = hears()
+    frames = evidence.receivers[1].connections[0].frames
+    frames[1], frames[2] = frames[2], frames[1]
+
+    assert broken(evidence) == {"I3": 2}
+
+
+def test_i3_gap_between_two_connections():
+    first = connection(1)
+    first.closed_at = 1.5
+
+    assert broken(hears(first, connection(3, opened_at=4.0, since=1))) == {"I3": 1, "I6": 1}
+
+
+def test_i3_resume_that_ends_before_its_end():
+    first, second = connection(1, 2), connection(opened_at=5.0, since=2)
+    first.closed_at, second.subscribed_seq = 2.5, 3
+
+    assert broken(hears(first, second)) == {"I3": 1, "I6": 1}
+
+
+def test_i3_resync_for_a_position_that_was_told():
+    first, second = connection(1, 2, 3), connection(opened_at=5.0, since=3)
+    first.closed_at, second.resync = 4.0, "too_old"
+
+    assert broken(hears(first, second)) == {"I3": 1}
+
+
+def test_resync_for_an_invented_position_breaks_nothing():
+    only = connection(opened_at=5.0, since=99)
+    only.resync, only.subscribed_seq = "unknown_position", 3
+    evidence = hears(only)
+    evidence.receivers[1].is_honest = False
+
+    assert judge(evidence) == []
+
+
+# ── I4 and I5 ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_i4_two_receivers_with_different_messages_at_one_seq():
+    evidence = hears()
+    for who, at in ((0, 3), (1, 3)):
+        frames = evidence.receivers[who].connections[0].frames
+        frames.append(Heard(5.0, "message_edited", at + 1, 101 + who, "edited"))
+
+    assert broken(evidence) == {"I4": 1}
+
+
+def test_tombstone_in_place_of_a_message_breaks_nothing():
+    evidence = hears(connection(1, 2, 3))
+    evidence.rows = [row(1)._replace(content="", is_changed=True), row(2), row(3)]
+    frames = evidence.receivers[1].connections[0].frames
+    frames[0] = Heard(1.2, "message_deleted", 1, 101)
+
+    assert judge(evidence) == []
+
+
+def test_i5_message_told_twice():
+    only = connection(1, 2, 3)
+    only.frames.append(heard(3, at=3.5)._replace(seq=4))  # at a place where the table has nothing
+    evidence = hears(only)
+    evidence.ended_at = 4.0
+
+    assert broken(evidence) == {"I2": 1, "I5": 1}
+
+
+def test_i5_one_client_id_in_two_messages():
+    evidence = clean()
+    double = row(3)._replace(message_id=104, seq=4)
+    evidence.sends = evidence.sends[:2]  # not acknowledged: else it breaks I1 as well
+    evidence.rows = [*evidence.rows, double]
+    for each in evidence.receivers:
+        each.connections[0].frames.append(Heard(3.5, "message", 4, 104, "said 3", "id-3"))
+
+    assert broken(evidence) == {"I5": 2}
+
+
+# ── I6 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def late(at: float) -> Evidence:
+    """Bruno hears the third message only then."""
+    evidence = hears()
+    evidence.receivers[1].connections[0].frames[2] = heard(3, at=at)
+    return evidence
+
+
+def test_i6_message_that_comes_too_late():
+    assert [found.says for found in judge(late(9.1))] == ["user 2 in conversation 7 heard seq 3 1.0 s late"]
+
+
+def test_message_that_waited_for_a_fault_to_pass_breaks_nothing():
+    evidence = late(14.0)
+    evidence.faults = [Window(2.0, 10.0)]
+
+    assert judge(evidence) == []
+
+
+def test_i6_message_that_comes_too_late_after_the_fault():
+    evidence = late(15.5)
+    evidence.faults = [Window(2.0, 10.0)]
+
+    assert broken(evidence) == {"I6": 1}
+
+
+def test_i6_fault_that_was_over_before_excuses_nothing():
+    evidence = late(9.1)
+    evidence.faults = [Window(0.0, 2.9)]
+
+    assert broken(evidence) == {"I6": 1}
+
+
+def test_faults_in_a_row_move_the_moment_on():
+    assert due(1.0, [Window(2.0, 4.0), Window(8.0, 12.0), Window(30.0, 31.0)], 5.0) == 17.0
+
+
+def test_a_member_who_never_comes_back_is_not_waited_for():
+    only = connection(1)
+    only.closed_at = 1.5
+
+    assert judge(hears(only)) == []
+
+
+# ── I7 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_i7_event_after_the_removal():
+    evidence = hears()
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 2)]}
+
+    assert broken(evidence) == {"I7": 1}
+
+
+def test_what_a_member_may_not_read_is_not_missed():
+    evidence = hears(connection(1, 2))
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 2)]}
+
+    assert judge(evidence) == []
+
+
+# ── I8 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def unanswered() -> Evidence:
+    evidence = clean()
+    evidence.sends[2].acks.clear()
+    return evidence
+
+
+def test_i8_send_that_was_never_answered():
+    evidence = unanswered()
+    evidence.sends[2].attempts = [Attempt(3.0)]
+
+    assert broken(evidence) == {"I8": 1}
+
+
+def test_send_that_was_said_just_before_the_end_breaks_nothing():
+    evidence = unanswered()
+    evidence.sends[2].attempts, evidence.ended_at = [Attempt(3.0)], 7.9
+
+    assert judge(evidence) == []
+
+
+def test_i8_repeated_send_that_is_two_rows():
+    evidence = unanswered()
+    evidence.sends[2].attempts = [Attempt(3.0, "closed", 3.1), Attempt(3.2, "error", 3.3, "unavailable")]
+    evidence.rows = [*evidence.rows, row(3)._replace(message_id=104, seq=4)]
+    evidence.ended_at = 4.0
+
+    assert broken(evidence) == {"I8": 1}
+
+
+# ── any history ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@st.composite
+def kept_promises(draw: st.DrawFn) -> Evidence:
+    """Two receivers who come and go as they like, and miss nothing."""
+    total = draw(st.integers(1, 12))
+    receivers = []
+    for user in (ANA, BRUNO):
+        cuts = sorted(draw(st.sets(st.integers(1, total), max_size=4)))
+        connections, told = [], 0
+        for end in [*cuts, total]:
+            opened_at = told + 0.3 if told else 0.0
+            part = connection(*range(told + 1, end + 1), opened_at=opened_at, since=told if told else None)
+            part.closed_at = math.inf if end == total else end + 0.25
+            connections.append(part)
+            told = end
+        receivers.append(receiver(user, *connections))
+    numbers = range(1, total + 1)
+    return Evidence([send(n) for n in numbers], receivers, [row(n) for n in numbers], ended_at=total + 10.0)
+
+
+@given(kept_promises())
+def test_no_history_of_kept_promises_is_called_broken(evidence):
+    assert judge(evidence) == []
+
+
+@given(kept_promises(), st.randoms(use_true_random=False))
+def test_any_frame_taken_away_or_doubled_is_found(evidence, random):
+    victim = random.choice([c for r in evidence.receivers for c in r.connections if c.frames])
+    place = random.randrange(len(victim.frames))
+    if random.random() < 0.5:
+        victim.frames.insert(place, victim.frames[place])
+        expected = {"I3", "I5"}
+    else:
+        del victim.frames[place]
+        expected = {"I3", "I6"}
+
+    assert expected & broken(evidence).keys()
