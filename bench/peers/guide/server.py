@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from bench.crowd import Place
 from bench.machine import ROOT
@@ -22,15 +23,21 @@ class GuideServer(Process):
     name = "guide"
     working_directory = ROOT
 
-    def __init__(self, *, redis_url: str) -> None:
-        super().__init__()
+    def __init__(self, *, redis_url: str, database: Path | None = None, port: int | None = None) -> None:
+        super().__init__(port=port)
+        #: Where its messages are; processes that share one are one server.
+        self.database = database or self.directory / "db.sqlite3"
         self._environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "bench.peers.guide.settings",
-            "GUIDE_DATABASE": str(self.directory / "db.sqlite3"),
+            "GUIDE_DATABASE": str(self.database),
             "GUIDE_REDIS": redis_url,
             "PYTHONPATH": str(ROOT),
         }
+        if database is None:
+            self._migrate()
+
+    def _migrate(self) -> None:
         run_in(ROOT, self._environment, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0")
 
     def command(self) -> list[str]:

@@ -1,0 +1,38 @@
+"""Runs a server that dies between a commit and its bell as soon as a file exists: `-m proof.doomed -m daphne …`."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import django
+
+from realtime.events import Logged
+
+
+def main() -> None:
+    """Put the fault where every commit is announced, then be the program that was named."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    from realtime import bells
+
+    ring, fatal = bells.ring, Path(os.environ["PROOF_DIE_IF"])
+
+    def ring_or_die(events: Sequence[Logged]) -> None:
+        # Only for what is stored: typing is announced here too.
+        if fatal.exists() and any(event.seq is not None for event in events):
+            os.kill(os.getpid(), signal.SIGKILL)
+        ring(events)
+
+    bells.ring = ring_or_die
+    _, module, *arguments = sys.argv[1:]
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""People talking: so many conversations, members and speakers, while things break; and the evidence they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from proof.dialects import Guide, Ours
+from proof.history import Evidence, Heard, Interval, Seat, Send, Window
+from proof.member import Member, Place
+from proof.oracle import QUIET_SECONDS
+
+if TYPE_CHECKING:
+    from proof.stage import GuideStage, Stage
+
+#: Until everybody has connected.
+START_SECONDS = 60.0
+#: After the last word, until everybody has everything; longer than I6 allows, so that what is lost is seen to be.
+SETTLE_SECONDS = 2 * QUIET_SECONDS + 2.0
+
+
+class Load:
+    """Members of conversations, of whom some speak; faults are noted as they are made."""
+
+    def __init__(self, stage: Stage | GuideStage, rng: random.Random, *, is_guide: bool = False) -> None:
+        self.stage, self.rng = stage, rng
+        self.members: list[Member] = []
+        self.faults: list[Window] = []
+        self.readable: dict[Seat, Sequence[Interval]] = {}
+        self.started_at = self.ended_at = 0.0
+        #: CPU that this process has used for it, of one core.
+        self.busy = 0.0
+        #: What it left, once it was judged.
+        self.judged: Evidence | None = None
+        self._is_guide = is_guide
+        self._speaking: list[asyncio.Task[None]] = []
+        self._loop = asyncio.get_running_loop()
+
+    # --- people -----------------------------------------------------------------------------------------
+
+    def member(self, place: Place) -> Member:
+        """One more member, not connected yet."""
+        member = Member(
+            place,
+            port=self.stage.next_port,
+            rng=random.Random(self.rng.getrandbits(64)),
+            dialect=Guide if self._is_guide else Ours,
+            resumes=not self._is_guide,
+        )
+        self.members.append(member)
+        return member
+
+    async def gather(self, places: Iterable[Place]) -> list[Member]:
+        """These people, connected and told where they stand."""
+        members = [self.member(place) for place in places]
+        for member in members:
+            member.come()
+        async with asyncio.timeout(START_SECONDS + len(members) / 50):
+            for member in members:
+                await member.here()
+        return members
+
+    def start_talking(self, speakers: Iterable[Member], *, rate: float) -> None:
+        """Each of them says something so many times a second, at moments of their own."""
+        self._speaking += [self._loop.create_task(self._talk(speaker, rate)) for speaker in speakers]
+
+    async def _talk(self, speaker: Member, rate: float) -> None:
+        at = self._loop.time() + self.rng.random() / rate
+        while True:
+            await asyncio.sleep(max(0.0, at - self._loop.time()))
+            speaker.say()
+            at += 1 / rate
+
+    async def stop_talking(self) -> None:
+        for task in self._speaking:
+            task.cancel()
+        if self._speaking:
+            await asyncio.wait(self._speaking)
+        self._speaking.clear()
+
+    async def leave(self) -> None:
+        """Everybody goes."""
+        await self.stop_talking()
+        for member in self.members:
+            await member.leave()
+
+    # --- faults -----------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def fault(self) -> AsyncIterator[None]:
+        """What is broken inside is healed at the end: lateness is counted from then."""
+        start = self._loop.time()
+        try:
+            yield
+        finally:
+            self.faults.append(Window(start, self._loop.time()))
+
+    # --- the end ----------------------------------------------------------------------------------------
+
+    async def settle(self, *, seconds: float = SETTLE_SECONDS) -> None:
+        """Nobody speaks any more; wait until everything that was said is answered and with everybody."""
+        await self.stop_talking()
+        deadline = self._loop.time() + seconds
+        while self._loop.time() < deadline:
+            await asyncio.sleep(0.1)
+            if any(m.unanswered or not (m.is_here or m.is_finished) for m in self.members):
+                continue
+            if self._is_guide or await self._is_whole():
+                break
+        if self._is_guide:
+            await asyncio.sleep(min(seconds, QUIET_SECONDS + 1))
+        self.ended_at = self._loop.time()
+
+    @property
+    def evidence_judged(self) -> Evidence:
+        assert self.judged is not None, "only after the load has ended"
+        return self.judged
+
+    async def _is_whole(self) -> bool:
+        heads = await self.stage.heads()
+        return all(
+            m.is_finished or (m.since or 0) >= heads.get(m.receiver.conversation, 0) for m in self.members
+        )
+
+    async def evidence(self) -> Evidence:
+        """What happened, with what the tables say; for the guide's server, by its rows' places."""
+        evidence = Evidence(
+            sends=[send for member in self.members for send in member.sends],
+            receivers=[member.receiver for member in self.members],
+            rows=await self.stage.rows(),
+            readable=self.readable,
+            faults=list(self.faults),
+            ended_at=self.ended_at,
+        )
+        return ranked(evidence) if self._is_guide else evidence
+
+
+@contextlib.asynccontextmanager
+async def base_load(
+    stage: Stage | GuideStage,
+    rng: random.Random,
+    *,
+    conversations: int = 20,
+    members: int = 10,
+    speakers: int = 50,
+    rate: float = 4.0,
+    is_guide: bool = False,
+) -> AsyncIterator[Load]:
+    """20 conversations × 10 members, 50 of whom send 4 messages a second each, on all workers."""
+    load = Load(stage, rng, is_guide=is_guide)
+    tables = await stage.people(conversations=conversations, members=members)
+    everyone = await load.gather(place for seats in zip(*tables, strict=True) for place in seats)
+    load.started_at = asyncio.get_running_loop().time()
+    cpu = time.process_time()
+    load.start_talking(everyone[:speakers], rate=rate)
+    try:
+        yield load
+        if not load.ended_at:
+            await load.settle()
+        load.busy = (time.process_time() - cpu) / (load.ended_at - load.started_at)
+    finally:
+        await load.leave()
+
+
+def ranked(evidence: Evidence) -> Evidence:
+    """The evidence of a server without seq or client id: a message stands where its row stands, under its text."""
+    places = {(row.conversation, row.message_id): row.seq for row in evidence.rows}
+    absent = len(evidence.rows) + 1  # told, and no row: behind everything
+    for send in evidence.sends:
+        send.client_id = send.content
+        send.acks = [
+            ack._replace(seq=places.get((send.conversation, ack.message_id), absent)) for ack in send.acks
+        ]
+    for receiver in evidence.receivers:
+        for connection in receiver.connections:
+            connection.frames = [
+                Heard(
+                    heard.at,
+                    heard.kind,
+                    places.get((receiver.conversation, heard.message_id), absent),
+                    heard.message_id,
+                    heard.content,
+                    heard.content,
+                )
+                for heard in connection.frames
+            ]
+    return evidence
+
+
+# ── figures ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The value below which this share of them lies; of none, there is none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else math.nan
+
+
+def within(windows: Sequence[Window], at: float) -> bool:
+    return any(window.start <= at <= window.end for window in windows)
+
+
+def ack_seconds(sends: Iterable[Send], windows: Sequence[Window] | None = None) -> list[float]:
+    """From saying it first until it was acknowledged, of what was meant in these windows; inf: never."""
+    return [
+        send.acks[0].at - send.meant_at if send.acks else math.inf
+        for send in sends
+        if windows is None or within(windows, send.meant_at)
+    ]
+
+
+def delivery_seconds(evidence: Evidence, windows: Sequence[Window] | None = None) -> Iterator[float]:
+    """From saying it first until each receiver heard it."""
+    said = {
+        (send.conversation, send.client_id): send.meant_at
+        for send in evidence.sends
+        if windows is None or within(windows, send.meant_at)
+    }
+    for receiver in evidence.receivers:
+        for heard in receiver.frames():
+            at = said.get((receiver.conversation, heard.client_id))
+            if at is not None:
+                yield heard.at - at
+
+
+def gaps(evidence: Evidence) -> list[Window]:
+    """For each connection that ended by itself: from then until its receiver stood again; inf: never."""
+    found = []
+    for receiver in evidence.receivers:
+        for index, connection in enumerate(receiver.connections):
+            if connection.closed_at > evidence.ended_at:
+                continue
+            later = [after.subscribed_at for after in receiver.connections[index + 1 :]]
+            found.append(Window(connection.closed_at, min(later, default=math.inf)))
+    return found
+
+
+def resume_seconds(evidence: Evidence) -> list[float]:
+    """How long each of these took, counted from the end of the fault in which it began."""
+    return [
+        max(0.0, gap.end - max([gap.start, *(f.end for f in evidence.faults if within([f], gap.start))]))
+        for gap in gaps(evidence)
+    ]
+
+
+def closed(evidence: Evidence) -> int:
+    """Connections that ended before the end."""
+    return sum(
+        connection.closed_at <= evidence.ended_at
+        for receiver in evidence.receivers
+        for connection in receiver.connections
+    )

@@ -1,0 +1,278 @@
+"""One person in one conversation: comes back after every cut, asks for what was missed, repeats what was not heard.
+
+What a good client of ours does (docs/protocols/native.md), and a log of everything it said and was told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable
+from typing import NamedTuple
+
+from proof.dialects import Dialect, Frame, Ours, decode
+from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send
+from proof.websocket import WebSocket
+
+#: Doubled with every failure, with full jitter. Shorter than a browser's: the faults are minutes apart, not hours.
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 2.0
+#: A server that accepts and then says nothing is left again.
+PATIENCE_SECONDS = 10.0
+#: Closes after which coming back makes no sense.
+FINAL = {4400, 4401, 4403, 4404}
+#: Kept for a resume and judged; the rest (receipts, pong) has no number.
+SENT_AGAIN = {"internal_error"}
+
+
+class Place(NamedTuple):
+    """Who sits where."""
+
+    conversation: int
+    user: int
+    token: str = ""
+
+
+def text(user: int, number: int) -> str:
+    """What a user says for the so-many-th time; no two are alike, and not all of it is ASCII."""
+    return f"{user}.{number} déjà vu 🎈 «{number % 97:02d}»"
+
+
+def speaker_of(content: str) -> int:
+    """Who said it."""
+    return int(content.partition(".")[0])
+
+
+class Member:
+    """Logs into `receiver` and `sends`; `port` says which worker to try next."""
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        port: Callable[[], int],
+        rng: random.Random,
+        dialect: Dialect = Ours,
+        resumes: bool = True,
+    ) -> None:
+        self.receiver = Receiver(place.user, place.conversation)
+        self.token = place.token
+        self.sends: list[Send] = []
+        #: What it will ask to go on from.
+        self.since: int | None = None
+        self.dialect, self.rng = dialect, rng
+        self.resumes = resumes
+        #: Codes of the error frames it was sent, with when.
+        self.errors: list[tuple[float, str]] = []
+        self._port = port
+        self._loop = asyncio.get_running_loop()
+        self._socket: WebSocket | None = None
+        self._connection: Connection | None = None
+        self._ended = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._pending: dict[str, Send] = {}
+        #: What a ref means; the guide's frames have none, there it is the text.
+        self._open: dict[int | str, tuple[Send, Attempt]] = {}
+        self._refs = 0
+        self._failures = 0
+        self._wait = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    # --- what a scenario asks of it ---------------------------------------------------------------------
+
+    def come(self) -> None:
+        """Connect, and come back whenever the connection ends."""
+        self._task = self._loop.create_task(self._live())
+
+    async def here(self) -> None:
+        """Wait until it is told where it stands."""
+        await self._ready.wait()
+
+    async def leave(self) -> None:
+        """Go for good."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+        if self._socket is not None:
+            self._socket.close()
+
+    @property
+    def is_here(self) -> bool:
+        return self._ready.is_set()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was sent away for good."""
+        return self._task is not None and self._task.done()
+
+    @property
+    def socket(self) -> WebSocket | None:
+        return self._socket
+
+    @property
+    def unanswered(self) -> int:
+        """What it said and still waits for."""
+        return len(self._pending)
+
+    def say(self, content: str = "") -> Send:
+        """Say something now, or as soon as there is somebody to say it to."""
+        content = content or text(self.receiver.user, len(self.sends))
+        name = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+        place = self.receiver
+        send = Send(place.conversation, place.user, name, content, self._loop.time())
+        self.sends.append(send)
+        self._pending[name] = send
+        if self._ready.is_set():
+            self._attempt(send)
+        return send
+
+    # --- coming and going -------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        while True:
+            self._ended.clear()
+            socket = WebSocket(self, self.dialect.path(self))
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._loop.create_connection(lambda: socket, "127.0.0.1", self._port())  # noqa: B023 - called at once
+                    self._socket = socket
+                    await self._ready_or_ended()
+            except OSError:  # TimeoutError is one
+                self._failures += 1
+                if self._socket is socket:
+                    socket.reset()
+                    await self._ended.wait()
+            else:
+                await self._ended.wait()
+            if self.receiver.connections and self.receiver.connections[-1].close_code in FINAL:
+                return
+            await asyncio.sleep(self._back_off())
+
+    async def _ready_or_ended(self) -> None:
+        ways = [self._loop.create_task(event.wait()) for event in (self._ready, self._ended)]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+
+    def _back_off(self) -> float:
+        wait, self._wait = self._wait, 0.0
+        if wait:
+            return wait
+        longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures, 10))
+        return self.rng.uniform(0, longest)
+
+    def opened(self) -> None:
+        now = self._loop.time()
+        self._connection = Connection(now, since=self.since)
+        self.receiver.connections.append(self._connection)
+        if not self.dialect.greets:
+            self._is_live(now)
+
+    def ended(self, code: int, *, status: int, retry_after: float) -> None:
+        now = self._loop.time()
+        if self._connection is not None:
+            self._connection.closed_at, self._connection.close_code = now, code
+            if not self._ready.is_set():
+                self._failures += 1
+        else:
+            self._failures += 1
+            self._wait = retry_after
+        for _, attempt in self._open.values():
+            attempt.outcome, attempt.ended_at, attempt.detail = "closed", now, str(code)
+        self._open.clear()
+        if not self.dialect.repeats:
+            self._pending.clear()
+        self._connection = self._socket = None
+        self._ready.clear()
+        self._ended.set()
+
+    def _is_live(self, now: float) -> None:
+        assert self._connection is not None
+        self._connection.subscribed_at = now
+        self._failures = 0
+        self._ready.set()
+        for send in list(self._pending.values()):
+            self._attempt(send)
+
+    # --- saying -----------------------------------------------------------------------------------------
+
+    def _attempt(self, send: Send) -> None:
+        if send.client_id not in self._pending or self._socket is None or not self._ready.is_set():
+            return
+        self._refs += 1
+        attempt = Attempt(self._loop.time())
+        send.attempts.append(attempt)
+        self._open[self._refs if self.dialect.greets else send.content] = send, attempt
+        self._socket.say(self.dialect.say(send, self._refs))
+
+    def _answered(self, key: int | str | None, now: float) -> tuple[Send, Attempt] | None:
+        found = self._open.pop(key, None) if key is not None else None
+        if found is not None:
+            found[1].ended_at = now
+        return found
+
+    # --- hearing ----------------------------------------------------------------------------------------
+
+    def heard(self, payload: bytes) -> None:
+        now = self._loop.time()
+        frame = decode(payload)
+        match frame.type:
+            case "ack":
+                self._acknowledged(frame, now)
+            case "error":
+                self._refused(frame, now)
+            case "subscribed" | "resync":
+                self._placed(frame, now)
+            case "message" if not self.dialect.greets:
+                self._note(frame, now)
+                if (found := self._answered(frame.content, now)) is not None:
+                    self._settle(*found, Ack(now, frame.message_id or 0, 0))
+            case _ if frame.seq:
+                self._note(frame, now)
+                if self.resumes:
+                    self.since = max(frame.seq, self.since or 0)
+
+    def _note(self, frame: Frame, now: float) -> None:
+        assert self._connection is not None
+        self._connection.frames.append(
+            Heard(now, frame.type, frame.seq, frame.message_id or 0, frame.content, frame.client_id or "")
+        )
+
+    def _placed(self, frame: Frame, now: float) -> None:
+        assert self._connection is not None
+        self._connection.subscribed_seq = frame.seq
+        if frame.type == "resync":
+            self._connection.resync = frame.reason
+        if self.resumes:
+            self.since = frame.seq if frame.type == "resync" else max(frame.seq, self.since or 0)
+        self._is_live(now)
+
+    def _acknowledged(self, frame: Frame, now: float) -> None:
+        found = self._answered(frame.ref, now)
+        if found is not None:
+            self._settle(*found, Ack(now, frame.message_id or 0, frame.seq, frame.duplicate))
+
+    def _settle(self, send: Send, attempt: Attempt, ack: Ack) -> None:
+        attempt.outcome = "ack"
+        send.acks.append(ack)
+        self._pending.pop(send.client_id, None)
+
+    def _refused(self, frame: Frame, now: float) -> None:
+        self.errors.append((now, frame.code))
+        found = self._answered(frame.ref, now)
+        if found is None:
+            if frame.retry_after_ms:
+                self._wait = frame.retry_after_ms / 1000  # it precedes a close: come back then
+            return
+        send, attempt = found
+        attempt.outcome, attempt.detail = "error", frame.code
+        if frame.retryable or frame.code in SENT_AGAIN:
+            wait = (frame.retry_after_ms or 500) / 1000
+            self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._attempt, send)
+        else:
+            self._pending.pop(send.client_id, None)
+
+

@@ -1,0 +1,71 @@
+"""What an administrator or another program does to accounts and members, told by lines of JSON: `-m proof.operator`.
+
+A process of the product without sockets, like `manage.py` or a task queue. It answers each line with the
+result and the monotonic time at which it was done: the same clock for everybody on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import django
+
+#: Long enough for the password rules, and nobody's.
+OLD, NEW = "before-the-proof-17", "after-the-proof-42"
+
+
+def _actions() -> dict[str, Callable[..., Any]]:
+    from django.contrib.auth.hashers import make_password
+
+    from accounts import services as accounts
+    from accounts.models import User
+    from accounts.tokens import access_token
+    from chat import services as chat
+
+    def prepare(user: int) -> None:
+        """Give them a password that can be changed; hashing takes longer than what is measured."""
+        User.objects.filter(pk=user).update(password=make_password(OLD))
+
+    def password(user: int) -> None:
+        accounts.change_password(user=User.objects.get(pk=user), old_password=OLD, new_password=NEW)
+
+    def remove(user: int, conversation: int, by: int) -> None:
+        chat.remove_member(conversation_id=conversation, by=User.objects.get(pk=by), user_id=user)
+
+    def add(user: int, conversation: int, by: int) -> None:
+        users = [User.objects.get(pk=user)]
+        chat.add_members(conversation_id=conversation, by=User.objects.get(pk=by), users=users)
+
+    return {
+        "token": lambda user: access_token(User.objects.get(pk=user)),
+        "prepare": prepare,
+        "password": password,
+        "remove": remove,
+        "add": add,
+        "ban": lambda user: accounts.deactivate(user=User.objects.get(pk=user)),
+        "logout": lambda token: accounts.sign_out(access_token=token),
+    }
+
+
+def main() -> None:
+    """Until the input ends."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    actions = _actions()
+    for line in sys.stdin:
+        order = json.loads(line)
+        answer = {}
+        try:
+            answer["result"] = actions[order.pop("do")](**order)
+        except Exception as problem:  # noqa: BLE001 - told to whoever asked
+            answer["error"] = repr(problem)
+        print(json.dumps({**answer, "at": time.monotonic()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

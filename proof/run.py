@@ -1,0 +1,88 @@
+"""The command: `scripts/chaos [--short] [row…]`. Plays rows of the table of faults; fails when a mark fails."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.machine import allow_many_files
+from proof import report, scenarios
+from proof.scenario import SCENARIOS, Run, Scenario
+
+#: Of one scenario in the short selection, and in full; what hangs is a failure.
+LONGEST_SECONDS = {True: 300, False: 3600}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 0 when every mark was reached."""
+    importlib.import_module(scenarios.__name__)
+    options = parse(arguments)
+    allow_many_files()
+    chosen = [SCENARIOS[row] for row in options.rows]
+    seed = random.randrange(10**6) if options.seed is None else options.seed
+    results: list[report.Result] = []
+    for scenario in chosen:
+        run = Run(scenario, seed, short=options.short, target=options.target, minutes=options.minutes)
+        results.append(play(run))
+        report.tell(results[-1])
+    if options.report:
+        options.report.write_text(report.markdown(results))
+    failed = [result for result in results if result.failures]
+    for result in failed:
+        print(f"FAILED {result.scenario.row}, seed {result.seed}: {result.command}")
+    print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+def play(run: Run) -> report.Result:
+    """One scenario from its start to its verdict."""
+    started = time.monotonic()
+    longest = LONGEST_SECONDS[run.short] + 60 * (run.minutes or 0)
+    print(f"── {run.scenario.row}: {run.scenario.does}", flush=True)
+    broken = []
+    try:
+        asyncio.run(asyncio.wait_for(run.scenario.play(run), longest))
+    except TimeoutError:
+        broken.append(f"not over after {longest:g} s")
+    except Exception as error:  # noqa: BLE001 - the others are played all the same, and this one has failed
+        traceback.print_exc()
+        broken.append(f"{type(error).__name__}: {error}".partition("\n")[0])
+    return report.Result(run, time.monotonic() - started, [*broken, *run.failures()])
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="row", help=", ".join(SCENARIOS))
+    parser.add_argument("--short", action="store_true", help="the selection for every change, scaled down")
+    parser.add_argument("--seed", type=int, help="play a run again: the same choices at the same places")
+    parser.add_argument("--target", choices=("ours", "guide"), default="ours", help="the server under proof")
+    parser.add_argument("--minutes", type=float, help="how long the soak (R27) lasts; 60 in full")
+    parser.add_argument("--report", type=Path, help="write a table of what was done and found, in Markdown")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.rows) - set(SCENARIOS):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    playable: list[Scenario] = [
+        scenario for scenario in SCENARIOS.values() if options.target in scenario.targets
+    ]
+    if refused := set(options.rows) - {scenario.row for scenario in playable}:
+        parser.error(f"the guide's server has nothing to show in {', '.join(sorted(refused))}")
+    options.rows = options.rows or sorted(
+        (scenario.row for scenario in playable if scenario.in_short or not options.short),
+        key=lambda row: int(row[1:]),
+    )
+    return options
+
+
+if __name__ == "__main__":
+    # Asked to end, as by Ctrl-C: what was started ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""A row of the table of faults: what is done, the marks it must reach, and what one run of it found."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from proof.history import Evidence
+from proof.load import Load, base_load
+from proof.oracle import Violation, counts, judge
+from proof.stage import GuideStage, Stage
+
+#: Violations shown one by one; the rest is counted.
+SHOWN = 12
+#: Of load before the first fault: what is usual.
+CALM_BEFORE_SECONDS = 3.0
+Target = Literal["ours", "guide"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What one figure must be."""
+
+    name: str
+    kind: Literal["at most", "at least", "exactly"]
+    limit: Any
+    unit: str = ""
+
+    def allows(self, figure: Any) -> bool:
+        if isinstance(figure, str) or self.kind == "exactly":
+            return bool(figure == self.limit)
+        return bool(figure <= self.limit if self.kind == "at most" else figure >= self.limit)
+
+    def __str__(self) -> str:
+        return f"{self.name} {'' if self.kind == 'exactly' else self.kind + ' '}{self.limit} {self.unit}".rstrip()
+
+
+def at_most(name: str, limit: float, unit: str = "") -> Mark:
+    return Mark(name, "at most", limit, unit)
+
+
+def at_least(name: str, limit: float, unit: str = "") -> Mark:
+    return Mark(name, "at least", limit, unit)
+
+
+def exactly(name: str, limit: Any, unit: str = "") -> Mark:
+    return Mark(name, "exactly", limit, unit)
+
+
+#: The mark of every scenario that judges a history: I1 to I8, none broken.
+KEPT = exactly("I1–I8", "kept")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row."""
+
+    row: str
+    does: str
+    marks: tuple[Mark, ...]
+    play: Callable[[Run], Awaitable[None]]
+    in_short: bool
+    targets: tuple[Target, ...]
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(
+    row: str, does: str, *marks: Mark, in_short: bool = True, targets: tuple[Target, ...] = ("ours",)
+) -> Callable[[Callable[[Run], Awaitable[None]]], Callable[[Run], Awaitable[None]]]:
+    """Make a function the scenario of a row. `in_short`: part of the selection that every change must pass."""
+
+    def register(play: Callable[[Run], Awaitable[None]]) -> Callable[[Run], Awaitable[None]]:
+        assert row not in SCENARIOS, f"{row} is there twice"
+        SCENARIOS[row] = Scenario(row, does, marks, play, in_short, targets)
+        return play
+
+    return register
+
+
+@dataclass
+class Run:
+    """One play of a scenario: chooses sizes, keeps figures, says what was broken."""
+
+    scenario: Scenario
+    seed: int
+    short: bool = False
+    target: Target = "ours"
+    minutes: float | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(f"{self.scenario.row} {self.seed}")
+        self._broken: list[Violation] = []
+
+    # --- what a scenario asks for -----------------------------------------------------------------------
+
+    def size(self, full: int, short: int) -> int:
+        """A number of the row, or what the short selection makes of it."""
+        return short if self.short else full
+
+    def stage(self, **options: Any) -> Stage:
+        """Two workers, and what they need."""
+        kind = GuideStage if self.target == "guide" else Stage
+        return kind(self.rng, **options)  # type: ignore[return-value]  # the guide's has as much as its rows need
+
+    def base_load(self, stage: Stage, **options: Any) -> contextlib.AbstractAsyncContextManager[Load]:
+        return base_load(stage, self.rng, is_guide=self.target == "guide", **options)
+
+    @contextlib.asynccontextmanager
+    async def base(self, **options: Any) -> AsyncIterator[tuple[Stage, Load]]:
+        """The base load on two workers; when it is over it is judged."""
+        async with self.stage(**options) as stage:
+            async with self.base_load(stage) as load:
+                await self.calm(CALM_BEFORE_SECONDS)
+                yield stage, load
+            await self.judge(load)
+            self.note_tracebacks(stage)
+
+    async def calm(self, seconds: float) -> None:
+        """Time in which only the load goes on."""
+        await asyncio.sleep(seconds)
+
+    async def judge(self, load: Load) -> Evidence:
+        """I1 to I8 over everything that this load said and heard."""
+        load.judged = evidence = await load.evidence()
+        self._broken += judge(evidence)
+        self.figures[KEPT.name] = "kept" if not self._broken else f"broken: {counts(self._broken)}"
+        said = len(evidence.sends)
+        heard = sum(len(c.frames) for r in evidence.receivers for c in r.connections)
+        self.notes.append(
+            f"{said:,} sends, {len(evidence.rows):,} rows, {heard:,} deliveries; clients used {load.busy:.0%} of a core"
+        )
+        self.notes += [str(violation) for violation in self._broken[:SHOWN]]
+        if len(self._broken) > SHOWN:
+            self.notes.append(f"… and {len(self._broken) - SHOWN:,} more")
+        return evidence
+
+    def note_tracebacks(self, stage: Stage) -> None:
+        if found := stage.tracebacks():
+            self.notes.append(f"{len(found)} tracebacks in the workers' logs; the last: {found[-1]}")
+
+    def figure(self, name: str, value: Any) -> None:
+        """What was found for a mark; measured more than once, the worst counts."""
+        mark = next(mark for mark in self.scenario.marks if mark.name == name)
+        if name not in self.figures or mark.allows(self.figures[name]):
+            before = self.figures.get(name, value)
+            worst = {"at most": max, "at least": min}.get(mark.kind)
+            self.figures[name] = worst(before, value) if worst else value
+
+    # --- what came out ----------------------------------------------------------------------------------
+
+    def failures(self) -> list[str]:
+        """Marks that were not reached, or not measured."""
+        found = []
+        for mark in self.scenario.marks:
+            if mark.name not in self.figures:
+                found.append(f"{mark}: not measured")
+            elif not mark.allows(self.figures[mark.name]):
+                found.append(f"{mark}: {said(self.figures[mark.name], mark.unit)}")
+        return found
+
+
+def said(figure: Any, unit: str = "") -> str:
+    """A figure for people."""
+    text = f"{figure:,.3g}" if isinstance(figure, float) and abs(figure) < 1000 else f"{figure:,.0f}" if isinstance(
+        figure, (int, float)
+    ) else str(figure)
+    return f"{text} {unit}".rstrip()

@@ -1,0 +1,104 @@
+"""Redis is away, frozen, empty, or loses what it was told: R3, R4, R5."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import redis as client
+
+from proof.history import Window
+from proof.load import ack_seconds, closed, delivery_seconds, percentile
+from proof.pulse import pulse
+from proof.resp import Loses
+from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
+from proof.stage import Stage, freeze, thaw
+
+AWAY_SECONDS = 5.0
+FROZEN_SECONDS = 15.0
+
+
+@scenario(
+    "R3",
+    "Redis killed (-9), back after 5 s with nothing: 5 times",
+    KEPT,
+    at_most("acks while it is away, p99", 0.5, "s"),
+    at_most("sockets closed", 0),
+    exactly("readiness", "degraded"),
+    targets=("ours", "guide"),
+)
+async def redis_is_killed(run: Run) -> None:
+    async with run.base() as (stage, load):
+        for _ in range(run.size(5, 2)):
+            async with load.fault():
+                await stage.do(stage.redis.kill)
+                run.figure("readiness", await _worst_readiness(stage, AWAY_SECONDS))
+                await stage.do(stage.redis.start)
+            await run.calm(8)
+    evidence = load.evidence_judged
+    run.figure("acks while it is away, p99", percentile(ack_seconds(evidence.sends, load.faults), 0.99))
+    run.figure("sockets closed", closed(evidence))
+
+
+async def _worst_readiness(stage: Stage, seconds: float) -> str:
+    """What the workers answer when they have noticed."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    said: set[str] = set()
+    while loop.time() < until:
+        await asyncio.sleep(0.25)
+        said = {str((await stage.health(worker))["status"]) for worker in stage.workers}
+    return " and ".join(sorted(said))
+
+
+@scenario(
+    "R4",
+    "Redis frozen (SIGSTOP) for 15 s: 3 times",
+    KEPT,
+    at_most("event loop lag, max", 0.25, "s"),
+    at_most("resident memory", 20, "MB more"),
+    at_most("sockets closed", 0),
+)
+async def redis_is_frozen(run: Run) -> None:
+    async with run.base() as (stage, load):
+        await run.calm(5)  # what a process takes once, when it first works
+        before = stage.resident()
+        async with pulse(stage.workers) as lags:
+            for _ in range(run.size(3, 1)):
+                async with load.fault():
+                    await stage.do(freeze, stage.redis)
+                    await run.calm(FROZEN_SECONDS)
+                    await stage.do(thaw, stage.redis)
+                run.figure("resident memory", stage.resident() - before)
+                await run.calm(8)
+    run.figure("event loop lag, max", max(lags))
+    run.figure("sockets closed", closed(load.evidence_judged))
+    run.notes.append(f"event loop lag p99 {percentile(lags, 0.99) * 1000:.0f} ms, over {len(lags):,} probes")
+
+
+@scenario(
+    "R5",
+    "Redis FLUSHALL every 10 s, and 1 % of what it publishes is lost on the way",
+    KEPT,
+    at_least("published messages lost", 1),
+    at_most("longest delivery", 5, "s"),
+    at_most("sockets closed", 0),
+)
+async def redis_forgets_and_loses(run: Run) -> None:
+    loses = Loses(0.0, random.Random(run.rng.getrandbits(64)))
+    async with run.base(redis_loses=loses) as (stage, load):
+        loses.share = 0.01
+        for _ in range(run.size(9, 3)):
+            await run.calm(10)
+            await stage.do(_flush, stage.redis.port)
+        loses.share = 0.0
+    evidence = load.evidence_judged
+    run.figure("published messages lost", loses.lost)
+    run.figure("longest delivery", max(delivery_seconds(evidence, [Window(load.started_at, load.ended_at)])))
+    run.figure("sockets closed", closed(evidence))
+    run.notes.append(f"{loses.lost:,} of {loses.seen:,} published messages were lost")
+
+
+def _flush(port: int) -> None:
+    with client.Redis(port=port) as connection:
+        connection.flushall()
