@@ -7,7 +7,7 @@ one monotonic clock.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -77,6 +77,13 @@ class Connection:
     frames: list[Heard] = field(default_factory=list)
 
 
+class Window(NamedTuple):
+    """A time in which something was broken on purpose, or somebody was away."""
+
+    start: float
+    end: float
+
+
 @dataclass(slots=True)
 class Receiver:
     """One person's ears in one conversation, over all their connections."""
@@ -86,6 +93,8 @@ class Receiver:
     #: Asks only for positions it was told. Others are bound to be answered with `resync`.
     is_honest: bool = True
     connections: list[Connection] = field(default_factory=list)
+    #: When it was connected and did not read.
+    asleep: list[Window] = field(default_factory=list)
 
     @property
     def seat(self) -> Seat:
@@ -122,14 +131,7 @@ class Interval(NamedTuple):
         return self.after < seq <= self.up_to
 
 
-class Window(NamedTuple):
-    """A time in which something was broken on purpose, or somebody was away."""
-
-    start: float
-    end: float
-
-
-#: Of the numbered events of one conversation, those no message: edits, members coming and going.
+#: What members read who were there from the start and stay.
 EVERYTHING = (Interval(),)
 
 
@@ -141,11 +143,14 @@ class Evidence:
     receivers: Sequence[Receiver]
     rows: Sequence[Row]
     #: Who may read what, where it is not everything; an empty sequence: nothing.
-    readable: dict[Seat, Sequence[Interval]] = field(default_factory=dict)
+    readable: Mapping[Seat, Sequence[Interval]] = field(default_factory=dict)
     #: The newest seq of each conversation; without it, its newest message.
     heads: dict[int, int] = field(default_factory=dict)
     faults: Sequence[Window] = ()
     ended_at: float = math.inf
 
     def may_read(self, seat: Seat, seq: int) -> bool:
-        return any(interval.holds(seq) for interval in self.readable.get(seat, EVERYTHING))
+        return any(interval.holds(seq) for interval in self.intervals(seat))
+
+    def intervals(self, seat: Seat) -> Sequence[Interval]:
+        return self.readable.get(seat, EVERYTHING)

@@ -7,16 +7,14 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 from proof.dialects import Guide, Ours
 from proof.history import Evidence, Heard, Interval, Seat, Send, Window
-from proof.member import Member, Place
+from proof.member import Member, Place, text
 from proof.oracle import QUIET_SECONDS
+from proof.stage import GuideStage, Stage
 
-if TYPE_CHECKING:
-    from proof.stage import GuideStage, Stage
 
 #: Until everybody has connected.
 START_SECONDS = 60.0
@@ -31,7 +29,7 @@ class Load:
         self.stage, self.rng = stage, rng
         self.members: list[Member] = []
         self.faults: list[Window] = []
-        self.readable: dict[Seat, Sequence[Interval]] = {}
+        self.readable: Mapping[Seat, Sequence[Interval]] = {}
         self.started_at = self.ended_at = 0.0
         #: CPU that this process has used for it, of one core.
         self.busy = 0.0
@@ -55,25 +53,26 @@ class Load:
         self.members.append(member)
         return member
 
-    async def gather(self, places: Iterable[Place]) -> list[Member]:
-        """These people, connected and told where they stand."""
+    async def gather(self, places: Iterable[Place], *, at_once: int = 100) -> list[Member]:
+        """These people, connected and told where they stand; so many handshakes at a time."""
         members = [self.member(place) for place in places]
-        for member in members:
-            member.come()
         async with asyncio.timeout(START_SECONDS + len(members) / 50):
-            for member in members:
-                await member.here()
+            for start in range(0, len(members), at_once):
+                for member in members[start : start + at_once]:
+                    member.come()
+                for member in members[start : start + at_once]:
+                    await member.here()
         return members
 
-    def start_talking(self, speakers: Iterable[Member], *, rate: float) -> None:
+    def start_talking(self, speakers: Iterable[Member], *, rate: float, size: int = 0) -> None:
         """Each of them says something so many times a second, at moments of their own."""
-        self._speaking += [self._loop.create_task(self._talk(speaker, rate)) for speaker in speakers]
+        self._speaking += [self._loop.create_task(self._talk(speaker, rate, size)) for speaker in speakers]
 
-    async def _talk(self, speaker: Member, rate: float) -> None:
+    async def _talk(self, speaker: Member, rate: float, size: int) -> None:
         at = self._loop.time() + self.rng.random() / rate
         while True:
             await asyncio.sleep(max(0.0, at - self._loop.time()))
-            speaker.say()
+            speaker.say(text(speaker.receiver.user, len(speaker.sends), size))
             at += 1 / rate
 
     async def stop_talking(self) -> None:
@@ -108,7 +107,7 @@ class Load:
         deadline = self._loop.time() + seconds
         while self._loop.time() < deadline:
             await asyncio.sleep(0.1)
-            if any(m.unanswered or not (m.is_here or m.is_finished) for m in self.members):
+            if any(not m.is_finished and (m.unanswered or not m.is_here) for m in self.members):
                 continue
             if self._is_guide or await self._is_whole():
                 break
@@ -121,10 +120,16 @@ class Load:
         assert self.judged is not None, "only after the load has ended"
         return self.judged
 
+    @property
+    def conversations(self) -> list[int]:
+        """Those that it has members in."""
+        return sorted({member.receiver.conversation for member in self.members})
+
     async def _is_whole(self) -> bool:
-        heads = await self.stage.heads()
+        assert not isinstance(self.stage, GuideStage)
+        heads = await self.stage.heads(self.conversations)
         return all(
-            m.is_finished or (m.since or 0) >= heads.get(m.receiver.conversation, 0) for m in self.members
+            m.is_finished or m.position >= heads.get(m.receiver.conversation, 0) for m in self.members
         )
 
     async def evidence(self) -> Evidence:
@@ -132,7 +137,7 @@ class Load:
         evidence = Evidence(
             sends=[send for member in self.members for send in member.sends],
             receivers=[member.receiver for member in self.members],
-            rows=await self.stage.rows(),
+            rows=await self.stage.rows(self.conversations),
             readable=self.readable,
             faults=list(self.faults),
             ended_at=self.ended_at,

@@ -6,13 +6,15 @@ What a good client of ours does (docs/protocols/native.md), and a log of everyth
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import random
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proof.dialects import Dialect, Frame, Ours, decode
-from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send
+from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send, Window
 from proof.websocket import WebSocket
 
 #: Doubled with every failure, with full jitter. Shorter than a browser's: the faults are minutes apart, not hours.
@@ -33,9 +35,9 @@ class Place(NamedTuple):
     token: str = ""
 
 
-def text(user: int, number: int) -> str:
+def text(user: int, number: int, size: int = 0) -> str:
     """What a user says for the so-many-th time; no two are alike, and not all of it is ASCII."""
-    return f"{user}.{number} déjà vu 🎈 «{number % 97:02d}»"
+    return f"{user}.{number} déjà vu 🎈 «{number % 97:02d}»".ljust(size, "·")
 
 
 def speaker_of(content: str) -> int:
@@ -58,12 +60,16 @@ class Member:
         self.receiver = Receiver(place.user, place.conversation)
         self.token = place.token
         self.sends: list[Send] = []
-        #: What it will ask to go on from.
-        self.since: int | None = None
+        #: What it will ask to go on from; a text is no position at all.
+        self.since: int | str | None = None
         self.dialect, self.rng = dialect, rng
         self.resumes = resumes
         #: Codes of the error frames it was sent, with when.
         self.errors: list[tuple[float, str]] = []
+        #: Handshakes that were refused without saying when to come back.
+        self.refused = 0
+        #: Seconds after which a server that was stopping asked it to come back.
+        self.hints: list[float] = []
         self._port = port
         self._loop = asyncio.get_running_loop()
         self._socket: WebSocket | None = None
@@ -97,6 +103,29 @@ class Member:
         if self._socket is not None:
             self._socket.close()
 
+    async def vanish(self) -> None:
+        """Gone without a farewell, as a phone in a tunnel; `come` brings it back to where it was."""
+        socket = self._socket
+        if socket is not None:
+            socket.reset()
+            await self._ended.wait()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    def stop_reading(self) -> None:
+        """Fall asleep with an open socket."""
+        self.receiver.asleep.append(Window(self._loop.time(), math.inf))
+        if self._socket is not None:
+            self._socket.stop_reading()
+
+    def read_on(self) -> None:
+        """Wake up: read what has piled up, and come back if that was too much."""
+        self.receiver.asleep[-1] = self.receiver.asleep[-1]._replace(end=self._loop.time())
+        if self._socket is not None:
+            self._socket.read_on()
+
     @property
     def is_here(self) -> bool:
         return self._ready.is_set()
@@ -109,6 +138,11 @@ class Member:
     @property
     def socket(self) -> WebSocket | None:
         return self._socket
+
+    @property
+    def position(self) -> int:
+        """The highest seq it was told."""
+        return self.since if isinstance(self.since, int) else 0
 
     @property
     def unanswered(self) -> int:
@@ -126,6 +160,11 @@ class Member:
         if self._ready.is_set():
             self._attempt(send)
         return send
+
+    def ask(self, **command: Any) -> None:
+        """Send a command whose answer does not matter; lost when nobody listens."""
+        if self._socket is not None and self._ready.is_set():
+            self._socket.say(json.dumps(command).encode())
 
     # --- coming and going -------------------------------------------------------------------------------
 
@@ -166,7 +205,8 @@ class Member:
 
     def opened(self) -> None:
         now = self._loop.time()
-        self._connection = Connection(now, since=self.since)
+        asked = self.since if isinstance(self.since, int) else None
+        self._connection = Connection(now, since=asked)
         self.receiver.connections.append(self._connection)
         if not self.dialect.greets:
             self._is_live(now)
@@ -180,6 +220,7 @@ class Member:
         else:
             self._failures += 1
             self._wait = retry_after
+            self.refused += status > 101 and not retry_after
         for _, attempt in self._open.values():
             attempt.outcome, attempt.ended_at, attempt.detail = "closed", now, str(code)
         self._open.clear()
@@ -233,7 +274,7 @@ class Member:
             case _ if frame.seq:
                 self._note(frame, now)
                 if self.resumes:
-                    self.since = max(frame.seq, self.since or 0)
+                    self.since = max(frame.seq, self.position)
 
     def _note(self, frame: Frame, now: float) -> None:
         assert self._connection is not None
@@ -247,7 +288,7 @@ class Member:
         if frame.type == "resync":
             self._connection.resync = frame.reason
         if self.resumes:
-            self.since = frame.seq if frame.type == "resync" else max(frame.seq, self.since or 0)
+            self.since = frame.seq if frame.type == "resync" else max(frame.seq, self.position)
         self._is_live(now)
 
     def _acknowledged(self, frame: Frame, now: float) -> None:
@@ -266,6 +307,7 @@ class Member:
         if found is None:
             if frame.retry_after_ms:
                 self._wait = frame.retry_after_ms / 1000  # it precedes a close: come back then
+                self.hints.append(self._wait)
             return
         send, attempt = found
         attempt.outcome, attempt.detail = "error", frame.code

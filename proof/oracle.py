@@ -17,13 +17,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from proof.history import Evidence, Heard, Receiver, Row, Send, Window
+from proof.history import Connection, Evidence, Heard, Receiver, Row, Send, Window
 
 INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8")
 #: I6, and how long a send may go unanswered before it counts as never answered.
 QUIET_SECONDS = 5.0
 #: A deleted message's place, and those of its edits, show its tombstone to whoever comes later.
 TOMBSTONE = "message_deleted"
+#: Closes the sockets of who was removed.
+REMOVED = 4404
 
 
 class Violation(NamedTuple):
@@ -142,6 +144,8 @@ def _in_order(evidence: Evidence) -> Iterator[Violation]:
                 if lost := _readable_between(evidence, receiver, position, told):
                     yield Violation("I3", f"{receiver} was told it is at seq {told}, without {_some(lost)}")
                 position = max(position, told)
+            if position is not None:
+                yield from _up_to_the_cut(evidence, receiver, position, connection)
 
 
 def _step(evidence: Evidence, receiver: Receiver, position: int, heard: Heard) -> Iterator[Violation]:
@@ -152,7 +156,22 @@ def _step(evidence: Evidence, receiver: Receiver, position: int, heard: Heard) -
 
 
 def _readable_between(evidence: Evidence, receiver: Receiver, after: int, up_to: int) -> list[int]:
-    return [seq for seq in range(after + 1, up_to + 1) if evidence.may_read(receiver.seat, seq)]
+    """What should have come between the two; who left and was taken back reads on from their second coming."""
+    last = [each for each in evidence.intervals(receiver.seat) if each.after < up_to + 1 <= each.up_to]
+    start = max([after, *(interval.after for interval in last)])
+    return [seq for seq in range(start + 1, up_to + 1) if evidence.may_read(receiver.seat, seq)]
+
+
+def _up_to_the_cut(
+    evidence: Evidence, receiver: Receiver, position: int, connection: Connection
+) -> Iterator[Violation]:
+    """Who is sent away is told everything up to and including their removal."""
+    if connection.close_code != REMOVED or connection.subscribed_seq is None:
+        return
+    for interval in evidence.intervals(receiver.seat):
+        if interval.after <= position < interval.up_to < math.inf:
+            lost = list(range(position + 1, int(interval.up_to) + 1))
+            yield Violation("I3", f"{receiver} was sent away without {_some(lost)}")
 
 
 def _some(seqs: Sequence[int]) -> str:
@@ -210,15 +229,26 @@ def _soon_with_everybody(evidence: Evidence, quiet_seconds: float) -> Iterator[V
         if started_at is None:
             continue
         heard = {frame.seq: frame.at for frame in receiver.frames()}
+        began_at = _reads_from(evidence, receiver, heard)
         blind = _blind(evidence, receiver)
         for seq, birth in born[receiver.conversation].items():
             at = heard.get(seq, math.inf)
-            if seq <= started_at or at <= birth + quiet_seconds or not evidence.may_read(receiver.seat, seq):
+            if at <= birth + quiet_seconds or seq <= max(started_at, began_at if at == math.inf else 0):
+                continue
+            if not evidence.may_read(receiver.seat, seq):
                 continue
             limit = due(birth, blind, quiet_seconds)
             if limit < min(at, evidence.ended_at):
                 when = "never" if at == math.inf else f"{at - limit:.1f} s late"
                 yield Violation("I6", f"{receiver} heard seq {seq} {when}")
+
+
+def _reads_from(evidence: Evidence, receiver: Receiver, heard: Iterable[int]) -> int:
+    """Where what they read now begins: after they were taken back, nothing from before is owed to them."""
+    told = [connection.subscribed_seq or 0 for connection in receiver.connections]
+    furthest = max([0, *told, *heard])
+    begun = [interval.after for interval in evidence.intervals(receiver.seat) if interval.after <= furthest]
+    return max(begun, default=0)
 
 
 def births(evidence: Evidence) -> dict[tuple[int, int], float]:
@@ -252,7 +282,7 @@ def due(birth: float, windows: Sequence[Window], quiet_seconds: float) -> float:
 
 def _blind(evidence: Evidence, receiver: Receiver) -> list[Window]:
     """When this receiver could not be told: everybody's faults and its own absences, earliest first."""
-    windows = list(evidence.faults)
+    windows = [*evidence.faults, *receiver.asleep]
     gone = -math.inf
     for connection in receiver.connections:
         windows.append(Window(gone, connection.subscribed_at))

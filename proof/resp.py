@@ -1,4 +1,4 @@
-"""Redis's protocol, as far as losing messages on purpose needs it: where one reply ends and the next begins."""
+"""Redis's protocol, as far as mistreating its messages needs it: where one reply ends and the next begins."""
 
 from __future__ import annotations
 
@@ -7,42 +7,55 @@ import random
 _PUBLISHED = (b"*3\r\n$7\r\nmessage\r\n", b">3\r\n$7\r\nmessage\r\n")
 
 
-class Loses:
-    """A filter of what Redis says: some of the published messages are gone, and nothing else is touched."""
+class Mistreats:
+    """A filter of what Redis says: published messages are lost, doubled or swapped; nothing else is touched."""
 
-    def __init__(self, share: float, rng: random.Random) -> None:
-        self.share, self.rng = share, rng
-        self.seen = self.lost = 0
+    def __init__(
+        self, rng: random.Random, *, loses: float = 0.0, doubles: float = 0.0, swaps: float = 0.0
+    ) -> None:
+        self.rng = rng
+        #: The share of the messages that this happens to; may be changed while it runs.
+        self.loses, self.doubles, self.swaps = loses, doubles, swaps
+        self.seen = self.lost = self.doubled = self.swapped = 0
 
     def filter(self) -> _Stream:
         """For one connection."""
         return _Stream(self)
 
-    def takes(self, reply: bytes) -> bool:
-        """Whether this reply is lost."""
-        if not reply.startswith(_PUBLISHED):
-            return False
-        self.seen += 1
-        is_lost = self.rng.random() < self.share
-        self.lost += is_lost
-        return is_lost
+    def pass_on(self, replies: list[bytes]) -> list[bytes]:
+        """What is left of these."""
+        passed: list[bytes] = []
+        for reply in replies:
+            if not reply.startswith(_PUBLISHED):
+                passed.append(reply)
+                continue
+            self.seen += 1
+            if self.rng.random() < self.loses:
+                self.lost += 1
+                continue
+            passed.append(reply)
+            if self.rng.random() < self.doubles:
+                self.doubled += 1
+                passed.append(reply)
+            if len(passed) > 1 and passed[-2].startswith(_PUBLISHED) and self.rng.random() < self.swaps:
+                self.swapped += 1
+                passed[-2:] = passed[:-3:-1]
+        return passed
 
 
 class _Stream:
-    def __init__(self, loses: Loses) -> None:
-        self._loses = loses
+    def __init__(self, mistreats: Mistreats) -> None:
+        self._mistreats = mistreats
         self._rest = b""
 
     def __call__(self, data: bytes) -> bytes:
         data = self._rest + data
-        kept, start = [], 0
+        replies, start = [], 0
         while (end := end_of_reply(data, start)) is not None:
-            reply = data[start:end]
-            if not self._loses.takes(reply):
-                kept.append(reply)
+            replies.append(data[start:end])
             start = end
         self._rest = data[start:]
-        return b"".join(kept)
+        return b"".join(self._mistreats.pass_on(replies))
 
 
 def end_of_reply(data: bytes, start: int) -> int | None:

@@ -169,7 +169,8 @@ class Run:
 
 def said(figure: Any, unit: str = "") -> str:
     """A figure for people."""
-    text = f"{figure:,.3g}" if isinstance(figure, float) and abs(figure) < 1000 else f"{figure:,.0f}" if isinstance(
-        figure, (int, float)
-    ) else str(figure)
+    if isinstance(figure, float):
+        text = f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"
+    else:
+        text = str(figure)
     return f"{text} {unit}".rstrip()

@@ -23,10 +23,10 @@ from bench.machine import ROOT, family, memory
 from bench.peers.guide.server import GuideServer
 from bench.relais import Conversation, Relais, migrate
 from proof import tables
-from proof.history import Row
+from proof.history import Interval, Row, Seat
 from proof.member import Place, speaker_of
 from proof.proxy import Proxy
-from proof.resp import Loses
+from proof.resp import Mistreats
 from tests import services
 from tests.processes import Process
 from tests.servers import Kind
@@ -95,11 +95,11 @@ class Stage:
         servers: Sequence[Kind] = ("daphne", "uvicorn"),
         trees: Sequence[Path] = (ROOT, ROOT),
         env: Mapping[str, str] | None = None,
-        redis_loses: Loses | None = None,
+        redis_mistreats: Mistreats | None = None,
         program: Sequence[str] = (),
     ) -> None:
         self.rng = rng
-        self.redis_loses, self.program = redis_loses, program
+        self.redis_mistreats, self.program = redis_mistreats, program
         self.servers, self.trees, self.env = servers, trees, dict(env or {})
         self._stack = contextlib.AsyncExitStack()
         self._turn = itertools.count()
@@ -110,8 +110,8 @@ class Stage:
         self.postgres = await self._started(services.PostgresServer(port=own_port(self.rng)))
         # The workers reach both through these, which do nothing until a scenario asks them to.
         self.redis_proxy = await self._stack.enter_async_context(Proxy(self.redis.port))
-        if self.redis_loses is not None:
-            self.redis_proxy.filter_down = self.redis_loses.filter
+        if self.redis_mistreats is not None:
+            self.redis_proxy.filter_down = self.redis_mistreats.filter
         self.postgres_proxy = await self._stack.enter_async_context(Proxy(self.postgres.port))
         self.database_url = services.create_database(self.postgres.url, "proof")
         await asyncio.to_thread(migrate, database_url=self.database_url, tree=self.trees[-1])
@@ -167,11 +167,25 @@ class Stage:
         """Run a statement past the server."""
         return tables.run(self.database_url, statement, *arguments)
 
-    async def rows(self) -> list[Row]:
-        return await self.do(tables.messages, self.database_url)
+    async def rows(self, conversations: Sequence[int]) -> list[Row]:
+        """The messages of these conversations."""
+        return await self.do(tables.messages, self.database_url, conversations)
 
-    async def heads(self) -> dict[int, int]:
-        return await self.do(tables.heads, self.database_url)
+    async def heads(self, conversations: Sequence[int]) -> dict[int, int]:
+        """Their newest seqs."""
+        return await self.do(tables.heads, self.database_url, conversations)
+
+    async def readable(self, conversations: Sequence[int]) -> dict[Seat, list[Interval]]:
+        """What those may read who came or went: a member from the start reads from the first event on."""
+        found: dict[Seat, list[Interval]] = {}
+        moves = await self.do(tables.comings_and_goings, self.database_url, conversations)
+        for conversation, user, seq, has_come in moves:
+            intervals = found.setdefault((conversation, user), [] if has_come else [Interval()])
+            if has_come:
+                intervals.append(Interval(seq))
+            else:
+                intervals[-1] = intervals[-1]._replace(up_to=seq)
+        return found
 
     # --- how they are -----------------------------------------------------------------------------------
 
@@ -256,7 +270,7 @@ class GuideStage:
             for number in itertools.islice(self._conversations, conversations)
         ]
 
-    async def rows(self) -> list[Row]:
+    async def rows(self, conversations: Sequence[int]) -> list[Row]:
         """Each message at its place among those of its conversation, and named by its text."""
         places: dict[int, Any] = {}
         return [
@@ -270,9 +284,3 @@ class GuideStage:
             )
             for conversation, number, text in await self.do(tables.guides_messages, self.workers[0].database)
         ]
-
-    async def heads(self) -> dict[int, int]:
-        heads: dict[int, int] = {}
-        for row in await self.rows():
-            heads[row.conversation] = row.seq
-        return heads

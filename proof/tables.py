@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,25 @@ import psycopg
 
 from proof.history import Row
 
-_MESSAGES = """
+#: Of these conversations, or of all.
+_CHOSEN = "(%(chosen)s::bigint[] IS NULL OR {column} = ANY(%(chosen)s))"
+_MESSAGES = f"""
     SELECT conversation_id, seq, id, sender_id, coalesce(client_id::text, ''), content,
            edited_at IS NOT NULL OR deleted_at IS NOT NULL
-    FROM chat_message ORDER BY conversation_id, seq
+    FROM chat_message WHERE {_CHOSEN.format(column="conversation_id")} ORDER BY conversation_id, seq
 """
-_REMOVALS = """
-    SELECT body::json ->> 'conversation_id', body::json ->> 'user_id', seq
-    FROM realtime_loggedevent WHERE body LIKE '{"type":"member_removed"%'
+_TOPICS = rf"""
+    SELECT id, substring(name FROM 14)::bigint AS conversation, head FROM realtime_topic
+    WHERE name ~ '^conversation\.\d+$'
 """
-_HEADS = r"SELECT substring(name FROM 14), head FROM realtime_topic WHERE name ~ '^conversation\.\d+$'"
+_HEADS = f"SELECT conversation, head FROM ({_TOPICS}) t WHERE {_CHOSEN.format(column='conversation')}"
+_COMINGS_AND_GOINGS = f"""
+    SELECT conversation, body::json ->> 'user_id', seq, body::json ->> 'type'
+    FROM realtime_loggedevent e JOIN ({_TOPICS}) t ON t.id = e.topic_id
+    WHERE {_CHOSEN.format(column="conversation")}
+    AND (body LIKE '{{"type":"member_removed"%%' OR body LIKE '{{"type":"member_added"%%')
+    ORDER BY topic_id, seq
+"""
 
 
 def run(database_url: str, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
@@ -29,25 +39,33 @@ def run(database_url: str, statement: str, *arguments: Any) -> list[tuple[Any, .
         return done.fetchall() if done.description else []
 
 
-def messages(database_url: str) -> list[Row]:
-    """Every message of ours."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        return [Row(*row) for row in connection.execute(_MESSAGES)]
+Chosen = Sequence[int] | None
 
 
-def heads(database_url: str) -> dict[int, int]:
+def messages(database_url: str, conversations: Chosen = None) -> list[Row]:
+    """The messages of ours."""
+    return [Row(*row) for row in _read(database_url, _MESSAGES, conversations)]
+
+
+def heads(database_url: str, conversations: Chosen = None) -> dict[int, int]:
     """The newest seq of each conversation."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        return {int(conversation): int(head) for conversation, head in connection.execute(_HEADS)}
+    return {int(number): int(head) for number, head in _read(database_url, _HEADS, conversations)}
 
 
-def removals(database_url: str) -> dict[tuple[int, int], int]:
-    """At which seq each member was removed, by conversation and user."""
+def comings_and_goings(
+    database_url: str, conversations: Chosen = None
+) -> list[tuple[int, int, int, bool]]:
+    """Conversation, user, seq, and whether they came, of every change of members, in order."""
+    return [
+        (int(conversation), int(user), int(seq), kind == "member_added")
+        for conversation, user, seq, kind in _read(database_url, _COMINGS_AND_GOINGS, conversations)
+    ]
+
+
+def _read(database_url: str, statement: str, conversations: Chosen) -> list[tuple[Any, ...]]:
+    chosen = None if conversations is None else list(conversations)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        return {
-            (int(conversation), int(user)): int(seq)
-            for conversation, user, seq in connection.execute(_REMOVALS)
-        }
+        return connection.execute(statement.encode(), {"chosen": chosen}).fetchall()
 
 
 def guides_messages(file: Path) -> list[tuple[int, int, str]]:

@@ -1,5 +1,29 @@
 """The rows of the table of faults, by what is broken in them. Each module registers its own."""
 
-from proof.scenarios import order, postgres, redis, rights, workers
+from proof.scenarios import (
+    abuse,
+    anything,
+    long,
+    order,
+    postgres,
+    readers,
+    redis,
+    relays,
+    rights,
+    stops,
+    workers,
+)
 
-__all__ = ["order", "postgres", "redis", "rights", "workers"]
+__all__ = [
+    "abuse",
+    "anything",
+    "long",
+    "order",
+    "postgres",
+    "readers",
+    "redis",
+    "relays",
+    "rights",
+    "stops",
+    "workers",
+]

@@ -10,7 +10,7 @@ import redis as client
 from proof.history import Window
 from proof.load import ack_seconds, closed, delivery_seconds, percentile
 from proof.pulse import pulse
-from proof.resp import Loses
+from proof.resp import Mistreats
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
 from proof.stage import Stage, freeze, thaw
 
@@ -85,18 +85,18 @@ async def redis_is_frozen(run: Run) -> None:
     at_most("sockets closed", 0),
 )
 async def redis_forgets_and_loses(run: Run) -> None:
-    loses = Loses(0.0, random.Random(run.rng.getrandbits(64)))
-    async with run.base(redis_loses=loses) as (stage, load):
-        loses.share = 0.01
+    bells = Mistreats(random.Random(run.rng.getrandbits(64)))
+    async with run.base(redis_mistreats=bells) as (stage, load):
+        bells.loses = 0.01
         for _ in range(run.size(9, 3)):
             await run.calm(10)
             await stage.do(_flush, stage.redis.port)
-        loses.share = 0.0
+        bells.loses = 0.0
     evidence = load.evidence_judged
-    run.figure("published messages lost", loses.lost)
+    run.figure("published messages lost", bells.lost)
     run.figure("longest delivery", max(delivery_seconds(evidence, [Window(load.started_at, load.ended_at)])))
     run.figure("sockets closed", closed(evidence))
-    run.notes.append(f"{loses.lost:,} of {loses.seen:,} published messages were lost")
+    run.notes.append(f"{bells.lost:,} of {bells.seen:,} published messages were lost")
 
 
 def _flush(port: int) -> None:

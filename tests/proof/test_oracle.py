@@ -258,6 +258,29 @@ def test_i7_event_after_the_removal():
     assert broken(evidence) == {"I7": 1}
 
 
+def test_what_was_missed_before_a_removal_is_not_owed_to_who_was_taken_back():
+    evidence = hears(connection(3, opened_at=2.9, since=0))
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1), Interval(2)]}
+
+    assert judge(evidence) == []
+
+
+def test_i3_sent_away_before_the_removal_was_told():
+    only = connection(1)
+    only.closed_at, only.close_code = 2.1, 4404
+    evidence = hears(only)
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 2)]}
+
+    assert [found.says for found in judge(evidence)] == ["user 2 in conversation 7 was sent away without seq 2"]
+
+
+def test_who_sleeps_is_not_late():
+    evidence = late(14.0)
+    evidence.receivers[1].asleep = [Window(2.0, 10.0)]
+
+    assert judge(evidence) == []
+
+
 def test_what_a_member_may_not_read_is_not_missed():
     evidence = hears(connection(1, 2))
     evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 2)]}

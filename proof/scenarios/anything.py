@@ -1,0 +1,219 @@
+"""Random histories: people come, go, speak, edit, delete, are thrown out and taken back, in any order. R11."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+import hypothesis
+from hypothesis import strategies as st
+
+from proof.history import Evidence
+from proof.load import Load
+from proof.member import Member, Place
+from proof.office import Office, OrderError
+from proof.oracle import counts, judge
+from proof.scenario import KEPT, Run, at_least, exactly, scenario
+from proof.stage import Stage
+
+PEOPLE = 5
+#: Of one sequence.
+FEWEST_STEPS, MOST_STEPS = 20, 45
+#: What a socket may ask to go on from: where it was, and what no honest client asks for.
+Since = Literal["last", "zero", "old", "future", "negative", "foreign", "none"]
+SINCE: list[Since] = ["last", "zero", "old", "future", "negative", "foreign", "none"]
+
+_person = st.integers(1, PEOPLE - 1)  # 0 owns the conversation and stays
+_anybody = st.integers(0, PEOPLE - 1)
+Step = tuple[str, int, Since | int]
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.tuples(st.just("say"), _anybody, st.integers(1, 3)),
+    st.tuples(st.just("connect"), _anybody, st.sampled_from(SINCE)),
+    st.tuples(st.just("cut"), _anybody, st.just(0)),
+    st.tuples(st.just("edit"), _anybody, st.integers(0, 50)),
+    st.tuples(st.just("delete"), _anybody, st.integers(0, 50)),
+    st.tuples(st.just("wait"), _anybody, st.integers(1, 30)),
+    st.tuples(st.just("kick"), _person, st.just(0)),
+    st.tuples(st.just("join"), _person, st.just(0)),
+)
+
+
+@dataclass
+class Story:
+    """One sequence in a conversation of its own."""
+
+    load: Load
+    office: Office
+    places: list[Place]
+    rng: random.Random
+    #: The ears that go on from where they were, by person; all the others ask for what they like.
+    honest: dict[int, Member] = field(default_factory=dict)
+    banned: set[int] = field(default_factory=set)
+
+    async def play(self, steps: list[Step]) -> None:
+        for name, person, detail in steps:
+            await getattr(self, f"_{name}")(person, detail)
+
+    async def _connect(self, person: int, since: Since) -> None:
+        if since == "last":
+            member = self.honest.get(person)
+            if member is None:
+                member = self.honest[person] = self.load.member(self.places[person])
+                member.come()
+            elif member.is_finished and person not in self.banned:
+                member.come()  # was thrown out, perhaps taken back
+            return
+        head = max((m.position for m in self.load.members), default=0)
+        asked = {
+            "zero": 0,
+            "old": self.rng.randint(0, head),
+            "future": head + 1_000_000,
+            "negative": "-1",
+            "foreign": "x7",
+            "none": None,
+        }[since]
+        member = self.load.member(self.places[person])
+        member.since, member.receiver.is_honest = asked, False
+        member.come()
+
+    def _ears(self, person: int) -> list[Member]:
+        user = self.places[person].user
+        return [m for m in self.load.members if m.receiver.user == user and m.is_here]
+
+    async def _cut(self, person: int, _: int) -> None:
+        for member in self._ears(person)[:1]:
+            if member.socket is not None:
+                member.socket.reset()
+        await asyncio.sleep(0)
+
+    async def _say(self, person: int, times: int) -> None:
+        for member in self._ears(person)[:1]:
+            for _ in range(times):
+                member.say(f"{member.receiver.user}.{self.rng.getrandbits(40)} «hélas»")
+        await asyncio.sleep(0)
+
+    async def _wait(self, _: int, milliseconds: int) -> None:
+        await asyncio.sleep(milliseconds / 1000)
+
+    def _own(self, member: Member, index: int) -> int | None:
+        said = [ack.message_id for m in self.load.members for s in m.sends for ack in s.acks[:1] if m.receiver.user == member.receiver.user]
+        return said[index % len(said)] if said else None
+
+    async def _edit(self, person: int, index: int) -> None:
+        for member in self._ears(person)[:1]:
+            if (message := self._own(member, index)) is not None:
+                member.ask(type="edit", message_id=message, message=f"edited {self.rng.getrandbits(30)}")
+
+    async def _delete(self, person: int, index: int) -> None:
+        for member in self._ears(person)[:1]:
+            if (message := self._own(member, index)) is not None:
+                member.ask(type="delete", message_id=message)
+
+    async def _kick(self, person: int, _: int) -> None:
+        await self._order("remove", person, by=self.places[0].user)
+
+    async def _join(self, person: int, _: int) -> None:
+        await self._order("add", person, by=self.places[0].user)
+
+    async def _order(self, do: str, person: int, *, by: int) -> None:
+        place = self.places[person]
+        try:
+            await self.office.order(do, user=place.user, conversation=place.conversation, by=by)
+        except OrderError as refused:
+            if "NotAParticipantError" not in str(refused) and "NotFoundError" not in str(refused):
+                raise  # who is not there cannot be removed; anything else is a fault
+
+
+@scenario(
+    "R11",
+    "random histories: connect with any position, cut, send, edit, delete, kick, take back, ban, restart a worker",
+    exactly("violations", "none"),
+    at_least("sequences", 2_000),
+    at_least("steps", 50_000),
+    in_short=False,
+)
+async def anything_happens(run: Run) -> None:
+    examples = run.size(2_000, 100)
+    played = steps_played = 0
+    loop = asyncio.get_running_loop()
+    async with run.stage() as stage, Office(stage.workers[0].environment()) as office:
+        seats = iter(await stage.people(conversations=examples * 2 + 200, members=PEOPLE))
+        await stage.do(_close_histories, stage)
+
+        async def one(steps: list[Step], seed: int) -> list[str]:
+            nonlocal played, steps_played
+            played, steps_played = played + 1, steps_played + len(steps)
+            if played % 100 == 0:
+                worker = run.rng.choice(stage.workers)
+                restarting = asyncio.create_task(stage.do(_restart, worker))
+            else:
+                restarting = None
+            found = await _story(stage, office, next(seats), steps, random.Random(seed), ban=played % 10 == 0)
+            if restarting is not None:
+                await restarting
+            return found
+
+        def explore() -> str:
+            @hypothesis.seed(run.seed)
+            @hypothesis.settings(
+                max_examples=examples,
+                deadline=None,
+                database=None,
+                phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+                suppress_health_check=list(hypothesis.HealthCheck),
+            )
+            @hypothesis.given(
+                st.lists(STEPS, min_size=FEWEST_STEPS, max_size=MOST_STEPS), st.integers(0, 2**32)
+            )
+            def keeps_its_promises(steps: list[Step], seed: int) -> None:
+                found = asyncio.run_coroutine_threadsafe(one(steps, seed), loop).result(120)
+                assert not found, f"{found[:6]} after {steps} with seed {seed}"
+
+            try:
+                keeps_its_promises()
+            except AssertionError as broken:
+                return str(broken)
+            return ""
+
+        broken = await stage.do(explore)
+        run.note_tracebacks(stage)
+    run.figure("violations", "none" if not broken else "found")
+    run.figure("sequences", played)
+    run.figure("steps", steps_played)
+    if broken:
+        run.notes.append(broken[:3_000])
+
+
+def _close_histories(stage: Stage) -> None:
+    stage.sql("UPDATE chat_conversation SET opens_history = false")
+    stage.sql(
+        "UPDATE chat_participant p SET role = 'owner' FROM chat_conversation c "
+        "WHERE c.id = p.conversation_id AND c.created_by_id = p.user_id"
+    )
+
+
+def _restart(worker: object) -> None:
+    worker.kill()  # type: ignore[attr-defined]  # a Process
+    worker.start()  # type: ignore[attr-defined]
+
+
+async def _story(
+    stage: Stage, office: Office, places: list[Place], steps: list[Step], rng: random.Random, *, ban: bool
+) -> list[str]:
+    """What was broken in one sequence."""
+    load = Load(stage, rng)
+    story = Story(load, office, places, rng)
+    await story._connect(0, "last")
+    try:
+        await story.play(steps)
+        if ban:
+            story.banned.add(PEOPLE - 1)
+            await office.order("ban", user=places[-1].user)
+        await load.settle()
+        load.readable = await stage.readable(load.conversations)
+        return [str(violation) for violation in judge(await load.evidence())]
+    finally:
+        for member in load.members:
+            await member.vanish()

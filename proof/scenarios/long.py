@@ -1,0 +1,107 @@
+"""Nothing happens for long, or everything does: R15, R27."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import psycopg
+import redis as client
+
+from bench.machine import cpu_seconds
+from proof.load import Load
+from proof.scenario import KEPT, Run, at_most, exactly, scenario
+from proof.scenarios.readers import bystanders
+from proof.stage import Stage
+
+
+@scenario(
+    "R15",
+    "10,000 idle sockets for 10 minutes, then one message to all of them",
+    exactly("sockets dropped", 0),
+    at_most("the message is with all after", 1.0, "s"),
+    in_short=False,
+)
+async def nobody_speaks(run: Run) -> None:
+    loop = asyncio.get_running_loop()
+    async with run.stage() as stage:
+        [places] = await stage.people(conversations=1, members=run.size(10_000, 1_000))
+        load = Load(stage, run.rng)
+        [speaker] = await load.gather(places[:1])
+        before = stage.resident()
+        crowd = await bystanders(stage, places[1:])
+        memory = stage.resident() - before
+        cpu, started = sum(cpu_seconds(worker.pid) for worker in stage.workers), loop.time()
+        await run.calm(run.size(600, 60))
+        idle = (sum(cpu_seconds(worker.pid) for worker in stage.workers) - cpu) / (loop.time() - started)
+        run.figure("sockets dropped", sum(each.code is not None for each in crowd))
+        said_at = loop.time()
+        speaker.say()
+        while any(not each.heard_frames for each in crowd) and loop.time() < said_at + 20:
+            await asyncio.sleep(0.005)
+        heard = not any(not each.heard_frames for each in crowd)
+        run.figure("the message is with all after", loop.time() - said_at if heard else math.inf)
+        run.notes.append(
+            f"{len(crowd):,} sockets: {idle:.1%} of a core idle, {memory / len(crowd) * 1024:.0f} KB resident each"
+        )
+        for each in crowd:
+            each.socket.close()
+        await load.leave()
+
+
+@scenario(
+    "R27",
+    "60 minutes of base load, while members vanish and come back all the time",
+    KEPT,
+    at_most("resident memory after the warm-up", 2, "% more"),
+    at_most("descriptors over the baseline", 10),
+    at_most("Redis keys over the baseline", 0),
+    at_most("database connections over the baseline", 0),
+    in_short=False,
+)
+async def soak(run: Run) -> None:
+    loop = asyncio.get_running_loop()
+    seconds = 60 * (run.minutes or 60)
+    async with run.stage() as stage:
+        await asyncio.sleep(5)
+        keys, descriptors = await stage.do(_keys, stage.redis.port), stage.descriptors()
+        async with run.base_load(stage) as load:
+            churning = asyncio.create_task(_churn(run, load))
+            await run.calm(seconds * 0.25)
+            warm, most = stage.resident(), await stage.do(_connections, stage)
+            until = loop.time() + seconds * 0.75
+            while loop.time() < until:
+                await run.calm(min(60, until - loop.time()))
+                most = max(most, await stage.do(_connections, stage))
+            end, now = stage.resident(), await stage.do(_connections, stage)
+            churning.cancel()
+        await run.judge(load)
+        run.note_tracebacks(stage)
+        await asyncio.sleep(5)
+        run.figure("resident memory after the warm-up", (end - warm) / warm * 100)
+        run.figure("descriptors over the baseline", stage.descriptors() - descriptors)
+        run.figure("Redis keys over the baseline", await stage.do(_keys, stage.redis.port) - keys)
+        run.figure("database connections over the baseline", max(0, now - most))
+        run.notes.append(f"{seconds / 60:g} minutes; {warm:.0f} → {end:.0f} MB resident; {now} database connections, {most} at most")
+
+
+async def _churn(run: Run, load: Load) -> None:
+    """Five times a second somebody's connection breaks; they come back as clients do."""
+    while True:
+        await asyncio.sleep(0.2)
+        member = run.rng.choice(load.members)
+        if member.socket is not None:
+            member.socket.reset()
+
+
+def _keys(port: int) -> int:
+    with client.Redis(port=port) as connection:
+        return int(connection.dbsize())
+
+
+def _connections(stage: Stage) -> int:
+    with psycopg.connect(stage.database_url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchone()
+    return int(row[0]) if row else 0

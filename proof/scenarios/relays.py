@@ -1,0 +1,65 @@
+"""Two processes tell the same events, and one dies while it does: R9.
+
+Relais has no relay that hands out positions: a seq is given in the transaction that stores the event, under the
+row lock. What exists twice is the telling. Each process hears of an event by its bell and again by looking at
+the log, and a notifier in each of them writes the inboxes. So the row is played as what it would find: bells that
+come twice and in the wrong order, workers killed in the middle of a batch, and then nobody may have been told
+anything twice, and no inbox may count anything twice or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from proof.resp import Mistreats
+from proof.scenario import KEPT, Run, at_least, at_most, scenario
+from proof.stage import Stage
+
+#: What a worker that died left behind is swept up every 30 s (chat/notifier.py).
+SWEPT_SECONDS = 40.0
+
+_WRONG_INBOXES = """
+    SELECT count(*) FROM chat_participant p
+    LEFT JOIN (
+        SELECT user_id, (data ->> 'conversation_id')::bigint AS conversation_id, sum(count) AS told
+        FROM notifications_notification WHERE kind = 'message_received' GROUP BY 1, 2
+    ) n USING (user_id, conversation_id)
+    WHERE coalesce(n.told, 0) <> (
+        SELECT count(*) FROM chat_message m
+        WHERE m.conversation_id = p.conversation_id AND m.sender_id <> p.user_id
+    )
+"""
+
+
+@scenario(
+    "R9",
+    "bells are doubled (30 %) and swapped (30 %), and one of the two workers that tell them is killed mid-batch: 100 times",
+    KEPT,
+    at_least("bells doubled", 1),
+    at_most("inboxes that do not count each message once", 0),
+)
+async def told_twice(run: Run) -> None:
+    bells = Mistreats(random.Random(run.rng.getrandbits(64)), doubles=0.3, swaps=0.3)
+    async with run.base(redis_mistreats=bells) as (stage, load):
+        for _ in range(run.size(100, 4)):
+            worker = run.rng.choice(stage.workers)
+            async with load.fault():
+                await asyncio.sleep(run.rng.random())
+                await stage.do(worker.kill)
+                await stage.do(worker.start)
+            await run.calm(1)
+        await load.settle()
+        run.figure("inboxes that do not count each message once", await _wrong_inboxes(stage))
+    run.figure("bells doubled", bells.doubled)
+    run.notes.append(f"of {bells.seen:,} bells {bells.doubled:,} came twice, {bells.swapped:,} in the wrong order")
+
+
+async def _wrong_inboxes(stage: Stage) -> int:
+    """When they are right, or when they should have been for long."""
+    until = asyncio.get_running_loop().time() + SWEPT_SECONDS
+    while True:
+        [[wrong]] = await stage.do(stage.sql, _WRONG_INBOXES)
+        if not wrong or asyncio.get_running_loop().time() > until:
+            return int(wrong)
+        await asyncio.sleep(1)
