@@ -1,1 +1,1 @@
-"""Proof by faults: what Relais promises, put under load, broken on purpose, and judged. docs/proof/README.md"""
+"""Proof by faults: what Relais promises is put under load, broken on purpose, and judged."""

@@ -1,4 +1,4 @@
-"""How a client talks to the server under proof: ours, or the guide's own, which knows neither acks nor seqs."""
+"""How a client talks to the server under proof: ours, or the guide's, which knows neither acks nor seqs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Guide:
         return f"/ws/chat/{member.receiver.conversation}/"
 
     @staticmethod
-    def say(send: Send, ref: int) -> bytes:
+    def say(send: Send, _ref: int) -> bytes:
         return json.dumps({"message": send.content}).encode()
 
 

@@ -1,4 +1,4 @@
-"""Runs a server that dies between a commit and its bell as soon as a file exists: `-m proof.doomed -m daphne …`."""
+"""Runs a server that dies between a commit and its bell once a file exists: `-m proof.doomed -m daphne …`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody with an open socket of any kind, who notes what comes: typing, notifications, the odd chat socket."""
+"""Somebody with an open socket of any kind, who notes what comes: typing, notifications, a chat."""
 
 from __future__ import annotations
 

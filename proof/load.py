@@ -1,4 +1,4 @@
-"""People talking: so many conversations, members and speakers, while things break; and the evidence they leave."""
+"""People talking while things break, and the evidence that they leave."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 from proof.dialects import Guide, Ours
-from proof.history import Evidence, Heard, Interval, Seat, Send, Window
+from proof.guide import GuideStage, ranked
+from proof.history import Evidence, Interval, Seat, Send, Window
 from proof.member import Member, Place, text
 from proof.oracle import QUIET_SECONDS
-from proof.stage import GuideStage, Stage
-
+from proof.stage import Ground, Stage
 
 #: Until everybody has connected.
 START_SECONDS = 60.0
-#: After the last word, until everybody has everything; longer than I6 allows, so that what is lost is seen to be.
+#: After the last word, until all have everything; longer than I6 allows, so that what is lost shows.
 SETTLE_SECONDS = 2 * QUIET_SECONDS + 2.0
 
 
 class Load:
     """Members of conversations, of whom some speak; faults are noted as they are made."""
 
-    def __init__(self, stage: Stage | GuideStage, rng: random.Random, *, is_guide: bool = False) -> None:
+    def __init__(self, stage: Ground, rng: random.Random) -> None:
         self.stage, self.rng = stage, rng
         self.members: list[Member] = []
         self.faults: list[Window] = []
@@ -35,7 +35,7 @@ class Load:
         self.busy = 0.0
         #: What it left, once it was judged.
         self.judged: Evidence | None = None
-        self._is_guide = is_guide
+        self._is_guide = isinstance(stage, GuideStage)
         self._speaking: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
 
@@ -126,11 +126,9 @@ class Load:
         return sorted({member.receiver.conversation for member in self.members})
 
     async def _is_whole(self) -> bool:
-        assert not isinstance(self.stage, GuideStage)
+        assert isinstance(self.stage, Stage)
         heads = await self.stage.heads(self.conversations)
-        return all(
-            m.is_finished or m.position >= heads.get(m.receiver.conversation, 0) for m in self.members
-        )
+        return all(m.is_finished or m.position >= heads.get(m.receiver.conversation, 0) for m in self.members)
 
     async def evidence(self) -> Evidence:
         """What happened, with what the tables say; for the guide's server, by its rows' places."""
@@ -147,17 +145,16 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def base_load(
-    stage: Stage | GuideStage,
+    stage: Ground,
     rng: random.Random,
     *,
     conversations: int = 20,
     members: int = 10,
     speakers: int = 50,
     rate: float = 4.0,
-    is_guide: bool = False,
 ) -> AsyncIterator[Load]:
     """20 conversations × 10 members, 50 of whom send 4 messages a second each, on all workers."""
-    load = Load(stage, rng, is_guide=is_guide)
+    load = Load(stage, rng)
     tables = await stage.people(conversations=conversations, members=members)
     everyone = await load.gather(place for seats in zip(*tables, strict=True) for place in seats)
     load.started_at = asyncio.get_running_loop().time()
@@ -170,31 +167,6 @@ async def base_load(
         load.busy = (time.process_time() - cpu) / (load.ended_at - load.started_at)
     finally:
         await load.leave()
-
-
-def ranked(evidence: Evidence) -> Evidence:
-    """The evidence of a server without seq or client id: a message stands where its row stands, under its text."""
-    places = {(row.conversation, row.message_id): row.seq for row in evidence.rows}
-    absent = len(evidence.rows) + 1  # told, and no row: behind everything
-    for send in evidence.sends:
-        send.client_id = send.content
-        send.acks = [
-            ack._replace(seq=places.get((send.conversation, ack.message_id), absent)) for ack in send.acks
-        ]
-    for receiver in evidence.receivers:
-        for connection in receiver.connections:
-            connection.frames = [
-                Heard(
-                    heard.at,
-                    heard.kind,
-                    places.get((receiver.conversation, heard.message_id), absent),
-                    heard.message_id,
-                    heard.content,
-                    heard.content,
-                )
-                for heard in connection.frames
-            ]
-    return evidence
 
 
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""One person in one conversation: comes back after every cut, asks for what was missed, repeats what was not heard.
+"""One person in one conversation: comes back after a cut, asks for what was missed, repeats what was lost.
 
 What a good client of ours does (docs/protocols/native.md), and a log of everything it said and was told.
 """
@@ -17,7 +17,7 @@ from proof.dialects import Dialect, Frame, Ours, decode
 from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send, Window
 from proof.websocket import WebSocket
 
-#: Doubled with every failure, with full jitter. Shorter than a browser's: the faults are minutes apart, not hours.
+#: Doubled with every failure, with full jitter. Shorter than a browser's: the faults are minutes apart.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 2.0
 #: A server that accepts and then says nothing is left again.
 PATIENCE_SECONDS = 10.0
@@ -316,5 +316,3 @@ class Member:
             self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._attempt, send)
         else:
             self._pending.pop(send.client_id, None)
-
-

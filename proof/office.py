@@ -46,7 +46,8 @@ class Office:
         return str((await self._ask("token", user=user))["result"])
 
     async def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
         answer: dict[str, Any] = json.loads(await asyncio.wait_for(self._process.stdout.readline(), 60))
         if "error" in answer:

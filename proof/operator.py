@@ -1,4 +1,4 @@
-"""What an administrator or another program does to accounts and members, told by lines of JSON: `-m proof.operator`.
+"""What administrators and other programs do to accounts and members, told by JSON: `-m proof.operator`.
 
 A process of the product without sockets, like `manage.py` or a task queue. It answers each line with the
 result and the monotonic time at which it was done: the same clock for everybody on this machine.

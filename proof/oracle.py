@@ -7,14 +7,14 @@ I4  all receivers, and the table, agree on seq → id → content
 I5  no message reaches the same receiver twice
 I6  what was said is with every connected member within 5 s, faults and absences not counted
 I7  nobody is told an event, by seq, that they may not read
-I8  every send that was not acknowledged got an error or a closed socket, and repeating it made one row at most
+I8  every send that was not acknowledged got an error or a closed socket, and repeating it made one row
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from proof.history import Connection, Evidence, Heard, Receiver, Row, Send, Window
@@ -128,24 +128,42 @@ def _in_order(evidence: Evidence) -> Iterator[Violation]:
     for receiver in evidence.receivers:
         position: int | None = None
         for connection in receiver.connections:
-            if connection.resync:
-                if receiver.is_honest:
-                    asked = f"asked to go on from {connection.since}, which it had been told"
-                    yield Violation("I3", f"{receiver} {asked}, and was answered resync {connection.resync}")
-                position = connection.subscribed_seq
-            elif position is None or not receiver.is_honest:
-                position = connection.subscribed_seq if connection.since is None else connection.since
+            if connection.resync and receiver.is_honest:
+                asked = f"asked to go on from {connection.since}, which it had been told"
+                yield Violation("I3", f"{receiver} {asked}, and was answered resync {connection.resync}")
+            position = _begins_at(receiver, connection, position)
             for heard in connection.frames:
                 if position is not None:
                     yield from _step(evidence, receiver, position, heard)
                 position = heard.seq if position is None else max(position, heard.seq)
-            told = connection.subscribed_seq
-            if told is not None and connection.since is not None and position is not None:
-                if lost := _readable_between(evidence, receiver, position, told):
-                    yield Violation("I3", f"{receiver} was told it is at seq {told}, without {_some(lost)}")
-                position = max(position, told)
             if position is not None:
-                yield from _up_to_the_cut(evidence, receiver, position, connection)
+                position = yield from _to_the_end(evidence, receiver, position, connection)
+
+
+def _begins_at(receiver: Receiver, connection: Connection, position: int | None) -> int | None:
+    """After which seq this connection must go on."""
+    if connection.resync:
+        return connection.subscribed_seq
+    if position is None or not receiver.is_honest:
+        return connection.subscribed_seq if connection.since is None else connection.since
+    return position
+
+
+def _to_the_end(
+    evidence: Evidence, receiver: Receiver, position: int, connection: Connection
+) -> Generator[Violation, None, int]:
+    """What the server said of where it stands must be so, and who is sent away is told of it first."""
+    told = connection.subscribed_seq
+    if told is not None and connection.since is not None:
+        if lost := _readable_between(evidence, receiver, position, told):
+            yield Violation("I3", f"{receiver} was told it is at seq {told}, without {_some(lost)}")
+        position = max(position, told)
+    if told is not None and connection.close_code == REMOVED:
+        for interval in evidence.intervals(receiver.seat):
+            if interval.after <= position < interval.up_to < math.inf:
+                lost = list(range(position + 1, int(interval.up_to) + 1))
+                yield Violation("I3", f"{receiver} was sent away without {_some(lost)}")
+    return position
 
 
 def _step(evidence: Evidence, receiver: Receiver, position: int, heard: Heard) -> Iterator[Violation]:
@@ -156,22 +174,10 @@ def _step(evidence: Evidence, receiver: Receiver, position: int, heard: Heard) -
 
 
 def _readable_between(evidence: Evidence, receiver: Receiver, after: int, up_to: int) -> list[int]:
-    """What should have come between the two; who left and was taken back reads on from their second coming."""
+    """What should have come between; who was taken back reads on from their second coming."""
     last = [each for each in evidence.intervals(receiver.seat) if each.after < up_to + 1 <= each.up_to]
     start = max([after, *(interval.after for interval in last)])
     return [seq for seq in range(start + 1, up_to + 1) if evidence.may_read(receiver.seat, seq)]
-
-
-def _up_to_the_cut(
-    evidence: Evidence, receiver: Receiver, position: int, connection: Connection
-) -> Iterator[Violation]:
-    """Who is sent away is told everything up to and including their removal."""
-    if connection.close_code != REMOVED or connection.subscribed_seq is None:
-        return
-    for interval in evidence.intervals(receiver.seat):
-        if interval.after <= position < interval.up_to < math.inf:
-            lost = list(range(position + 1, int(interval.up_to) + 1))
-            yield Violation("I3", f"{receiver} was sent away without {_some(lost)}")
 
 
 def _some(seqs: Sequence[int]) -> str:

@@ -49,7 +49,9 @@ def tell(result: Result) -> None:
 def markdown(results: Sequence[Result]) -> str:
     """The table, with what a reader needs to repeat it."""
     about = description(Cores((), (), ()))
-    lines = [f"* {name}: {about[name]}" for name in ("date", "revision", "machine", "kernel", "python", "packages")]
+    lines = [
+        f"* {name}: {about[name]}" for name in ("date", "revision", "machine", "kernel", "python", "packages")
+    ]
     lines += [
         "",
         "| test | what was done | mark | figure | passed | command |",

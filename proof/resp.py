@@ -8,7 +8,7 @@ _PUBLISHED = (b"*3\r\n$7\r\nmessage\r\n", b">3\r\n$7\r\nmessage\r\n")
 
 
 class Mistreats:
-    """A filter of what Redis says: published messages are lost, doubled or swapped; nothing else is touched."""
+    """A filter of what Redis says: published messages are lost, doubled, swapped; nothing else is touched."""
 
     def __init__(
         self, rng: random.Random, *, loses: float = 0.0, doubles: float = 0.0, swaps: float = 0.0

@@ -1,4 +1,4 @@
-"""The command: `scripts/chaos [--short] [row…]`. Plays rows of the table of faults; fails when a mark fails."""
+"""The command: `scripts/chaos [--short] [row…]`. Plays rows of the table; fails when a mark does."""
 
 from __future__ import annotations
 

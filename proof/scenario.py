@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from proof.guide import GuideStage
 from proof.history import Evidence
 from proof.load import Load, base_load
 from proof.oracle import Violation, counts, judge
-from proof.stage import GuideStage, Stage
+from proof.stage import Ground, Stage
 
 #: Violations shown one by one; the rest is counted.
 SHOWN = 12
@@ -36,7 +37,8 @@ class Mark:
         return bool(figure <= self.limit if self.kind == "at most" else figure >= self.limit)
 
     def __str__(self) -> str:
-        return f"{self.name} {'' if self.kind == 'exactly' else self.kind + ' '}{self.limit} {self.unit}".rstrip()
+        relation = "" if self.kind == "exactly" else f"{self.kind} "
+        return f"{self.name} {relation}{self.limit} {self.unit}".rstrip()
 
 
 def at_most(name: str, limit: float, unit: str = "") -> Mark:
@@ -73,7 +75,7 @@ SCENARIOS: dict[str, Scenario] = {}
 def scenario(
     row: str, does: str, *marks: Mark, in_short: bool = True, targets: tuple[Target, ...] = ("ours",)
 ) -> Callable[[Callable[[Run], Awaitable[None]]], Callable[[Run], Awaitable[None]]]:
-    """Make a function the scenario of a row. `in_short`: part of the selection that every change must pass."""
+    """Make a function the scenario of a row. `in_short`: in the selection that every change must pass."""
 
     def register(play: Callable[[Run], Awaitable[None]]) -> Callable[[Run], Awaitable[None]]:
         assert row not in SCENARIOS, f"{row} is there twice"
@@ -110,8 +112,8 @@ class Run:
         kind = GuideStage if self.target == "guide" else Stage
         return kind(self.rng, **options)  # type: ignore[return-value]  # the guide's has as much as its rows need
 
-    def base_load(self, stage: Stage, **options: Any) -> contextlib.AbstractAsyncContextManager[Load]:
-        return base_load(stage, self.rng, is_guide=self.target == "guide", **options)
+    def base_load(self, stage: Ground, **options: Any) -> contextlib.AbstractAsyncContextManager[Load]:
+        return base_load(stage, self.rng, **options)
 
     @contextlib.asynccontextmanager
     async def base(self, **options: Any) -> AsyncIterator[tuple[Stage, Load]]:
@@ -135,14 +137,15 @@ class Run:
         said = len(evidence.sends)
         heard = sum(len(c.frames) for r in evidence.receivers for c in r.connections)
         self.notes.append(
-            f"{said:,} sends, {len(evidence.rows):,} rows, {heard:,} deliveries; clients used {load.busy:.0%} of a core"
+            f"{said:,} sends, {len(evidence.rows):,} rows, {heard:,} deliveries; "
+            f"the clients used {load.busy:.0%} of a core"
         )
         self.notes += [str(violation) for violation in self._broken[:SHOWN]]
         if len(self._broken) > SHOWN:
             self.notes.append(f"… and {len(self._broken) - SHOWN:,} more")
         return evidence
 
-    def note_tracebacks(self, stage: Stage) -> None:
+    def note_tracebacks(self, stage: Ground) -> None:
         if found := stage.tracebacks():
             self.notes.append(f"{len(found)} tracebacks in the workers' logs; the last: {found[-1]}")
 

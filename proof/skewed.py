@@ -1,4 +1,4 @@
-"""Runs a server whose wall clock follows a file: `-m proof.skewed -m daphne …`. The monotonic clock stays true.
+"""Runs a server whose wall clock follows a file: `-m proof.skewed -m daphne …`. The monotonic clock is true.
 
 `PROOF_CLOCK` names the file; the number of seconds in it is how far the clock is off.
 """
@@ -36,7 +36,7 @@ class _Datetime(type):
 def install(file: Path) -> None:
     """From here on, whoever asks for the time is told the file's."""
 
-    class Skewed(_real_datetime, metaclass=_Datetime):
+    class Skewed(_real_datetime, metaclass=_Datetime):  # type: ignore[misc,valid-type]  # known by its value
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
             return _real_datetime.fromtimestamp(_real_time() + _skew(file), tz)

@@ -18,7 +18,7 @@ _MESSAGES = f"""
            edited_at IS NOT NULL OR deleted_at IS NOT NULL
     FROM chat_message WHERE {_CHOSEN.format(column="conversation_id")} ORDER BY conversation_id, seq
 """
-_TOPICS = rf"""
+_TOPICS = r"""
     SELECT id, substring(name FROM 14)::bigint AS conversation, head FROM realtime_topic
     WHERE name ~ '^conversation\.\d+$'
 """
@@ -52,9 +52,7 @@ def heads(database_url: str, conversations: Chosen = None) -> dict[int, int]:
     return {int(number): int(head) for number, head in _read(database_url, _HEADS, conversations)}
 
 
-def comings_and_goings(
-    database_url: str, conversations: Chosen = None
-) -> list[tuple[int, int, int, bool]]:
+def comings_and_goings(database_url: str, conversations: Chosen = None) -> list[tuple[int, int, int, bool]]:
     """Conversation, user, seq, and whether they came, of every change of members, in order."""
     return [
         (int(conversation), int(user), int(seq), kind == "member_added")
@@ -68,11 +66,11 @@ def _read(database_url: str, statement: str, conversations: Chosen) -> list[tupl
         return connection.execute(statement.encode(), {"chosen": chosen}).fetchall()
 
 
-def guides_messages(file: Path) -> list[tuple[int, int, str]]:
-    """Every message of the guide's server: conversation, id, text."""
+def guides_messages(file: Path, conversation: int) -> list[tuple[int, str]]:
+    """The messages of a conversation of the guide's server: id and text, in order."""
     connection = sqlite3.connect(file, timeout=10)
     try:
-        rows = connection.execute("SELECT conversation_id, id, content FROM guide_chat_message ORDER BY id")
-        return [(int(conversation), int(number), str(text)) for conversation, number, text in rows]
+        statement = "SELECT id, content FROM guide_chat_message WHERE conversation_id = ? ORDER BY id"
+        return [(int(number), str(text)) for number, text in connection.execute(statement, [conversation])]
     finally:
         connection.close()

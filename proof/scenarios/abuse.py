@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
 
 import psycopg
 
@@ -14,7 +13,7 @@ from bench.relais import ENVIRONMENT
 from bench.wire import frame, handshake
 from proof.history import Window
 from proof.listener import Listener
-from proof.load import Load, ack_seconds, closed, percentile, within
+from proof.load import ack_seconds, closed, percentile, within
 from proof.member import Place
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage
@@ -27,7 +26,7 @@ ELSEWHERE = "127.0.0.66"
 
 @scenario(
     "R26",
-    "floods: 5,000 frames/s on a socket, 500 handshakes/s from an address, 1,000 that never finish, 10,000 typing frames/s",
+    "floods: 5,000 frames/s, 500 handshakes/s, 1,000 handshakes that never finish, 10,000 typing frames/s",
     KEPT,
     at_most("frames limited after", 1, "s"),
     at_most("handshakes limited after", 1, "s"),
@@ -55,7 +54,10 @@ async def floods(run: Run) -> None:
     evidence = load.evidence_judged
     usual = percentile(ack_seconds(evidence.sends, [calm]), 0.99)
     names = ("frames", "handshakes", "unfinished", "typing")
-    p99s = {name: percentile(ack_seconds(evidence.sends, [w]), 0.99) for name, w in zip(names, during, strict=True)}
+    p99s = {
+        name: percentile(ack_seconds(evidence.sends, [w]), 0.99)
+        for name, w in zip(names, during, strict=True)
+    }
     then = [percentile(ack_seconds(evidence.sends, [window]), 0.99) for window in after]
     run.figure("ack p99 of the victims", max(p99s.values()) / usual)
     run.figure("ack p99 5 s after", max(then) / usual)
@@ -91,7 +93,9 @@ async def _typing(run: Run, stage: Stage, attackers: list[Place], seconds: float
     listener = await Listener.at(stage.workers[0].port, f"/ws/typing/{one.conversation}/?token={one.token}")
     victim = await Listener.at(stage.workers[1].port, f"/ws/typing/{other.conversation}/?token={other.token}")
     await _pour(listener, b'{"is_typing":true}', rate=10_000, seconds=seconds)
-    run.notes.append(f"10,000 typing frames/s for {seconds} s were {len(victim.frames)} frames for another member")
+    run.notes.append(
+        f"10,000 typing frames/s for {seconds} s were {len(victim.frames)} frames for another member"
+    )
     for each in (listener, victim):
         each.socket.close()
 
@@ -140,7 +144,9 @@ async def _unfinished(run: Run, stage: Stage, attackers: list[Place], seconds: f
     while stage.descriptors() > descriptors + 20 and loop.time() < started + 4 * seconds:
         await asyncio.sleep(0.25)
     left = stage.descriptors() - descriptors
-    run.notes.append(f"{len(writers)} unfinished handshakes: {max(0, left)} left after {loop.time() - started:.0f} s")
+    run.notes.append(
+        f"{len(writers)} unfinished handshakes: {max(0, left)} left after {loop.time() - started:.0f} s"
+    )
     for writer in writers:
         writer.close()
 
@@ -167,7 +173,12 @@ async def read_only(run: Run) -> None:
                 await stage.do(_set_read_only, stage.database_url, "off")
             await run.calm(8)
     evidence = load.evidence_judged
-    attempts = [a for send in evidence.sends for a in send.attempts if within(windows, a.at) and within(windows, a.ended_at)]
+    attempts = [
+        a
+        for send in evidence.sends
+        for a in send.attempts
+        if within(windows, a.at) and within(windows, a.ended_at)
+    ]
     codes = Counter(attempt.detail for attempt in attempts if attempt.outcome == "error")
     run.figure("acks meanwhile", sum(attempt.outcome == "ack" for attempt in attempts))
     run.figure("what a send is answered meanwhile", " and ".join(sorted(codes)) or "nothing")

@@ -42,7 +42,8 @@ async def nobody_speaks(run: Run) -> None:
         heard = not any(not each.heard_frames for each in crowd)
         run.figure("the message is with all after", loop.time() - said_at if heard else math.inf)
         run.notes.append(
-            f"{len(crowd):,} sockets: {idle:.1%} of a core idle, {memory / len(crowd) * 1024:.0f} KB resident each"
+            f"{len(crowd):,} sockets: {idle:.1%} of a core when idle, "
+            f"{memory / len(crowd) * 1024:.0f} KB resident each"
         )
         for each in crowd:
             each.socket.close()
@@ -82,7 +83,10 @@ async def soak(run: Run) -> None:
         run.figure("descriptors over the baseline", stage.descriptors() - descriptors)
         run.figure("Redis keys over the baseline", await stage.do(_keys, stage.redis.port) - keys)
         run.figure("database connections over the baseline", max(0, now - most))
-        run.notes.append(f"{seconds / 60:g} minutes; {warm:.0f} → {end:.0f} MB resident; {now} database connections, {most} at most")
+        run.notes.append(
+            f"{seconds / 60:g} minutes; {warm:.0f} → {end:.0f} MB resident; "
+            f"{now} database connections, {most} at most"
+        )
 
 
 async def _churn(run: Run, load: Load) -> None:
@@ -102,6 +106,7 @@ def _keys(port: int) -> int:
 def _connections(stage: Stage) -> int:
     with psycopg.connect(stage.database_url) as connection:
         row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchone()
     return int(row[0]) if row else 0

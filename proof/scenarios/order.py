@@ -22,11 +22,11 @@ async def many_speak_at_once(run: Run) -> None:
     total = run.size(5000, 1600)
     async with run.stage() as stage:
         if run.target == "ours":
-            stage.postgres_proxy.hesitates = (
-                lambda data: 0.2 if b"COMMIT" in data and run.rng.random() < 0.01 else 0.0
+            stage.postgres_proxy.hesitates = lambda data: (
+                0.2 if b"COMMIT" in data and run.rng.random() < 0.01 else 0.0
             )
         [places] = await stage.people(conversations=1, members=SENDERS + LISTENERS)
-        load = Load(stage, run.rng, is_guide=run.target == "guide")
+        load = Load(stage, run.rng)
         members = await load.gather(places)
         load.started_at = asyncio.get_running_loop().time()
         load.start_talking(members[:SENDERS], rate=10)

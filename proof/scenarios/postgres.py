@@ -146,6 +146,9 @@ def _use_up(database_url: str) -> contextlib.ExitStack:
             while True:
                 connection = taken.enter_context(psycopg.connect(database_url, autocommit=True))
                 ours.append(connection.info.backend_pid)
-        taken_by_others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> ALL(%s)"
-        connection.execute(taken_by_others, [ours])
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> ALL(%s)",
+            [ours],
+        )
     return taken

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from proof.history import Window
-from proof.listener import Listener
 from proof.load import Load, ack_seconds, delivery_seconds, percentile
 from proof.member import Member, Place
+from proof.proxy import Proxy
 from proof.pulse import pulse
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
 from proof.stage import Stage
 from proof.websocket import WebSocket
-from proof.proxy import Proxy
 from tests.servers import Kind
 
 
@@ -71,7 +70,7 @@ async def readers_stop_reading(run: Run) -> None:
     total, slow_ones, seconds = run.size(1000, 200), run.size(20, 10), run.size(30, 12)
     async with run.stage() as stage:
         [places] = await stage.people(conversations=1, members=total)
-        load = Load(stage, run.rng, is_guide=run.target == "guide")
+        load = Load(stage, run.rng)
         # Those whose every frame is judged: the speakers, the slow ones, and some who read on.
         members = await load.gather(places[: 10 + 2 * slow_ones])
         speakers, slow = members[:10], members[10 : 10 + slow_ones]
@@ -89,13 +88,13 @@ async def readers_stop_reading(run: Run) -> None:
         start, peak = loop.time(), memory
         for member in slow:
             member.stop_reading()
-        descriptors = stage.descriptors()
+        sockets = stage.sockets()
         closed_at = math.inf
         heard = sum(each.heard_frames for each in crowd)
         while loop.time() < start + 3 * seconds:
             await asyncio.sleep(0.5)
             peak = max(peak, stage.resident())
-            if closed_at == math.inf and stage.descriptors() <= descriptors - len(slow):
+            if closed_at == math.inf and stage.sockets() <= sockets - len(slow):
                 closed_at = loop.time() - start
         heard_meanwhile = (sum(each.heard_frames for each in crowd) - heard) / 3
         meanwhile = Window(start, loop.time())
@@ -120,7 +119,8 @@ async def readers_stop_reading(run: Run) -> None:
     )
     run.figure("resident memory", peak - memory)
     run.notes.append(
-        f"their connections were gone after {closed_at:.1f} s; delivery p99 of the others {p99[0] * 1000:.0f} → {p99[1] * 1000:.0f} ms; {len(crowd)} more listened"
+        f"their connections were gone after {closed_at:.1f} s; delivery p99 of the others "
+        f"{p99[0] * 1000:.0f} → {p99[1] * 1000:.0f} ms; {len(crowd)} more listened"
     )
 
 
@@ -133,26 +133,39 @@ async def readers_stop_reading(run: Run) -> None:
 )
 async def sockets_are_half_open(run: Run) -> None:
     loop = asyncio.get_running_loop()
-    async with run.stage() as stage, Proxy(stage.workers[0].port) as one, Proxy(stage.workers[1].port) as other:
+    async with (
+        run.stage() as stage,
+        Proxy(stage.workers[0].port) as one,
+        Proxy(stage.workers[1].port) as other,
+    ):
         seats = await stage.people(conversations=run.size(100, 20), members=10)
-        baseline = stage.descriptors()
         proxies = [one, other]
         stage.next_port = lambda: run.rng.choice(proxies).port  # type: ignore[method-assign]  # through the hole
         places = [place for table in seats for place in table]
+        for each in await bystanders(stage, places[:100]):  # so that pools and caches are what they will be
+            each.socket.close()
+        await _until(lambda: not stage.sockets(), seconds=10)
+        baseline = stage.descriptors()
         crowd = await bystanders(stage, places)
         started = loop.time()
         for proxy in proxies:
             proxy.freeze()
-        took = math.inf
-        while loop.time() < started + 90 and took == math.inf:
-            await asyncio.sleep(0.25)
-            if stage.descriptors() <= baseline + 10:
-                took = loop.time() - started
-        run.figure("until all are reclaimed", took)
+        reclaimed = await _until(lambda: not stage.sockets(), seconds=90)
+        run.figure("until all are reclaimed", loop.time() - started if reclaimed else math.inf)
         run.figure("descriptors over the baseline", stage.descriptors() - baseline)
         run.note_tracebacks(stage)
         for each in crowd:
             each.socket.reset()
+
+
+async def _until(condition: Callable[[], bool], *, seconds: float) -> bool:
+    """Whether it came true within that time."""
+    until = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        if asyncio.get_running_loop().time() > until:
+            return False
+        await asyncio.sleep(0.25)
+    return True
 
 
 @scenario(
@@ -190,12 +203,16 @@ async def _storm(run: Run, kind: Kind) -> float:
                     member.come()
                 while not all(member.is_here for member in rest) and loop.time() < started + 120:
                     await asyncio.sleep(0.05)
-            took = loop.time() - started if all(member.is_here for member in rest) else math.inf
+            back = [member.receiver.connections[-1].subscribed_at - started for member in rest]
+            took = max(back)
         await load.settle()
         await run.judge(load)
         run.figure("event loop lag, p99", percentile(lags, 0.99))
         run.figure("refused without Retry-After", sum(member.refused for member in rest))
-        run.notes.append(f"{kind}: {len(rest):,} sockets back in {took:.1f} s, lag p99 {percentile(lags, 0.99) * 1000:.0f} ms")
+        run.notes.append(
+            f"{kind}: {len(rest):,} sockets back in {took:.1f} s, half of them in {percentile(back, 0.5):.1f} s, "
+            f"lag p99 {percentile(lags, 0.99) * 1000:.0f} ms"
+        )
         run.note_tracebacks(stage)
         await load.leave()
     return took
@@ -241,7 +258,9 @@ async def long_away(run: Run) -> None:
         took, peak = loop.time() - started, stage.resident()
         meanwhile = Window(started, loop.time() + 1)
         await run.calm(2)
-        load.faults.append(Window(absent.start, before.start))  # the flood that made the history: not judged by the clock
+        load.faults.append(
+            Window(absent.start, before.start)
+        )  # the flood that made the history: not judged by the clock
         await load.settle()
         evidence = await run.judge(load)
         run.note_tracebacks(stage)
@@ -252,4 +271,8 @@ async def long_away(run: Run) -> None:
     run.figure("complete after", took)
     run.figure("resident memory", peak - memory)
     run.figure("delivery p99 of the others", p99[1] / p99[0])
-    run.notes.append(f"{replayed:,} events replayed; p99 of the others {p99[0] * 1000:.0f} → {p99[1] * 1000:.0f} ms; flood's ack p99 {percentile(ack_seconds(evidence.sends), 0.99) * 1000:.0f} ms")
+    run.notes.append(
+        f"{replayed:,} events replayed; p99 of the others "
+        f"{p99[0] * 1000:.0f} → {p99[1] * 1000:.0f} ms; "
+        f"ack p99 of the flood {percentile(ack_seconds(evidence.sends), 0.99) * 1000:.0f} ms"
+    )

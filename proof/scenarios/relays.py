@@ -1,10 +1,10 @@
 """Two processes tell the same events, and one dies while it does: R9.
 
-Relais has no relay that hands out positions: a seq is given in the transaction that stores the event, under the
-row lock. What exists twice is the telling. Each process hears of an event by its bell and again by looking at
-the log, and a notifier in each of them writes the inboxes. So the row is played as what it would find: bells that
-come twice and in the wrong order, workers killed in the middle of a batch, and then nobody may have been told
-anything twice, and no inbox may count anything twice or not at all.
+Relais has no relay that hands out positions: a seq is given in the transaction that stores the event, under
+the row lock. What exists twice is the telling: each process hears of an event by its bell and again by
+looking at the log, and a notifier in each of them writes the inboxes. So the row is played as what it would
+find. Bells come twice and in the wrong order, workers are killed in the middle of a batch, and then nobody
+may have been told anything twice, and no inbox may count anything twice or not at all.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WRONG_INBOXES = """
 
 @scenario(
     "R9",
-    "bells are doubled (30 %) and swapped (30 %), and one of the two workers that tell them is killed mid-batch: 100 times",
+    "30 % of the bells come twice, 30 % in the wrong order; a worker is killed mid-batch: 100 times",
     KEPT,
     at_least("bells doubled", 1),
     at_most("inboxes that do not count each message once", 0),
@@ -52,7 +52,9 @@ async def told_twice(run: Run) -> None:
         await load.settle()
         run.figure("inboxes that do not count each message once", await _wrong_inboxes(stage))
     run.figure("bells doubled", bells.doubled)
-    run.notes.append(f"of {bells.seen:,} bells {bells.doubled:,} came twice, {bells.swapped:,} in the wrong order")
+    run.notes.append(
+        f"of {bells.seen:,} bells {bells.doubled:,} came twice, {bells.swapped:,} in the wrong order"
+    )
 
 
 async def _wrong_inboxes(stage: Stage) -> int:

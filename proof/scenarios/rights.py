@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from proof.listener import Listener
 from proof.load import Load, closed, percentile
@@ -49,7 +50,7 @@ class Person:
 
 @scenario(
     "R22",
-    "ban, logout, password change, removal for 100 users × 3 sockets on 2 workers; for half of them Redis is down",
+    "ban, logout, password change, removal: 100 users × 3 sockets on 2 workers; for half, Redis is down",
     KEPT,
     at_most("closed, p99", 1, "s"),
     at_most("closed, max", 2, "s"),
@@ -64,7 +65,11 @@ async def rights_are_taken_away(run: Run) -> None:
         load = Load(stage, run.rng)
         speakers = await load.gather(place for places in seats for place in places[:2])
         owners = {places[0].conversation: places[0].user for places in seats}
-        await stage.do(stage.sql, "UPDATE chat_participant SET role = 'owner' WHERE user_id = ANY(%s)", [*owners.values()])
+        await stage.do(
+            stage.sql,
+            "UPDATE chat_participant SET role = 'owner' WHERE user_id = ANY(%s)",
+            [*owners.values()],
+        )
         people = await _people(load, stage, [place for places in seats for place in places[2:]], owners)
         for person in people:
             if person.kind == "password":
@@ -91,12 +96,12 @@ async def rights_are_taken_away(run: Run) -> None:
     codes = {f"{person.chat.receiver.connections[-1].close_code} {person.kind}" for person in people}
     run.figure("close codes", ", ".join(sorted(codes)))
     run.figure("notices of a conversation after the removal from it", late)
-    run.notes.append(f"{len(people)} people, {len(load.readable)} removed, {len(evidence.rows)} messages meanwhile")
+    run.notes.append(
+        f"{len(people)} people, {len(load.readable)} removed, {len(evidence.rows)} messages meanwhile"
+    )
 
 
-async def _people(
-    load: Load, stage: Stage, places: Sequence[Place], owners: dict[int, int]
-) -> list[Person]:
+async def _people(load: Load, stage: Stage, places: Sequence[Place], owners: dict[int, int]) -> list[Person]:
     found = []
     chats = await load.gather(places)
     for index, (place, chat) in enumerate(zip(places, chats, strict=True)):
@@ -116,7 +121,7 @@ async def _people(
 
 async def _end_rights(office: Office, people: Sequence[Person]) -> None:
     for person in people:
-        arguments = {
+        orders: dict[str, dict[str, Any]] = {
             "ban": {"user": person.place.user},
             "logout": {"token": person.place.token},
             "password": {"user": person.place.user},
@@ -125,8 +130,8 @@ async def _end_rights(office: Office, people: Sequence[Person]) -> None:
                 "conversation": person.place.conversation,
                 "by": person.owner,
             },
-        }[person.kind]
-        person.ended_at = await office.order(person.kind, **arguments)
+        }
+        person.ended_at = await office.order(person.kind, **orders[person.kind])
     until = asyncio.get_running_loop().time() + GIVE_UP_SECONDS
     while not all(person.is_out for person in people) and asyncio.get_running_loop().time() < until:
         await asyncio.sleep(0.05)
@@ -160,7 +165,7 @@ async def tokens_expire_and_clocks_jump(run: Run) -> None:
         clock = Path(directory) / "clock"
         clock.write_text("0")
         program, env = ["-m", "proof.skewed"], {"PROOF_CLOCK": str(clock)}
-        async with run.base(program=program, env=env) as (stage, load):
+        async with run.base(program=program, env=env) as (_stage, load):
             for skew in (3600, -3600, 0):
                 clock.write_text(str(skew))
                 await run.calm(run.size(20, 8))

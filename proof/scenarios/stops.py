@@ -55,7 +55,10 @@ async def stopped_politely(run: Run) -> None:
     run.figure("hints to come back are spread over", max(hints) - min(hints) if hints else 0.0)
     run.figure("gap that a client sees, p99", percentile(seen, 0.99))
     run.figure("close codes", " and ".join(sorted(map(str, codes))))
-    run.notes.append(f"{len(seen):,} sockets moved; gap p50 {percentile(seen, 0.5):.1f} s, max {max(seen, default=math.nan):.1f} s")
+    run.notes.append(
+        f"{len(seen):,} sockets moved; "
+        f"gap p50 {percentile(seen, 0.5):.1f} s, max {max(seen, default=math.nan):.1f} s"
+    )
 
 
 @scenario(

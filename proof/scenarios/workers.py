@@ -34,7 +34,10 @@ async def a_worker_is_killed(run: Run) -> None:
     evidence = load.evidence_judged
     run.figure("resumed after the restart, p99", percentile(resume_seconds(evidence), 0.99))
     cut = [gap.end - gap.start for gap in gaps(evidence)]
-    run.notes.append(f"{len(cut)} sockets cut; back after p50 {percentile(cut, 0.5):.1f} s, p99 {percentile(cut, 0.99):.1f} s")
+    run.notes.append(
+        f"{len(cut)} sockets cut; back after "
+        f"p50 {percentile(cut, 0.5):.1f} s, p99 {percentile(cut, 0.99):.1f} s"
+    )
 
 
 @scenario(

@@ -1,4 +1,4 @@
-"""Small histories, written by hand: one conversation, two who listen, three messages, everything as promised."""
+"""Small histories by hand: one conversation, two who listen, three messages, everything as promised."""
 
 from __future__ import annotations
 

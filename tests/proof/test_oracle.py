@@ -271,7 +271,9 @@ def test_i3_sent_away_before_the_removal_was_told():
     evidence = hears(only)
     evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 2)]}
 
-    assert [found.says for found in judge(evidence)] == ["user 2 in conversation 7 was sent away without seq 2"]
+    assert [found.says for found in judge(evidence)] == [
+        "user 2 in conversation 7 was sent away without seq 2"
+    ]
 
 
 def test_who_sleeps_is_not_late():
@@ -333,7 +335,7 @@ def kept_promises(draw: st.DrawFn) -> Evidence:
         connections, told = [], 0
         for end in [*cuts, total]:
             opened_at = told + 0.3 if told else 0.0
-            part = connection(*range(told + 1, end + 1), opened_at=opened_at, since=told if told else None)
+            part = connection(*range(told + 1, end + 1), opened_at=opened_at, since=told or None)
             part.closed_at = math.inf if end == total else end + 0.25
             connections.append(part)
             told = end
