@@ -30,14 +30,16 @@ class Load:
         self.members: list[Member] = []
         self.faults: list[Window] = []
         self.readable: Mapping[Seat, Sequence[Interval]] = {}
-        self.started_at = self.ended_at = 0.0
-        #: CPU that this process has used for it, of one core.
+        self.ended_at = 0.0
+        #: What this process has used of a core for it.
         self.busy = 0.0
+        self._cpu = time.process_time()
         #: What it left, once it was judged.
         self.judged: Evidence | None = None
         self._is_guide = isinstance(stage, GuideStage)
         self._speaking: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
+        self.started_at = self._loop.time()
 
     # --- people -----------------------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class Load:
         if self._is_guide:
             await asyncio.sleep(min(seconds, QUIET_SECONDS + 1))
         self.ended_at = self._loop.time()
+        self.busy = (time.process_time() - self._cpu) / (self.ended_at - self.started_at)
 
     @property
     def evidence_judged(self) -> Evidence:
@@ -157,14 +160,11 @@ async def base_load(
     load = Load(stage, rng)
     tables = await stage.people(conversations=conversations, members=members)
     everyone = await load.gather(place for seats in zip(*tables, strict=True) for place in seats)
-    load.started_at = asyncio.get_running_loop().time()
-    cpu = time.process_time()
     load.start_talking(everyone[:speakers], rate=rate)
     try:
         yield load
         if not load.ended_at:
             await load.settle()
-        load.busy = (time.process_time() - cpu) / (load.ended_at - load.started_at)
     finally:
         await load.leave()
 
@@ -176,6 +176,11 @@ def percentile(values: Iterable[float], share: float) -> float:
     """The value below which this share of them lies; of none, there is none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else math.nan
+
+
+def milliseconds(seconds: Iterable[float], share: float) -> str:
+    """A percentile for people."""
+    return f"{percentile(seconds, share) * 1000:.0f}"
 
 
 def within(windows: Sequence[Window], at: float) -> bool:

@@ -95,7 +95,9 @@ def _answered(evidence: Evidence) -> Iterator[Violation]:
     rows = _rows_of(evidence)
     for send in evidence.sends:
         for attempt in send.attempts:
-            if attempt.outcome is None and attempt.at + QUIET_SECONDS <= evidence.ended_at:
+            # An end that came with the end of everything is no answer.
+            is_answered = attempt.outcome is not None and attempt.ended_at <= evidence.ended_at
+            if not is_answered and attempt.at + QUIET_SECONDS <= evidence.ended_at:
                 yield Violation("I8", f"{_name(send)} was never answered, on a socket that stayed open")
         stored = rows.get((send.conversation, send.sender, send.client_id), [])
         if not send.acks and len(stored) > 1:

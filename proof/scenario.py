@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from proof.guide import GuideStage
 from proof.history import Evidence
-from proof.load import Load, base_load
+from proof.load import Load, ack_seconds, base_load, delivery_seconds, milliseconds
 from proof.oracle import Violation, counts, judge
 from proof.stage import Ground, Stage
 
@@ -134,10 +134,13 @@ class Run:
         load.judged = evidence = await load.evidence()
         self._broken += judge(evidence)
         self.figures[KEPT.name] = "kept" if not self._broken else f"broken: {counts(self._broken)}"
-        said = len(evidence.sends)
         heard = sum(len(c.frames) for r in evidence.receivers for c in r.connections)
+        acks, delays = ack_seconds(evidence.sends), list(delivery_seconds(evidence))
         self.notes.append(
-            f"{said:,} sends, {len(evidence.rows):,} rows, {heard:,} deliveries; "
+            f"{len(evidence.sends):,} sends, {len(evidence.rows):,} rows, {heard:,} deliveries; "
+            f"acks p50 {milliseconds(acks, 0.5)}, p99 {milliseconds(acks, 0.99)}, "
+            f"deliveries p50 {milliseconds(delays, 0.5)}, p99 {milliseconds(delays, 0.99)} ms, "
+            "faults included; "
             f"the clients used {load.busy:.0%} of a core"
         )
         self.notes += [str(violation) for violation in self._broken[:SHOWN]]

@@ -28,7 +28,6 @@ async def many_speak_at_once(run: Run) -> None:
         [places] = await stage.people(conversations=1, members=SENDERS + LISTENERS)
         load = Load(stage, run.rng)
         members = await load.gather(places)
-        load.started_at = asyncio.get_running_loop().time()
         load.start_talking(members[:SENDERS], rate=10)
         while sum(len(member.sends) for member in members) < total:
             await asyncio.sleep(0.05)

@@ -75,8 +75,7 @@ async def readers_stop_reading(run: Run) -> None:
         members = await load.gather(places[: 10 + 2 * slow_ones])
         speakers, slow = members[:10], members[10 : 10 + slow_ones]
         others = members[10 + slow_ones :]
-        crowd = await bystanders(stage, places[len(members) :]) if run.target == "ours" else []
-        load.started_at = loop.time()
+        crowd = await bystanders(stage, places[len(members) :])
         load.start_talking(speakers, rate=5, size=2000)
         await run.calm(5)
         memory = stage.resident()
@@ -188,7 +187,6 @@ async def _storm(run: Run, kind: Kind) -> float:
         seats = await stage.people(conversations=run.size(5, 2), members=run.size(1000, 300))
         load = Load(stage, run.rng)
         everyone = await load.gather([place for table in seats for place in table], at_once=200)
-        load.started_at = loop.time()
         speakers = _first_of_each(everyone)
         rest = [member for member in everyone if member not in speakers]
         async with load.fault():
@@ -210,7 +208,7 @@ async def _storm(run: Run, kind: Kind) -> float:
         run.figure("event loop lag, p99", percentile(lags, 0.99))
         run.figure("refused without Retry-After", sum(member.refused for member in rest))
         run.notes.append(
-            f"{kind}: {len(rest):,} sockets back in {took:.1f} s, half of them in {percentile(back, 0.5):.1f} s, "
+            f"{kind}: {len(rest):,} sockets back in {took:.1f} s, half in {percentile(back, 0.5):.1f} s, "
             f"lag p99 {percentile(lags, 0.99) * 1000:.0f} ms"
         )
         run.note_tracebacks(stage)
@@ -241,7 +239,6 @@ async def long_away(run: Run) -> None:
         load = Load(stage, run.rng)
         members = await load.gather(places)
         away = members[-1]
-        load.started_at = loop.time()
         await away.vanish()
         absent = Window(loop.time(), math.inf)
         load.start_talking(members[:10], rate=100)

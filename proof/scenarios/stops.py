@@ -34,7 +34,6 @@ async def stopped_politely(run: Run) -> None:
         seats = await stage.people(conversations=conversations, members=10)
         load = Load(stage, run.rng)
         everyone = await load.gather(place for table in zip(*seats, strict=True) for place in table)
-        load.started_at = loop.time()
         load.start_talking(everyone[:50], rate=4)
         await run.calm(3)
         for worker in [stage.workers[0], *stage.workers]:

@@ -306,6 +306,13 @@ def test_i8_send_that_was_never_answered():
     assert broken(evidence) == {"I8": 1}
 
 
+def test_i8_socket_that_closes_after_the_end_is_no_answer():
+    evidence = unanswered()
+    evidence.sends[2].attempts = [Attempt(3.0, "closed", evidence.ended_at + 1)]
+
+    assert broken(evidence) == {"I8": 1}
+
+
 def test_send_that_was_said_just_before_the_end_breaks_nothing():
     evidence = unanswered()
     evidence.sends[2].attempts, evidence.ended_at = [Attempt(3.0)], 7.9
