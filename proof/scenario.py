@@ -12,11 +12,11 @@ from typing import Any, Literal
 from proof.guide import GuideStage
 from proof.history import Evidence
 from proof.load import Load, ack_seconds, base_load, delivery_seconds, milliseconds
-from proof.oracle import Violation, counts, judge
+from proof.oracle import INVARIANTS, Violation, counts, judge
 from proof.stage import Ground, Stage
 
-#: Violations shown one by one; the rest is counted.
-SHOWN = 12
+#: Violations of an invariant shown one by one; the rest is counted.
+SHOWN = 4
 #: Of load before the first fault: what is usual.
 CALM_BEFORE_SECONDS = 3.0
 Target = Literal["ours", "guide"]
@@ -143,9 +143,11 @@ class Run:
             "faults included; "
             f"the clients used {load.busy:.0%} of a core"
         )
-        self.notes += [str(violation) for violation in self._broken[:SHOWN]]
-        if len(self._broken) > SHOWN:
-            self.notes.append(f"… and {len(self._broken) - SHOWN:,} more")
+        for invariant in INVARIANTS:
+            those = [str(violation) for violation in self._broken if violation.invariant == invariant]
+            self.notes += those[:SHOWN]
+            if len(those) > SHOWN:
+                self.notes.append(f"{invariant}: … and {len(those) - SHOWN} more")
         return evidence
 
     def note_tracebacks(self, stage: Ground) -> None:
@@ -175,8 +177,7 @@ class Run:
 
 def said(figure: Any, unit: str = "") -> str:
     """A figure for people."""
-    if isinstance(figure, float):
-        text = f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"
-    else:
-        text = str(figure)
+    if isinstance(figure, str):
+        return figure
+    text = f"{figure:.3g}" if isinstance(figure, float) and abs(figure) < 1000 else f"{figure:.0f}"
     return f"{text} {unit}".rstrip()

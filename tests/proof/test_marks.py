@@ -1,0 +1,92 @@
+"""A mark is reached or not; what was not measured has failed; the worst of several figures counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from proof import report, run, scenarios
+from proof.scenario import SCENARIOS, Run, Scenario, at_least, at_most, exactly
+
+pytestmark = pytest.mark.stack("small")
+
+MARKS = (at_most("delay", 2, "s"), at_least("share", 0.95), exactly("closed", "all"))
+
+
+async def _play(_run: Run) -> None:
+    """Finds nothing."""
+
+
+def played(**figures) -> Run:
+    scenario = Scenario("R99", "nothing at all", MARKS, _play, in_short=True, targets=("ours",))
+    found = Run(scenario, seed=7, short=True)
+    for name, value in figures.items():
+        found.figure(name, value)
+    return found
+
+
+def test_marks_that_are_reached():
+    assert played(delay=2.0, share=0.95, closed="all").failures() == []
+
+
+def test_each_mark_that_is_missed_is_named_with_its_figure():
+    assert played(delay=2.5, share=0.9, closed="9 of 10").failures() == [
+        "delay at most 2 s: 2.5 s",
+        "share at least 0.95: 0.9",
+        "closed all: 9 of 10",
+    ]
+
+
+def test_mark_that_was_not_measured_has_failed():
+    assert played(share=1.0, closed="all").failures() == ["delay at most 2 s: not measured"]
+
+
+def test_words_where_a_number_was_due_have_failed():
+    assert played(delay="never", share=1.0, closed="all").failures() == ["delay at most 2 s: never"]
+
+
+@pytest.mark.parametrize("delays", [(1.0, 3.0), (3.0, 1.0)])
+def test_worst_of_several_figures_counts(delays):
+    found = played(share=1.0, closed="all")
+    for delay in delays:
+        found.figure("delay", delay)
+
+    assert found.failures() == ["delay at most 2 s: 3 s"]
+
+
+@pytest.mark.parametrize("closed", [("all", "none"), ("none", "all")])
+def test_once_wrong_stays_wrong(closed):
+    found = played(delay=1.0, share=1.0)
+    for each in closed:
+        found.figure("closed", each)
+
+    assert found.failures() == ["closed all: none"]
+
+
+def test_failure_names_the_command_that_plays_it_again():
+    found = played(delay=2.5, share=1.0, closed="all")
+    result = report.Result(found, 1.0, found.failures())
+
+    assert result.command == "scripts/chaos R99 --seed 7 --short"
+    assert f"| R99 | nothing at all | delay at most 2 s | 2.5 s | **no** | `{result.command}` |" in (
+        report.markdown([result])
+    )
+
+
+def test_every_row_is_there():
+    assert scenarios.__all__
+    left_to_others = {"R18", "R19", "R20", "R21", "R24", "R25", "R29"}
+
+    assert set(SCENARIOS) == {f"R{number}" for number in range(1, 31)} - left_to_others
+
+
+def test_rows_are_played_in_their_order():
+    assert run.parse(["--short"]).rows[:3] == ["R1", "R2", "R3"]
+    assert run.parse(["--target", "guide"]).rows == ["R1", "R3", "R10", "R13"]
+
+
+@pytest.mark.parametrize("arguments", [["R99"], ["--target", "guide", "R8"]])
+def test_row_that_cannot_be_played_is_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        run.parse(arguments)
+
+    assert arguments[-1] in capsys.readouterr().err
