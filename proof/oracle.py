@@ -62,7 +62,9 @@ def counts(violations: Iterable[Violation]) -> dict[str, int]:
 
 
 def _name(send: Send) -> str:
-    return f"{send.client_id} ({send.content!r}, user {send.sender} in conversation {send.conversation})"
+    return (
+        f"{send.client_id} ({_short(send.content)}, user {send.sender} in conversation {send.conversation})"
+    )
 
 
 def _rows_of(evidence: Evidence) -> dict[tuple[int, int, str], list[Row]]:
@@ -88,7 +90,7 @@ def _acknowledged_once(evidence: Evidence) -> Iterator[Violation]:
                 told, true = f"{ack.message_id} at seq {ack.seq}", f"{row.message_id} at seq {row.seq}"
                 yield Violation("I1", f"{_name(send)} was acknowledged as message {told}, the row is {true}")
         if not row.is_changed and row.content != send.content:
-            yield Violation("I1", f"{_name(send)} was acknowledged, the row says {row.content!r}")
+            yield Violation("I1", f"{_name(send)} was acknowledged, the row says {_short(row.content)}")
 
 
 def _answered(evidence: Evidence) -> Iterator[Violation]:
@@ -112,7 +114,9 @@ def _only_rows(evidence: Evidence) -> Iterator[Violation]:
             if row is None:
                 yield Violation("I2", f"{receiver} was told {_told(heard)}, which is no row")
             elif not row.is_changed and row.content != heard.content:
-                yield Violation("I2", f"{receiver} was told {_told(heard)}, the row says {row.content!r}")
+                yield Violation(
+                    "I2", f"{receiver} was told {_told(heard)}, the row says {_short(row.content)}"
+                )
 
 
 # ── what receivers heard ─────────────────────────────────────────────────────────────────────────────────
@@ -123,7 +127,12 @@ def _messages(receiver: Receiver) -> Iterator[Heard]:
 
 
 def _told(heard: Heard) -> str:
-    return f"{heard.kind} {heard.message_id} at seq {heard.seq} ({heard.content!r})"
+    return f"{heard.kind} {heard.message_id} at seq {heard.seq} ({_short(heard.content)})"
+
+
+def _short(content: str) -> str:
+    """Enough of a text to know it by."""
+    return repr(content if len(content) <= 40 else f"{content[:39]}…")
 
 
 def _in_order(evidence: Evidence) -> Iterator[Violation]:
@@ -202,7 +211,7 @@ def _agreed(evidence: Evidence) -> Iterator[Violation]:
             )
             agrees = heard.message_id == message_id and (content is None or heard.content == content)
             if not agrees:
-                other = f"{message_id} ({content!r})"
+                other = f"{message_id} ({_short(content or '')})"
                 yield Violation("I4", f"{receiver} was told {_told(heard)}, {witness} has {other} there")
 
 
