@@ -26,6 +26,8 @@ QUIET_SECONDS = 5.0
 TOMBSTONE = "message_deleted"
 #: Closes the sockets of who was removed.
 REMOVED = 4404
+#: How the connection of somebody ends who does not come back: by their own will, or sent away for good.
+STAYS_AWAY = {None, 1000, 4400, 4401, 4403, REMOVED}
 
 
 class Violation(NamedTuple):
@@ -47,6 +49,7 @@ def judge(evidence: Evidence, *, quiet_seconds: float = QUIET_SECONDS) -> list[V
         *_agreed(evidence),
         *_never_twice(evidence),
         *_soon_with_everybody(evidence, quiet_seconds),
+        *_back_again(evidence, quiet_seconds),
         *_only_members(evidence),
         *_answered(evidence),
     ]
@@ -258,6 +261,24 @@ def _soon_with_everybody(evidence: Evidence, quiet_seconds: float) -> Iterator[V
             if limit < min(at, evidence.ended_at):
                 when = "never" if at == math.inf else f"{at - limit:.1f} s late"
                 yield Violation("I6", f"{receiver} heard seq {seq} {when}")
+
+
+def _back_again(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
+    """Absences are not counted, so none may last: who was cut off stands again when everything is well."""
+    healed = max([0.0, *(fault.end for fault in evidence.faults)])
+    for receiver in evidence.receivers:
+        if not receiver.connections:
+            continue
+        last = receiver.connections[-1]
+        is_kept_waiting = last.close_code is None and last.subscribed_at == math.inf
+        if last.close_code in STAYS_AWAY and not is_kept_waiting:
+            continue
+        stood = [each.closed_at for each in receiver.connections if each.subscribed_at < math.inf]
+        gone_at = max([healed, *stood[-1:]])
+        if gone_at + 2 * quiet_seconds <= evidence.ended_at:
+            yield Violation(
+                "I6", f"{receiver} was cut off and is not back {evidence.ended_at - gone_at:.0f} s later"
+            )
 
 
 def _reads_from(evidence: Evidence, receiver: Receiver, heard: Iterable[int]) -> int:

@@ -55,10 +55,6 @@ class Proxy:
         self._server.close()
         self.cut()
 
-    @property
-    def connections(self) -> int:
-        return len(self._links)
-
     def cut(self) -> None:
         """Reset every connection; new ones are let through."""
         for link in list(self._links):

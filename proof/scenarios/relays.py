@@ -38,6 +38,7 @@ _WRONG_INBOXES = """
     KEPT,
     at_least("bells doubled", 1),
     at_most("inboxes that do not count each message once", 0),
+    in_short=False,
 )
 async def told_twice(run: Run) -> None:
     bells = Mistreats(random.Random(run.rng.getrandbits(64)), doubles=0.3, swaps=0.3)

@@ -146,7 +146,8 @@ def _notices_after_removal(person: Person, load: Load) -> int:
     )
 
 
-TOKEN_SECONDS = 25
+#: Until the tokens expire: everybody has to be connected by then.
+TOKEN_SECONDS = 20
 
 
 @scenario(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proof.history import Ack, Attempt, Evidence, Heard, Interval, Window
+from proof.history import Ack, Attempt, Connection, Evidence, Heard, Interval, Window
 from proof.oracle import counts, due, judge
 from tests.proof.histories import (
     ANA,
@@ -239,6 +239,23 @@ def test_i6_fault_that_was_over_before_excuses_nothing():
 
 def test_faults_in_a_row_move_the_moment_on():
     assert due(1.0, [Window(2.0, 4.0), Window(8.0, 12.0), Window(30.0, 31.0)], 5.0) == 17.0
+
+
+def test_i6_member_who_was_cut_off_and_is_not_let_in_again():
+    only = connection(1)
+    only.closed_at, only.close_code = 1.5, 1006
+
+    assert [found.says for found in judge(hears(only))] == [
+        "user 2 in conversation 7 was cut off and is not back 18 s later"
+    ]
+
+
+def test_i6_member_who_is_let_in_and_never_told_where_they_stand():
+    first = connection(1)
+    first.closed_at, first.close_code = 1.5, 1006
+    second = Connection(3.0, since=1)
+
+    assert broken(hears(first, second)) == {"I6": 1}
 
 
 def test_a_member_who_never_comes_back_is_not_waited_for():
