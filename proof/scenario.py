@@ -157,10 +157,11 @@ class Run:
     def figure(self, name: str, value: Any) -> None:
         """What was found for a mark; measured more than once, the worst counts."""
         mark = next(mark for mark in self.scenario.marks if mark.name == name)
-        if name not in self.figures or mark.allows(self.figures[name]):
-            before = self.figures.get(name, value)
-            worst = {"at most": max, "at least": min}.get(mark.kind)
-            self.figures[name] = worst(before, value) if worst else value
+        before = self.figures.get(name, value)
+        if mark.kind == "exactly":
+            self.figures[name] = value if mark.allows(before) else before
+        else:
+            self.figures[name] = max(before, value) if mark.kind == "at most" else min(before, value)
 
     # --- what came out ----------------------------------------------------------------------------------
 

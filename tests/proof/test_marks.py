@@ -44,7 +44,7 @@ def test_words_where_a_number_was_due_have_failed():
     assert played(delay="never", share=1.0, closed="all").failures() == ["delay at most 2 s: never"]
 
 
-@pytest.mark.parametrize("delays", [(1.0, 3.0), (3.0, 1.0)])
+@pytest.mark.parametrize("delays", [(1.0, 3.0), (3.0, 1.0), (2.5, 3.0)])
 def test_worst_of_several_figures_counts(delays):
     found = played(share=1.0, closed="all")
     for delay in delays:
