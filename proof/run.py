@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.machine import allow_many_files
@@ -61,7 +61,8 @@ def play(run: Run) -> report.Result:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="row", help=", ".join(SCENARIOS))
+    every = in_order(SCENARIOS)
+    parser.add_argument("rows", nargs="*", metavar="row", help=", ".join(every))
     parser.add_argument("--short", action="store_true", help="the selection for every change, scaled down")
     parser.add_argument("--seed", type=int, help="play a run again: the same choices at the same places")
     parser.add_argument("--target", choices=("ours", "guide"), default="ours", help="the server under proof")
@@ -69,17 +70,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--report", type=Path, help="write a table of what was done and found, in Markdown")
     options = parser.parse_args(arguments)
     if unknown := set(options.rows) - set(SCENARIOS):
-        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     playable: list[Scenario] = [
         scenario for scenario in SCENARIOS.values() if options.target in scenario.targets
     ]
     if refused := set(options.rows) - {scenario.row for scenario in playable}:
         parser.error(f"the guide's server has nothing to show in {', '.join(sorted(refused))}")
-    options.rows = options.rows or sorted(
-        (scenario.row for scenario in playable if scenario.in_short or not options.short),
-        key=lambda row: int(row[1:]),
+    options.rows = options.rows or in_order(
+        scenario.row for scenario in playable if scenario.in_short or not options.short
     )
     return options
+
+
+def in_order(rows: Iterable[str]) -> list[str]:
+    """R2 before R10."""
+    return sorted(rows, key=lambda row: int(row[1:]))
 
 
 if __name__ == "__main__":
