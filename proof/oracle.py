@@ -158,9 +158,13 @@ def _begins_at(receiver: Receiver, connection: Connection, position: int | None)
     """After which seq this connection must go on."""
     if connection.resync:
         return connection.subscribed_seq
-    if position is None or not receiver.is_honest:
-        return connection.subscribed_seq if connection.since is None else connection.since
-    return position
+    if position is not None and receiver.is_honest:
+        return position
+    if connection.since is not None:
+        return connection.since
+    if connection.frames and connection.frames[0].at < connection.subscribed_at:
+        return connection.frames[0].seq - 1  # told while it was let in; where it stands was said after that
+    return connection.subscribed_seq
 
 
 def _to_the_end(

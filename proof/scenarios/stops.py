@@ -70,8 +70,10 @@ async def stopped_politely(run: Run) -> None:
 async def two_revisions(run: Run) -> None:
     with tempfile.TemporaryDirectory(prefix="relais-before-") as directory:
         before = Path(directory) / "tree"
-        _check_out("HEAD~1", before)
-        # The older one's tables first: the newer one has to live with them until it migrates.
+        revision = _before_the_last_change()
+        run.notes.append(f"beside revision {revision[:8]}~1")
+        _check_out(revision, before)
+        # Both on the newer one's tables: a release migrates before the first new worker starts.
         async with run.base(trees=(before, ROOT)) as (stage, load):
             for _ in range(run.size(6, 2)):
                 for worker in stage.workers:
@@ -81,6 +83,14 @@ async def two_revisions(run: Run) -> None:
                     await run.calm(8)
     evidence = load.evidence_judged
     run.figure("resumed after the restart, p99", percentile(resume_seconds(evidence), 0.99))
+
+
+def _before_the_last_change() -> str:
+    """The newest revision whose server is another one than ours."""
+    packages = ["accounts", "chat", "config", "notifications", "realtime", "typing_indicator"]
+    command = ["git", "rev-list", "--max-count=1", "HEAD", "--", *packages]
+    last = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return f"{last}~1"
 
 
 def _check_out(revision: str, directory: Path) -> None:

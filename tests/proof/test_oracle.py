@@ -145,6 +145,20 @@ def test_i3_resume_that_ends_before_its_end():
     assert broken(hears(first, second)) == {"I3": 1, "I6": 1}
 
 
+def test_what_is_told_just_before_where_a_socket_stands_breaks_nothing():
+    only = connection(1, 2, 3)
+    only.subscribed_seq, only.subscribed_at = 1, 1.3
+
+    assert judge(hears(only)) == []
+
+
+def test_i3_event_that_comes_again_after_where_the_socket_stands():
+    only = connection(1, 2, 3)
+    only.subscribed_seq = 1
+
+    assert broken(hears(only)) == {"I3": 1}
+
+
 def test_i3_resync_for_a_position_that_was_told():
     first, second = connection(1, 2, 3), connection(opened_at=5.0, since=3)
     first.closed_at, second.resync = 4.0, "too_old"
