@@ -20,6 +20,7 @@ from proof.stage import Ground, Stage
 START_SECONDS = 60.0
 #: After the last word, until all have everything; longer than I6 allows, so that what is lost shows.
 SETTLE_SECONDS = 2 * QUIET_SECONDS + 2.0
+LONGEST_SETTLE_SECONDS = 90.0
 
 
 class Load:
@@ -104,11 +105,18 @@ class Load:
     # --- the end ----------------------------------------------------------------------------------------
 
     async def settle(self, *, seconds: float = SETTLE_SECONDS) -> None:
-        """Nobody speaks any more; wait until everything that was said is answered and with everybody."""
+        """Nobody speaks any more; wait until everything that was said is answered and with everybody.
+
+        A server that is slow and gets on is waited for: that it was slow is seen by other marks.
+        """
         await self.stop_talking()
-        deadline = self._loop.time() + seconds
-        while self._loop.time() < deadline:
+        began = moved = self._loop.time()
+        unanswered = math.inf
+        while self._loop.time() < min(moved + seconds, began + LONGEST_SETTLE_SECONDS):
             await asyncio.sleep(0.1)
+            before, unanswered = unanswered, sum(member.unanswered for member in self.members)
+            if unanswered < before:
+                moved = self._loop.time()
             if any(not m.is_finished and (m.unanswered or not m.is_here) for m in self.members):
                 continue
             if self._is_guide or await self._is_whole():

@@ -71,7 +71,7 @@ async def two_revisions(run: Run) -> None:
     with tempfile.TemporaryDirectory(prefix="relais-before-") as directory:
         before = Path(directory) / "tree"
         revision = _before_the_last_change()
-        run.notes.append(f"beside revision {revision[:8]}~1")
+        run.notes.append(f"beside revision {revision}")
         _check_out(revision, before)
         # Both on the newer one's tables: a release migrates before the first new worker starts.
         async with run.base(trees=(before, ROOT)) as (stage, load):
