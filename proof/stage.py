@@ -9,7 +9,6 @@ import asyncio
 import base64
 import contextlib
 import http.client
-import itertools
 import json
 import os
 import random
@@ -96,7 +95,6 @@ class Ground:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self._stack = contextlib.AsyncExitStack()
-        self._turn = itertools.count()
 
     async def __aenter__(self) -> Self:
         await self.begin()
@@ -133,8 +131,11 @@ class Ground:
         return await asyncio.to_thread(work, *arguments, **named)
 
     def next_port(self) -> int:
-        """A worker for the next connection, each in turn, as a load balancer would: also one that is away."""
-        return self.workers[next(self._turn) % len(self.workers)].port
+        """A worker for the next connection, by chance: also one that is away.
+
+        In turn would not do: with an even number of conversations each would live in one worker alone.
+        """
+        return self.rng.choice(self.workers).port
 
     # --- how they are -----------------------------------------------------------------------------------
 

@@ -80,14 +80,15 @@ async def redis_is_frozen(run: Run) -> None:
     "R5",
     "Redis FLUSHALL every 10 s, and 1 % of what it publishes is lost on the way",
     KEPT,
-    at_least("published messages lost", 1),
+    at_least("published messages lost", 10),
     at_most("longest delivery", 5, "s"),
     at_most("sockets closed", 0),
 )
 async def redis_forgets_and_loses(run: Run) -> None:
     bells = Mistreats(random.Random(run.rng.getrandbits(64)))
     async with run.base(redis_mistreats=bells) as (stage, load):
-        bells.loses = 0.01
+        # A busy server tells much in few bells: in a short time 1 % of them would be none.
+        bells.loses = 0.1 if run.short else 0.01
         for _ in range(run.size(9, 3)):
             await run.calm(10)
             await stage.do(_flush, stage.redis.port)
