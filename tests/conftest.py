@@ -41,6 +41,12 @@ def _stack(item: pytest.Item) -> str | None:
     return marker.args[0] if marker else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _application() -> None:
+    """Importing it sets up logging; in the middle of a test that would take `caplog` its handler."""
+    import config.asgi  # noqa: F401
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """Django's own, and before the database goes: connections that threads left open would keep it."""

@@ -1,0 +1,1 @@
+"""Deliberate faults of ours, one patch each, and the tests that must catch them."""
