@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from chat import selectors, services
+from chat import metrics, selectors, services
 from chat.errors import NotAParticipantError
 from chat.events import GUIDE_FRAMING, V1_FRAMING, ReceiptMoved, conversation_topic
 from chat.inbox import Inbox
@@ -78,6 +79,7 @@ def conversation_id_in(path: dict[str, Any]) -> int:
 class ChatConsumer(JsonSocket):
     """Speaks the guide's dialect, and to a client that opted in (`v1`) the rest of ours."""
 
+    kind = "chat"
     membership: Membership
     topic: str = ""
 
@@ -145,18 +147,20 @@ class ChatConsumer(JsonSocket):
     # --- messages -----------------------------------------------------------------------------------
 
     def _send(self, frame: SendMessage, ref: Ref) -> None:
+        began = time.monotonic()  # nothing was awaited since the frame was taken up
         if frame.client_id is not None:
             self.opt_in()
         content = clean_content(frame.message)
         allow_send(self.user_id)
         draft = Draft(self.membership.conversation_id, self.user, content, frame.client_id)
         answered = Inbox.current().submit(draft)
-        answered.add_done_callback(lambda future: self._answer(future.result(), frame.client_id, ref))
+        answered.add_done_callback(lambda future: self._answer(future.result(), frame.client_id, ref, began))
 
-    def _answer(self, outcome: Outcome, client_id: UUID | None, ref: Ref) -> None:
+    def _answer(self, outcome: Outcome, client_id: UUID | None, ref: Ref, began: float) -> None:
         if not isinstance(outcome, Sent):
             self._mistake(outcome, ref)
-        elif client_id is not None or ref is not None:
+            return
+        if client_id is not None or ref is not None:
             self.push(
                 {
                     "type": "ack",
@@ -168,6 +172,7 @@ class ChatConsumer(JsonSocket):
                     "duplicate": outcome.duplicate,
                 }
             )
+        metrics.ACK_SECONDS.observe(time.monotonic() - began)
 
     def _acknowledge(self, frame: dict[str, Any], **facts: Any) -> None:
         self.push({"type": "ack", "ref": ref_of(frame), **facts})

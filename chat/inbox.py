@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import ClassVar
 
+from chat import metrics
 from chat.services import Draft, Outcome, send_messages
 from realtime import background
 from realtime.errors import BusyError, OverloadedError, RealtimeError, UnavailableError, UncertainError
@@ -139,6 +140,7 @@ class Inbox:
     async def _store(self, sends: Sequence[_Send], *, patience: float) -> Sequence[Outcome]:
         for send in sends:
             send.otherwise = UncertainError
+        metrics.BATCH_MESSAGES.observe(len(sends))
         try:
             return await run_in_thread(send_messages, [send.draft for send in sends], patience=patience)
         except RealtimeError as error:
@@ -188,3 +190,6 @@ class Inbox:
                     send.answer(outcomes[0])
             else:
                 self._enqueue(since)
+
+
+metrics.INBOX_WAITING.reads(lambda: sum(inbox._unanswered for inbox in list(Inbox._inboxes.values())))  # noqa: SLF001 - this module's own

@@ -24,6 +24,7 @@ from django.core.checks import run_checks
 from accounts.socket_auth import SocketAuth
 from config.health import HealthChecks
 from config.logs import redact
+from config.metrics import MetricsPage
 from config.proxies import ForwardedHeaders
 from config.ws_routing import websocket_urlpatterns
 from realtime.asgi import HandshakeLimit, OriginCheck, WithHub
@@ -70,14 +71,13 @@ daphne.install(redact=redact)
 
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # as `path()` makes them, whatever it says
 
-application = WithHub(
-    ForwardedHeaders(
-        ProtocolTypeRouter(
-            {
-                "http": HealthChecks(django_application),
-                "websocket": OriginCheck(HandshakeLimit(SocketAuth(sockets))),
-                "lifespan": lifespan,
-            }
-        )
-    )
+health = HealthChecks(django_application)
+router = ProtocolTypeRouter(
+    {
+        "http": health,
+        "websocket": OriginCheck(HandshakeLimit(SocketAuth(sockets))),
+        "lifespan": lifespan,
+    }
 )
+# The page of the metrics first: it judges who asks by the headers that are dropped behind it.
+application = WithHub(MetricsPage(ForwardedHeaders(router), health=health.health))

@@ -23,6 +23,7 @@ MIN_KEY_BYTES = 32
 _YES = {"1", "true", "yes", "on"}
 _NO = {"0", "false", "no", "off"}
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(s|min|h)(:[1-9][0-9]{0,8})?\Z")
+_REVISION = re.compile(r"[0-9A-Za-z._+-]{1,64}\Z")
 _PASSWORD = re.compile(r"(://[^:/@]*:).+(?=@)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -116,6 +117,36 @@ class Environment:
         for number, key in enumerate(keys, start=1):
             self._require_strong(f"{name}, key {number} of {len(keys)},", key)
         return keys
+
+    def key(self, name: str) -> str:
+        """A secret that may be absent, else long enough not to be guessed."""
+        key = self.text(name)
+        if key:
+            self._require_strong(name, key)
+        return key
+
+    def directory(self, name: str) -> str:
+        """A directory that exists, or none."""
+
+        def parse(value: str) -> str:
+            if not Path(value).is_dir():
+                raise ValueError
+            return value
+
+        return self.read(name, "", parse, "a directory that exists")
+
+    def revision(self, *names: str) -> str:
+        """Which commit runs: the first of these variables that has a value."""
+
+        def parse(value: str) -> str:
+            if not _REVISION.match(value):
+                raise ValueError
+            return value
+
+        found = [
+            self.read(name, "", parse, "a commit or a version: letters, digits, . _ + -") for name in names
+        ]
+        return next(filter(None, found), "")
 
     def secret_key(self, name: str) -> str:
         """The one secret without which nothing starts."""

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from django.db import connection
 
 from realtime.hub import Hub
+from realtime.instruments import Gauge
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,11 @@ logger = logging.getLogger(__name__)
 DATABASE_TIMEOUT_SECONDS = 2.0
 #: Seconds an answer is good for: however often anybody asks, the database is asked once in that time.
 CACHE_SECONDS = 1.0
+
+
+HEALTH = Gauge(
+    "relais_health", "1 for what /health/ready of the answering worker says.", "status", combine="own"
+)
 
 
 class Health(TypedDict):
@@ -42,6 +48,11 @@ class HealthChecks:
         # A thread of its own, so that busy sockets and requests cannot make the database look absent.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._question: Future[None] | None = None
+        HEALTH.reads(self._as_gauge)
+
+    def _as_gauge(self) -> dict[tuple[str, ...], float]:
+        known = self._known[1]["status"] if self._known is not None else None
+        return {(status,): status == known for status in ("ok", "degraded", "unavailable")}
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         asked = scope["path"] if scope["method"] in ("GET", "HEAD") else None

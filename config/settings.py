@@ -240,6 +240,13 @@ WHITENOISE_AUTOREFRESH = DEBUG
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING = logs.configuration(readable=DEBUG, level=LOG_LEVEL)
 
+# --- Metrics -----------------------------------------------------------------------------------------
+
+METRICS_TOKEN = env.key("METRICS_TOKEN")
+# Set by what starts several workers, for their lifetime: `scripts/serve`.
+METRICS_DIR = env.directory("METRICS_DIR")
+REVISION = env.revision("REVISION", "RENDER_GIT_COMMIT", "RAILWAY_GIT_COMMIT_SHA")
+
 # --- Ours: see realtime/conf.py ----------------------------------------------------------------------
 
 RELAIS = {
@@ -247,6 +254,8 @@ RELAIS = {
     "allowed_origins": tuple(ALLOWED_ORIGINS),
     "trusted_proxies": tuple(TRUSTED_PROXIES),
     "service_api_keys": tuple(env.keys("SERVICE_API_KEYS")),
+    "metrics_token": METRICS_TOKEN,
+    "metrics_directory": METRICS_DIR,
     "limit_sends": env.rate("LIMIT_SENDS", "10/s:30"),
     "limit_frames": env.rate("LIMIT_FRAMES", "50/s:200"),
     "limit_typing": env.rate("LIMIT_TYPING", "5/s:20"),

@@ -54,6 +54,7 @@ class Resync(Event, tag="resync", frozen=True):
 class NotificationConsumer(Listener, JsonSocket):
     """Shows notifications, as the guide does; anything else only to a client that opted in (`v1`)."""
 
+    kind = "notifications"
     tells_guide_errors = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

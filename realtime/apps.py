@@ -1,4 +1,4 @@
-"""The Django app of the core: its checks are registered when the apps are ready."""
+"""The Django app of the core: what registers itself is imported when the apps are ready."""
 
 from django.apps import AppConfig
 
@@ -8,4 +8,4 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from realtime import checks  # noqa: F401 (registers the system checks)
+        from realtime import checks, scoreboard, vitals  # noqa: F401 (system checks; work beside the sockets)

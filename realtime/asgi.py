@@ -19,6 +19,7 @@ from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+from realtime import metrics
 from realtime.conf import conf
 from realtime.errors import RateLimitedError
 from realtime.hub import Hub
@@ -123,6 +124,7 @@ async def refuse_handshake(
     scope: Scope, receive: Any, send: Any, *, status: int, retry_after_ms: int | None = None
 ) -> None:
     """Refuse before accept: with the status where the server can say it, else with its plain 403."""
+    metrics.HANDSHAKES_REFUSED.add(metrics.refused_with(status))
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})

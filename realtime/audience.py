@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from realtime import background, outages, reactions
+from realtime import background, metrics, outages, reactions
 from realtime.events import Delivery
 from realtime.framing import Framing, add_framed
 from realtime.pages import Page, Place, Stretch, read_page
@@ -78,6 +78,7 @@ class Audience:
         "_held",
         "_pending",
         "_target",
+        "_told_at",
         "_window",
         "behind",
         "hub",
@@ -99,6 +100,8 @@ class Audience:
         self._pending: dict[Framing, Batch] = {}
         self._flush: asyncio.Handle | None = None
         self._flushed_at = 0.0
+        #: When the oldest event that waits was told, if a bell or this process brought it.
+        self._told_at: float | None = None
         self._window = MIN_WINDOW_SECONDS
 
     # --- who listens --------------------------------------------------------------------------------
@@ -189,6 +192,7 @@ class Audience:
         """At once where nothing was told lately; else when the busy topic's window is over."""
         loop = asyncio.get_running_loop()
         due = self._flushed_at + self._window
+        self._told_at = self.hub.told_at
         self._flush = loop.call_soon(self.flush) if loop.time() >= due else loop.call_at(due, self.flush)
 
     def flush(self) -> None:
@@ -201,11 +205,14 @@ class Audience:
         began = loop.time()
         for framing, batch in pending.items():
             # A copy: a socket that is found too slow leaves its topics at once.
-            for subscriber in tuple(self.live.get(framing, ())):
+            subscribers = tuple(self.live.get(framing, ()))
+            for subscriber in subscribers:
                 try:
                     subscriber.socket.push_batch(batch)
                 except Exception:
                     logger.exception("Events of %s could not be written to a socket", self.topic)
+            metrics.DELIVERIES.value += batch.told_to(len(subscribers))
+        metrics.written(self._told_at)
         self._flushed_at = loop.time()
         # Writing takes at most a third of a busy topic's time; in the rest the next events are joined.
         self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, 2 * (self._flushed_at - began)))
@@ -220,6 +227,7 @@ class Audience:
                 page = await self._read(self.position)
                 for delivery in page.deliveries:
                     if (delivery.seq or 0) > self.position:  # bells may have brought it meanwhile
+                        metrics.EVENTS_BACKFILLED.value += 1
                         self._advance(delivery)
                 self.position = max(self.position, page.reached)
                 self._release_held()
@@ -280,6 +288,8 @@ class Audience:
             if subscriber not in self.behind:  # it left while there was no room
                 return False
             subscriber.socket.push_batch(batch)
+            metrics.DELIVERIES.value += batch.told_to(1)
+        metrics.EVENTS_REPLAYED.value += len(stretch.deliveries)
         subscriber.position = stretch.reached
         for delivery in stretch.deliveries:
             reactions.react(delivery, ([subscriber],))

@@ -11,16 +11,19 @@ import atexit
 import logging
 import os
 import threading
+import time
 import uuid
 import zlib
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
+from itertools import repeat
 from typing import Any, Protocol
 
 import msgspec
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
-from realtime import background
+from realtime import background, metrics
 from realtime.conf import conf
 from realtime.events import Logged
 from realtime.outages import Outage
@@ -46,6 +49,8 @@ class Bell(msgspec.Struct):
 
     origin: str
     rings: list[Ring]
+    #: The ringer's clock when the oldest of them was told; 0 where that is not known.
+    told_at: float = 0.0
 
 
 _encoder = msgspec.json.Encoder()
@@ -86,8 +91,12 @@ def decode(message: Any) -> Bell | None:
         bell = _decoder.decode(message["bell"])
     except (KeyError, TypeError, msgspec.MsgspecError):
         logger.warning("Something that is no bell arrived through the channel layer; ignored")
+        metrics.BELLS.add("unreadable")
         return None
-    return None if bell.origin == origin() else bell
+    if bell.origin == origin():
+        return None
+    metrics.BELLS.add("heard")
+    return bell
 
 
 class Ringer:
@@ -96,11 +105,20 @@ class Ringer:
     def __init__(self) -> None:
         self._waiting: deque[Logged] = deque(maxlen=MAX_WAITING)
         self._task: asyncio.Task[None] | None = None
-        self._layer = Outage("The channel layer, for what we tell other processes,")
+        #: When each of them was told.
+        self._told_at: deque[float] = deque(maxlen=MAX_WAITING)
+        self._layer = Outage("The channel layer, for what we tell other processes,", counted_as="layer_out")
 
-    def ring(self, events: Sequence[Logged]) -> None:
+    @property
+    def waiting(self) -> int:
+        """Events that no bell has taken yet."""
+        return len(self._waiting)
+
+    def ring(self, events: Sequence[Logged], *, told_at: float = 0.0) -> None:
         """Tell the other processes soon."""
+        metrics.BELL_EVENTS_DROPPED.value += max(0, len(self._waiting) + len(events) - MAX_WAITING)
         self._waiting.extend(events)
+        self._told_at.extend(repeat(told_at, len(events)))
         if self._task is None:
             self._task = background.start(self._ring_all())
 
@@ -113,14 +131,17 @@ class Ringer:
         group_send = layer().group_send
         try:
             while self._waiting:
+                told_at = self._told_at[0]
                 for shard, rings in self._take().items():
-                    bell = _encoder.encode(Bell(origin(), rings))
+                    bell = _encoder.encode(Bell(origin(), rings, told_at))
                     try:
                         await group_send(group_of(shard), {"type": "bell", "bell": bell})
                         self._layer.over()
+                        metrics.BELLS.add("rung")
                     except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
                         # Not sent again: hubs find what is stored by looking at the heads.
                         self._layer.noticed(error)
+                        metrics.BELLS.add("failed")
         finally:
             self._task = None
 
@@ -129,6 +150,7 @@ class Ringer:
         size = 0
         while self._waiting and size < MAX_BELL_BYTES:
             event = self._waiting.popleft()
+            self._told_at.popleft()
             size += len(event.body)
             shards.setdefault(shard_of(event.topic), []).append(Ring(*event))
         return shards
@@ -149,7 +171,8 @@ class _Outpost(threading.Thread):
         self.loop.run_forever()
 
     def ring(self, events: Sequence[Logged]) -> None:
-        self.loop.call_soon_threadsafe(self.ringer.ring, events)
+        ring = partial(self.ringer.ring, events, told_at=time.time())
+        self.loop.call_soon_threadsafe(ring)
 
     def _finish(self) -> None:
         """Let the last bells out before the process ends; what is stored is found without them."""

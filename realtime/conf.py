@@ -64,6 +64,11 @@ class Conf:
     #: Keys that let other services post notifications.
     service_api_keys: tuple[str, ...] = ()
 
+    #: What a scraper shows at /metrics; empty: only the machine itself may ask.
+    metrics_token: str = ""
+    #: Where the workers of one service put their numbers together; empty: there is one process.
+    metrics_directory: str = ""
+
     #: How long the log keeps events, by the beginning of the topic's name: (days, events). None keeps all.
     log_retention: dict[str, tuple[int | None, int | None]] = {"user.": (30, 10_000)}
 

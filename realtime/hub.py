@@ -12,12 +12,13 @@ import contextvars
 import logging
 import math
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from django.db import connection
 
-from realtime import background, bells, log, outages
+from realtime import background, bells, log, metrics, outages
 from realtime.audience import Audience, Subscriber
 from realtime.conf import conf
 from realtime.events import Delivery, Logged
@@ -60,6 +61,8 @@ class Hub:
         self.is_draining = False
         self._draining: asyncio.Task[None] | None = None
         self.expiries = Expiries(loop)
+        #: When the events that are being handed out were told; None for those read from the log.
+        self.told_at: float | None = None
         self._audiences: dict[str, Audience] = {}
         self._ringer = bells.Ringer()
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,7 +71,7 @@ class Hub:
         self._something_unchecked = asyncio.Event()
         self._shards_changed = asyncio.Event()
         self._last_beat = loop.time()
-        self._layer = Outage("The channel layer")
+        self._layer = Outage("The channel layer", counted_as="layer")
         self._channel = ""
 
     # --- life ---------------------------------------------------------------------------------------
@@ -175,24 +178,26 @@ class Hub:
 
     def tell(self, events: Sequence[Logged], *, also_others: bool) -> None:
         """Hand events to local sockets, and ring for the other processes; from any thread."""
+        told_at = time.time()
         try:
             running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             running = None
         if running is self.loop:
-            self._tell(events, also_others)
+            self._tell(events, also_others, told_at)
         else:
             with contextlib.suppress(RuntimeError):  # its loop has just been closed
                 # In nobody's name: what is caused by the event is not done by its sender.
                 context = contextvars.Context()
-                self.loop.call_soon_threadsafe(self._tell, events, also_others, context=context)
+                self.loop.call_soon_threadsafe(self._tell, events, also_others, told_at, context=context)
 
-    def _tell(self, events: Sequence[Logged], also_others: bool) -> None:  # noqa: FBT001 - call_soon takes no names
+    def _tell(self, events: Sequence[Logged], also_others: bool, told_at: float) -> None:  # noqa: FBT001 - call_soon takes no names
         if also_others and bells.layer_is_shared():
-            self._ringer.ring(events)
-        self._receive(events)
+            self._ringer.ring(events, told_at=told_at)
+        self._receive(events, told_at=told_at)
 
-    def _receive(self, events: Iterable[Sequence[Any]]) -> None:
+    def _receive(self, events: Iterable[Sequence[Any]], *, told_at: float | None = None) -> None:
+        self.told_at = told_at
         for topic, seq, body in events:
             audience = self._audiences.get(topic)
             if audience is not None:
@@ -200,6 +205,7 @@ class Hub:
                     audience.receive(Delivery(topic, seq, body))
                 except Exception:
                     logger.exception("An event of %s could not be handed out", topic)
+        self.told_at = None
 
     # --- hearing ------------------------------------------------------------------------------------
 
@@ -227,7 +233,8 @@ class Hub:
         if isinstance(message, dict) and message.get("type") == "beat":
             self._heard_beat()
         elif (bell := bells.decode(message)) is not None:
-            self._receive((ring.topic, ring.seq, ring.body) for ring in bell.rings)
+            rings = ((ring.topic, ring.seq, ring.body) for ring in bell.rings)
+            self._receive(rings, told_at=bell.told_at)
 
     async def _keep_shards(self, layer: Any, channel: str) -> None:
         """Keep the layer's subscriptions as they should be."""
@@ -326,6 +333,15 @@ class Hub:
             if audience is not None:
                 audience.expect(head)
 
+
+def _of_all(read: Callable[[Hub], int]) -> Callable[[], int]:
+    """The sum over the hubs of this process: one in a server, several in some tests."""
+    return lambda: sum(read(hub) for hub in list(Hub._hubs.values()))  # noqa: SLF001 - this module's own
+
+
+metrics.TOPICS.reads(_of_all(lambda hub: len(hub._audiences)))  # noqa: SLF001 - as above
+metrics.RINGER_WAITING.reads(_of_all(lambda hub: hub._ringer.waiting))  # noqa: SLF001 - as above
+metrics.LAYERS_LOST.reads(_of_all(lambda hub: hub.layer_status() == "lost"))
 
 _versions = threading.local()
 

@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from realtime import background
+from realtime import background, metrics
 from realtime.conf import conf
 from realtime.prepared import Batch, Wire, text_frame
 
@@ -91,6 +91,7 @@ class PreparedOutbox:
         waiting = self._wire.waiting()
         if waiting > WATCHED_BYTES:
             if droppable and waiting > conf.outbox_bytes // 2:
+                metrics.gave_way(data)
                 return
             if waiting + len(data) > conf.outbox_bytes:
                 self._too_slow()
@@ -131,6 +132,7 @@ class PreparedOutbox:
     def abandon(self) -> None:
         """The socket is gone: nothing more can be written."""
         self._is_gone = True
+        metrics.slow_wires.discard(self._wire)
         if self._watch is not None:
             self._watch.cancel()
 
@@ -148,9 +150,11 @@ class PreparedOutbox:
         """What waits now must be gone in time."""
         seconds = conf.write_timeout_seconds
         self._watch = asyncio.get_running_loop().call_later(seconds, self._look_again, self._written)
+        metrics.slow_wires.add(self._wire)
 
     def _look_again(self, written: int) -> None:
         self._watch = None
+        metrics.slow_wires.discard(self._wire)
         waiting = self._wire.waiting()
         if self._written - waiting < written:
             self._too_slow()
@@ -205,7 +209,10 @@ class Outbox:
 
     def push(self, frame: str, *, droppable: bool = False) -> None:
         """Send a frame after those before it; a droppable one gives way when half the room is taken."""
-        if self.is_closing or (droppable and self._waiting_bytes > conf.outbox_bytes // 2):
+        if self.is_closing:
+            return
+        if droppable and self._waiting_bytes > conf.outbox_bytes // 2:
+            metrics.gave_way(frame.encode())
             return
         # A frame that is larger than all the room there is may go when nothing else waits.
         if self._waiting_bytes and self._waiting_bytes + len(frame) > conf.outbox_bytes:

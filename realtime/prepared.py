@@ -47,11 +47,13 @@ def text_frame(text: str) -> bytes:
 class Batch:
     """What one kind of socket is told at once: texts, and the bytes they become, made once."""
 
-    __slots__ = ("_entries", "_joined", "has_exceptions", "is_droppable")
+    __slots__ = ("_entries", "_joined", "_spared", "has_exceptions", "is_droppable")
 
     def __init__(self) -> None:
         self._entries: list[tuple[str, int | None]] = []
         self._joined: bytes | None = None
+        #: Frames that were not for those who were just given theirs.
+        self._spared = 0
         #: Whether somebody is left out of something.
         self.has_exceptions = False
         #: Whether a slow reader may be spared all of it.
@@ -74,7 +76,15 @@ class Batch:
 
     def texts(self, user_id: int) -> list[str]:
         """The frames for one user."""
-        return [text for text, left_out in self._entries if left_out is None or left_out != user_id]
+        texts = [text for text, left_out in self._entries if left_out is None or left_out != user_id]
+        self._spared += len(self._entries) - len(texts)
+        return texts
+
+    def told_to(self, sockets: int) -> int:
+        """How many frames so many sockets were given just now."""
+        told = len(self._entries) * sockets - self._spared
+        self._spared = 0
+        return told
 
     def data(self, user_id: int) -> bytes:
         """The frames for one user, joined; made once for all to whom no exception applies."""

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 import structlog
 from channels.consumer import AsyncConsumer
 
-from realtime import errors, events
+from realtime import errors, events, metrics
 from realtime.audience import Subscriber
 from realtime.conf import conf
 from realtime.events import Event
@@ -67,6 +67,7 @@ class JsonSocket(AsyncConsumer):
 
     # Ten thousand idle sockets are nothing but what each of them keeps.
     __slots__ = (
+        "_end",
         "_ends_in",
         "_flood",
         "_frame_bucket",
@@ -89,6 +90,8 @@ class JsonSocket(AsyncConsumer):
 
     #: Whether a client copied from the guide is told its mistakes; its notifications page would show them.
     tells_guide_errors: ClassVar[bool] = True
+    #: What it is counted as.
+    kind: ClassVar[str] = "other"
 
     hub: Hub
     identity: Identity
@@ -116,6 +119,8 @@ class JsonSocket(AsyncConsumer):
         )
         self._outbox = outbox_for(send, wire_of(scope), self._too_slow)
         self._is_authenticated = False
+        #: How it ended: the close code and why, the first that was said.
+        self._end: tuple[object, str] | None = None
         self._subscribers: dict[str, Subscriber] = {}
         #: What runs beside the conversation; most sockets never have any.
         self._tasks: set[asyncio.Task[None]] | None = None
@@ -128,15 +133,17 @@ class JsonSocket(AsyncConsumer):
             return
         structlog.contextvars.bind_contextvars(socket_id=self.socket_id)
         self.hub.sockets.add(self)
+        metrics.opened(self.kind)
         try:
             await self._open(send)
             while (message := await receive())["type"] == "websocket.receive":
                 if not self._outbox.is_closing:  # what was refused or revoked is obeyed no more
                     await self._receive(message)
+            self._end = self._end or (message.get("code"), "peer")
         except asyncio.CancelledError:
             # The server stops without having drained: say at least that it is a restart.
             self._leave_topics()
-            self._outbox.close(errors.CloseCode.RESTARTING)
+            self._close(errors.CloseCode.RESTARTING, "stopped")
             self._outbox.open()  # if it was not accepted yet, it never will be
             await self._outbox.drained()
             raise
@@ -240,7 +247,7 @@ class JsonSocket(AsyncConsumer):
         """Say why, and close; from now on the socket neither obeys nor hears anything."""
         self._leave_topics()
         self.tell_error(error)
-        self._outbox.close(error.close_with)
+        self._close(error.close_with, error.code)
 
     def restart(self) -> None:
         """The server is stopping: tell the client to come back."""
@@ -248,7 +255,7 @@ class JsonSocket(AsyncConsumer):
         self._leave_topics()
         if self.v1:
             self.tell_error(error)
-        self._outbox.close(error.close_with)
+        self._close(error.close_with, error.code)
 
     def opt_in(self) -> None:
         """The client used what the guide does not know: from now on it is told such things as well."""
@@ -273,6 +280,7 @@ class JsonSocket(AsyncConsumer):
         # Decide before accepting: a page that is let in hears everything that is said from then on.
         try:
             if self.hub.is_draining:
+                metrics.HANDSHAKES_REFUSED.add("draining")
                 raise _restarting()
             self._authenticate()
             await self.authorize()
@@ -325,6 +333,7 @@ class JsonSocket(AsyncConsumer):
         text = message.get("text")
         data = text if text is not None else (message.get("bytes") or b"")
         ref: Ref = None
+        metrics.FRAMES_RECEIVED.value += 1
         try:
             self._check_rate()
             if self._is_too_big(data):
@@ -384,6 +393,7 @@ class JsonSocket(AsyncConsumer):
 
     def _mistake(self, error: errors.RealtimeError, ref: Ref) -> None:
         """Answer a command that failed; a client that does nothing else is sent away."""
+        metrics.COMMANDS_REFUSED.add(error.code)
         self.tell_error(error, ref=ref)
         if not error.retryable and self._mistakes.wait(conf.limit_mistakes, time.monotonic()):
             self.refuse(errors.TooManyErrorsError())
@@ -406,7 +416,11 @@ class JsonSocket(AsyncConsumer):
     def _too_slow(self) -> None:
         logger.warning("A socket was closed: its peer does not read", extra=self._about())
         self._leave_topics()
-        self._outbox.close(errors.CloseCode.TOO_SLOW)
+        self._close(errors.CloseCode.TOO_SLOW, "too_slow")
+
+    def _close(self, code: int, reason: str) -> None:
+        self._end = self._end or (code, reason)
+        self._outbox.close(code)
 
     def _about(self) -> dict[str, Any]:
         """Which socket a line of the log is about, whoever's turn of the loop it is written in."""
@@ -424,6 +438,7 @@ class JsonSocket(AsyncConsumer):
 
     async def _leave_everything(self) -> None:
         self.hub.sockets.discard(self)
+        metrics.closed(self.kind, *(self._end or (None, "failed")))
         self._forget_expiry()
         for task in list(self._tasks or ()):
             task.cancel()

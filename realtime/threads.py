@@ -22,6 +22,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from realtime import metrics
 from realtime.conf import conf
 from realtime.deadlines import deadline_in, remaining
 from realtime.errors import UnavailableError, UncertainError, is_outage
@@ -42,6 +43,8 @@ _SQLITE_BUSY_MS = 1_500
 RETRY_MS = 1_000
 
 _pool: ThreadPoolExecutor | None = None
+#: The threads that have a call at this moment.
+_busy: set[int] = set()
 
 
 def _executor() -> ThreadPoolExecutor:
@@ -78,16 +81,20 @@ def _keep_usable_connections() -> None:
 
 
 def _guarded(seconds: float, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    thread = threading.get_ident()
+    _busy.add(thread)
     with deadline_in(seconds):
         try:
             _drop_dead_connections()
             return function(*args, **kwargs)
         except Exception as error:
             if is_outage(error):
+                metrics.DATABASE_FAILED.add()
                 raise UnavailableError(retry_after_ms=RETRY_MS) from error
             raise
         finally:
             _keep_usable_connections()
+            _busy.discard(thread)
 
 
 def _submit(seconds: float, function: Callable[..., Any], args: Any, kwargs: Any) -> Future[Any]:
@@ -123,6 +130,10 @@ def _be_prompt(*, connection: BaseDatabaseWrapper, **_: object) -> None:
 
 
 connection_created.connect(_be_prompt, dispatch_uid="realtime.threads")
+
+
+metrics.DATABASE_BUSY.reads(lambda: len(_busy))
+metrics.DATABASE_WAITING.reads(lambda: _pool._work_queue.qsize() if _pool is not None else 0)  # noqa: SLF001 - nothing else says it
 
 
 def close_threads() -> None:

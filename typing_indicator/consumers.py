@@ -27,6 +27,7 @@ class SetTyping(msgspec.Struct):
 class TypingIndicatorConsumer(JsonSocket):
     """Tells the others that somebody types; coalesced, as the guide's page says so at every keystroke."""
 
+    kind = "typing"
     conversation_id = 0
     #: When it last told the others that its user types, unless it took that back.
     _told_at: float | None = None

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from accounts.models import User
-from chat import rows
+from chat import metrics, rows
 from chat.errors import (
     EmptyMessageError,
     MessageNotFoundError,
@@ -176,6 +176,7 @@ def _tell_and_keep(
     )
     announce(logged)
     transaction.on_commit(partial(conversations_moved, {message.conversation_id for message, _ in said}))
+    transaction.on_commit(partial(metrics.STORED.add, n=len(said)))
     return [Sent(message.message_id, seq, moment, message.client_id) for message, seq in said]
 
 

@@ -1,0 +1,19 @@
+"""What the chat counts about itself; `docs/operations/metrics.md` explains each to who reads it."""
+
+from __future__ import annotations
+
+from realtime.instruments import Counter, Gauge, Histogram
+from realtime.metrics import LATENCY_SECONDS
+
+STORED = Counter(
+    "relais_chat_messages_stored_total", "Messages that were committed; a duplicate is not stored."
+)
+ACK_SECONDS = Histogram(
+    "relais_chat_ack_seconds",
+    "From the moment a send was taken up by its socket until its ack was handed out, after the commit.",
+    LATENCY_SECONDS,
+)
+BATCH_MESSAGES = Histogram(
+    "relais_chat_batch_messages", "Messages stored in one transaction.", (1, 2, 4, 8, 16, 32, 64)
+)
+INBOX_WAITING = Gauge("relais_chat_inbox_waiting_messages", "Messages waiting for the next transaction.")
