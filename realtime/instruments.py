@@ -90,7 +90,7 @@ class _Valued(Instrument):
             values = self._read()
         else:
             values = dict(self._values) if self.labels else {(): self.value}
-        return {labels: [value] for labels, value in values.items()}
+        return {labels: [float(value)] for labels, value in values.items()}
 
 
 class Counter(_Valued):

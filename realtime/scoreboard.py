@@ -29,6 +29,9 @@ WRITE_SECONDS = 1.0
 
 Snapshot = dict[str, Series]
 
+#: What a directory that is gone, full or damaged is found by.
+_UNUSABLE = (OSError, ValueError, msgspec.MsgspecError)
+
 _encoder = msgspec.json.Encoder()
 #: JSON has no tuples as keys: series travel as pairs.
 _decoder = msgspec.json.Decoder(dict[str, list[tuple[tuple[str, ...], list[float]]]])
@@ -40,7 +43,8 @@ class Scoreboard:
     def __init__(self, directory: Path | None, registry: Registry = REGISTRY) -> None:
         self._directory = directory
         self._registry = registry
-        self._outage = Outage("The directory of the metrics", counted_as="metrics")
+        self._writing = Outage("The directory of the metrics", counted_as="metrics")
+        self._reading = Outage("What another worker noted for the metrics", counted_as="metrics")
         self._turn = threading.Lock()
         self._own: Snapshot = {}
         #: What earlier workers counted in this slot.
@@ -48,7 +52,7 @@ class Scoreboard:
         self.slot = 0
         self._lock_fd: int | None = None
         if directory is not None:
-            with self._forgiven():
+            with _forgiven(self._writing):
                 self._take_slot(directory)
 
     # --- writing ------------------------------------------------------------------------------------
@@ -65,12 +69,11 @@ class Scoreboard:
         """Put on the board what was noted last; in any thread."""
         with self._turn:
             if self._directory is not None and self._lock_fd is not None:
-                with self._forgiven():
+                with _forgiven(self._writing):
                     text = _encoder.encode({name: list(series.items()) for name, series in self._own.items()})
                     unfinished = self._file(self.slot).with_suffix(".new")
                     unfinished.write_bytes(text)
                     unfinished.replace(self._file(self.slot))
-                    self._outage.over()
 
     # --- reading ------------------------------------------------------------------------------------
 
@@ -92,12 +95,19 @@ class Scoreboard:
         yield self.slot, True, self._own
         if self._directory is None or self._lock_fd is None:
             return
-        with self._forgiven():
-            for file in sorted(self._directory.glob("*.json")):
-                slot = int(file.stem)
-                if slot != self.slot:
-                    is_alive = not _is_free(file.with_suffix(".lock"))
-                    yield slot, is_alive, self._read(file)
+        others = [file for file in self._directory.glob("[0-9]*.json") if file != self._file(self.slot)]
+        problem: Exception | None = None
+        for file in sorted(others):
+            try:
+                slot = int(file.stem), not _is_free(file.with_suffix(".lock")), self._read(file)
+            except _UNUSABLE as error:  # the others' numbers are still there
+                problem = error
+            else:
+                yield slot
+        if problem is None:
+            self._reading.over()
+        else:
+            self._reading.noticed(problem)
 
     # --- slots --------------------------------------------------------------------------------------
 
@@ -120,19 +130,22 @@ class Scoreboard:
     def _read(self, file: Path) -> Snapshot:
         return {name: dict(series) for name, series in _decoder.decode(file.read_bytes()).items()}
 
-    @contextlib.contextmanager
-    def _forgiven(self) -> Iterator[None]:
-        """A board that cannot be used leaves this process with its own numbers, and is logged once."""
-        try:
-            yield
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
-            self._outage.noticed(error)
-
     def leave(self) -> None:
         """Give the slot to who comes next."""
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
+
+
+@contextlib.contextmanager
+def _forgiven(outage: Outage) -> Iterator[None]:
+    """A board that cannot be used leaves a process with its own numbers, and is logged once."""
+    try:
+        yield
+    except _UNUSABLE as error:
+        outage.noticed(error)
+    else:
+        outage.over()
 
 
 def _locked(path: Path) -> int | None:

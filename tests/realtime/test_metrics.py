@@ -1,0 +1,296 @@
+"""What the core counts: each number rises when its thing happens, and by how often."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from realtime import audience as audience_module
+from realtime import bells, metrics, outages
+from realtime.bells import Ringer
+from realtime.events import Logged
+from realtime.hub import Hub
+from realtime.instruments import Histogram, Instrument
+from realtime.outbox import WATCHED_BYTES, Outbox, PreparedOutbox
+from realtime.prepared import Batch, text_frame
+from realtime.vitals import LOOP_LAG, LOOP_LAG_MAX
+from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
+
+
+def shown(instrument: Instrument, *labels: str) -> float:
+    """Its value; of a histogram the number of observations."""
+    values = instrument.series().get(labels, [0])
+    return sum(values[1:]) if isinstance(instrument, Histogram) else values[0]
+
+
+@pytest.fixture
+def rise() -> Callable[..., Callable[[], float]]:
+    """`of = rise(counter)`: what `of()` says is how often it counted since."""
+
+    def since(instrument: Instrument, *labels: str) -> Callable[[], float]:
+        before = shown(instrument, *labels)
+        return lambda: shown(instrument, *labels) - before
+
+    return since
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    log = Log()
+    monkeypatch.setattr(audience_module, "run_in_thread", log.run_in_thread)
+    return log
+
+
+@pytest.fixture
+async def quiet_hub() -> Hub:
+    return Hub(asyncio.get_running_loop())
+
+
+# ── telling ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_deliveries_are_frames_times_sockets_but_not_who_is_left_out(quiet_hub, rise) -> None:
+    class ToOthers:
+        def frame(self, delivery: Any) -> str:
+            return str(delivery.body)
+
+        def not_for(self, delivery: Any) -> int:
+            return 1
+
+    deliveries, framing = rise(metrics.DELIVERIES), ToOthers()
+    sockets = [Listener(user_id) for user_id in (1, 1, 2, 3, 4)]
+    for socket in sockets:
+        socket.join(quiet_hub, position=0, framing=framing)
+
+    quiet_hub._receive([(TOPIC, seq, body(seq)) for seq in (1, 2)])
+    assert [len(socket.told) for socket in sockets] == [0, 0, 2, 2, 2]
+
+    assert deliveries() == 6
+
+
+async def test_delivery_takes_from_the_commit_of_the_oldest_to_the_writing(quiet_hub, rise) -> None:
+    flushes = rise(metrics.DELIVERY_SECONDS)
+    before = metrics.DELIVERY_SECONDS.series()[()][0]
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+
+    quiet_hub._receive([(TOPIC, 1, body(1))], told_at=time.time() - 3)
+    quiet_hub._receive([(TOPIC, 2, body(2))], told_at=time.time())
+    assert ana.seqs == [1, 2]
+
+    assert flushes() == 1
+    assert 3 <= metrics.DELIVERY_SECONDS.series()[()][0] - before < 4
+
+
+async def test_clock_that_is_ahead_takes_nothing_away(quiet_hub, rise) -> None:
+    flushes, before = rise(metrics.DELIVERY_SECONDS), metrics.DELIVERY_SECONDS.series()[()][0]
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+
+    quiet_hub._receive([(TOPIC, 1, body(1))], told_at=time.time() + 60)
+    assert ana.seqs == [1]
+
+    assert flushes() == 1
+    assert metrics.DELIVERY_SECONDS.series()[()][0] == before
+
+
+async def test_lost_bell_is_a_backfill_and_no_delivery_time(quiet_hub, log, rise) -> None:
+    backfilled, replayed = rise(metrics.EVENTS_BACKFILLED), rise(metrics.EVENTS_REPLAYED)
+    flushes = rise(metrics.DELIVERY_SECONDS)
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    for _ in range(4):
+        log.append()
+
+    quiet_hub.audience(TOPIC).expect(4)
+    await settle()
+
+    assert ana.seqs == [1, 2, 3, 4]
+    assert (backfilled(), replayed(), flushes()) == (4, 0, 0)
+
+
+async def test_socket_that_resumes_replays(quiet_hub, log, rise) -> None:
+    backfilled, replayed = rise(metrics.EVENTS_BACKFILLED), rise(metrics.EVENTS_REPLAYED)
+    deliveries = rise(metrics.DELIVERIES)
+    for _ in range(5):
+        log.append()
+    ana = Listener()
+
+    await asyncio.wait_for(ana.join(quiet_hub, position=2, as_of=5), 5)
+
+    assert ana.seqs == [3, 4, 5]
+    assert (backfilled(), replayed(), deliveries()) == (0, 3, 3)
+
+
+# ── slow readers ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SlowWire:
+    """A peer that has this many bytes waiting."""
+
+    def __init__(self, waiting: int) -> None:
+        self._waiting = waiting
+
+    def write(self, data: bytes) -> None:
+        self._waiting += len(data)
+
+    def waiting(self) -> int:
+        return self._waiting
+
+    def abort(self) -> None: ...
+
+
+async def nowhere(message: dict[str, object]) -> None: ...
+
+
+def batch_of(*texts: str) -> Batch:
+    batch = Batch()
+    for text in texts:
+        batch.add(text, left_out=None, droppable=True)
+    return batch
+
+
+async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> None:
+    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": 2 * WATCHED_BYTES}
+    typing, receipts = rise(metrics.EVENTS_GIVEN_WAY, "typing"), rise(metrics.EVENTS_GIVEN_WAY, "receipt")
+    outbox = PreparedOutbox(nowhere, SlowWire(2 * WATCHED_BYTES - 100), lambda: None)
+    outbox.open()
+    tricky = '{"type":"typing","username":"{\\"type\\":\\"receipt\\""}'
+
+    outbox.push_batch(batch_of(tricky, '{"type":"typing"}', '{"type":"receipt"}'), user_id=1)
+    outbox.push('{"type":"receipt","seq":1}', droppable=True)
+
+    assert (typing(), receipts()) == (2, 2)
+    outbox.abandon()
+
+
+async def test_what_gives_way_without_prepared_frames_is_counted_too(settings: Any, rise) -> None:
+    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": 100}
+    typing = rise(metrics.EVENTS_GIVEN_WAY, "typing")
+    outbox = Outbox(nowhere, lambda: None)
+    outbox.push("x" * 60)
+
+    outbox.push('{"type":"typing"}', droppable=True)
+
+    assert typing() == 1
+
+
+async def test_backlog_is_that_of_slow_readers_while_they_are_slow() -> None:
+    slow, slower, quick = SlowWire(20_000), SlowWire(50_000), SlowWire(0)
+    outboxes = [PreparedOutbox(nowhere, wire, lambda: None) for wire in (slow, slower, quick)]
+    for outbox in outboxes:
+        outbox.open()
+        outbox.push("x")
+
+    frame = len(text_frame("x"))
+    assert shown(metrics.OUTBOX_WAITING_BYTES) == 70_000 + 2 * frame
+    assert shown(metrics.OUTBOX_LARGEST_BYTES) == 50_000 + frame
+
+    for outbox in outboxes:
+        outbox.abandon()
+    assert shown(metrics.OUTBOX_WAITING_BYTES) == shown(metrics.OUTBOX_LARGEST_BYTES) == 0
+
+
+# ── between processes ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Layer:
+    """Stands for the channel layer."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.sent: list[bytes] = []
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        if self.is_away:
+            raise ConnectionError
+        self.sent.append(message["bell"])
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> Layer:
+    layer = Layer()
+    monkeypatch.setattr(bells, "layer", lambda: layer)
+    return layer
+
+
+async def test_bells_are_counted_by_what_became_of_them(layer, rise) -> None:
+    rung, failed = rise(metrics.BELLS, "rung"), rise(metrics.BELLS, "failed")
+    heard, unreadable = rise(metrics.BELLS, "heard"), rise(metrics.BELLS, "unreadable")
+    outages_of_layer = rise(metrics.OUTAGES, "layer_out")
+    ringer = Ringer()
+
+    ringer.ring([Logged(TOPIC, 1, body(1))])
+    await ringer.drained()
+    layer.is_away = True
+    for seq in (2, 3):
+        ringer.ring([Logged(TOPIC, seq, body(seq))])
+        await ringer.drained()
+    assert bells.decode({"bell": layer.sent[0]}) is None, "our own"
+    bells.decode({"bell": layer.sent[0].replace(bells.origin().encode(), b"another")})
+    bells.decode({"bell": b"?"})
+
+    assert (rung(), failed(), heard(), unreadable(), outages_of_layer()) == (1, 2, 1, 1, 1)
+
+
+async def test_events_that_no_bell_takes_are_counted(layer, rise) -> None:
+    dropped = rise(metrics.BELL_EVENTS_DROPPED)
+    ringer = Ringer()
+
+    ringer.ring([Logged(TOPIC, 1, "{}")] * (bells.MAX_WAITING - 1))
+    ringer.ring([Logged(TOPIC, 1, "{}")] * 4)
+
+    assert dropped() == 3
+    await ringer.drained()
+
+
+async def test_bell_says_when_its_oldest_event_was_told(layer) -> None:
+    ringer = Ringer()
+    half = "x" * (bells.MAX_BELL_BYTES // 2)
+
+    for told_at in (1.0, 2.0, 3.0):
+        ringer.ring([Logged(TOPIC, None, half)], told_at=told_at)
+    await ringer.drained()
+
+    assert [bells._decoder.decode(bell).told_at for bell in layer.sent] == [1.0, 3.0]
+
+
+def test_outage_is_counted_once_until_it_is_over(rise) -> None:
+    count, database = rise(metrics.OUTAGES, "database"), outages.Outage("A database", counted_as="database")
+
+    for _ in range(3):
+        database.noticed(ConnectionError())
+    database.over()
+    database.noticed(ConnectionError())
+
+    assert count() == 2
+
+
+# ── sockets ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("code", [None, "4404", 999, 3333, 4999, 10**9, -1])
+def test_close_code_that_the_peer_made_up_is_one_of_the_others(rise, code: object) -> None:
+    others = rise(metrics.SOCKETS_CLOSED, "other", "peer")
+    metrics.opened("chat")
+
+    metrics.closed("chat", code, "peer")
+
+    assert others() == 1
+
+
+# ── the process ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_loop_that_was_held_up_shows_it(hub: Hub, rise) -> None:
+    looks = rise(LOOP_LAG)
+    await asyncio.sleep(0.15)
+    time.sleep(0.4)  # noqa: ASYNC251 - the fault: somebody holds the loop
+    await asyncio.sleep(0.15)
+
+    assert looks() >= 2
+    assert shown(LOOP_LAG_MAX) > 0.25
