@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.acceptance.clients import Client, client
 from tests.acceptance.people import People
-from tests.processes import wait_until
+from tests.processes import free_port, wait_until
 from tests.servers import ServerProcess
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -240,3 +240,48 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(wo
         )
         await alive[0].send(message="still here")
         await shows(workers, lambda shown: value(shown, "relais_chat_messages_stored_total") >= 17)
+
+
+class Served(ServerProcess):
+    """What production starts; it makes the directory itself."""
+
+    def command(self) -> list[str]:
+        return ["scripts/serve"]
+
+
+@pytest.mark.stack("full")
+def test_workers_of_scripts_serve_answer_for_each_other(new_backends: Any, tmp_path: Path) -> None:
+    port = free_port()
+    environment = {"SERVER": "uvicorn", "WORKERS": "2", "HOST": "127.0.0.1", "PORT": str(port)}
+    with Served(
+        "uvicorn", **vars(new_backends()), port=port, env={**environment, "TMPDIR": str(tmp_path)}
+    ) as server:
+        wait_until(
+            lambda: value(scrape(server), "relais_workers") == 2, seconds=60, what="both workers count"
+        )
+
+
+# ── two processes and one directory, whatever started them ───────────────────────────────────────────────
+
+
+@pytest.mark.stack("full")
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_process_that_ends_politely_takes_nothing_with_it(
+    kind: Literal["daphne", "uvicorn"], new_backends: Any, tmp_path: Path
+) -> None:
+    started = {**vars(new_backends()), "env": {"METRICS_DIR": str(tmp_path)}}
+    with ServerProcess(kind, **started) as one, ServerProcess(kind, **started) as other:
+        people = People(one)
+        async with client(f"{one.ws_url}/ws/chat/123/?token={people.token('ana')}") as ana:
+            for number in range(3):
+                await ana.send(message=f"Bonjour {number}", ref=number)
+            await ana.until(lambda: len([f for f in ana.received if f["type"] == "ack"]) == 3)
+            await asyncio.to_thread(one.stop)
+
+        shown = await asyncio.to_thread(scrape, other)
+
+        assert value(shown, "relais_workers") == 1
+        assert value(shown, "relais_chat_messages_stored_total") == 3
+        assert value(shown, "relais_sockets_opened_total", kind="chat") == 1
+        ended = {labels: n for (name, labels), n in shown.items() if name == "relais_sockets_closed_total"}
+        assert sum(n for labels, n in ended.items() if ("code", "1012") in labels) == 1

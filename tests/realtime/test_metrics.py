@@ -120,7 +120,9 @@ async def test_socket_that_resumes_replays(quiet_hub, log, rise) -> None:
         log.append()
     ana = Listener()
 
-    await asyncio.wait_for(ana.join(quiet_hub, position=2, as_of=5), 5)
+    catching_up = ana.join(quiet_hub, position=2, as_of=5)
+    assert catching_up is not None
+    await asyncio.wait_for(catching_up, 5)
 
     assert ana.seqs == [3, 4, 5]
     assert (backfilled(), replayed(), deliveries()) == (0, 3, 3)
