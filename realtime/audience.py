@@ -213,6 +213,7 @@ class Audience:
                     logger.exception("Events of %s could not be written to a socket", self.topic)
             metrics.DELIVERIES.value += batch.told_to(len(subscribers))
         metrics.written(self._told_at)
+        self._told_at = None
         self._flushed_at = loop.time()
         # Writing takes at most a third of a busy topic's time; in the rest the next events are joined.
         self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, 2 * (self._flushed_at - began)))

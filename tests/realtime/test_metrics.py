@@ -41,7 +41,7 @@ def rise() -> Callable[..., Callable[[], float]]:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     log = Log()
-    monkeypatch.setattr(audience_module, "run_in_thread", log.run_in_thread)
+    monkeypatch.setattr(audience_module, "read_page", log.read_page)
     return log
 
 
