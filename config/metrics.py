@@ -7,10 +7,11 @@ import hmac
 import ipaddress
 import json
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import django
+from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http.request import split_domain_port
 
@@ -41,11 +42,16 @@ class MetricsPage:
     def __init__(self, app: Any, *, health: Callable[[], Awaitable[Health]]) -> None:
         self.app = app
         self._health = health
+        markcoroutinefunction(self)
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] not in ("GET", "HEAD"):
-            await self.app(scope, receive, send)
-        elif _has_token(scope) or _is_this_machine(scope):
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Coroutine[Any, Any, None]:
+        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] in ("GET", "HEAD"):
+            return self._answer(scope, send)
+        passed_on: Coroutine[Any, Any, None] = self.app(scope, receive, send)
+        return passed_on  # no coroutine of its own: it would stay as long as a socket does
+
+    async def _answer(self, scope: dict[str, Any], send: Any) -> None:
+        if _has_token(scope) or _is_this_machine(scope):
             await self._health()  # asks the database once a second at most, so that what is shown is fresh
             await _answer(scope, send, 200, CONTENT_TYPE, await scrape())
         else:

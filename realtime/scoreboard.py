@@ -218,7 +218,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 async def keep_score() -> None:
     """Note on the board what this worker shows, so that the others can speak for it."""
     if not conf.metrics_directory:
-        return
+        await asyncio.Event().wait()  # one process: there is nobody to note anything for
     board = current()
     try:
         while True:
