@@ -16,4 +16,4 @@ ACK_SECONDS = Histogram(
 BATCH_MESSAGES = Histogram(
     "relais_chat_batch_messages", "Messages stored in one transaction.", (1, 2, 4, 8, 16, 32, 64)
 )
-INBOX_WAITING = Gauge("relais_chat_inbox_waiting_messages", "Messages waiting for the next transaction.")
+INBOX_WAITING = Gauge("relais_chat_inbox_waiting_messages", "Messages whose senders wait for an answer.")
