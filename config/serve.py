@@ -8,7 +8,9 @@ import asyncio
 import logging.config
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from django.conf import settings
 
@@ -34,8 +36,16 @@ def main() -> int:
         port = _port(settings.HOST, settings.PORT)
     except SettingError as problem:
         sys.exit(f"Relais cannot start. {problem}")
-    with port:
+    with port, _scoreboard() as directory:
+        os.environ["METRICS_DIR"] = directory
         return asyncio.run(_serve(port, settings.WORKERS))
+
+
+def _scoreboard() -> AbstractContextManager[str]:
+    """Where the workers put their numbers together (`realtime/scoreboard.py`); gone with the service."""
+    if settings.METRICS_DIR:
+        return nullcontext(settings.METRICS_DIR)
+    return tempfile.TemporaryDirectory(prefix="relais-metrics-")
 
 
 def _port(host: str, number: int) -> Port:

@@ -19,8 +19,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.acceptance.clients import Client, client
 from tests.acceptance.people import People
-from tests.processes import free_port, wait_until
-from tests.servers import ServerProcess
+from tests.conftest import Backends
+from tests.processes import wait_until
+from tests.servers import ServerProcess, Workers
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -160,28 +161,37 @@ async def test_token_opens_it_and_stands_in_no_log(server_database: str) -> None
 # ── two workers on one port ──────────────────────────────────────────────────────────────────────────────
 
 
-class TwoWorkers(ServerProcess):
+class ByHand(ServerProcess):
     """uvicorn with its own supervisor; what starts it owns the directory of the metrics."""
 
     def command(self) -> list[str]:
         return [*super().command(), "--workers", "2"]
 
-    def worker_pids(self) -> list[int]:
+    def workers(self) -> list[int]:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-@pytest.fixture
-def workers(new_backends: Any, tmp_path: Path) -> Iterator[TwoWorkers]:
-    with TwoWorkers("uvicorn", **vars(new_backends()), env={"METRICS_DIR": str(tmp_path)}) as server:
-        wait_until(
-            lambda: value(scrape(server), "relais_workers") == 2, seconds=60, what="both workers count"
-        )
+@pytest.fixture(params=["daphne", "uvicorn", "by hand"])
+def workers(
+    request: pytest.FixtureRequest, new_backends: Callable[[], Backends], tmp_path: Path
+) -> Iterator[Workers | ByHand]:
+    """Two workers: of `scripts/serve`, whose supervisor makes the directory, and of uvicorn's own."""
+    backends = vars(new_backends())
+    started: Workers | ByHand
+    if request.param == "by hand":
+        started = ByHand("uvicorn", **backends, env={"METRICS_DIR": str(tmp_path)})
+    else:
+        started = Workers(request.param, workers=2, **backends)
+    with started as server:
+        wait_until(lambda: value(scrape(server), "relais_workers") == 2, seconds=60, what="both are counted")
         yield server
 
 
 @pytest.mark.stack("full")
-async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(workers: TwoWorkers) -> None:
+async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(
+    workers: Workers | ByHand,
+) -> None:
     people = People(workers)
     before = await asyncio.to_thread(scrape, workers)
 
@@ -213,7 +223,7 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(wo
         assert slots == {"0", "1"}
 
         # Killed: what was shown stays, from the first answer after it to the last.
-        victim = workers.worker_pids()[0]
+        victim = workers.workers()[0]
         os.kill(victim, signal.SIGKILL)
         is_back = False
         for _ in range(600):
@@ -223,7 +233,7 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(wo
             }
             assert fallen == {}
             last = shown
-            is_back = victim not in (pids := workers.worker_pids()) and len(pids) == 2
+            is_back = victim not in (pids := workers.workers()) and len(pids) == 2
             if is_back and value(shown, "relais_workers") == 2:
                 break
             await asyncio.sleep(0.05)
@@ -240,25 +250,6 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(wo
         )
         await alive[0].send(message="still here")
         await shows(workers, lambda shown: value(shown, "relais_chat_messages_stored_total") >= 17)
-
-
-class Served(ServerProcess):
-    """What production starts; it makes the directory itself."""
-
-    def command(self) -> list[str]:
-        return ["scripts/serve"]
-
-
-@pytest.mark.stack("full")
-def test_workers_of_scripts_serve_answer_for_each_other(new_backends: Any, tmp_path: Path) -> None:
-    port = free_port()
-    environment = {"SERVER": "uvicorn", "WORKERS": "2", "HOST": "127.0.0.1", "PORT": str(port)}
-    with Served(
-        "uvicorn", **vars(new_backends()), port=port, env={**environment, "TMPDIR": str(tmp_path)}
-    ) as server:
-        wait_until(
-            lambda: value(scrape(server), "relais_workers") == 2, seconds=60, what="both workers count"
-        )
 
 
 # ── two processes and one directory, whatever started them ───────────────────────────────────────────────
