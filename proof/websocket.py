@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Protocol
 
 from bench.wire import CLOSE, PING, PONG, TEXT, frame, handshake, status_of
@@ -11,7 +10,6 @@ from proof.proxy import reset
 
 #: No server of ours sends longer frames; a header that claims more is a broken stream.
 MAX_FRAME = 4 * 1024 * 1024
-SMALL_BUFFER = 16 * 1024
 
 
 class Owner(Protocol):
@@ -60,9 +58,6 @@ class WebSocket(asyncio.Protocol):
     def stop_reading(self) -> None:
         """A reader that sleeps: its buffers fill, and then the server's."""
         if self._transport is not None:
-            # The kernel would take megabytes for us, and the server learn of it minutes later.
-            peer = self._transport.get_extra_info("socket")
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
             self._transport.pause_reading()
 
     def read_on(self) -> None:
