@@ -14,7 +14,7 @@ from realtime.rates import Rate
 
 
 class Conf:
-    """The defaults. Read as `conf.max_message_bytes`; a value is resolved once and then a plain attribute."""
+    """The defaults. Read as `conf.max_message_bytes`; all are read at the first look and are plain attributes then."""
 
     #: A message on the guide's and native sockets; larger ones close the socket with 1009.
     max_message_bytes: int = 128 * 1024
@@ -72,29 +72,35 @@ class Conf:
     #: How long the log keeps events, by the beginning of the topic's name: (days, events). None keeps all.
     log_retention: dict[str, tuple[int | None, int | None]] = {"user.": (30, 10_000)}
 
+
+class _Unread(Conf):
+    """Before the first look. It reads all values at once, and from then on each is a plain attribute.
+
+    Not when it is made: the module that holds the settings may import this one.
+    """
+
     def __getattribute__(self, name: str) -> Any:
-        if name.startswith("_"):
-            return super().__getattribute__(name)
-        resolved = super().__getattribute__("__dict__")
-        if name not in resolved:
-            default = super().__getattribute__(name)
-            value = getattr(settings, "RELAIS", {}).get(name, default)
-            if isinstance(default, Rate) and isinstance(value, str):
-                value = Rate.parse(value)
-            resolved[name] = value
-        return resolved[name]
-
-    def _forget(self) -> None:
-        """Resolve every value again."""
+        if name.startswith("__"):  # Python's own looks read nothing
+            return object.__getattribute__(self, name)
+        given = getattr(settings, "RELAIS", {})
+        self.__class__ = Conf  # type: ignore[assignment]  # mypy knows no state that is a class
         self.__dict__.clear()
+        for known in Conf.__annotations__:
+            value = given.get(known, getattr(Conf, known))
+            self.__dict__[known] = Rate.parse(value) if _is_rate(known) and isinstance(value, str) else value
+        return getattr(self, name)
 
 
-conf = Conf()
+def _is_rate(name: str) -> bool:
+    return isinstance(getattr(Conf, name), Rate)
+
+
+conf: Conf = _Unread()
 
 
 def _settings_changed(*, setting: str, **_: object) -> None:
     if setting == "RELAIS":
-        conf._forget()  # noqa: SLF001 - names without underscore are settings
+        conf.__class__ = _Unread
 
 
 setting_changed.connect(_settings_changed, dispatch_uid="realtime.conf")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,9 @@ BACKGROUND_SECONDS = 30.0
 #: SQLite's own time to wait for another writer, in these threads: it asks no deadline of ours.
 _SQLITE_BUSY_MS = 1_500
 RETRY_MS = 1_000
+#: Seconds until a thread that wants the interpreter is given it. A database thread lets go of it at every
+#: call of the driver; with Python's own 5 ms it then waits so long, again and again, for a loop busy writing.
+SWITCH_SECONDS = 0.0005
 
 _pool: ThreadPoolExecutor | None = None
 #: The threads that have a call at this moment.
@@ -50,6 +54,7 @@ _busy: set[int] = set()
 def _executor() -> ThreadPoolExecutor:
     global _pool  # noqa: PLW0603 - one per process, made on first use so that settings are known
     if _pool is None:
+        sys.setswitchinterval(SWITCH_SECONDS)
         _pool = ThreadPoolExecutor(conf.database_threads, thread_name_prefix="database")
     return _pool
 
