@@ -14,7 +14,7 @@ from realtime.rates import Rate
 
 
 class Conf:
-    """The defaults. Read as `conf.max_message_bytes`; all are read at the first look and are plain attributes then."""
+    """The defaults. All are read at the first look at any of them, and are plain attributes from then on."""
 
     #: A message on the guide's and native sockets; larger ones close the socket with 1009.
     max_message_bytes: int = 128 * 1024
