@@ -1,4 +1,4 @@
-"""What each ASGI server needs from us: limits, pings, a graceful end. One small file per server.
+"""What each ASGI server needs from us: limits, pings, a graceful end.
 
 On any other server everything still works, with that server's own limits and habits.
 """
@@ -14,3 +14,12 @@ ACCEPTED_SECONDS = 0.5
 DRAIN_SECONDS = 6.0
 #: Seconds that everything else has after that: requests being answered, other applications' sockets.
 FINISH_SECONDS = 4.0
+#: Seconds a peer has to answer our close frame, or to read what is before it, until the line is cut.
+CLOSE_SECONDS = 5.0
+#: Seconds from the beginning of a message to its end; the line of a phone in a train carries 128 KiB in less.
+MESSAGE_SECONDS = 30.0
+#: Frames that one message may be cut into: 1 MiB in the smallest pieces that the Autobahn testsuite sends.
+MAX_FRAGMENTS = 16 * 1024
+#: Bytes given to the parser in one turn of the loop. Twisted reads 64 KiB at once and uvloop up to 8 MiB: as
+#: many empty pings as fit into that would keep everybody else waiting for seconds.
+SLICE_BYTES = 16 * 1024

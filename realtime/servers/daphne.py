@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
 import daphne
 from daphne import access, server, ws_protocol
-from twisted.internet import defer, tcp
+from twisted.internet import defer
 
 from realtime.errors import CloseCode
 from realtime.hub import Hub
-from realtime.limits import max_message_bytes
 from realtime.prepared import EXTENSION
 from realtime.servers import (
     ACCEPTED_SECONDS,
@@ -29,6 +28,7 @@ from realtime.servers import (
     PING_INTERVAL_SECONDS,
     PING_TIMEOUT_SECONDS,
 )
+from realtime.servers.daphne_protocol import PreparedWebSocketProtocol, PreparedWire
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,8 @@ TESTED = ("4.2.2", "4.2.3")
 #: Seconds the application has to let a socket in, once its request is there. With Daphne's 5, of many that
 #: come at once the last are cut off without a word, and come again.
 LET_IN_SECONDS = 30
-#: Seconds a peer has to answer our close frame. Autobahn gives it 1, which its batched timers round down to
-#: anything from 0: a page that was still loading then saw 1006 instead of our code.
-CLOSE_SECONDS = 5.0
+#: A close code that Autobahn does not know to be valid: "bad gateway", registered with IANA.
+BAD_GATEWAY = 1014
 #: Seconds after which a cancelled application that still does not end is left behind.
 CANCEL_SECONDS = 1.0
 
@@ -52,13 +51,11 @@ def install(*, redact: Callable[[str], str]) -> None:
     """
     _install_access_log(redact)
     if daphne.__version__ not in TESTED:
-        logger.warning(
-            "Daphne %s was not tested with Relais (%s were): it runs with its own pings, limits and shutdown",
-            daphne.__version__,
-            " and ".join(TESTED),
-        )
+        _say_untested(daphne.__version__)
         return
     ws_protocol.WebSocketFactory.protocol = PreparedWebSocketProtocol
+    if BAD_GATEWAY not in PreparedWebSocketProtocol.CLOSE_STATUS_CODES_ALLOWED:
+        PreparedWebSocketProtocol.CLOSE_STATUS_CODES_ALLOWED.append(BAD_GATEWAY)
     if server.Server.run is not _run:
         _create_application.stock = server.Server.create_application  # type: ignore[attr-defined]  # as below
         server.Server.create_application = _create_application
@@ -89,6 +86,17 @@ def serve(application: Any, listener: socket.socket, *, ready: Callable[[], None
     running.run()
 
 
+@functools.cache
+def _say_untested(version: str) -> None:
+    """Once per process, however often we are installed."""
+    tested = " and ".join(TESTED)
+    logger.warning(
+        "Daphne %s was not tested with Relais (%s were): it runs with its own pings, limits and shutdown",
+        version,
+        tested,
+    )
+
+
 def _install_access_log(redact: Callable[[str], str]) -> None:
     stock = access.AccessLogGenerator.write_entry
     if getattr(stock, "is_redacted", False):
@@ -101,82 +109,16 @@ def _install_access_log(redact: Callable[[str], str]) -> None:
     access.AccessLogGenerator.write_entry = write_entry
 
 
-class PreparedWire:
-    """The connection below a socket (`realtime.prepared.Wire`)."""
-
-    __slots__ = ("_protocol", "_socket")
-
-    def __init__(self, protocol: PreparedWebSocketProtocol) -> None:
-        self._protocol = protocol
-        # Plain TCP only: a transport that encrypts would hand out the socket below its encryption.
-        transport = protocol.transport
-        self._socket = transport.socket if type(transport) is tcp.Server and not transport.TLS else None
-
-    def write(self, data: bytes) -> None:
-        protocol = self._protocol
-        if protocol.state != protocol.STATE_OPEN or protocol.muted:
-            return
-        transport = protocol.transport
-        # Twisted would wait for the reactor to say that the kernel has room, at the price of three system
-        # calls. When nothing waits there is no need to ask.
-        if self._socket is not None and _waiting_in(transport) == 0:
-            try:
-                sent = self._socket.send(data)
-            except OSError:  # full, or broken: Twisted knows what to do
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        transport.write(data)
-
-    def waiting(self) -> int:
-        return _waiting_in(self._protocol.transport)
-
-    def abort(self) -> None:
-        self._protocol.transport.abortConnection()
-
-
-def _waiting_in(transport: Any) -> int:
-    """What Twisted holds back; 0 for a transport that does not say (TLS, which we leave to proxies)."""
-    buffer = getattr(transport, "dataBuffer", None)
-    return 0 if buffer is None else len(buffer) - transport.offset + transport._tempDataLen  # noqa: SLF001 - there is no other way to see it
-
-
-class PreparedWebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
-    """Daphne's socket with a size limit per path and every close code of ours."""
-
-    #: Say 1009 to what is too big, instead of cutting the line without a word.
-    failByDrop = False  # noqa: N815 - autobahn's name
-
-    def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
-        """The handshake: from here on the path is known, and with it the size of a message."""
-        self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes(unquote(request.path))
-        self.closeHandshakeTimeout = CLOSE_SECONDS
-        return super().onConnect(request)
-
-    def dropConnection(self, abort: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - autobahn's signature
-        """Cut the line, but gently once both sides said goodbye: after a reset `wasClean` is false."""
-        super().dropConnection(abort=abort and not self.wasClean)
-
-    def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - Daphne's signature
-        """Send a message of any size: autobahn holds what we send to the limit of what we accept."""
-        if self.state == self.STATE_CONNECTING:
-            self.serverAccept()
-        if self.state == self.STATE_OPEN:
-            payload = content if binary else content.encode()
-            self.sendFrame(opcode=2 if binary else 1, payload=payload)
-
-    def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
-        """Close with any code: autobahn's own `sendClose` refuses 1012, which says "restarting"."""
-        if self.state == self.STATE_OPEN:
-            self.sendCloseFrame(code=1000 if code is None else int(code), isReply=False)
-
-
 def _create_application(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
-    """`Server.create_application`, with our extension in the scope of sockets."""
-    if isinstance(protocol, PreparedWebSocketProtocol):
-        scope.setdefault("extensions", {})[EXTENSION] = PreparedWire(protocol)
-    return _create_application.stock(self, protocol, scope)  # type: ignore[attr-defined]  # see install()
+    """`Server.create_application`; for sockets with our extension and our queue."""
+    if not isinstance(protocol, PreparedWebSocketProtocol):
+        return _create_application.stock(self, protocol, scope)  # type: ignore[attr-defined]  # see install()
+    scope["asgi"] = {"version": "3.0"}
+    scope["extensions"] = {EXTENSION: PreparedWire(protocol)}
+    send = functools.partial(self.handle_reply, protocol)
+    application = self.application(scope=scope, receive=protocol.take, send=send)
+    self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+    return protocol.intake
 
 
 def _run(self: Any) -> None:
@@ -191,6 +133,7 @@ def _run(self: Any) -> None:
 def _listen_success(self: Any, port: Any) -> None:
     """`Server.listen_success`, remembering the port so that it can be closed."""
     self.ports.append(port)
+    PreparedWebSocketProtocol.take_options(self.ws_factory)
     host = port.getHost()
     where = f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
     if hasattr(host, "port"):

@@ -1,4 +1,8 @@
-"""A stranger's ASGI application: no JsonSocket, no hub. It says on standard error what happened to it."""
+"""Applications that say back what they are told, and say on standard error what happened to them.
+
+Below `/ws/echo/` and on `/websocket` texts leave as those of our own sockets do, through an outbox (finished
+frames where the server takes them). Everywhere else it is a stranger's ASGI application: no outbox, no hub.
+"""
 
 import asyncio
 import os
@@ -12,7 +16,16 @@ import django
 django.setup()
 
 from config.logs import redact  # noqa: E402 - needs what setup() did
-from realtime.servers import daphne  # noqa: E402 - the same
+from realtime.errors import CloseCode  # noqa: E402 - the same
+from realtime.outbox import outbox_for  # noqa: E402 - the same
+from realtime.prepared import wire_of  # noqa: E402 - the same
+from realtime.servers import daphne, pacing, uvicorn_protocol  # noqa: E402 - the same
+
+# What takes half a minute of real time, for tests that wait for it.
+for module in (daphne, pacing, uvicorn_protocol):
+    for name in ("MESSAGE_SECONDS", "PING_INTERVAL_SECONDS", "PING_TIMEOUT_SECONDS"):
+        if name in os.environ and hasattr(module, name):
+            setattr(module, name, float(os.environ[name]))
 
 daphne.install(redact=redact)
 
@@ -23,11 +36,26 @@ def say(what: str) -> None:
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
-        await echo(scope, receive, send)
+        is_ours = scope["path"].startswith("/ws/echo/") or scope["path"] == "/websocket"
+        await (echo_as_our_sockets if is_ours else echo)(scope, receive, send)
     elif scope["type"] == "http":
         await answer(scope, receive, send)
     else:
         raise ValueError(scope["type"])
+
+
+async def echo_as_our_sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    outbox = outbox_for(send, wire_of(scope), lambda: outbox.close(CloseCode.TOO_SLOW))
+    await receive()
+    await send({"type": "websocket.accept"})
+    outbox.open()
+    while (message := await receive())["type"] == "websocket.receive":
+        if (text := message.get("text")) is not None:
+            outbox.push(text)
+        else:  # our sockets never send binary: as a stranger would, in its turn
+            await outbox.drained()
+            await send({"type": "websocket.send", "bytes": message["bytes"]})
+    outbox.abandon()
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -36,6 +64,11 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
     while (message := await receive())["type"] == "websocket.receive":
         if message.get("text") == "large":
             await send({"type": "websocket.send", "text": "x" * 300_000})
+        elif message.get("text") == "wait":
+            say("waiting")
+            await asyncio.sleep(600)
+        elif message.get("text") == "pause":
+            await asyncio.sleep(1)
         elif (message.get("text") or "").startswith("close "):
             await send({"type": "websocket.close", "code": int(message["text"][6:])})
         else:

@@ -5,75 +5,20 @@ import http.client
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
-from tests.processes import Process, wait_until
-from tests.servers import product_environment
+from tests.processes import wait_until
+from tests.realtime.servers.echo_server import EchoServer
 
 # One stack each for what takes minutes; what is tested here does not depend on it.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 KIB = 1024
-APPLICATION = "tests.realtime.servers.echo:application"
-
-
-class EchoServer(Process):
-    """One of the two servers, running the echo; its access log is on."""
-
-    def __init__(self, kind: str, *, database_url: str) -> None:
-        self.name = f"echo-{kind}"
-        self.kind = kind
-        self.database_url = database_url
-        super().__init__()
-
-    def command(self) -> list[str]:
-        if self.kind == "daphne":
-            return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), APPLICATION]
-        protocol = ["--ws", "realtime.servers.uvicorn:PreparedProtocol"]
-        # Everything that the protocol must overrule.
-        wrong = ["--ws-max-size", "4096", "--ws-per-message-deflate", "true", "--ws-ping-interval", "1"]
-        end = ["--timeout-graceful-shutdown", "5"]
-        return [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            APPLICATION,
-            "--port",
-            str(self.port),
-            *protocol,
-            *wrong,
-            *end,
-        ]
-
-    def environment(self) -> dict[str, str]:
-        return product_environment(database_url=self.database_url) | {
-            "PYTHONUNBUFFERED": "1",
-            "ENV_FILE": os.devnull,
-        }
-
-    def answers(self) -> bool:
-        try:
-            return self.get("/") == b"done"
-        except OSError:
-            return False
-
-    def get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read()
-        finally:
-            connection.close()
-
-    def connect(self, path: str, **options: Any) -> ClientConnection:
-        return connect(f"ws://127.0.0.1:{self.port}{path}", max_size=None, **options)
 
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])

@@ -14,6 +14,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from realtime.servers import daphne as adapter
+from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
 from realtime.servers.uvicorn import PreparedProtocol
 
 
@@ -29,7 +30,7 @@ def stock(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tested_daphne_gets_our_protocol_and_shutdown(stock: None) -> None:
     adapter.install(redact=str)
 
-    assert WebSocketFactory.protocol is adapter.PreparedWebSocketProtocol
+    assert WebSocketFactory.protocol is PreparedWebSocketProtocol
     assert Server.kill_all_applications is adapter._stop
 
 
@@ -47,12 +48,14 @@ def test_untested_daphne_is_left_alone_but_for_its_log(
 ) -> None:
     monkeypatch.setattr(daphne, "__version__", "5.0.0")
 
+    adapter._say_untested.cache_clear()
     with caplog.at_level(logging.WARNING):
+        adapter.install(redact=str)
         adapter.install(redact=str)
 
     assert WebSocketFactory.protocol is WebSocketProtocol
     assert Server.kill_all_applications is not adapter._stop
-    assert "Daphne 5.0.0 was not tested with Relais" in caplog.text
+    assert caplog.text.count("Daphne 5.0.0 was not tested with Relais") == 1
     assert AccessLogGenerator.write_entry.is_redacted
 
 

@@ -1,0 +1,31 @@
+"""Why a server ended a connection because of its peer: one line of the log each, and the place to count them.
+
+A socket that our own code closes (4401, 4408, …) is not told here, but by `JsonSocket`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+logger = logging.getLogger(__name__)
+
+Reason = Literal[
+    "protocol_error",  # RFC 6455 was broken
+    "not_utf8",  # a text or the reason of a close that is no UTF-8
+    "too_big",  # a message above the limit of its path
+    "too_many_fragments",  # a message in more than MAX_FRAGMENTS frames
+    "unfinished_message",  # begun, and not ended within MESSAGE_SECONDS
+    "no_pong",  # a ping was not answered: half-open, most of the time
+    "unanswered_close",  # our close frame was not answered, or what is before it not read
+]
+
+REASON_OF_CODE: dict[int, Reason] = {1002: "protocol_error", 1007: "not_utf8", 1009: "too_big"}
+
+
+def ended(reason: Reason, *, client: object, path: str, close_code: int | None = None) -> None:
+    """A connection is ended because of its peer. Never its payload: that may be anything."""
+    logger.info(
+        "A connection was ended because of its peer",
+        extra={"reason": reason, "ip": client, "socket_path": path, "close_code": close_code},
+    )

@@ -1,0 +1,113 @@
+"""How a socket is read, on every server: slice by slice, no further than its application follows.
+
+A message that was begun must also end: it has MESSAGE_SECONDS. A mixin of the two protocols, which say how
+to parse, pause, resume and fail in their server's words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from realtime.servers import MESSAGE_SECONDS, SLICE_BYTES
+from realtime.servers.intake import Intake
+
+
+class PacedReading:
+    """What arrived is parsed in slices; while the application is behind, nothing is read."""
+
+    # Most connections never need their own: an attribute of the class costs a socket nothing.
+    _unread = b""
+    _is_held = False
+    _has_failed = False
+    _watch: asyncio.TimerHandle | None = None
+    #: Messages, and control frames outside of one, that have been read to their end.
+    _completed = 0
+
+    intake: Intake
+
+    def _parse(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _pause(self) -> None:
+        raise NotImplementedError
+
+    def _resume(self) -> None:
+        raise NotImplementedError
+
+    def _is_inside_message(self) -> bool:
+        """Whether something was begun and not ended: a message, or any frame."""
+        raise NotImplementedError
+
+    def _fail_unfinished(self) -> None:
+        """Close the connection with 4408."""
+        raise NotImplementedError
+
+    def feed(self, data: bytes) -> None:
+        """What the peer sent. One slice is parsed in each turn of the loop: nobody waits for a flood."""
+        if self._has_failed:  # RFC 6455 §7.1.7: what comes after a violation is not looked at
+            return
+        if self._unread:
+            data, self._unread = self._unread + data, b""
+        if self._is_held:
+            self._unread = data
+            return
+        self._parse(data[:SLICE_BYTES])
+        if len(data) > SLICE_BYTES and not self._has_failed:
+            self._unread = data[SLICE_BYTES:]
+            if not self._is_held:
+                self._hold()
+                asyncio.get_running_loop().call_soon(self._read_on)
+        if self._watch is None and self._is_inside_message():
+            self._watch_from_here()
+
+    async def take(self) -> dict[str, object]:
+        """What the application is told next."""
+        message = await self.intake.get()
+        if self._is_held and self.intake.empty():
+            self._read_on()
+        return message
+
+    def _hold(self) -> None:
+        """Read no more until the application has caught up."""
+        if not self._is_held:
+            self._is_held = True
+            self._pause()
+
+    def _read_on(self) -> None:
+        if self._is_held and not self.intake.is_full:
+            self._let_go()
+            self.feed(b"")
+
+    def _let_go(self) -> None:
+        """Read again, whoever is behind."""
+        if self._is_held:
+            self._is_held = False
+            self._resume()
+
+    def _fail(self) -> None:
+        """The peer broke a rule: what it sends from now on is read and thrown away."""
+        self._has_failed = True
+        self._unread = b""
+        self._let_go()
+
+    def _watch_from_here(self) -> None:
+        """What was begun must be ended in time."""
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(MESSAGE_SECONDS, self._look_again, self._completed)
+
+    def _look_again(self, completed: int) -> None:
+        self._watch = None
+        if self._has_failed or not self._is_inside_message():
+            return
+        if self._completed > completed or self._is_held:  # whom we do not read cannot end anything
+            self._watch_from_here()
+        else:
+            self._fail_unfinished()
+
+    def _stop_watching(self) -> None:
+        """The connection is gone."""
+        self._has_failed = True
+        self._unread = b""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None

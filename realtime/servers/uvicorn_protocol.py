@@ -1,0 +1,269 @@
+"""uvicorn's WebSocket protocol with our limits, back-pressure, and prepared frames."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+from urllib.parse import unquote
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from realtime import background
+from realtime.errors import CloseCode
+from realtime.hub import Hub
+from realtime.limits import max_message_bytes
+from realtime.prepared import EXTENSION
+from realtime.servers import (
+    CLOSE_SECONDS,
+    DRAIN_SECONDS,
+    FINISH_SECONDS,
+    MAX_FRAGMENTS,
+    PING_INTERVAL_SECONDS,
+    PING_TIMEOUT_SECONDS,
+)
+from realtime.servers.endings import REASON_OF_CODE, Reason, ended
+from realtime.servers.intake import Intake
+from realtime.servers.pacing import PacedReading
+
+#: Seconds between two looks at a handshake that a stop waits for.
+POLL_SECONDS = 0.05
+
+
+class PreparedWire:
+    """The connection below a socket (`realtime.prepared.Wire`)."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: PreparedProtocol) -> None:
+        self._protocol = protocol
+
+    def write(self, data: bytes) -> None:
+        protocol = self._protocol
+        if protocol.handshake_complete and not protocol.close_sent and not protocol.disconnected:
+            protocol.transport.write(data)
+
+    def waiting(self) -> int:
+        return self._protocol.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        self._protocol.transport.abort()
+
+
+class Parser(ServerProtocol):
+    """websockets' parser; it counts frames, and knows that a close may stand between fragments."""
+
+    fragments = 0
+    #: Messages, and control frames outside of one, that have been read to their end.
+    completed = 0
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CONT:
+            self.fragments += 1
+            if self.fragments > MAX_FRAGMENTS:
+                raise PayloadTooBig(self.fragments, MAX_FRAGMENTS)
+        elif frame.opcode is Opcode.CLOSE:
+            self.current_size = (
+                None  # RFC 6455 §5.4: control frames may be injected in the middle of a message
+            )
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self.fragments = 1
+        super().recv_frame(frame)
+        if self.current_size is None:
+            self.completed += 1
+
+    @property
+    def is_inside_message(self) -> bool:
+        """Whether something was begun and not ended: a message, or any frame."""
+        return self.current_size is not None or bool(self.reader.buffer)
+
+
+class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
+    """Prepared frames; pings, size limits and no compression, whatever the command line says."""
+
+    conn: Parser
+    _cut: asyncio.TimerHandle | None = None
+    _late_pong: bytes | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ping_interval = PING_INTERVAL_SECONDS
+        self.ping_timeout = PING_TIMEOUT_SECONDS
+        # Compression costs every socket buffers and CPU of its own, and a small frame may become a large one.
+        self.conn = Parser(logger=self.logger)
+        self.intake = Intake()
+        self.queue = self.intake  # type: ignore[assignment]  # as much of a queue as uvicorn uses
+
+    def connection_made(self, transport: Any) -> None:
+        """uvicorn's HTTP protocol hands over the connection; it would stay until the collector comes."""
+        super().connection_made(transport)
+        http = transport.get_protocol()
+        if hasattr(http, "parser"):
+            http.parser = None  # it refers back to the protocol
+
+    # --- reading --------------------------------------------------------------------------------------
+
+    def handle_connect(self, event: Request) -> None:
+        """The handshake: from here on the path is known, and with it the size of a message."""
+        self.conn.max_message_size = max_message_bytes(unquote(event.path.partition("?")[0]))
+        super().handle_connect(event)
+        if self.handshake_initiated and not self.handshake_complete:
+            # The application starts in the loop's next turn, so it finds this in its scope.
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = PreparedWire(self)
+
+    def data_received(self, data: bytes) -> None:
+        """What the peer sent."""
+        self.feed(data)
+
+    def _parse(self, data: bytes) -> None:
+        self.conn.receive_data(data)
+        self.handle_events()  # before what may be wrong after them
+        if self.conn.parser_exc is not None and not self._has_failed:
+            self.handle_parser_exception()
+        self._completed = self.conn.completed
+
+    def _pause(self) -> None:
+        self.read_paused = True
+        self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        self.read_paused = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _is_inside_message(self) -> bool:
+        return self.conn.is_inside_message and not self.disconnected
+
+    def _fail_unfinished(self) -> None:
+        self.conn.fail(CloseCode.TOO_SLOW, "unfinished message")
+        self.handle_parser_exception()
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message is there."""
+        data, self.frames = b"".join(self.frames), []
+        if self.close_sent:  # the application has said goodbye
+            return
+        if self.curr_msg_data_type == "text":
+            try:
+                self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
+            except UnicodeDecodeError:
+                self.conn.fail(1007)
+                self.handle_parser_exception()
+                return
+        else:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        if self.intake.is_full:
+            self._hold()
+
+    async def receive(self) -> Any:
+        """What the application is told next."""
+        return await self.take()
+
+    def handle_ping(self) -> None:
+        """Answer; a peer that reads too little for that is answered its last ping only (§5.5.3)."""
+        if self.writable.is_set() or self.conn.close_sent is not None:
+            super().handle_ping()
+        else:
+            for pong in self.conn.data_to_send():
+                self._late_pong = pong
+
+    def resume_writing(self) -> None:
+        """The peer has read."""
+        super().resume_writing()
+        pong, self._late_pong = self._late_pong, None
+        if pong is not None and not self.close_sent and not self.disconnected:
+            self.transport.write(pong)
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def handle_parser_exception(self) -> None:
+        """Say what is wrong and wait for the peer to go: closing at once would reset the line."""
+        assert self.conn.close_sent is not None
+        code = int(self.conn.close_sent.code)
+        reason: Reason = REASON_OF_CODE.get(code, "unfinished_message")
+        self._ended("too_many_fragments" if self.conn.fragments > MAX_FRAGMENTS else reason, code)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.stop_keepalive()
+        self._fail()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        # While it is set, uvicorn leaves the end to it.
+        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def handle_close(self, event: Frame) -> None:
+        """The peer's close frame: a first word, or the answer to ours."""
+        super().handle_close(event)
+        self._cut_if_stuck()
+
+    async def send(self, message: Any) -> None:
+        """What the application says; a refusal before accept completes the handshake as much as accept does.
+
+        uvicorn overlooks that, and logs an error for every foreign page that knocks.
+        """
+        await super().send(message)
+        if message["type"] == "websocket.accept":
+            self.request = self.response = None  # type: ignore[assignment]  # read by nobody after the handshake
+        elif message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
+        elif message["type"] == "websocket.close" and self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self._give_up)
+            self._is_held = False  # uvicorn reads on, for the answer
+            self.feed(b"")
+
+    def keepalive_timeout(self) -> None:
+        """The ping was not answered in time."""
+        if self._is_held:  # or it was, and we have not read it
+            self.pong_timer = self.pending_ping_payload = None
+            self.schedule_ping()
+            return
+        self._ended("no_pong", 1011)
+        super().keepalive_timeout()
+        self._cut_if_stuck()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application has ended; uvicorn closes the line unless a close frame is to be answered."""
+        super().on_task_complete(task)
+        self._cut_if_stuck()
+
+    def shutdown(self) -> None:
+        """The server stops: the hub closes its sockets, a few at a time, and this what is left then."""
+        self._goodbye = background.start(self._say_goodbye())
+
+    async def _say_goodbye(self) -> None:
+        await Hub.current().drain(seconds=DRAIN_SECONDS)
+        # Who is being let in is told by the application, in a way that a page can read.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                while not self.handshake_complete:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(POLL_SECONDS)
+        if not self.disconnected:
+            super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The line is gone."""
+        super().connection_lost(exc)
+        self._stop_watching()
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+
+    def _give_up(self) -> None:
+        self._ended("unanswered_close", None)
+        self.transport.abort()
+
+    def _cut_if_stuck(self) -> None:
+        """A line that is closing waits for its peer to read what is left: for ever, if nobody cuts it."""
+        if self.transport.is_closing() and not self.disconnected and self._cut is None:
+            self._cut = self.loop.call_later(CLOSE_SECONDS, self._give_up)
+
+    def _ended(self, reason: Reason, code: int | None) -> None:
+        client = self.client[0] if self.client else None
+        ended(reason, client=client, path=self.scope["path"], close_code=code)
