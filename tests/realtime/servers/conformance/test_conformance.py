@@ -1,0 +1,56 @@
+"""Every case on every way to run Relais: uvicorn and Daphne with our adapters, and a server without one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.realtime.servers.conformance.cases import CASES, Case
+from tests.realtime.servers.echo_server import EchoServer
+from tests.realtime.servers.raw import CLOSE, Peer, close_frame
+
+# What is tested here depends on neither database nor Redis.
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
+
+#: Where a server without our adapter answers otherwise, and what it says then. We cannot mend it there.
+DEVIATIONS = {
+    # websockets' sans-io parser takes a close frame inside a fragmented message for a broken message.
+    ("fallback", "7.1.5 close inside a message"): 1002,
+}
+
+
+@pytest.fixture(scope="module", params=["uvicorn", "daphne", "fallback"])
+def server(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
+    with EchoServer(request.param, database_url=server_database) as running:
+        yield running
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_conforms_to_rfc_6455(server: EchoServer, case: Case) -> None:
+    ends = case.ends
+    if (server.kind, case.name) in DEVIATIONS:
+        ends = frozenset({DEVIATIONS[server.kind, case.name]})
+
+    with Peer(server.port, case.path) as peer:
+        if ends:
+            peer.send_until_refused(*case.sends, chop=case.chop)
+            *before, last = peer.rest()
+
+            assert (last.opcode, last.code in ends) == (CLOSE, True), f"§{case.section}: {last}"
+            # What came before may have been answered, in order, or lost with the connection.
+            assert before == list(case.gets[: len(before)]), f"§{case.section}"
+        else:
+            for _ in range(case.rounds):
+                peer.send(*case.sends, chop=case.chop)
+                assert peer.frames(len(case.gets)) == list(case.gets), f"§{case.section}"
+            peer.send(close_frame())
+            assert [(end.opcode, end.code) for end in peer.rest()] == [(CLOSE, 1000)], f"§{case.section}"
+
+
+def test_violations_write_no_traceback(server: EchoServer) -> None:
+    for case in [case for case in CASES if case.ends]:
+        with Peer(server.port, case.path) as peer:
+            peer.send_until_refused(*case.sends)
+            peer.rest()
+
+    # Stock uvicorn writes one for every text that is no UTF-8.
+    assert ("Traceback" in server.log()) == (server.kind == "fallback")
