@@ -1,0 +1,65 @@
+"""What one idle socket costs a server: `python -m tests.realtime.servers.cost [daphne] [uvicorn] [2000]`.
+
+An echo that is none of ours, so that the server's own share is seen: CPU of one handshake, and user-space
+memory (USS) of a socket that is open and silent.
+"""
+
+import resource
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import get_args
+
+from tests.realtime.servers.echo_server import EchoServer, Kind
+from tests.realtime.servers.raw import Peer
+
+WARM_UP = 200
+#: The cheapest of these counts: a busy machine makes CPU dearer, never cheaper.
+BATCHES = 40
+SETTLE_SECONDS = 3.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """The time a process has been on a CPU, with all its threads."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+def private_bytes(pid: int) -> int:
+    """What would be free if the process ended: its private pages."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+
+
+def measure(kind: Kind, sockets: int) -> str:
+    """One line of figures."""
+    with tempfile.TemporaryDirectory() as directory:
+        database, secret = f"sqlite:///{directory}/db.sqlite3", secrets.token_urlsafe(48)
+        with EchoServer(kind, database_url=database, env={"SECRET_KEY": secret}) as server:
+            warm = [Peer(server.port, "/cost") for _ in range(WARM_UP)]
+            time.sleep(SETTLE_SECONDS)
+            memory = private_bytes(server.pid)
+
+            opened, cheapest = [], float("inf")
+            for _ in range(BATCHES):
+                before = cpu_seconds(server.pid)
+                opened += [Peer(server.port, "/cost") for _ in range(sockets // BATCHES)]
+                cheapest = min(cheapest, (cpu_seconds(server.pid) - before) / (sockets // BATCHES))
+            time.sleep(SETTLE_SECONDS)
+            memory = private_bytes(server.pid) - memory
+            for peer in warm + opened:
+                peer.reset()
+    microseconds, kib = cheapest * 1e6, memory / sockets / 1024
+    return f"{kind}: {microseconds:.0f} µs of CPU per connect, {kib:.1f} KiB per idle socket"
+
+
+if __name__ == "__main__":
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    arguments = sys.argv[1:]
+    count = next((int(argument) for argument in arguments if argument.isdigit()), 2000)
+    for which in get_args(Kind):
+        if which in arguments or not set(arguments) & set(get_args(Kind)):
+            sys.stdout.write(measure(which, count) + "\n")

@@ -1,0 +1,282 @@
+"""Peers that behave badly hold little, are ended, the log says why, and nobody else waits."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.processes import wait_until
+from tests.realtime.servers.cost import private_bytes
+from tests.realtime.servers.echo_server import EchoServer
+from tests.realtime.servers.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, Peer, frame
+
+# What is tested here depends on neither database nor Redis.
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
+
+MIB = 1024 * 1024
+NATIVE = 128 * 1024
+#: What one attacker may cost in memory, and how soon it is told to go.
+ATTACKER_BYTES = 16 * MIB
+SOON_SECONDS = 1.0
+
+
+@pytest.fixture(scope="module", params=["uvicorn", "daphne"])
+def server(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
+    with EchoServer(request.param, database_url=server_database) as running:
+        yield running
+
+
+@pytest.fixture(params=["uvicorn", "daphne"])
+def impatient(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
+    """Gives a message 1 s to be finished; pings as always."""
+    with EchoServer(request.param, database_url=server_database, env={"MESSAGE_SECONDS": "1"}) as running:
+        yield running
+
+
+@pytest.fixture(params=["uvicorn", "daphne"])
+def pinging(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
+    """Pings after 1 s of silence and gives 1 s to answer."""
+    pings = {"PING_INTERVAL_SECONDS": "1", "PING_TIMEOUT_SECONDS": "1"}
+    with EchoServer(request.param, database_url=server_database, env=pings) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def unharmed(server: EchoServer) -> Iterator[None]:
+    """Somebody else talks to the server meanwhile and does not notice; its memory does not grow by much."""
+    waits: list[float] = []
+    grown: list[int] = []
+    is_over = threading.Event()
+
+    def talk() -> None:
+        with Peer(server.port, "/ws/echo/bystander/") as peer:
+            while not is_over.wait(0.01):
+                began = time.monotonic()
+                peer.send(frame(TEXT, b"hello"))
+                assert peer.frame() == Frame(TEXT, b"hello")
+                waits.append(time.monotonic() - began)
+                grown.append(private_bytes(server.pid) - before)
+
+    before = private_bytes(server.pid)
+    with ThreadPoolExecutor(1) as others:
+        bystander = others.submit(talk)
+        try:
+            yield
+        finally:
+            is_over.set()
+        bystander.result(30)
+    assert max(grown) <= ATTACKER_BYTES
+    # Generous: this machine runs other things beside the test.
+    assert sorted(waits)[int(len(waits) * 0.99)] < 0.5
+
+
+def told(server: EchoServer, reason: str) -> bool:
+    """Whether the log gives this reason, in a line of its own."""
+    lines = [line for line in server.log().splitlines() if f'"reason": "{reason}"' in line]
+    return any(json.loads(line)["socket_path"].startswith("/ws/echo/") for line in lines)
+
+
+def last_code(peer: Peer) -> int | None:
+    """The code of the server's close frame, which must be the last it sends."""
+    *_, last = peer.rest()
+    assert last.opcode == CLOSE
+    return last.code
+
+
+@pytest.mark.parametrize("payload", [b"x", b""], ids=["of one byte", "empty"])
+def test_message_in_endless_fragments_is_ended(server: EchoServer, payload: bytes) -> None:
+    thousand = frame(CONTINUATION, payload, fin=False) * 1000
+    with unharmed(server), Peer(server.port, "/ws/echo/") as peer, ThreadPoolExecutor(1) as sender:
+        peer.send(frame(TEXT, b"x", fin=False))
+        sender.submit(peer.send_until_refused, *[thousand] * 1000)
+
+        assert last_code(peer) == 1009
+    assert told(server, "too_many_fragments")
+
+
+@pytest.mark.parametrize(
+    ("claims", "codes"),
+    [(NATIVE + 1, {1009}), ((1 << 63) - 1, {1009}), (1 << 63, {1002, 1009}), ((1 << 64) - 1, {1002, 1009})],
+)
+def test_header_of_a_message_too_large_is_enough_to_be_refused(
+    server: EchoServer, claims: int, codes: set[int]
+) -> None:
+    with Peer(server.port, "/ws/echo/") as peer:
+        peer.send(frame(BINARY, claims=claims))
+        began = time.monotonic()
+
+        assert last_code(peer) in codes
+    assert time.monotonic() - began < SOON_SECONDS
+    assert told(server, "too_big")
+
+
+def test_what_follows_a_violation_is_neither_obeyed_nor_kept(server: EchoServer) -> None:
+    with unharmed(server), Peer(server.port, "/ws/echo/") as peer:
+        peer.send_until_refused(frame(3), *[frame(TEXT, b"x" * 65536)] * 500)
+
+        assert last_code(peer) == 1002
+    assert told(server, "protocol_error")
+
+
+def test_compression_is_not_negotiated(server: EchoServer) -> None:
+    offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+
+    with Peer(server.port, "/ws/echo/", headers=offer) as peer:
+        assert "sec-websocket-extensions" not in peer.response.lower()
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        frame(TEXT, b"half", claims=8),
+        b"\x81",
+        frame(TEXT, b"first", fin=False),
+        frame(TEXT, b"first", fin=False) + frame(PING),
+    ],
+    ids=["mid-frame", "mid-header", "mid-message", "mid-message, but pinging"],
+)
+def test_message_that_is_never_finished_is_ended(impatient: EchoServer, begun: bytes) -> None:
+    with Peer(impatient.port, "/ws/echo/") as peer:
+        peer.send(begun)
+
+        assert last_code(peer) == 4408
+    assert told(impatient, "unfinished_message")
+
+
+def test_slow_message_that_is_finished_passes_however_many_there_are(impatient: EchoServer) -> None:
+    with Peer(impatient.port, "/ws/echo/") as peer:
+        for _ in range(5):  # 3 s of messages, of which one is under way at any time
+            peer.send(frame(TEXT, b"slow", fin=False))
+            time.sleep(0.6)
+            peer.send(frame(CONTINUATION, b"ly") + frame(TEXT, b"next", fin=False), frame(CONTINUATION))
+
+            assert peer.frames(2) == [Frame(TEXT, b"slowly"), Frame(TEXT, b"next")]
+
+
+def test_peer_that_pings_and_never_reads_holds_little(server: EchoServer) -> None:
+    pings = frame(PING, b"p" * 125) * 1000
+    with unharmed(server), Peer(server.port, "/ws/echo/", receive_bytes=4096) as peer:
+        for _ in range(200):
+            peer.send(pings)
+        peer.send(frame(PING, b"last"))
+
+        # Read at last: it is answered the last of its pings, as §5.5.3 allows.
+        while peer.frame() != Frame(PONG, b"last"):
+            pass
+
+
+def test_application_that_does_not_read_makes_its_peer_wait(server: EchoServer) -> None:
+    with unharmed(server), Peer(server.port, "/stranger") as peer:
+        peer.send(frame(TEXT, b"wait"))
+        peer.patience(2)
+
+        flood = [frame(TEXT, b"x") * 10_000] * 1000
+        with pytest.raises(TimeoutError):
+            peer.send(*flood)
+
+
+def test_what_waited_for_a_busy_application_arrives_whole_and_in_order(server: EchoServer) -> None:
+    numbers = [str(number).encode() for number in range(20_000)]
+    with Peer(server.port, "/stranger") as peer, ThreadPoolExecutor(1) as sender:
+        peer.send(frame(TEXT, b"pause"))
+        sender.submit(peer.send, *(frame(TEXT, number) for number in numbers), frame(PING, b"after"))
+        got = peer.frames(len(numbers) + 1)
+
+    assert [each.payload for each in got if each.opcode == TEXT] == numbers
+    assert Frame(PONG, b"after") in got
+
+
+@pytest.mark.parametrize("bytes_a_second", [0, 1])
+def test_slow_readers_of_many_are_cut_off(server: EchoServer, bytes_a_second: int) -> None:
+    def never_end(peer: Peer) -> float:
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while True:
+                peer.send(frame(TEXT, b"x" * 50_000))
+                if bytes_a_second:
+                    peer.read_some(bytes_a_second)
+                time.sleep(0.05)
+        return time.monotonic() - began
+
+    before = private_bytes(server.pid)
+    with contextlib.ExitStack() as opened, ThreadPoolExecutor(20) as attackers:
+        peers = [opened.enter_context(Peer(server.port, "/ws/echo/", receive_bytes=4096)) for _ in range(20)]
+        ends = [attackers.submit(never_end, peer) for peer in peers]
+        grown = 0
+        while not all(end.done() for end in ends):
+            grown = max(grown, private_bytes(server.pid) - before)
+            time.sleep(0.1)
+
+        assert grown <= 32 * MIB
+        assert max(end.result() for end in ends) < 25
+
+
+def test_peer_that_answers_no_ping_is_given_up(pinging: EchoServer) -> None:
+    with Peer(pinging.port, "/ws/echo/") as peer, Peer(pinging.port, "/ws/echo/") as healthy:
+        deadline = time.monotonic() + 6
+        while time.monotonic() < deadline:  # answers its pings, and stays
+            if (got := healthy.frame()).opcode == PING:
+                healthy.send(frame(PONG, got.payload))
+                if told(pinging, "no_pong"):
+                    break
+        healthy.send(frame(TEXT, b"still here"))
+        assert healthy.frame().payload == b"still here"
+
+        peer.rest()
+    assert told(pinging, "no_pong")
+
+
+def test_half_open_peer_with_much_on_its_way_is_given_up(pinging: EchoServer) -> None:
+    # A line that is closed politely waits until its peer has read what is left: this one never will.
+    with Peer(pinging.port, "/stranger", receive_bytes=4096) as peer:
+        peer.send(*[frame(TEXT, b"large")] * 30)
+
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            wait_until(lambda: peer.send(frame(PING)) is not None, seconds=15, what="the line is cut")
+    assert '"reason": "no_pong"' in pinging.log()
+
+
+def test_application_that_is_busy_does_not_cost_its_peer_the_connection(pinging: EchoServer) -> None:
+    # What is not read cannot be answered: neither the pongs that wait unread nor the peer are to blame.
+    with Peer(pinging.port, "/stranger") as peer:
+        peer.send(frame(TEXT, b"wait"), *[frame(TEXT, b"x")] * 100)
+        peer.patience(0.5)
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                got = peer.frame()
+                assert got.opcode == PING
+                peer.send(frame(PONG, got.payload))
+    assert '"reason": "no_pong"' not in pinging.log()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_half_open_sockets_are_reclaimed_within_45_seconds(server: EchoServer) -> None:
+    with contextlib.ExitStack() as opened:
+        silent = [opened.enter_context(Peer(server.port, "/ws/echo/silent/")) for _ in range(100)]
+        began = time.monotonic()
+        for peer in silent:
+            peer.patience(60)
+            peer.rest()
+
+    assert time.monotonic() - began <= 45
+
+
+def test_attackers_who_vanish_leave_nothing(server: EchoServer) -> None:
+    def descriptors() -> int:
+        return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+
+    before = descriptors()
+    for begun in (frame(TEXT, b"half", claims=8), frame(TEXT, b"first", fin=False), b"\x81"):
+        for _ in range(30):
+            with Peer(server.port, "/ws/echo/") as peer:
+                peer.send(begun)
+                peer.reset()
+
+    wait_until(lambda: descriptors() <= before, seconds=10, what="their descriptors are closed")
