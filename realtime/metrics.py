@@ -26,6 +26,9 @@ SOCKETS_CLOSED = Counter(
     "reason",
 )
 HANDSHAKES_REFUSED = Counter("relais_handshakes_refused_total", "Sockets that were never let in.", "reason")
+CONNECTIONS_ENDED = Counter(
+    "relais_connections_ended_total", "Connections that a server ended because of its peer.", "reason"
+)
 FRAMES_RECEIVED = Counter("relais_frames_received_total", "Frames that sockets sent us.")
 COMMANDS_REFUSED = Counter(
     "relais_commands_refused_total", "Commands answered with an error frame, by its code.", "code"

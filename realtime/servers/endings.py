@@ -1,4 +1,4 @@
-"""Why a server ended a connection because of its peer: one line of the log each, and the place to count them.
+"""Why a server ended a connection because of its peer: one line of the log each, and one count.
 
 A socket that our own code closes (4401, 4408, …) is not told here, but by `JsonSocket`.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from typing import Literal
+
+from realtime import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ REASON_OF_CODE: dict[int, Reason] = {1002: "protocol_error", 1007: "not_utf8", 1
 
 def ended(reason: Reason, *, client: object, path: str, close_code: int | None = None) -> None:
     """A connection is ended because of its peer. Never its payload: that may be anything."""
+    metrics.CONNECTIONS_ENDED.add(reason)
     logger.info(
         "A connection was ended because of its peer",
         extra={"reason": reason, "ip": client, "socket_path": path, "close_code": close_code},

@@ -15,7 +15,6 @@ from websockets.server import ServerProtocol
 
 from realtime import background
 from realtime.errors import CloseCode
-from realtime.hub import Hub
 from realtime.limits import max_message_bytes
 from realtime.prepared import EXTENSION
 from realtime.servers import (
@@ -238,6 +237,8 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self._goodbye = background.start(self._say_goodbye())
 
     async def _say_goodbye(self) -> None:
+        from realtime.hub import Hub  # uvicorn's own workers load this module before Django is set up
+
         await Hub.current().drain(seconds=DRAIN_SECONDS)
         # Who is being let in is told by the application, in a way that a page can read.
         with contextlib.suppress(TimeoutError):
