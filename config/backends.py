@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import environ
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -91,9 +92,18 @@ def channel_layers(urls: list[str]) -> dict[str, Any]:
     return {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [redis_host(url) for url in urls]},
+            "CONFIG": {"hosts": [redis_host(url) for url in urls], "prefix": _prefix(urls)},
         }
     }
+
+
+def _prefix(urls: list[str]) -> str:
+    """What our channels' names begin with.
+
+    Redis knows databases for keys only, what is published is heard in all of them: without their
+    numbers in the names, two deployments that were given databases of one server would hear each other.
+    """
+    return "relais." + ".".join(str(parse_url(url).get("db", 0)) for url in urls)
 
 
 def redis_host(url: str) -> dict[str, Any]:

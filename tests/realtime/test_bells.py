@@ -233,7 +233,7 @@ def test_forked_child_is_a_process_of_its_own(hearers):
 def wire() -> Iterator[Any]:
     """What passes through the real Redis, as another process would hear it."""
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client, client.pubsub() as pubsub:
-        pubsub.subscribe(f"asgi__group__{bells.group_of(0)}")
+        pubsub.subscribe(f"relais.0__group__{bells.group_of(0)}")
         assert pubsub.get_message(timeout=5)["type"] == "subscribe"
 
         def next_bell() -> Bell:

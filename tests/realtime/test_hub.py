@@ -458,8 +458,8 @@ class TestRealRedis:
         ):
             await neighbour.group_send(bells.group_of(0), foreign)
         with redis.Redis.from_url(redis_server.url) as raw:
-            raw.publish(f"asgi__group__{bells.group_of(0)}", b"\xc1 no msgpack")
-            raw.publish(f"asgi__group__{bells.group_of(0)}", b"\x93\x01\x02\x03")
+            raw.publish(f"{neighbour.prefix}__group__{bells.group_of(0)}", b"\xc1 no msgpack")
+            raw.publish(f"{neighbour.prefix}__group__{bells.group_of(0)}", b"\x93\x01\x02\x03")
         await say(neighbour, None)
         await eventually(lambda: len(listener.told) == heard + 1)
 
@@ -477,7 +477,7 @@ class TestRealRedis:
         layer = channel_layers["default"]._get_layer()
 
         def heard() -> set[str]:
-            return {name.removeprefix("asgi__group__") for name in layer.groups}
+            return {name.rpartition("__group__")[2] for name in layer.groups}
 
         await eventually(lambda: len(heard()) == 4)
         for topic, listener in listeners.items():
