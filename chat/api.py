@@ -168,6 +168,7 @@ class MessageView(APIView):
     def patch(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Change one's own message."""
         wish = _checked(shapes.EditSerializer, request.data)
+        allow_send(_me(request).pk)
         seq = services.edit_message(
             conversation_id=conversation_id, message_id=message_id, by=_me(request), content=wish["message"]
         )
@@ -176,6 +177,7 @@ class MessageView(APIView):
     @extend_schema(operation_id="messages_delete", request=None, responses=shapes.SeqSerializer)
     def delete(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Delete one's own message, or as a manager anybody's."""
+        allow_send(_me(request).pk)
         seq = services.delete_message(conversation_id=conversation_id, message_id=message_id, by=_me(request))
         return Response({"seq": seq})
 

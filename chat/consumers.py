@@ -20,8 +20,9 @@ from chat.services import Draft, Outcome, Sent
 from chat.services.messages import clean_content
 from realtime import errors
 from realtime.asking import Asking
+from realtime.commands import Command
 from realtime.events import Event
-from realtime.frames import MAX_INTEGER, Ref, command, ref_of
+from realtime.frames import MAX_INTEGER, Ref
 from realtime.framing import NOTHING, Framing
 from realtime.sockets import JsonSocket
 
@@ -80,6 +81,8 @@ class ChatConsumer(JsonSocket):
     """Speaks the guide's dialect, and to a client that opted in (`v1`) the rest of ours."""
 
     kind = "chat"
+    default_command = "message"
+
     membership: Membership
     topic: str = ""
 
@@ -108,36 +111,6 @@ class ChatConsumer(JsonSocket):
     def detached(self, topic: str) -> None:
         if topic == self.topic:
             self.refuse(NotAParticipantError())
-
-    async def handle(self, frame: dict[str, Any]) -> None:
-        match frame.get("type", "message"):
-            case "message":
-                self._send(command(frame, SendMessage), ref_of(frame))
-            case "edit":
-                edit = command(frame, EditMessage)
-                self.opt_in()  # first: this very edit is told too
-                seq = await self.run(
-                    services.edit_message,
-                    conversation_id=self.membership.conversation_id,
-                    message_id=edit.message_id,
-                    by=self.user,
-                    content=edit.message,
-                )
-                self._acknowledge(frame, seq=seq, message_id=edit.message_id)
-            case "delete":
-                message_id = command(frame, DeleteMessage).message_id
-                self.opt_in()
-                seq = await self.run(
-                    services.delete_message,
-                    conversation_id=self.membership.conversation_id,
-                    message_id=message_id,
-                    by=self.user,
-                )
-                self._acknowledge(frame, seq=seq, message_id=message_id)
-            case "read" | "delivered" as kind:
-                self._move_cursor(str(kind), command(frame, MoveCursor).up_to_seq)
-            case unknown:
-                raise errors.InvalidFrameError(f"Unknown type {str(unknown)[:50]!r}.")
 
     async def left(self) -> None:
         if self.topic:
@@ -174,10 +147,36 @@ class ChatConsumer(JsonSocket):
             )
         metrics.ACK_SECONDS.observe(time.monotonic() - began)
 
-    def _acknowledge(self, frame: dict[str, Any], **facts: Any) -> None:
-        self.push({"type": "ack", "ref": ref_of(frame), **facts})
+    async def _edit(self, frame: EditMessage, ref: Ref) -> None:
+        self.opt_in()  # first: this very edit is told too
+        allow_send(self.user_id)
+        seq = await self.run(
+            services.edit_message,
+            conversation_id=self.membership.conversation_id,
+            message_id=frame.message_id,
+            by=self.user,
+            content=frame.message,
+        )
+        self.push({"type": "ack", "ref": ref, "seq": seq, "message_id": frame.message_id})
+
+    async def _delete(self, frame: DeleteMessage, ref: Ref) -> None:
+        self.opt_in()
+        allow_send(self.user_id)
+        seq = await self.run(
+            services.delete_message,
+            conversation_id=self.membership.conversation_id,
+            message_id=frame.message_id,
+            by=self.user,
+        )
+        self.push({"type": "ack", "ref": ref, "seq": seq, "message_id": frame.message_id})
 
     # --- receipts -----------------------------------------------------------------------------------
+
+    def _read(self, frame: MoveCursor, _ref: Ref) -> None:
+        self._move_cursor("read", frame.up_to_seq)
+
+    def _delivered(self, frame: MoveCursor, _ref: Ref) -> None:
+        self._move_cursor("delivered", frame.up_to_seq)
 
     def _move_cursor(self, kind: str, up_to_seq: int) -> None:
         self.opt_in()
@@ -243,3 +242,14 @@ class ChatConsumer(JsonSocket):
             url=f"/api/conversations/{conversation_id}/messages/?after={self.membership.readable_after}",
             resync_seq=self.membership.head,
         )
+
+    # --- what a client may ask ----------------------------------------------------------------------
+
+    commands = {
+        **JsonSocket.commands,
+        "message": Command(SendMessage, _send),
+        "edit": Command(EditMessage, _edit),
+        "delete": Command(DeleteMessage, _delete),
+        "read": Command(MoveCursor, _read),
+        "delivered": Command(MoveCursor, _delivered),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,8 +13,9 @@ from notifications.events import GUIDE_FRAMING, V1_FRAMING
 from notifications.sources import Listener, Source, framing_for
 from notifications.texts import supported_language
 from realtime import errors
+from realtime.commands import Command
 from realtime.events import Event
-from realtime.frames import MAX_INTEGER, command, ref_of
+from realtime.frames import MAX_INTEGER, Ref
 from realtime.framing import NOTHING, Framing
 from realtime.sockets import JsonSocket
 from realtime.topics import user_topic
@@ -34,6 +36,10 @@ class MarkRead(msgspec.Struct):
         list[Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]],
         msgspec.Meta(min_length=1, max_length=MAX_IDS),
     ]
+
+
+class MarkAllRead(msgspec.Struct):
+    pass
 
 
 class Subscribed(Event, tag="subscribed", frozen=True):
@@ -80,21 +86,27 @@ class NotificationConsumer(Listener, JsonSocket):
             return NOTHING  # the own topic: joined for its revocations, told once it is known from where
         return V1_FRAMING if self.v1 else GUIDE_FRAMING
 
-    async def handle(self, frame: dict[str, Any]) -> None:
-        if not self.v1:
-            return  # the guide's page sends nothing; an answer would be shown to its user
-        match frame.get("type"):
-            case "read":
-                unread_count = await self.run(
-                    services.mark_read, user_id=self.user_id, ids=command(frame, MarkRead).ids
-                )
-            case "read_all":
-                await self.run(services.mark_all_read, user_id=self.user_id)
-                unread_count = 0
-            case unknown:
-                raise errors.InvalidFrameError(f"Unknown type {str(unknown)[:50]!r}.")
-        if (ref := ref_of(frame)) is not None:
+    def handle(self, frame: dict[str, Any], ref: Ref) -> Awaitable[None] | None:
+        if not self.v1 and frame.get("type") not in JsonSocket.commands:
+            return None  # the guide's page sends nothing; an answer would be shown to its user
+        return super().handle(frame, ref)
+
+    async def _read(self, frame: MarkRead, ref: Ref) -> None:
+        self._acknowledge(ref, await self.run(services.mark_read, user_id=self.user_id, ids=frame.ids))
+
+    async def _read_all(self, _frame: MarkAllRead, ref: Ref) -> None:
+        await self.run(services.mark_all_read, user_id=self.user_id)
+        self._acknowledge(ref, 0)
+
+    def _acknowledge(self, ref: Ref, unread_count: int) -> None:
+        if ref is not None:
             self.push({"type": "ack", "ref": ref, "unread_count": unread_count})
+
+    commands = {
+        **JsonSocket.commands,
+        "read": Command(MarkRead, _read),
+        "read_all": Command(MarkAllRead, _read_all),
+    }
 
     # --- what it listens to -------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 It refuses so that browsers can read why (accept, error frame, close code), parses with limits, turns
 errors into frames, ends with the token, and leaves everything in `finally`. A consumer adds
-`authorize`, `handle` and, where it holds something of its own, `left`. There is no channel of the
-layer per socket: the hub listens for all of them.
+`authorize`, its `commands` and, where it holds something of its own, `left`. There is no channel of
+the layer per socket: the hub listens for all of them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 from urllib.parse import parse_qs
 
+import msgspec
 import structlog
 from channels.consumer import AsyncConsumer
 
 from realtime import errors, events, metrics
 from realtime.audience import Subscriber
+from realtime.commands import Command, Commands, obey
 from realtime.conf import conf
 from realtime.events import Event
 from realtime.frames import Ref, parse, ref_of
@@ -62,6 +64,16 @@ class Identity(Protocol):
         """The head of the user's own topic when this was true."""
 
 
+class Ping(msgspec.Struct):
+    """Is anybody there?"""
+
+
+class RefreshToken(msgspec.Struct):
+    """Go on with a new access token of the same user."""
+
+    token: Any = None  # whatever it is, `identify` has one answer to all that is no token
+
+
 class JsonSocket(AsyncConsumer):
     """Base of every socket of ours."""
 
@@ -92,6 +104,8 @@ class JsonSocket(AsyncConsumer):
     tells_guide_errors: ClassVar[bool] = True
     #: What it is counted as.
     kind: ClassVar[str] = "other"
+    #: What a frame without a `type` asks for.
+    default_command: ClassVar[str | None] = None
 
     hub: Hub
     identity: Identity
@@ -111,7 +125,7 @@ class JsonSocket(AsyncConsumer):
         self.socket_id = secrets.token_hex(6)
         self.hub = Hub.current()
         self.path = scope.get("url_route", {}).get("kwargs", {})
-        self.query = {k: v[-1] for k, v in parse_qs(scope.get("query_string", b"").decode("latin1")).items()}
+        self.query = {k: v[-1] for k, v in _parameters(scope).items()}
         self.v1 = (
             self.query.get("v") == "1"
             or "since" in self.query
@@ -155,9 +169,9 @@ class JsonSocket(AsyncConsumer):
     async def authorize(self) -> None:
         """Join topics; raise a RealtimeError to refuse the socket."""
 
-    async def handle(self, frame: dict[str, Any]) -> None:
-        """Obey one command; raise a RealtimeError to answer it with an error frame."""
-        raise errors.InvalidFrameError("This socket takes no commands.")
+    def handle(self, frame: dict[str, Any], ref: Ref) -> Awaitable[None] | None:
+        """Obey one frame; a RealtimeError answers it with an error frame."""
+        return obey(self, self.commands, frame.get("type", self.default_command), frame, ref)
 
     async def left(self) -> None:
         """Tidy what the consumer holds; runs once, at the end, for every socket whose `authorize` began."""
@@ -341,11 +355,12 @@ class JsonSocket(AsyncConsumer):
             if text is None:
                 raise errors.InvalidJsonError("Binary frames are not understood.")
             frame = parse(text)
-            ref = ref_of(frame)
-            if ref is not None:
+            if frame.get("ref") is not None:
                 self.opt_in()
-            if not await self._handle_common(frame, ref):
-                await self.handle(frame)
+                ref = ref_of(frame)
+            obeyed = self.handle(frame, ref)
+            if obeyed is not None:
+                await obeyed
         except errors.TooBigError as error:
             self.refuse(error)
         except errors.RealtimeError as error:
@@ -359,19 +374,16 @@ class JsonSocket(AsyncConsumer):
             return len(data) > self._max_bytes
         return len(data.encode(errors="replace")) > self._max_bytes
 
-    async def _handle_common(self, frame: dict[str, Any], ref: Ref) -> bool:
-        """Obey what every socket understands; False leaves the frame to the consumer."""
-        match frame.get("type"):
-            case "ping":
-                self.opt_in()
-                self.push({"type": "pong", "ref": ref, "server_time": events.now()})
-            case "auth.refresh":
-                self.opt_in()
-                await self._refresh(frame.get("token"))
-                self.push({"type": "auth.refreshed", "ref": ref, "expires_at": int(self.identity.expires_at)})
-            case _:
-                return False
-        return True
+    # --- what every socket obeys --------------------------------------------------------------------
+
+    def _ping(self, _frame: Ping, ref: Ref) -> None:
+        self.opt_in()
+        self.push({"type": "pong", "ref": ref, "server_time": events.now()})
+
+    async def _auth_refresh(self, frame: RefreshToken, ref: Ref) -> None:
+        self.opt_in()
+        await self._refresh(frame.token)
+        self.push({"type": "auth.refreshed", "ref": ref, "expires_at": int(self.identity.expires_at)})
 
     async def _refresh(self, token: object) -> None:
         while True:
@@ -380,6 +392,14 @@ class JsonSocket(AsyncConsumer):
             # A revocation that was told since that answer spared this socket for its old session.
             if own is None or own.told_up_to <= identity.as_of:
                 return self.prolong(identity)
+
+    #: What a client may ask; a consumer adds its own.
+    commands: ClassVar[Commands] = {
+        "ping": Command(Ping, _ping),
+        "auth.refresh": Command(RefreshToken, _auth_refresh),
+    }
+
+    # --- limits and ends ----------------------------------------------------------------------------
 
     def _check_rate(self) -> None:
         wait = self._frame_bucket.wait(conf.limit_frames, time.monotonic())
@@ -449,3 +469,8 @@ class JsonSocket(AsyncConsumer):
                 await self.left()
         except Exception:
             logger.exception("A socket could not tidy up", extra=self._about())
+
+
+def _parameters(scope: dict[str, Any]) -> dict[str, list[str]]:
+    # Blank ones too: `?since=` is a position that nobody can resume from, not the wish to begin anew.
+    return parse_qs(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)

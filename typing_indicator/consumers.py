@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import msgspec
 
 from chat.consumers import conversation_id_in, membership_of
 from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
+from realtime.commands import Command
 from realtime.conf import conf
-from realtime.frames import command
+from realtime.frames import Ref
 from realtime.framing import NOTHING, Framing
 from realtime.publishing import publish_now
 from realtime.rates import Bucket
@@ -28,6 +28,8 @@ class TypingIndicatorConsumer(JsonSocket):
     """Tells the others that somebody types; coalesced, as the guide's page says so at every keystroke."""
 
     kind = "typing"
+    default_command = "typing"
+
     conversation_id = 0
     #: When it last told the others that its user types, unless it took that back.
     _told_at: float | None = None
@@ -46,13 +48,15 @@ class TypingIndicatorConsumer(JsonSocket):
     def detached(self, topic: str) -> None:
         self.refuse(NotAParticipantError())
 
-    async def handle(self, frame: dict[str, Any]) -> None:
-        is_typing = command(frame, SetTyping).is_typing
+    def _type(self, frame: SetTyping, _ref: Ref) -> None:
+        is_typing = frame.is_typing
         now = time.monotonic()
         since_told = self._since_told(now)
         is_news = since_told >= COALESCE_SECONDS if is_typing else since_told < TYPING_TTL_SECONDS
         if is_news and not self._typing_bucket.wait(conf.limit_typing, now):
             self._tell(is_typing=is_typing)
+
+    commands = {**JsonSocket.commands, "typing": Command(SetTyping, _type)}
 
     async def left(self) -> None:
         if self._since_told(time.monotonic()) < TYPING_TTL_SECONDS:

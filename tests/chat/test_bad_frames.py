@@ -146,13 +146,23 @@ async def test_error_carries_the_ref_of_what_failed(ana, conversation, connect):
             assert (await socket.receive())["ref"] == ref
 
 
-async def test_ref_that_is_none_is_nobodys_and_the_message_goes_its_way(ana, conversation, connect):
+async def test_ref_that_cannot_be_given_back_is_refused_and_nothing_is_said(ana, conversation, connect):
     async with connect(ana, chat_path(conversation)) as socket:
         for ref in ([1], {"a": 1}, True, 1.5, 2**53, "x" * 65, "\x00"):
-            await socket.send({"message": f"with {ref!r:.9}", "ref": ref})
-            assert (await socket.receive())["content"] == f"with {ref!r:.9}"
+            await socket.send({"message": "unheard", "ref": ref})
+            error = await socket.receive()
+            assert (error["code"], error["ref"]) == ("invalid_frame", None), ref
 
         assert await socket.receives_nothing()
+    assert await aside(contents)(conversation) == []
+
+
+async def test_ref_that_is_null_is_none(ana, conversation, connect):
+    async with connect(ana, chat_path(conversation)) as socket:
+        await socket.send({"message": "Bonjour", "ref": None})
+
+        assert (await socket.receive())["content"] == "Bonjour"
+        assert await socket.receives_nothing()  # no ack: it asked for none
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,25 @@ async def test_sockets_and_rest_share_the_limit_of_messages(ana, conversation, c
     assert await aside(contents)(conversation) == ["one", "two"]
 
 
+async def test_edits_and_deletions_count_as_messages(ana, conversation, connect, relais, api):
+    """Each of them is stored and told to everybody, like a message."""
+    sent = await aside(say)(conversation, ana)
+    relais(limit_sends="1/min:2")
+    client, url = await aside(api)(ana), f"/api/conversations/{conversation.pk}/messages/{sent.message_id}/"
+    edit = {"type": "edit", "message_id": sent.message_id, "message": "Bonsoir"}
+    async with connect(ana, chat_path(conversation)) as socket:
+        await socket.send({**edit, "ref": 1})
+        assert (await socket.receive_until("ack"))["ref"] == 1
+        assert (await aside(client.patch)(url, {"message": "Salut"})).status_code == 200
+
+        for frame in (edit, {"type": "delete", "message_id": sent.message_id}, {"message": "x"}):
+            await socket.send(frame)
+            assert (await socket.receive_until("error"))["code"] == "rate_limited"
+        for method in (client.patch, client.delete):
+            assert (await aside(method)(url, {"message": "Salut"})).status_code == 429
+    assert await aside(contents)(conversation) == ["Salut"]
+
+
 async def test_mistakes_cost_no_messages(ana, conversation, connect, relais):
     relais(limit_sends="1/min:1")
     async with connect(ana, chat_path(conversation)) as socket:

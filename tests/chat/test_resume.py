@@ -58,7 +58,7 @@ async def test_replayed_is_what_live_delivery_sent(ana, bruno, conversation, con
 
 async def test_impossible_position_is_answered_with_a_resync_and_is_live(ana, bruno, spoken, connect):
     seq = 4
-    for since in ("+1", "-1", "abc", "1.0", "0x1", "٣", "1e1", "null", "99", "9" * 16, "9" * 5000, "%00"):
+    for since in ("", "+1", "-1", "abc", "1.0", "0x1", "٣", "1e1", "null", "99", "9" * 16, "9" * 5000, "%00"):
         async with connect(bruno, chat_path(spoken, f"?since={since}")) as socket:
             assert await socket.receive() == {
                 "type": "resync",

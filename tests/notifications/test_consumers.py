@@ -279,7 +279,7 @@ async def test_resume_passes_over_what_notifications_are_not_about(
         assert await socket.receives_nothing()
 
 
-@pytest.mark.parametrize("since", ["3", "99999999999999999999", "-1", "1.0", "abc", "٣", "0x1", "+1"])
+@pytest.mark.parametrize("since", ["", "3", "99999999999999999999", "-1", "1.0", "abc", "٣", "0x1", "+1"])
 async def test_position_nobody_was_ever_at_is_a_resync(
     ana: User, connect: Any, tell: Tell, since: str
 ) -> None:

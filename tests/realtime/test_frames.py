@@ -70,9 +70,15 @@ def test_ref_is_given_back(ref: int | str) -> None:
     assert ref_of({"ref": ref}) == ref
 
 
-@pytest.mark.parametrize("ref", [None, True, 1.5, [], {}, "x" * 65, 2**53, "a\x00", "\ud800"])
-def test_unusable_ref_is_nobodys(ref: object) -> None:
-    assert ref_of({"ref": ref}) is None
+@pytest.mark.parametrize("frame", [{}, {"ref": None}])
+def test_command_may_have_no_ref(frame: dict[str, object]) -> None:
+    assert ref_of(frame) is None
+
+
+@pytest.mark.parametrize("ref", [True, 1.5, [], {}, "x" * 65, 2**53, "a\x00", "\ud800"])
+def test_ref_that_cannot_be_given_back_is_refused_by_name(ref: object) -> None:
+    with pytest.raises(InvalidFrameError, match="The ref is neither"):
+        ref_of({"ref": ref})
 
 
 @pytest.mark.parametrize("text", ["Bonjour", "", "a\tb\nc\r\n", "😀 שלום", "\u2028", "x" * 10])

@@ -21,7 +21,9 @@ from channels.testing import WebsocketCommunicator
 
 from realtime import errors, sockets
 from realtime.audience import Audience, Subscriber
+from realtime.commands import Command
 from realtime.events import Event
+from realtime.frames import Ref
 from realtime.framing import EVERYTHING, NOTHING, Everything, Framing
 from realtime.hub import DRAIN_STEP_SECONDS, Hub
 from realtime.publishing import publish_now, publish_on_commit
@@ -89,27 +91,46 @@ class Talk(JsonSocket):
     def detached(self, topic: str) -> None:
         self.push({"type": "detached", "topic": topic})
 
-    async def handle(self, frame: dict[str, Any]) -> None:
-        self.handled.append(frame)
-        match frame.get("type"):
-            case "echo":
-                self.push(frame)
-            case "database":
-                self.push({"type": "answer", "value": await self.run(lambda: frame["value"])})
-            case "mistake":
-                raise errors.NotAllowedError
-            case "retry":
-                raise errors.UnavailableError(retry_after_ms=1000)
-            case "bug":
-                raise ZeroDivisionError
-            case "refuse":
-                self.refuse(errors.NotFoundError())
-            case "beside":
-                self.spawn(self.beside(frame["what"]))
-            case "rejoin":
-                self.join("talk.1", position=frame["position"], as_of=frame["position"], then=self.live)
-            case _:
-                await super().handle(frame)
+    def handle(self, frame: dict[str, Any], ref: Ref) -> Any:
+        if frame.get("type") not in JsonSocket.commands:
+            self.handled.append(frame)
+        return super().handle(frame, ref)
+
+    def _do_echo(self, frame: dict[str, Any], _ref: Ref) -> None:
+        self.push(frame)
+
+    async def _do_database(self, frame: dict[str, Any], _ref: Ref) -> None:
+        self.push({"type": "answer", "value": await self.run(lambda: frame["value"])})
+
+    def _do_mistake(self, *_) -> None:
+        raise errors.NotAllowedError
+
+    async def _do_retry(self, *_) -> None:
+        raise errors.UnavailableError(retry_after_ms=1000)
+
+    async def _do_bug(self, *_) -> None:
+        raise ZeroDivisionError
+
+    def _do_refuse(self, *_) -> None:
+        self.refuse(errors.NotFoundError())
+
+    def _do_beside(self, frame: dict[str, Any], _ref: Ref) -> None:
+        self.spawn(self.beside(frame["what"]))
+
+    def _do_rejoin(self, frame: dict[str, Any], _ref: Ref) -> None:
+        self.join("talk.1", position=frame["position"], as_of=frame["position"], then=self.live)
+
+    commands = {
+        **JsonSocket.commands,
+        "echo": Command(dict, _do_echo),
+        "database": Command(dict, _do_database),
+        "mistake": Command(dict, _do_mistake),
+        "retry": Command(dict, _do_retry),
+        "bug": Command(dict, _do_bug),
+        "refuse": Command(dict, _do_refuse),
+        "beside": Command(dict, _do_beside),
+        "rejoin": Command(dict, _do_rejoin),
+    }
 
     async def beside(self, what: str) -> None:
         if what == "bug":
@@ -186,7 +207,7 @@ async def test_stranger_is_accepted_told_why_and_closed(talk, scope, told):
 async def test_stranger_commands_nothing_and_leaves_no_trace(talk, monkeypatch):
     handled = []
 
-    async def handle(self: Talk, frame: dict[str, Any]) -> None:
+    async def handle(self: Talk, frame: dict[str, Any], ref: Ref) -> None:
         handled.append(frame)
 
     async def leave(self: Talk) -> None:
@@ -663,7 +684,7 @@ async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch)
 async def test_ids_of_one_socket_are_not_bound_in_another(talk):
     seen: list[dict[str, Any]] = []
 
-    async def handle(self: Talk, frame: dict[str, Any]) -> None:
+    async def handle(self: Talk, frame: dict[str, Any], ref: Ref) -> None:
         seen.append(dict(structlog.contextvars.get_contextvars()))
         seen.append(await self.run(lambda: dict(structlog.contextvars.get_contextvars())))
         self.push({"type": "done"})
