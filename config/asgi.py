@@ -27,7 +27,7 @@ from config.logs import redact
 from config.metrics import MetricsPage
 from config.proxies import ForwardedHeaders
 from config.ws_routing import websocket_urlpatterns
-from realtime.asgi import HandshakeLimit, OriginCheck, WithHub
+from realtime.asgi import HandshakeLimit, OriginCheck, SocketLimits, WithHub
 from realtime.hub import Hub
 from realtime.servers import daphne
 
@@ -75,7 +75,7 @@ health = HealthChecks(django_application)
 router = ProtocolTypeRouter(
     {
         "http": health,
-        "websocket": OriginCheck(HandshakeLimit(SocketAuth(sockets))),
+        "websocket": OriginCheck(HandshakeLimit(SocketLimits(SocketAuth(sockets)))),
         "lifespan": lifespan,
     }
 )

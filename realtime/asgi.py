@@ -1,7 +1,7 @@
 """ASGI middleware of the core: the hub starts with the first event, foreign pages stay outside.
 
-A foreign Origin and too many handshakes are refused before accept, with a plain HTTP status; every
-refusal that a client of ours must understand is made by `JsonSocket` after accept.
+A foreign Origin, too many handshakes and too many sockets are refused before accept, with a plain HTTP
+status; every refusal that a client of ours must understand is made by `JsonSocket` after accept.
 
 What only looks and passes on is a plain function that returns the next one's coroutine (and is marked as what
 it stands for): a coroutine of its own would stay as long as the socket does.
@@ -9,8 +9,10 @@ it stands for): a coroutine of its own would stay as long as the socket does.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,6 +84,72 @@ class HandshakeLimit:
             wait = error.retry_after_ms or 1000
             return refuse_handshake(scope, receive, send, status=429, retry_after_ms=wait)
         return self.app(scope, receive, send)
+
+
+class SocketLimits:
+    """How many sockets this process holds: in all, from one client address, and not let in yet.
+
+    Before accept, because a socket that is refused afterwards costs as much as one that is not. A socket
+    lasts as long as the task it is called in.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        markcoroutinefunction(self)
+        self.open = 0
+        self.pending = 0
+        self.open_from: Counter[str] = Counter()
+
+    def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
+        address = client_address(scope)
+        if _is_reached(conf.limit_sockets, self.open):
+            return refuse_handshake(scope, receive, send, status=503, retry_after_ms=10_000)
+        if _is_reached(conf.limit_pending_sockets, self.pending):
+            return refuse_handshake(scope, receive, send, status=503, retry_after_ms=2_000)
+        if _is_reached(conf.limit_sockets_per_address, self.open_from[address]):
+            return refuse_handshake(scope, receive, send, status=429, retry_after_ms=30_000)
+
+        place = _Place(self, address, send)
+        task = asyncio.current_task()
+        assert task is not None, "an ASGI application runs in a task"
+        task.add_done_callback(place.leave)
+        return self.app(scope, receive, place.send)
+
+
+class _Place:
+    """What one open socket takes up."""
+
+    __slots__ = ("_address", "_is_pending", "_limits", "_send")
+
+    def __init__(self, limits: SocketLimits, address: str, send: Callable[[Any], Awaitable[None]]) -> None:
+        self._limits, self._address, self._send = limits, address, send
+        self._is_pending = True
+        limits.open += 1
+        limits.pending += 1
+        limits.open_from[address] += 1
+
+    def send(self, message: Any) -> Awaitable[None]:
+        """What the application says; its first word lets the client in, or refuses."""
+        self._no_longer_pending()
+        return self._send(message)
+
+    def leave(self, _task: object) -> None:
+        """The socket is over."""
+        limits, address = self._limits, self._address
+        self._no_longer_pending()
+        limits.open -= 1
+        limits.open_from[address] -= 1
+        if not limits.open_from[address]:
+            del limits.open_from[address]
+
+    def _no_longer_pending(self) -> None:
+        if self._is_pending:
+            self._is_pending = False
+            self._limits.pending -= 1
+
+
+def _is_reached(limit: int, count: int) -> bool:
+    return 0 < limit <= count
 
 
 def _headers(scope: Scope, name: bytes) -> list[str]:

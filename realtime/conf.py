@@ -48,6 +48,12 @@ class Conf:
     limit_typing: Rate = Rate.parse("5/s:20")
     #: Open sockets per user in one process; 0 is no limit.
     limit_sockets_per_user: int = 20
+    #: Open sockets in one process; 0 is no limit, as below.
+    limit_sockets: int = 10_000
+    #: Open sockets per client address in one process; an office behind one address has many.
+    limit_sockets_per_address: int = 1_000
+    #: Sockets whose handshake is not answered yet, in one process: what a database that hangs makes wait.
+    limit_pending_sockets: int = 500
     #: New sockets per client address.
     limit_handshakes: Rate = Rate.parse("50/s:500")
     #: REST requests per user (per address where nobody is signed in).
