@@ -282,12 +282,6 @@ class JsonSocket(AsyncConsumer):
         """How this socket, with what its client understands, is told the events of a topic it joins."""
         return NOTHING
 
-    def prolong(self, identity: Identity) -> None:
-        """The token was refreshed in band: end with the new one."""
-        if identity.user.pk != self.user_id:
-            raise errors.UnauthenticatedError("The new token is another user's.")
-        self._end_with(identity)
-
     # --- the course of a connection -----------------------------------------------------------------
 
     async def _open(self, send: Send) -> None:
@@ -388,10 +382,12 @@ class JsonSocket(AsyncConsumer):
     async def _refresh(self, token: object) -> None:
         while True:
             identity = await self.run(self.scope["identify"], token)
+            if identity.user.pk != self.user_id:  # before its position is compared: it is in another topic
+                raise errors.UnauthenticatedError("The new token is another user's.")
             own = self._subscribers.get(user_topic(self.user_id))
             # A revocation that was told since that answer spared this socket for its old session.
             if own is None or own.told_up_to <= identity.as_of:
-                return self.prolong(identity)
+                return self._end_with(identity)
 
     #: What a client may ask; a consumer adds its own.
     commands: ClassVar[Commands] = {

@@ -554,6 +554,24 @@ async def test_token_that_cannot_prolong_the_socket_changes_nothing(talk, fresh,
         assert await refused_with(socket) == ("token_expired", 4401)
 
 
+async def test_token_of_somebody_else_is_looked_up_once(talk, hub):
+    """Their position is in another topic: compared with ours it would look old for ever."""
+    asked = []
+
+    def identify(token: str) -> Somebody:
+        asked.append(token)
+        return Somebody(user_id=2, as_of=0)
+
+    async with talk(identify=identify) as (socket, consumer):
+        await asyncio.to_thread(publish_on_commit, user_topic(1), Said(words="ours is ahead"))
+        own = consumer._subscribers[user_topic(1)]
+        await eventually(lambda: own.told_up_to == 1)
+        await socket.send({"type": "auth.refresh", "token": "theirs"})
+
+        assert (await socket.receive())["code"] == "unauthenticated"
+        assert asked == ["theirs"]
+
+
 async def test_revocation_told_while_the_new_token_was_looked_up_is_not_missed(talk, hub):
     """Its event found the socket with the old session; so the database is asked again."""
     answers = [Somebody(as_of=0, session_id="new"), errors.SessionRevokedError()]
