@@ -1,0 +1,86 @@
+"""Two tenants, and everybody who might want to read what the other one has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import Session, User
+from accounts.throttling import LoginThrottle, RegistrationThrottle, RestThrottle
+from accounts.tokens import issue
+from chat import sending, services
+from chat.models import Conversation
+from notifications.services import notify
+from tests.chat.speaking import say
+from tests.factories import make_conversation, make_user
+
+#: In everything that belongs to the victims, and in nothing else.
+CANARY = "canary-5c1d"
+
+
+@pytest.fixture(autouse=True)
+def _full_buckets() -> None:
+    """No test is limited by the one before it."""
+    for kind in (RestThrottle, LoginThrottle, RegistrationThrottle):
+        kind.buckets.clear()
+    sending._sends.clear()
+
+
+class Tenant(NamedTuple):
+    """The callers of the matrix by their names, and the ids of what they would like to have."""
+
+    people: dict[str, User]
+    conversation: Conversation
+    ids: dict[str, Any]
+    #: The same places, filled with what does not exist.
+    unknown: dict[str, Any]
+
+    def token(self, caller: str) -> str:
+        return issue(self.people[caller])["access"]
+
+    def client(self, caller: str) -> APIClient:
+        """How a caller comes over HTTP."""
+        client = APIClient(raise_request_exception=False)
+        if caller != "anonymous":
+            client.credentials(HTTP_AUTHORIZATION=f"Bearer {self.token(caller)}")
+        return client
+
+
+@pytest.fixture
+def make_tenant() -> Callable[[], Tenant]:
+    """For tests that choose their own database fixture."""
+
+    def make() -> Tenant:
+        people = {
+            name: make_user(name, email=f"{CANARY}-{name}@example.com")
+            for name in ("stranger", "former", "member", "admin")
+        }
+        people["superuser"] = User.objects.create_superuser("superuser", password="demo-password")
+        third = make_user("third")
+        admin = people["admin"]
+        conversation = make_conversation(admin, people["member"], people["former"], third, title=CANARY)
+        sent = say(conversation, admin, f"{CANARY} words")
+        services.remove_member(conversation_id=conversation.pk, by=admin, user_id=people["former"].pk)
+        say(conversation, admin, f"{CANARY} after the removal")
+        session = Session.objects.create(user=admin, user_agent=f"{CANARY} browser")
+        notification = notify(user=admin, kind="payment_completed", data={"payment_id": 7, "note": CANARY})
+        assert notification is not None
+        ids = {
+            "conversation_id": conversation.pk,
+            "message_id": sent.message_id,
+            "user_id": third.pk,
+            "session_id": session.pk,
+            "notification_id": notification.pk,
+        }
+        unknown = {**dict.fromkeys(ids, 999_999), "session_id": "00000000-0000-4000-8000-000000000000"}
+        return Tenant(people, conversation, ids, unknown)
+
+    return make
+
+
+@pytest.fixture
+def tenant(db: None, make_tenant: Callable[[], Tenant]) -> Tenant:
+    return make_tenant()

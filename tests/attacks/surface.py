@@ -1,0 +1,83 @@
+"""What can be attacked, read from the product itself: every route, every socket, every command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.permissions import AllowAny
+from rest_framework.views import APIView
+
+from config.ws_routing import unknown_path, websocket_urlpatterns
+from realtime.sockets import JsonSocket
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+def filled(route: str, ids: Mapping[str, object]) -> str:
+    """The address of a route with these ids in its places."""
+    return _PLACE.sub(lambda place: str(ids[place[1]]), route)
+
+
+def places(route: str) -> list[str]:
+    """The names of the ids a route needs."""
+    return _PLACE.findall(route)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One method of one route of the API."""
+
+    route: str
+    method: str
+    #: It asks for no token: registering, signing in, refreshing, signing out.
+    is_public: bool
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}"
+
+
+def _routes(patterns: Iterable[URLPattern | URLResolver], prefix: str = "/") -> Iterator[tuple[str, Any]]:
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _routes(pattern.url_patterns, route)
+        else:
+            yield route, pattern.callback
+
+
+def routes() -> dict[str, Any]:
+    """Every route of the server, with its view."""
+    return dict(_routes(get_resolver().url_patterns))
+
+
+def endpoints() -> list[Endpoint]:
+    """Every method of every route of the API."""
+    found = []
+    for route, view in routes().items():
+        kind = getattr(view, "view_class", None)
+        if kind is None or not issubclass(kind, APIView):
+            continue
+        is_public = AllowAny in kind.permission_classes
+        found += [Endpoint(route, name, is_public) for name in METHODS if hasattr(kind, name.lower())]
+    return found
+
+
+def sockets() -> dict[str, type[JsonSocket]]:
+    """Every path of a socket, with its consumer; what no consumer of ours serves is unknown to all."""
+    served = {}
+    for pattern in websocket_urlpatterns:
+        if pattern.callback is not unknown_path:
+            kind = pattern.callback.consumer_class  # type: ignore[attr-defined]  # set by `as_asgi()`
+            assert issubclass(kind, JsonSocket), f"{pattern.pattern}: tested as what?"
+            served[f"/{pattern.pattern}"] = kind
+    return served
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every command of every socket: (path, name)."""
+    return [(path, name) for path, kind in sockets().items() for name in kind.commands]

@@ -1,0 +1,276 @@
+"""No forged token opens any endpoint or any socket, however it is carried; and all are answered alike.
+
+What each forgery is, and what `identify` says of it alone, is in `tests/accounts/`. Here they meet every door
+there is, found from the product.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.routing import get_default_application
+from channels.testing import WebsocketCommunicator
+from rest_framework.test import APIClient
+
+from accounts.models import Session
+from accounts.serializers import MAX_TOKEN_FIELD_CHARACTERS
+from accounts.tokens import access_token, identify, pair
+from config.logs import configuration
+from realtime.errors import UnauthenticatedError
+from realtime.testing import open_socket
+from tests.accounts.forgeries import FORGERIES, good
+from tests.attacks import surface
+from tests.attacks.conftest import Tenant
+from tests.attacks.matrix import HTTP
+
+#: Asking for a token; signing out reads one where it is given.
+GUARDED = [e for e in surface.endpoints() if not e.is_public or e.route == "/api/auth/logout/"]
+SOCKETS = list(surface.sockets())
+
+
+def test_there_are_forty_kinds():
+    assert len(FORGERIES) >= 40
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """All that the product would log at DEBUG, as it would write it."""
+    stream = io.StringIO()
+    formatter = configuration(readable=False, level="DEBUG")["formatters"]["relais"]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        formatter["()"](foreign_pre_chain=formatter["foreign_pre_chain"], processors=formatter["processors"])
+    )
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel("DEBUG")
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def assert_none_is_in(text: str, tokens: list[str]) -> None:
+    """No token, and no part of one that would do instead of the whole."""
+    parts = {part for token in tokens for part in token.split(".") if len(part) > 20}
+    assert not [part for part in parts if part in text]
+
+
+@pytest.fixture
+def forged(tenant: Tenant) -> dict[str, str]:
+    session = Session.objects.create(user=tenant.people["admin"])
+    return {name: forge(session) for name, forge in FORGERIES.items()}
+
+
+@pytest.mark.parametrize("endpoint", GUARDED, ids=str)
+def test_no_forgery_opens_an_endpoint(tenant: Tenant, forged, logged, endpoint):
+    url = surface.filled(endpoint.route, tenant.ids)
+    body = json.dumps(HTTP[endpoint.route, endpoint.method].body or {})
+    client = APIClient(raise_request_exception=False)
+    answers = set()
+    for token in forged.values():
+        answer = client.generic(
+            endpoint.method,
+            url,
+            body,
+            content_type="application/json",
+            HTTP_AUTHORIZATION=f"Bearer {token}",
+        )
+        answers.add((answer.status_code, answer.content, str(sorted(answer.headers.items()))))
+
+    assert len(answers) == 1, answers
+    assert next(iter(answers))[0] == 401
+    assert_none_is_in(logged.getvalue(), list(forged.values()))
+
+
+@pytest.mark.parametrize("endpoint", [e for e in GUARDED if not e.is_public], ids=str)
+def test_good_token_elsewhere_than_in_the_header_opens_no_endpoint(tenant: Tenant, endpoint):
+    """Not in the query, not in a cookie, not in another scheme, not twice: what a browser sends by itself."""
+    token = tenant.token("admin")
+    url = surface.filled(endpoint.route, tenant.ids)
+    body = json.dumps(HTTP[endpoint.route, endpoint.method].body or {})
+    in_query = "?" + "&".join(f"{name}={token}" for name in ("token", "access_token", "ticket", "jwt"))
+    cookies = "; ".join(f"{name}={token}" for name in ("token", "access", "sessionid", "Authorization"))
+    carriers: list[dict[str, Any]] = [
+        {"QUERY_STRING": in_query[1:]},
+        {"HTTP_COOKIE": cookies},
+        {"HTTP_AUTHORIZATION": f"Token {token}"},
+        {"HTTP_AUTHORIZATION": f"Basic {token}"},
+        {"HTTP_AUTHORIZATION": token},
+        {"HTTP_X_AUTHORIZATION": f"Bearer {token}"},
+        {"HTTP_SEC_WEBSOCKET_PROTOCOL": f"bearer.{token}"},
+        {"HTTP_AUTHORIZATION": f"Bearer {token}, Bearer {token}"},
+    ]
+    for extra in carriers:
+        client = APIClient(raise_request_exception=False)
+        answer = client.generic(endpoint.method, url, body, content_type="application/json", **extra)
+        assert answer.status_code == 401, extra
+
+
+def test_no_forgery_is_refreshed(tenant: Tenant, logged):
+    """In the body, where refresh tokens are carried: an access token is one forgery more."""
+    session = Session.objects.create(user=tenant.people["admin"])
+    tokens = [forge(session) for name, forge in FORGERIES.items() if "type 'refresh'" not in name]
+    tokens += [good(session), pair(session)["access"]]
+    client, answers = APIClient(raise_request_exception=False), set()
+    for path in ("/api/token/refresh/", "/api/auth/logout/"):
+        for token in tokens:
+            body = json.dumps({"refresh": token})
+            answer = client.generic("POST", path, body, content_type="application/json")
+            if answer.status_code == 400:
+                # No text that the field takes, let alone a token.
+                assert not token or not token.isprintable() or len(token) > MAX_TOKEN_FIELD_CHARACTERS
+                continue
+            answers.add((answer.status_code, answer.json()["code"], answer.content))
+
+    assert [answer[:2] for answer in answers] == [(401, "unauthenticated")]
+    assert_none_is_in(logged.getvalue(), tokens)
+
+
+def test_no_forgery_costs_more_than_a_millisecond(tenant: Tenant, forged):
+    """Of our own time, and of the fastest of five: the machine has other work."""
+
+    def cost(token: str) -> float:
+        started = time.thread_time()
+        with pytest.raises(UnauthenticatedError):
+            identify(token)
+        return time.thread_time() - started
+
+    slow = {
+        name: best for name, token in forged.items() if (best := min(cost(token) for _ in range(5))) > 0.001
+    }
+
+    assert slow == {}
+
+
+# ── sockets ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def forged_outside(hub: Any, make_tenant: Callable[[], Tenant], settings: Any) -> Any:
+    """The tenant and the forgeries, in a database that the socket's threads see."""
+    off = dict.fromkeys(("limit_mistakes", "limit_frames"), "off")
+    settings.RELAIS = {**settings.RELAIS, **off}
+
+    def make() -> tuple[Tenant, dict[str, str]]:
+        tenant = make_tenant()
+        session = Session.objects.create(user=tenant.people["admin"])
+        return tenant, {name: forge(session) for name, forge in FORGERIES.items()}
+
+    return await sync_to_async(make)()
+
+
+async def refusal(path: str, *, headers: Any = (), subprotocols: Any = None) -> list[Any]:
+    """All that a handshake is answered, to its close."""
+    communicator = WebsocketCommunicator(
+        get_default_application(),
+        path,
+        headers=[(b"host", b"testserver"), *headers],
+        subprotocols=subprotocols,
+    )
+    await communicator.send_input({"type": "websocket.connect"})
+    heard = []
+    while not heard or heard[-1]["type"] != "websocket.close":
+        heard.append(await communicator.receive_output(5))
+    await communicator.disconnect()
+    return heard
+
+
+@pytest.mark.parametrize("path", SOCKETS)
+async def test_no_forgery_opens_a_socket(forged_outside, logged, path, settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_handshakes": "off"}
+    tenant, forged = forged_outside
+    url = surface.filled(path, tenant.ids)
+    answers = set()
+    for token in forged.values():
+        encoded = quote(token, safe="", errors="replace")
+        tries: list[dict[str, Any]] = [{"path": f"{url}?v=1&token={encoded}"}]
+        if token.isprintable() and token.isascii():
+            tries.append({"path": f"{url}?v=1", "headers": [(b"authorization", b"Bearer " + token.encode())]})
+            tries.append({"path": f"{url}?v=1", "subprotocols": [f"bearer.{token}"]})
+        for attempt in tries:
+            [accept, error, close] = await refusal(**attempt)
+            answers.add((accept["type"], error["text"], close["code"]))
+
+    assert len(answers) == 1, answers
+    accept, error, code = next(iter(answers))
+    assert (accept, json.loads(error)["code"], code) == ("websocket.accept", "unauthenticated", 4401)
+    assert_none_is_in(logged.getvalue(), list(forged.values()))
+
+
+@pytest.mark.parametrize("path", SOCKETS)
+async def test_no_forgery_prolongs_a_socket(forged_outside, logged, path):
+    tenant, forged = forged_outside
+    token = await sync_to_async(access_token)(tenant.people["admin"])
+    answers = set()
+    async with open_socket(surface.filled(path, tenant.ids) + "?v=1", token=token) as socket:
+        for forgery in forged.values():
+            if not forgery.isprintable():
+                continue  # no JSON text may hold it
+            await socket.send({"type": "auth.refresh", "token": forgery, "ref": 1})
+            error = await socket.receive_until("error")
+            answers.add(json.dumps(error))
+        await socket.send({"type": "ping", "ref": "alive"})
+        assert (await socket.receive_until("pong"))["ref"] == "alive"
+
+    assert len(answers) == 1, answers
+    assert json.loads(answers.pop())["code"] == "unauthenticated"
+    assert_none_is_in(logged.getvalue(), list(forged.values()))
+
+
+@pytest.mark.parametrize("path", SOCKETS)
+async def test_two_tokens_open_no_socket(forged_outside, path):
+    """Two readers might pick different ones."""
+    tenant, _ = forged_outside
+    token = await sync_to_async(access_token)(tenant.people["admin"])
+    url = surface.filled(path, tenant.ids)
+    bearer = (b"authorization", b"Bearer " + token.encode())
+    for attempt in (
+        {"path": f"{url}?token={token}&token={token}&v=1"},
+        {"path": f"{url}?token=x&%74oken={token}&v=1"},
+        {"path": f"{url}?ticket={token}&ticket=x&v=1"},
+        {"path": f"{url}?v=1", "headers": [bearer, bearer]},
+        {"path": f"{url}?v=1", "subprotocols": [f"bearer.{token}", f"bearer.{token}"]},
+    ):
+        [_, error, close] = await refusal(**attempt)
+        assert (json.loads(error["text"])["code"], close["code"]) == ("unauthenticated", 4401)
+
+
+@pytest.mark.parametrize("path", SOCKETS)
+async def test_cookie_opens_no_socket(forged_outside, path):
+    """A page of another origin could send it: cross-site hijacking."""
+    tenant, _ = forged_outside
+    token = await sync_to_async(access_token)(tenant.people["admin"])
+    client = APIClient()
+    await sync_to_async(client.force_login)(tenant.people["superuser"])
+    session = client.cookies["sessionid"].value
+    url = surface.filled(path, tenant.ids)
+    for cookie in (f"sessionid={session}", f"token={token}", f"access={token}; sessionid={session}"):
+        for origin in (None, b"http://testserver"):
+            headers = [(b"cookie", cookie.encode())]
+            headers += [(b"origin", origin)] if origin else []
+            [_, error, close] = await refusal(f"{url}?v=1", headers=headers)
+            assert (json.loads(error["text"])["code"], close["code"]) == ("unauthenticated", 4401)
+
+
+def test_cookie_opens_no_endpoint(tenant: Tenant):
+    """Not even a superuser's, who is signed in to the admin."""
+    client = APIClient(raise_request_exception=False)
+    client.force_login(tenant.people["superuser"])  # a session cookie, as the admin gives
+    for endpoint in GUARDED:
+        rule = HTTP[endpoint.route, endpoint.method]
+        answer = client.generic(
+            endpoint.method,
+            surface.filled(endpoint.route, tenant.ids),
+            json.dumps(rule.body or {}),
+            content_type="application/json",
+        )
+        assert answer.status_code == 401, endpoint
