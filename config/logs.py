@@ -53,6 +53,11 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         return redact(super().format(record))
 
 
+def is_no_clients_fault(record: logging.LogRecord) -> bool:
+    """False for a text frame that is no UTF-8: uvicorn shows a traceback for each, and anybody may send many."""
+    return not (record.exc_info and record.exc_info[0] is UnicodeDecodeError)
+
+
 def _before_rendering() -> list[Any]:
     """What every record goes through, whether it comes from structlog or from the standard library."""
     return [
@@ -105,6 +110,7 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
                 "processors": _rendering(readable=readable),
             }
         },
+        "filters": {"faults": {"()": lambda: is_no_clients_fault}},
         # Standard error: what a command prints on standard output (`manage.py token ana`) is for programs.
         "handlers": {"relais": {"class": "logging.StreamHandler", "formatter": "relais"}},
         "root": {"handlers": ["relais"], "level": level},
@@ -114,7 +120,7 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
             "django.server": {**ours, "level": level},
             "django.channels.server": {**ours, "level": level},
             "uvicorn": {**ours, "level": level},
-            "uvicorn.error": {**ours, "level": level},
+            "uvicorn.error": {**ours, "level": level, "filters": ["faults"]},
             "uvicorn.access": {**ours, "level": level},
             "daphne": {**ours, "level": level},
             "twisted": {**ours, "level": level},

@@ -13,7 +13,7 @@ from notifications.events import GUIDE_FRAMING, V1_FRAMING
 from notifications.sources import Listener, Source, framing_for
 from notifications.texts import supported_language
 from realtime import errors
-from realtime.commands import Command
+from realtime.commands import Command, named
 from realtime.events import Event
 from realtime.frames import MAX_INTEGER, Ref
 from realtime.framing import NOTHING, Framing
@@ -87,7 +87,7 @@ class NotificationConsumer(Listener, JsonSocket):
         return V1_FRAMING if self.v1 else GUIDE_FRAMING
 
     def handle(self, frame: dict[str, Any], ref: Ref) -> Awaitable[None] | None:
-        if not self.v1 and frame.get("type") not in JsonSocket.commands:
+        if not self.v1 and named(JsonSocket.commands, frame.get("type")) is None:
             return None  # the guide's page sends nothing; an answer would be shown to its user
         return super().handle(frame, ref)
 

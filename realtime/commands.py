@@ -23,11 +23,16 @@ class Command(NamedTuple):
 Commands = Mapping[str, Command]
 
 
+def named(commands: Commands, name: object) -> Command | None:
+    """The command of this name; a client may write anything there."""
+    return commands.get(name) if isinstance(name, str) else None
+
+
 def obey(
     socket: Any, commands: Commands, name: object, frame: dict[str, Any], ref: Ref
 ) -> Awaitable[None] | None:
     """Do what a frame asks for by `name`; an InvalidFrameError says what does not fit."""
-    known = commands.get(name) if isinstance(name, str) else None
+    known = named(commands, name)
     if known is None:
         raise InvalidFrameError(f"Unknown type {str(name)[:50]!r}.")
     return known.obey(socket, command(frame, known.fields), ref)

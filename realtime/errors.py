@@ -213,9 +213,13 @@ def problem(
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Answer every error of a REST view as a problem document; unknown exceptions stay Django's."""
     # Late: loading the views loads the authentication class of the settings, which needs the errors above.
+    from rest_framework.renderers import JSONRenderer
     from rest_framework.views import exception_handler as drf_exception_handler
     from rest_framework.views import set_rollback
 
+    # A problem is JSON whatever the view speaks: the OpenAPI document is YAML, its errors are not.
+    if (request := context.get("request")) is not None:
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON
     if is_outage(exc):
         exc = UnavailableError(retry_after_ms=1000)
     if isinstance(exc, RealtimeError):

@@ -95,6 +95,8 @@ async def test_guides_page_is_shown_notifications_and_nothing_else(
         '{"type":"read","ids":[1]}',
         '{"message":"Bonjour"}',
         '{"type":"nonsense"}',
+        '{"type":["ping"]}',
+        '{"type":{}}',
         "{",
         "[]",
         '"text"',

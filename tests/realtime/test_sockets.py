@@ -21,7 +21,7 @@ from channels.testing import WebsocketCommunicator
 
 from realtime import errors, sockets
 from realtime.audience import Audience, Subscriber
-from realtime.commands import Command
+from realtime.commands import Command, named
 from realtime.events import Event
 from realtime.frames import Ref
 from realtime.framing import EVERYTHING, NOTHING, Everything, Framing
@@ -92,7 +92,7 @@ class Talk(JsonSocket):
         self.push({"type": "detached", "topic": topic})
 
     def handle(self, frame: dict[str, Any], ref: Ref) -> Any:
-        if frame.get("type") not in JsonSocket.commands:
+        if named(JsonSocket.commands, frame.get("type")) is None:
             self.handled.append(frame)
         return super().handle(frame, ref)
 

@@ -1,0 +1,150 @@
+"""Servers to attack: ours on both kinds, and the guide's, which must not survive what ours does."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.peers.guide.server import GuideServer
+from tests import environment, services
+from tests.acceptance.people import People
+from tests.attacks import surface
+from tests.attacks.matrix import COMMANDS, HTTP
+from tests.processes import Process
+from tests.servers import ServerProcess, manage
+
+Name = Literal["daphne", "uvicorn", "guide"]
+
+#: An attack measures what the server survives, not how soon it sends the attacker away.
+NO_LIMITS = {
+    f"LIMIT_{name}": "off"
+    for name in (
+        "SENDS",
+        "FRAMES",
+        "TYPING",
+        "SOCKETS_PER_USER",
+        "HANDSHAKES",
+        "REST",
+        "LOGINS",
+        "REGISTRATIONS",
+    )
+}
+
+
+@dataclass
+class Target:
+    """A running server, and what a legitimate user would ask of it."""
+
+    process: Process
+    #: Path with its credentials → commands that would be obeyed.
+    sockets: dict[str, list[dict[str, Any]]]
+    #: Method, path with places filled, body; asked with `headers`.
+    requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    #: Paths of sockets that replay everything stored, and pages of REST that list it.
+    replays: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.process.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.process.port}"
+
+    def get(self, url: str) -> bytes:
+        """What the target answers to a request of the user's."""
+        full = url if "://" in url else self.url + url
+        with urllib.request.urlopen(urllib.request.Request(full, headers=self.headers), timeout=30) as answer:
+            content: bytes = answer.read()
+        return content
+
+
+@contextmanager
+def running(name: Name) -> Iterator[Target]:
+    """A target on a database of its own, for programs; tests have `relais_target` for their servers."""
+    environment.apply()
+    if name == "guide":
+        with services.RedisServer() as redis, GuideServer(redis_url=redis.url) as process:
+            yield guide_target(process)
+        return
+    database_url = environment.sqlite_url(f"attacked-{name}")
+    environment.sqlite_file(f"attacked-{name}").unlink(missing_ok=True)
+    manage("migrate", "--verbosity", "0", database_url=database_url)
+    manage("seed_demo", database_url=database_url)
+    with ServerProcess(name, database_url=database_url, env=NO_LIMITS) as server:
+        yield relais_target(server)
+
+
+def guide_target(process: GuideServer) -> Target:
+    return Target(process, {"/ws/chat/1/": [{"message": "hello"}]})
+
+
+def relais_target(server: ServerProcess) -> Target:
+    """Ana on every socket, and Bruno over HTTP: what he does to his sessions ends none of hers."""
+    people = People(server)
+    token = people.token("ana")
+    conversation_id = people.new_conversation("ana", "bruno")
+    elsewhere = people.new_conversation("bruno", "ana", "reader")
+    bruno, hello = people.token("bruno"), {"message": "hello"}
+    members = _ask(server, f"/api/conversations/{elsewhere}/members/", bruno)
+    ids = {"conversation_id": conversation_id, "notification_id": 1, "token": token}
+    sent = _ask(server, f"/api/conversations/{conversation_id}/messages/", token, hello)
+    ids["message_id"] = sent["message_id"]
+    sockets: dict[str, list[dict[str, Any]]] = {}
+    for (path, name), ask in COMMANDS.items():
+        asked = [{"type": name, **_fill(ask.frame, ids)}]
+        if surface.sockets()[path].default_command == name:
+            asked.append(_fill(ask.frame, ids))  # as the guide sends it, without a type
+        for query in ("v=1&", ""):
+            sockets.setdefault(f"{surface.filled(path, ids)}?{query}token={token}", []).extend(asked)
+    mine = {
+        **ids,
+        "conversation_id": elsewhere,
+        "message_id": _ask(server, f"/api/conversations/{elsewhere}/messages/", bruno, hello)["message_id"],
+        "user_id": next(member["user_id"] for member in members if member["username"] == "reader"),
+        "session_id": "018f0000-0000-7000-8000-000000000001",
+    }
+    return Target(
+        process=server,
+        sockets=sockets,
+        requests=[
+            (method, surface.filled(route, mine), rule.body)
+            for (route, method), rule in HTTP.items()
+            if route != "/api/auth/logout/"  # would end Bruno's session
+        ],
+        headers={"Authorization": f"Bearer {bruno}"},
+        replays=[
+            f"/ws/chat/{conversation_id}/?since=0&token={token}",
+            f"/ws/chat/{elsewhere}/?since=0&token={token}",
+            f"/ws/notifications/?since=0&token={token}",
+        ],
+        pages=[
+            f"/api/conversations/{conversation_id}/messages/?limit=200",
+            f"/api/conversations/{elsewhere}/messages/?limit=200",
+            "/api/conversations/?limit=50",
+            "/api/notifications/?limit=200",
+        ],
+    )
+
+
+def _fill(value: Any, ids: dict[str, Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill(inner, ids) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fill(inner, ids) for inner in value]
+    return ids[value[1:-1]] if isinstance(value, str) and value.startswith("{") else value
+
+
+def _ask(server: ServerProcess, path: str, token: str, body: Any = None) -> Any:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(
+        urllib.request.Request(server.url + path, data, headers), timeout=10
+    ) as answer:
+        return json.loads(answer.read())
