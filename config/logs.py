@@ -120,7 +120,12 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
             "django.server": {**ours, "level": level},
             "django.channels.server": {**ours, "level": level},
             "uvicorn": {**ours, "level": level},
-            "uvicorn.error": {**ours, "level": level, "filters": ["faults"]},
+            # Not DEBUG: every header of a handshake and every frame, as they came.
+            "uvicorn.error": {
+                **ours,
+                "level": "INFO" if level == "DEBUG" else level,
+                "filters": ["faults"],
+            },
             "uvicorn.access": {**ours, "level": level},
             "daphne": {**ours, "level": level},
             "twisted": {**ours, "level": level},

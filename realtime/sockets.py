@@ -41,7 +41,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SUBPROTOCOL = "relais.v1"
-#: Frames refused by the rate before the socket is closed with 4429: twice what a burst allows.
+#: Frames that were refused by the rate, less those that were granted, before the socket is closed with 4429.
 MAX_FLOOD = 400
 
 
@@ -400,7 +400,8 @@ class JsonSocket(AsyncConsumer):
     def _check_rate(self) -> None:
         wait = self._frame_bucket.wait(conf.limit_frames, time.monotonic())
         if not wait:
-            self._flood = 0
+            # Not forgiven at once: in a flood as well, the rate grants a frame every now and then.
+            self._flood = max(0, self._flood - 1)
             return
         self._flood += 1
         if self._flood >= MAX_FLOOD:

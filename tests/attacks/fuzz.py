@@ -99,7 +99,10 @@ async def _one_socket(
         code = closed.rcvd.code if closed.rcvd else 1006
         expected = sent[-1].closes_with if sent else ()
         if code not in expected if expected else code in FAULT_CODES:
-            outcome.faults[f"closed with {code} on {path.partition('?')[0]}"] += 1
+            after = (
+                f", after frame {len(sent)} of {path.partition('?')[0]}, where {expected or 'none'} was right"
+            )
+            outcome.faults[f"closed with {code}{after}"] += 1
         outcome.answers[f"closed with {code}"] += 1
     except (TimeoutError, OSError, InvalidStatus) as error:
         outcome.faults[f"{type(error).__name__} on {path.partition('?')[0]}"] += 1

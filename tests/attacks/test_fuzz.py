@@ -45,7 +45,7 @@ async def test_guides_own_server_does_not_survive_it():
     with services.RedisServer() as redis, GuideServer(redis_url=redis.url) as server:
         outcome = await attack(guide_target(server), frames=200, seed=SEED)
 
-    assert outcome.faults["closed with 1011 on /ws/chat/1/"]
+    assert any(fault.startswith("closed with 1011") for fault in outcome.faults)
     assert outcome.faults["Traceback in the log"]
 
 

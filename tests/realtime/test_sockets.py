@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
 import logging
 import time
@@ -393,6 +394,31 @@ async def test_flood_is_slowed_down_and_then_closed(talk, settings, monkeypatch)
     assert {frame["code"] for frame in told[2:]} == {"rate_limited"}
     assert told[2]["retry_after_ms"] > 1000
     assert len(consumer.handled) == 2
+
+
+async def test_flood_is_closed_though_the_rate_grants_a_frame_now_and_then(talk, monkeypatch):
+    """At 5,000 frames a second every hundredth is granted; that must not forgive the ninety-nine."""
+    monkeypatch.setattr(sockets, "MAX_FLOOD", 5)
+    waits = itertools.cycle([0.0, 1.0, 1.0])
+    async with talk() as (socket, consumer):
+        consumer._frame_bucket = SimpleNamespace(wait=lambda rate, now: next(waits))
+        for _ in range(12):
+            await socket.send({"type": "echo"})
+
+        assert await socket.receive_close() == 4429
+    assert len(consumer.handled) == 4
+
+
+async def test_who_is_refused_now_and_then_is_not_closed(talk, monkeypatch):
+    monkeypatch.setattr(sockets, "MAX_FLOOD", 5)
+    waits = itertools.cycle([0.0, 1.0])
+    async with talk() as (socket, consumer):
+        consumer._frame_bucket = SimpleNamespace(wait=lambda rate, now: next(waits))
+        for _ in range(40):
+            await socket.send({"type": "echo"})
+            await socket.receive()
+
+        assert await socket.receives_nothing()
 
 
 @pytest.mark.parametrize(

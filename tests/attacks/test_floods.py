@@ -1,0 +1,150 @@
+"""One who floods is stopped within a second or so, the others hardly notice, and soon all is as before.
+
+The marks are generous: other work shares the machine. What would fail them is a flood that is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from bench.wire import frame
+from tests.acceptance.clients import client
+from tests.acceptance.people import People
+from tests.attacks.raw import Line, line_to
+from tests.conftest import Backends
+from tests.servers import ServerProcess
+
+#: How soon a flood must be stopped; it is over within 0.2 s where the machine has nothing else to do.
+STOPPED_WITHIN_SECONDS = 3.0
+#: A message of the others, while somebody floods and after.
+NOTICED_AFTER_SECONDS = 1.5
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(params=["daphne", "uvicorn"], scope="module")
+def flooded(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]) -> Iterator[ServerProcess]:
+    """A server with its limits as they come."""
+    with ServerProcess(request.param, **vars(new_backends())) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def crowd(flooded: ServerProcess) -> People:
+    return People(flooded)
+
+
+@asynccontextmanager
+async def others_talk(server: ServerProcess, people: People) -> AsyncIterator[list[float]]:
+    """Bruno and Reader talk all the while; yields how long each of their messages takes."""
+    number = await asyncio.to_thread(people.new_conversation, "bruno", "reader")
+    url = f"{server.ws_url}/ws/chat/{number}/?v=1&token="
+    tokens = [await asyncio.to_thread(people.token, name) for name in ("bruno", "reader")]
+    took: list[float] = []
+    async with client(url + tokens[0]) as speaker, client(url + tokens[1]) as listener:
+        await speaker.is_there()
+        await listener.is_there()
+
+        async def talk() -> None:
+            for count in range(10**6):
+                started = time.monotonic()
+                await speaker.send(message=f"words {count}")
+                await listener.hears(f"words {count}")
+                took.append(time.monotonic() - started)
+                await asyncio.sleep(0.12)  # within LIMIT_SENDS
+
+        talking = asyncio.create_task(talk())
+        try:
+            yield took
+            heard = len(took)
+            while len(took) < heard + 3 and not talking.done():  # and afterwards
+                await asyncio.sleep(0.05)
+        finally:
+            talking.cancel()
+            results = await asyncio.gather(talking, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError), results
+    assert max(took) < NOTICED_AFTER_SECONDS, took
+
+
+async def flood(line: Line, payload: bytes, *, per_second: int) -> tuple[int, float]:
+    """Send frames at a rate until the server closes; the close code, and after how many seconds."""
+    data = frame(payload) * (per_second // 100)
+    started = time.monotonic()
+    closed = asyncio.create_task(line.close_code())
+    while not closed.done() and time.monotonic() - started < 20:
+        line.write(data)
+        await asyncio.wait([closed], timeout=0.01)
+    assert closed.done(), "nobody stopped it"
+    return await closed, time.monotonic() - started
+
+
+@pytest.mark.parametrize(
+    ("path", "payload", "per_second"),
+    [
+        ("/ws/chat/123/", b'{"message":"flood"}', 5_000),
+        ("/ws/chat/123/", b"nonsense", 5_000),
+        ("/ws/notifications/", b'{"type":"ping"}', 5_000),
+        ("/ws/typing/123/", b'{"is_typing":true}', 10_000),
+    ],
+)
+async def test_flood_of_frames_is_stopped(flooded: ServerProcess, crowd: People, path, payload, per_second):
+    token = await asyncio.to_thread(crowd.token, "ana")
+    async with others_talk(flooded, crowd), line_to(flooded.port) as line:
+        status = await line.shake_hands(f"{path}?token={token}", host=f"127.0.0.1:{flooded.port}")
+        assert status == 101
+
+        code, seconds = await flood(line, payload, per_second=per_second)
+
+    # 4400 for nonsense: its mistakes are too many before its frames are. 1006: the reset overtook the close frame.
+    assert code in ((4400, 1006) if payload == b"nonsense" else (4429, 1006))
+    assert seconds < STOPPED_WITHIN_SECONDS
+
+
+async def test_flood_of_handshakes_stops_at_the_address(flooded: ServerProcess, crowd: People):
+    """Others come from another address, and are let in."""
+    host = f"127.0.0.1:{flooded.port}"
+    token = await asyncio.to_thread(crowd.token, "ana")
+
+    async def knock() -> int:
+        async with line_to(flooded.port, source="127.0.0.9") as line:
+            return await line.shake_hands("/ws/notifications/", host=host)
+
+    async with others_talk(flooded, crowd):
+        statuses: list[int] = []
+        started = time.monotonic()
+        while len(statuses) < 500 or statuses[-1] == 101:
+            statuses += await asyncio.gather(*(knock() for _ in range(25)))
+        seconds = time.monotonic() - started
+        async with line_to(flooded.port, source="127.0.0.10") as line:
+            assert await line.shake_hands(f"/ws/chat/123/?token={token}", host=host) == 101
+
+    refused = 403 if flooded.kind == "daphne" else 429
+    assert set(statuses) == {101, refused}
+    assert statuses.count(101) <= 500 + 50 * (seconds + 1)  # at once, and in each second that this took
+
+
+async def test_handshakes_that_never_finish_hurt_nobody(flooded: ServerProcess, crowd: People):
+    host = f"127.0.0.1:{flooded.port}"
+    token = await asyncio.to_thread(crowd.token, "ana")
+    async with AsyncExitStack() as open_lines, others_talk(flooded, crowd):
+        for _ in range(1_000):
+            line = await open_lines.enter_async_context(line_to(flooded.port))
+            line.write(b"GET /ws/chat/123/ HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: webs")
+        async with line_to(flooded.port) as line:
+            assert await line.shake_hands(f"/ws/chat/123/?token={token}", host=host) == 101
+
+
+async def test_sockets_of_a_process_are_counted(new_backends: Callable[[], Backends]):
+    """Refused before accept; with the time to come back, where the server can say it."""
+    for kind, refused in (("daphne", 403), ("uvicorn", 503)):
+        with ServerProcess(kind, **vars(new_backends()), env={"LIMIT_SOCKETS": "3"}) as server:
+            host, token = f"127.0.0.1:{server.port}", People(server).token("ana")
+            path = f"/ws/chat/123/?token={token}"
+            async with AsyncExitStack() as lines:
+                opened = [await lines.enter_async_context(line_to(server.port)) for _ in range(4)]
+                assert [await line.shake_hands(path, host=host) for line in opened] == [101] * 3 + [refused]
