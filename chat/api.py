@@ -11,12 +11,17 @@ from rest_framework.views import APIView
 
 from accounts.errors import UnknownUserError
 from accounts.models import User
+from accounts.schema import problems
 from chat import selectors, services
 from chat import serializers as shapes
 from chat.sending import allow_send
 from chat.services import Draft
 from chat.services.messages import clean_content
 from realtime.errors import RealtimeError
+
+#: What may go wrong with what is the viewer's own, and with what belongs to one conversation.
+_ABOUT_ME = problems(400, 401, 403, 429)
+_ABOUT_ONE = problems(400, 401, 403, 404, 429)
 
 
 def _checked(kind: type[Any], data: Any) -> dict[str, Any]:
@@ -46,7 +51,7 @@ class ConversationsView(APIView):
     @extend_schema(
         operation_id="conversations_list",
         parameters=[shapes.ConversationQuerySerializer],
-        responses=shapes.ConversationsSerializer,
+        responses={200: shapes.ConversationsSerializer, **_ABOUT_ME},
     )
     def get(self, request: Request) -> Response:
         """The latest first; `next` leads to older ones."""
@@ -72,6 +77,7 @@ class ConversationsView(APIView):
             200: OpenApiResponse(
                 shapes.ConversationSerializer, "The direct conversation that already existed."
             ),
+            **_ABOUT_ME,
         },
     )
     def post(self, request: Request) -> Response:
@@ -89,7 +95,9 @@ class ConversationsView(APIView):
 
 
 class ConversationView(APIView):
-    @extend_schema(operation_id="conversations_retrieve", responses=shapes.ConversationSerializer)
+    @extend_schema(
+        operation_id="conversations_retrieve", responses={200: shapes.ConversationSerializer, **_ABOUT_ONE}
+    )
     def get(self, request: Request, conversation_id: int) -> Response:
         """One conversation."""
         selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
@@ -99,7 +107,7 @@ class ConversationView(APIView):
     @extend_schema(
         operation_id="conversations_rename",
         request=shapes.RenameSerializer,
-        responses=shapes.ConversationSerializer,
+        responses={200: shapes.ConversationSerializer, **_ABOUT_ONE},
     )
     def patch(self, request: Request, conversation_id: int) -> Response:
         """Rename a group."""
@@ -112,7 +120,7 @@ class MessagesView(APIView):
     @extend_schema(
         operation_id="messages_list",
         parameters=[shapes.HistoryQuerySerializer],
-        responses=shapes.HistorySerializer,
+        responses={200: shapes.HistorySerializer, **_ABOUT_ONE},
     )
     def get(self, request: Request, conversation_id: int) -> Response:
         """History by position: the newest page, or `before` / `after` a seq; always newest first."""
@@ -148,6 +156,7 @@ class MessagesView(APIView):
         responses={
             201: shapes.SentSerializer,
             200: OpenApiResponse(shapes.SentSerializer, "It had been stored before under this client_id."),
+            **_ABOUT_ONE,
         },
     )
     def post(self, request: Request, conversation_id: int) -> Response:
@@ -163,7 +172,9 @@ class MessagesView(APIView):
 
 class MessageView(APIView):
     @extend_schema(
-        operation_id="messages_edit", request=shapes.EditSerializer, responses=shapes.SeqSerializer
+        operation_id="messages_edit",
+        request=shapes.EditSerializer,
+        responses={200: shapes.SeqSerializer, **_ABOUT_ONE},
     )
     def patch(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Change one's own message."""
@@ -174,7 +185,9 @@ class MessageView(APIView):
         )
         return Response({"seq": seq})
 
-    @extend_schema(operation_id="messages_delete", request=None, responses=shapes.SeqSerializer)
+    @extend_schema(
+        operation_id="messages_delete", request=None, responses={200: shapes.SeqSerializer, **_ABOUT_ONE}
+    )
     def delete(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Delete one's own message, or as a manager anybody's."""
         allow_send(_me(request).pk)
@@ -183,7 +196,9 @@ class MessageView(APIView):
 
 
 class MembersView(APIView):
-    @extend_schema(operation_id="members_list", responses=shapes.MemberSerializer(many=True))
+    @extend_schema(
+        operation_id="members_list", responses={200: shapes.MemberSerializer(many=True), **_ABOUT_ONE}
+    )
     def get(self, request: Request, conversation_id: int) -> Response:
         """Everybody in the conversation, with how far they read."""
         membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
@@ -192,7 +207,7 @@ class MembersView(APIView):
     @extend_schema(
         operation_id="members_add",
         request=shapes.AddMembersSerializer,
-        responses={201: shapes.MemberSerializer(many=True)},
+        responses={201: shapes.MemberSerializer(many=True), **_ABOUT_ONE},
     )
     def post(self, request: Request, conversation_id: int) -> Response:
         """Add people to a group."""
@@ -212,7 +227,7 @@ class MemberView(APIView):
     @extend_schema(
         operation_id="members_change_role",
         request=shapes.ChangeRoleSerializer,
-        responses=shapes.MemberSerializer,
+        responses={200: shapes.MemberSerializer, **_ABOUT_ONE},
     )
     def patch(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Give a member another role."""
@@ -222,7 +237,7 @@ class MemberView(APIView):
         )
         return Response(shapes.MemberSerializer(member).data)
 
-    @extend_schema(operation_id="members_remove", request=None, responses={204: None})
+    @extend_schema(operation_id="members_remove", request=None, responses={204: None, **_ABOUT_ONE})
     def delete(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Remove a member, or leave."""
         services.remove_member(conversation_id=conversation_id, by=_me(request), user_id=user_id)
@@ -231,7 +246,9 @@ class MemberView(APIView):
 
 class ReadView(APIView):
     @extend_schema(
-        operation_id="conversations_read", request=shapes.CursorSerializer, responses=shapes.ReadSerializer
+        operation_id="conversations_read",
+        request=shapes.CursorSerializer,
+        responses={200: shapes.ReadSerializer, **_ABOUT_ONE},
     )
     def post(self, request: Request, conversation_id: int) -> Response:
         """Everything up to a seq is read; a cursor never moves back."""
@@ -247,7 +264,7 @@ class DeliveredView(APIView):
     @extend_schema(
         operation_id="conversations_delivered",
         request=shapes.CursorSerializer,
-        responses=shapes.ReadSerializer,
+        responses={200: shapes.ReadSerializer, **_ABOUT_ONE},
     )
     def post(self, request: Request, conversation_id: int) -> Response:
         """A device has everything up to a seq."""

@@ -54,7 +54,7 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 def is_no_clients_fault(record: logging.LogRecord) -> bool:
-    """False for a text frame that is no UTF-8: uvicorn shows a traceback for each, and anybody may send many."""
+    """False for a text frame that is no UTF-8: uvicorn shows a traceback for each that anybody sends."""
     return not (record.exc_info and record.exc_info[0] is UnicodeDecodeError)
 
 

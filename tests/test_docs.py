@@ -104,6 +104,19 @@ def test_every_examination_of_the_doctor_is_documented() -> None:
     )
 
 
+def test_tests_that_show_an_answer_to_a_threat_exist() -> None:
+    named = re.findall(r"`(tests/\S+?)::(\w+)`", text("docs/threats.md"))
+
+    assert [f"{file}::{name}" for file, name in named if f"def {name}(" not in text(file)] == []
+
+
+def test_every_threat_has_an_answer_and_a_test() -> None:
+    rows = re.findall(r"^\| S(\d+) \|(.*)\|(.*)\|$", text("docs/threats.md"), re.MULTILINE)
+
+    assert [int(number) for number, *_ in rows] == list(range(1, 29))
+    assert all("::" in shown or "Not applicable" in answer for _, answer, shown in rows)
+
+
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")
 
 

@@ -97,7 +97,7 @@ async def _one_socket(
                 await _until_closed(socket)
     except ConnectionClosed as closed:
         code = closed.rcvd.code if closed.rcvd else 1006
-        expected = sent[-1].closes_with if sent else ()
+        expected = {right for frame in sent for right in frame.closes_with}
         if code not in expected if expected else code in FAULT_CODES:
             after = (
                 f", after frame {len(sent)} of {path.partition('?')[0]}, where {expected or 'none'} was right"

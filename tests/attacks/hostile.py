@@ -147,7 +147,7 @@ class Hostile:
 
     def frame(self, asked: Mapping[str, Any]) -> Frame:
         """A message made from a command that would be obeyed."""
-        return self.random.choice(
+        spoil = self.random.choice(
             (
                 self._with_a_hostile_field,
                 self._with_a_hostile_field,
@@ -159,7 +159,9 @@ class Hostile:
                 self._anything,
                 self._binary,
             )
-        )(asked)
+        )
+        made = spoil(asked)
+        return made._replace(closes_with=TOO_BIG_CODES) if len(made.data) >= TOO_BIG else made
 
     def ending(self) -> Frame:
         """A message that ends the socket by the rules of the protocol."""

@@ -98,9 +98,9 @@ def relais_target(server: ServerProcess) -> Target:
     ids["message_id"] = sent["message_id"]
     sockets: dict[str, list[dict[str, Any]]] = {}
     for (path, name), ask in COMMANDS.items():
-        asked = [{"type": name, **_fill(ask.frame, ids)}]
+        asked = [{"type": name, **fill(ask.frame, ids)}]
         if surface.sockets()[path].default_command == name:
-            asked.append(_fill(ask.frame, ids))  # as the guide sends it, without a type
+            asked.append(fill(ask.frame, ids))  # as the guide sends it, without a type
         for query in ("v=1&", ""):
             sockets.setdefault(f"{surface.filled(path, ids)}?{query}token={token}", []).extend(asked)
     mine = {
@@ -133,11 +133,11 @@ def relais_target(server: ServerProcess) -> Target:
     )
 
 
-def _fill(value: Any, ids: dict[str, Any]) -> Any:
+def fill(value: Any, ids: dict[str, Any]) -> Any:
     if isinstance(value, dict):
-        return {key: _fill(inner, ids) for key, inner in value.items()}
+        return {key: fill(inner, ids) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_fill(inner, ids) for inner in value]
+        return [fill(inner, ids) for inner in value]
     return ids[value[1:-1]] if isinstance(value, str) and value.startswith("{") else value
 
 

@@ -13,11 +13,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from bench.wire import frame
+from realtime.testing import eventually
 from tests.acceptance.clients import client
 from tests.acceptance.people import People
 from tests.attacks.raw import Line, line_to
 from tests.conftest import Backends
-from tests.servers import ServerProcess
+from tests.servers import Kind, ServerProcess
 
 #: How soon a flood must be stopped; it is over within 0.2 s where the machine has nothing else to do.
 STOPPED_WITHIN_SECONDS = 3.0
@@ -61,9 +62,8 @@ async def others_talk(server: ServerProcess, people: People) -> AsyncIterator[li
         talking = asyncio.create_task(talk())
         try:
             yield took
-            heard = len(took)
-            while len(took) < heard + 3 and not talking.done():  # and afterwards
-                await asyncio.sleep(0.05)
+            talked_on = len(took) + 3
+            await eventually(lambda: len(took) >= talked_on or talking.done(), within=20)
         finally:
             talking.cancel()
             results = await asyncio.gather(talking, return_exceptions=True)
@@ -100,7 +100,7 @@ async def test_flood_of_frames_is_stopped(flooded: ServerProcess, crowd: People,
 
         code, seconds = await flood(line, payload, per_second=per_second)
 
-    # 4400 for nonsense: its mistakes are too many before its frames are. 1006: the reset overtook the close frame.
+    # Nonsense makes too many mistakes before too many frames. 1006: a reset overtook the close frame.
     assert code in ((4400, 1006) if payload == b"nonsense" else (4429, 1006))
     assert seconds < STOPPED_WITHIN_SECONDS
 
@@ -141,7 +141,8 @@ async def test_handshakes_that_never_finish_hurt_nobody(flooded: ServerProcess, 
 
 async def test_sockets_of_a_process_are_counted(new_backends: Callable[[], Backends]):
     """Refused before accept; with the time to come back, where the server can say it."""
-    for kind, refused in (("daphne", 403), ("uvicorn", 503)):
+    refusals: dict[Kind, int] = {"daphne": 403, "uvicorn": 503}
+    for kind, refused in refusals.items():
         with ServerProcess(kind, **vars(new_backends()), env={"LIMIT_SOCKETS": "3"}) as server:
             host, token = f"127.0.0.1:{server.port}", People(server).token("ana")
             path = f"/ws/chat/123/?token={token}"

@@ -1,8 +1,9 @@
-"""No secret reaches a log or an answer, however it was carried: real servers, access logs on, LOG_LEVEL=DEBUG."""
+"""No secret reaches a log or an answer, however it was carried: real servers that log all they know."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -39,7 +40,8 @@ def talkative(
 
 def jwt_of(words: str) -> str:
     """Looks like one of ours, and carries its mark readable once decoded."""
-    return f"{b64(json.dumps({'alg': 'HS256', 'typ': 'JWT'}).encode())}.{b64(words.encode())}.{b64(words.encode())}"
+    header = b64(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+    return f"{header}.{b64(words.encode())}.{b64(words.encode())}"
 
 
 def secrets_of(number: int) -> list[str]:
@@ -78,69 +80,77 @@ PATHS = (
 )
 
 
-def requests() -> Iterator[tuple[bytes, list[str]]]:
-    """Requests and the secrets in them."""
-    number = 0
-    upgrade = (
-        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n"
-    )
-    good = upgrade.format("cmVsYWlzLWJlbmNobWFyaw==")
+UPGRADE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n"
+)
+GOOD = UPGRADE.format("cmVsYWlzLWJlbmNobWFyaw==")
+HEADERS = (
+    "Authorization: Bearer {}",
+    "Authorization: bearer   {}",
+    "Authorization: Api-Key {}",
+    "X-Api-Key: {}",
+    "Cookie: sessionid={}; token={}",
+    "Sec-WebSocket-Protocol: relais.v1, bearer.{}",
+)
+BODIES = (
+    ("/api/token/", {"username": "ana", "password": "{}"}),
+    ("/api/auth/register/", {"username": "ana", "password": "{}"}),
+    ("/api/auth/password/", {"old_password": "{}", "new_password": "{}"}),
+    ("/api/token/refresh/", {"refresh": "{}"}),
+    ("/api/auth/logout/", {"refresh": "{}"}),
+    ("/api/notifications/", {"token": "{}"}),
+)
+#: What no server should understand.
+LINES = (
+    "GET /ws/chat/1/?token={}",  # no version
+    "GET /ws/chat/1/?token={} HTTP/9.9",
+    "FETCH /api/me/?token={} HTTP/1.1",
+    "GET http://evil.example/?token={} HTTP/1.1",
+    "GET /api/me/?token={}\x00 HTTP/1.1",
+    "GET /%ff?token={} HTTP/1.1",
+    "CONNECT /?ticket={} HTTP/1.1",
+)
+
+
+def get(target: str, *extra: str) -> str:
+    return f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{''.join(extra)}\r\n"
+
+
+def in_the_query() -> Iterator[str]:
+    for path, name in itertools.product(PATHS, QUERIES):
+        yield get(f"{path}?since=1&{name}={{}}&v=1", GOOD)
     for path in PATHS:
-        extras = [good, good + "Origin: https://evil.example\r\n", upgrade.format("bad"), ""]
-        for name in QUERIES:
-            for extra in extras if name == "token" else extras[:1]:
-                number += 1
-                for secret in secrets_of(number):
-                    target = f"{path}?since=1&{name}={secret.replace(' ', '')}&v=1"
-                    yield (
-                        f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{extra}\r\n".encode(),
-                        secrets_of(number),
-                    )
-        for header in (
-            "Authorization: Bearer {}",
-            "Authorization: bearer   {}",
-            "Authorization: Api-Key {}",
-            "X-Api-Key: {}",
-            "Cookie: sessionid={}; token={}",
-            "Sec-WebSocket-Protocol: relais.v1, bearer.{}",
-        ):
-            for extra in (good, ""):
-                number += 1
-                for secret in secrets_of(number):
-                    line = header.replace("{}", secret)
-                    yield (
-                        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{extra}{line}\r\n\r\n".encode(),
-                        secrets_of(number),
-                    )
-    for target, fields in (
-        ("/api/token/", {"username": "ana", "password": "{}"}),
-        ("/api/auth/register/", {"username": "ana", "password": "{}"}),
-        ("/api/auth/password/", {"old_password": "{}", "new_password": "{}"}),
-        ("/api/token/refresh/", {"refresh": "{}"}),
-        ("/api/auth/logout/", {"refresh": "{}"}),
-        ("/api/notifications/", {"token": "{}"}),
-    ):
-        for spoilt in ("", "}", '{"password": "'):
-            number += 1
-            for secret in secrets_of(number):
-                body = (
-                    spoilt + json.dumps(fields).replace("{}", secret.replace('"', "").replace("\\", ""))
-                ).encode()
-                head = f"POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                yield f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body, secrets_of(number)
-    for line in (
-        "GET /ws/chat/1/?token={}",  # no version
-        "GET /ws/chat/1/?token={} HTTP/9.9",
-        "FETCH /api/me/?token={} HTTP/1.1",
-        "GET http://evil.example/?token={} HTTP/1.1",
-        "GET /api/me/?token={}\x00 HTTP/1.1",
-        "GET /%ff?token={} HTTP/1.1",
-        "CONNECT /?ticket={} HTTP/1.1",
-    ):
-        number += 1
-        secret = secrets_of(number)[1]
-        yield f"{line.replace('{}', secret)}\r\nHost: 127.0.0.1\r\n\r\n".encode(), secrets_of(number)
-        yield f"{line.replace('{}', secret)}\r\nHost: evil.example\r\n\r\n".encode(), secrets_of(number)
+        for extra in (f"{GOOD}Origin: https://evil.example\r\n", UPGRADE.format("bad"), ""):
+            yield get(f"{path}?token={{}}", extra)
+
+
+def in_a_header() -> Iterator[str]:
+    for path, header, extra in itertools.product(PATHS, HEADERS, (GOOD, "")):
+        yield get(path, extra, f"{header}\r\n")
+
+
+def in_a_broken_line() -> Iterator[str]:
+    for line, host in itertools.product(LINES, ("127.0.0.1", "evil.example")):
+        yield f"{line}\r\nHost: {host}\r\n\r\n"
+
+
+def in_the_body(secret: str) -> Iterator[bytes]:
+    plain = secret.replace('"', "").replace("\\", "")
+    for (path, fields), spoilt in itertools.product(BODIES, ("", "}", '{"password": "')):
+        body = (spoilt + json.dumps(fields).replace("{}", plain)).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        yield f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def requests() -> Iterator[tuple[bytes, list[str]]]:
+    """Requests, and the secrets that may be in them."""
+    for number, request in enumerate([*in_the_query(), *in_a_header(), *in_a_broken_line()]):
+        secrets = secrets_of(number)
+        for secret in secrets:
+            yield request.replace("{}", secret).encode(), secrets
+    for secret in secrets_of(0xFFFF):
+        for whole in in_the_body(secret):
+            yield whole, secrets_of(0xFFFF)
 
 
 @pytest.mark.acceptance
