@@ -164,17 +164,9 @@ def test_admin_is_for_staff(tenant: Tenant):
 
 
 @pytest.fixture
-async def people(hub: Any, make_tenant: Any, relais: Any) -> Tenant:
-    relais(limit_mistakes="off", limit_frames="off", limit_sends="off")
+async def people(hub: Any, make_tenant: Any) -> Tenant:
+    """In a database that the sockets' threads see."""
     return await sync_to_async(make_tenant)()
-
-
-@pytest.fixture
-def relais(settings: Any) -> Any:
-    def change(**values: object) -> None:
-        settings.RELAIS = {**settings.RELAIS, **values}
-
-    return change
 
 
 def frame_of(path: str, name: str, **facts: Any) -> dict[str, Any]:
