@@ -137,7 +137,7 @@ def test_no_forgery_is_refreshed(tenant: Tenant, logged):
 
 
 def test_no_forgery_costs_more_than_a_millisecond(tenant: Tenant, forged):
-    """To verify, without the look at its user; of our own time, and the fastest of five: the machine is shared."""
+    """To verify, without the look at its user: CPU time, and the fastest of five, on a shared machine."""
 
     def cost(token: str) -> float:
         started = time.thread_time()

@@ -76,6 +76,7 @@ PATHS = (
     "/api/me/",
     "/api/nothing/",
     "/admin/",
+    "/metrics",
     "/",
 )
 
@@ -168,6 +169,11 @@ async def test_no_secret_is_logged_or_told(talkative: ServerProcess):
     await asyncio.gather(*(ask(data, secrets) for data, secrets in asked))
 
     assert len(asked) > 900
+    async with line_to(talkative.port) as line:
+        line.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        metrics = await line.everything()
+    assert b"relais_handshakes_refused_total" in metrics
+    assert MARK.encode() not in metrics
     shown = [line for line in talkative.log().splitlines() if MARK in line]
     assert shown == [], f"{len(shown)} lines, such as {shown[:5]}"
     assert len(re.findall(r"\[redacted\]", talkative.log())) > 100  # it did log those requests
