@@ -412,7 +412,8 @@ class JsonSocket(AsyncConsumer):
         """Answer a command that failed; a client that does nothing else is sent away."""
         metrics.COMMANDS_REFUSED.add(error.code)
         self.tell_error(error, ref=ref)
-        if not error.retryable and self._mistakes.wait(conf.limit_mistakes, time.monotonic()):
+        is_theirs = not error.retryable and error.status < 500
+        if is_theirs and self._mistakes.wait(conf.limit_mistakes, time.monotonic()):
             self.refuse(errors.TooManyErrorsError())
 
     def _fail(self, failure: BaseException | None = None) -> None:

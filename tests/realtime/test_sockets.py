@@ -109,6 +109,9 @@ class Talk(JsonSocket):
     async def _do_retry(self, *_) -> None:
         raise errors.UnavailableError(retry_after_ms=1000)
 
+    def _do_fault(self, *_) -> None:
+        raise errors.RealtimeError  # as the answer to what could not be stored
+
     async def _do_bug(self, *_) -> None:
         raise ZeroDivisionError
 
@@ -127,6 +130,7 @@ class Talk(JsonSocket):
         "database": Command(dict, _do_database),
         "mistake": Command(dict, _do_mistake),
         "retry": Command(dict, _do_retry),
+        "fault": Command(dict, _do_fault),
         "bug": Command(dict, _do_bug),
         "refuse": Command(dict, _do_refuse),
         "beside": Command(dict, _do_beside),
@@ -369,12 +373,12 @@ async def test_refused_socket_hears_nothing(talk, hub):
         assert len(hub.audience("talk.1").subscribers()) == 1
 
 
-async def test_too_many_mistakes_close_the_socket_and_passing_failures_do_not(talk, settings):
+async def test_too_many_mistakes_close_the_socket_and_failures_of_ours_do_not(talk, settings):
     settings.RELAIS = {**settings.RELAIS, "limit_mistakes": "1/min:3"}
     async with talk() as (socket, _):
-        for _ in range(6):
-            await socket.send({"type": "retry"})
-            assert (await socket.receive())["code"] == "unavailable"
+        for command, code in [("retry", "unavailable"), ("fault", "internal_error")] * 5:
+            await socket.send({"type": command})
+            assert (await socket.receive())["code"] == code
         for _ in range(4):
             await socket.send({"type": "mistake"})
             assert (await socket.receive())["code"] == "not_allowed"
