@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connections
+from django.db import IntegrityError, OperationalError, connections
 
 from chat import rows
 from chat.events import conversation_topic
@@ -95,6 +95,24 @@ async def test_nothing_is_acknowledged_or_told_before_the_commit(ana, bruno, con
             assert (await sender.receive_until("ack"))["ref"] == 1
             assert (await receiver.receive())["content"] == "Bonjour"
             holding.result()
+
+
+async def test_send_whose_commit_fails_is_an_error_and_no_ack(ana, conversation, connect, monkeypatch):
+    def fail(_connection: object) -> None:
+        raise OperationalError("the disk is gone")
+
+    client_id = str(uuid4())
+    async with connect(ana, chat_path(conversation)) as socket:
+        with monkeypatch.context() as patch:
+            patch.setattr("django.db.backends.base.base.BaseDatabaseWrapper._commit", fail)
+            await socket.send({"message": "perhaps", "client_id": client_id, "ref": 1})
+            error = await socket.receive()
+        await socket.send({"message": "perhaps", "client_id": client_id, "ref": 2})
+        ack = await socket.receive_until("ack")
+
+    assert (error["type"], error["code"], error["ref"]) == ("error", "unavailable", 1)
+    assert (ack["ref"], ack["duplicate"]) == (2, False)
+    assert await aside(contents)(conversation) == ["perhaps"]
 
 
 async def test_message_that_is_not_stored_is_an_error_and_no_ack(

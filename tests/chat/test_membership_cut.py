@@ -106,7 +106,9 @@ async def test_removal_while_catching_up_cuts_at_the_same_seq(
 
 async def test_removed_member_cannot_come_back(ana, bruno, group, connect, api):
     await aside(say)(group, ana, "while he was here")
-    await aside(remove)(group, ana, bruno)
+    async with connect(bruno, chat_path(group)) as socket:
+        await aside(remove)(group, ana, bruno)
+        assert await socket.receive_close() == 4404
     for query in ("", "?since=0"):
         async with connect(bruno, chat_path(group, query)) as socket:
             assert (await socket.receive())["code"] == "not_a_participant"
