@@ -85,7 +85,10 @@ def test_serve_does_not_start_without_a_secret():
     assert "SECRET_KEY" in refused.stderr
 
 
-@pytest.mark.parametrize("script", ["dev", "test", "check", "fix", "serve", "bench", "lock", "../.ci/run"])
+SCRIPTS = ["dev", "test", "check", "fix", "serve", "bench", "chaos", "mutants", "lock", "../.ci/run"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_script_is_executable_and_well_formed(script):
     path = ROOT / "scripts" / script
     assert os.access(path, os.X_OK)
