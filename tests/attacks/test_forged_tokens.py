@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -145,11 +146,14 @@ def test_no_forgery_costs_more_than_a_millisecond(tenant: Tenant, forged):
             AccessToken(token)  # type: ignore[arg-type]  # simplejwt types its text as a Token
         return time.thread_time() - started
 
-    slow = {
-        name: best for name, token in forged.items() if (best := min(cost(token) for _ in range(5))) > 0.001
-    }
+    tracer = sys.gettrace()
+    sys.settrace(None)  # the measuring of coverage costs more than what is measured here
+    try:
+        best = {name: min(cost(token) for _ in range(5)) for name, token in forged.items()}
+    finally:
+        sys.settrace(tracer)
 
-    assert slow == {}
+    assert {name: seconds for name, seconds in best.items() if seconds > 0.001} == {}
 
 
 # ── sockets ──────────────────────────────────────────────────────────────────────────────────────────────
