@@ -17,6 +17,7 @@ def server(request: pytest.FixtureRequest, new_backends: Callable[[], Backends])
         yield running
 
 
+@pytest.mark.stack("full")
 @pytest.mark.acceptance
 @pytest.mark.timeout(240)
 async def test_nothing_of_another_tenant_is_in_any_byte(server: ServerProcess):

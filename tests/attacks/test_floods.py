@@ -25,7 +25,7 @@ STOPPED_WITHIN_SECONDS = 3.0
 #: A message of the others, while somebody floods and after.
 NOTICED_AFTER_SECONDS = 1.5
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), pytest.mark.timeout(120)]
 
 
 @pytest.fixture(params=["daphne", "uvicorn"], scope="module")

@@ -17,6 +17,9 @@ from tests.attacks.raw import line_to
 from tests.conftest import Backends
 from tests.servers import ServerProcess
 
+# What a log holds does not depend on the stack.
+pytestmark = pytest.mark.stack("small")
+
 MARK = "c4n4ry"
 SERVICE_KEY = f"{MARK}-service-key-0123456789-0123456789"
 
