@@ -1,7 +1,7 @@
 """The inbox: what all sockets of this process send, committed together.
 
-A batch starts at once when none is in flight; what arrives meanwhile is the next one. So the batch
-grows with the load by itself, and an idle server adds no delay.
+A batch starts at once when none is in flight; what arrives meanwhile is the next one, which begins after a
+short rest unless it is full. So the batch grows with the load by itself, and an idle server adds no delay.
 
 A conversation that another transaction holds does not hold the batch: its drafts leave it, wait for the
 lock in a transaction beside the batches, and whatever is sent to it meanwhile waits behind them.
@@ -37,6 +37,9 @@ ALONE_SECONDS = 1.5
 #: Transactions that wait for locks at the same time: the other database threads go on serving.
 MAX_LOCK_WAITS = 3
 RETRY_MS = 1_000
+#: Seconds of rest between two batches, at most; as long as the one before took. What arrives meanwhile costs
+#: no transaction of its own, and whoever is told waits for the topic's next flush anyway.
+MAX_REST_SECONDS = 0.005
 
 
 class _Send:
@@ -116,7 +119,9 @@ class Inbox:
 
     async def _send_all(self) -> None:
         try:
+            loop = asyncio.get_running_loop()
             while batch := self._take():
+                began = loop.time()
                 outcomes = await self._store(batch, patience=0)
                 held = []
                 for send, outcome in zip(batch, outcomes, strict=True):
@@ -126,6 +131,8 @@ class Inbox:
                         send.answer(outcome)
                 if held:
                     self._set_aside(held)
+                if 0 < len(self._waiting) < MAX_BATCH:
+                    await asyncio.sleep(min(loop.time() - began, MAX_REST_SECONDS))
         finally:
             self._task = None
 

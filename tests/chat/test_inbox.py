@@ -20,7 +20,7 @@ from chat.events import conversation_topic
 from chat.inbox import Inbox
 from chat.models import Conversation, Message
 from chat.services import Draft, Outcome, Sent
-from realtime import log, threads
+from realtime import events, log, threads
 from realtime.errors import BusyError, UncertainError
 from realtime.publishing import announcing
 from realtime.threads import close_threads, run_in_thread
@@ -262,3 +262,33 @@ async def test_sender_is_answered_when_the_thread_hangs_and_finds_out_by_asking_
     assert (refused.code, type(refused)) != ("unavailable", UncertainError)
     assert (found.seq, found.duplicate) == (1, True)
     assert await aside(contents)(conversation) == ["Bonjour"]
+
+
+# ── company ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_batches_rest_under_load_and_a_lone_send_does_not_wait(ana, conversation, monkeypatch):
+    """What arrives within as long as the last batch took shares the next one; after a silence nothing rests."""
+    monkeypatch.setattr(inbox, "MAX_REST_SECONDS", 0.2)
+    box, batches = Inbox(), []
+
+    async def store(sends, *, patience):
+        batches.append([send.draft.content for send in sends])
+        await asyncio.sleep(0.1)
+        return [Sent(1, 1, events.now(), None) for _ in sends]
+
+    monkeypatch.setattr(box, "_store", store)
+
+    def submit(content: str) -> asyncio.Future[Outcome]:
+        return box.submit(Draft(conversation.pk, ana, content))
+
+    alone = submit("alone")
+    await asyncio.sleep(0)
+    second = submit("while it is stored")
+    await alone
+    third = submit("while it rests")
+    await asyncio.gather(second, third)
+    submit("after a silence")
+    await asyncio.sleep(0)
+
+    assert batches == [["alone"], ["while it is stored", "while it rests"], ["after a silence"]]
