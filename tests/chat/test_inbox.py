@@ -268,7 +268,7 @@ async def test_sender_is_answered_when_the_thread_hangs_and_finds_out_by_asking_
 
 
 async def test_batches_rest_under_load_and_a_lone_send_does_not_wait(ana, conversation, monkeypatch):
-    """What arrives within as long as the last batch took shares the next one; after a silence nothing rests."""
+    """What arrives within as long as the last batch took shares the next one; after a silence none rests."""
     monkeypatch.setattr(inbox, "MAX_REST_SECONDS", 0.2)
     box, batches = Inbox(), []
 
