@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from django.db.models import F
 
 from chat.events import conversation_topic
 from chat.models import Conversation, Message, Participant
@@ -32,32 +35,62 @@ def note_unread(conversation_ids: Sequence[int]) -> None:
     if not behind:
         return
 
-    collapse(
-        entries=[entry for pk, row in behind.items() if (entry := _entry(row, heads[conversation_topic(pk)]))]
-    )
+    said = _said(behind.values(), heads)
+    cursors = _cursors(said)
+    entries = [_entry(row, said[pk], cursors[pk]) for pk, row in behind.items() if pk in said]
+    collapse(entries=[entry for entry in entries if entry is not None])
     for pk, conversation in behind.items():
         conversation.noticed_seq = heads[conversation_topic(pk)]
     Conversation.objects.bulk_update(behind.values(), ["noticed_seq"])
 
 
-def _entry(conversation: Conversation, head: int) -> Collapsed | None:
-    """What the members have not been noted yet: how many each, and the latest sender's name."""
-    said = Message.objects.filter(
-        conversation=conversation,
-        seq__gt=conversation.noticed_seq,
-        seq__lte=head,
+class Said(NamedTuple):
+    """As much of a message as is counted."""
+
+    seq: int
+    sender_id: int
+    sender_username: str
+
+
+def _said(conversations: Iterable[Conversation], heads: dict[str, int]) -> dict[int, list[Said]]:
+    """What was said in these and has not been noted yet, in order, where anything was. One query."""
+    rows = Message.objects.filter(
+        conversation__in=[conversation.pk for conversation in conversations],
+        seq__gt=F("conversation__noticed_seq"),
         deleted_at__isnull=True,
-    )
-    messages = list(said.order_by("seq").values_list("seq", "sender_id", "sender__username"))
-    if not messages:
-        return None
-    by_sender = Counter(sender_id for _, sender_id, _ in messages)
+    ).order_by("conversation_id", "seq")
+    said: dict[int, list[Said]] = defaultdict(list)
+    for conversation_id, seq, sender_id, username in rows.values_list(
+        "conversation_id", "seq", "sender_id", "sender__username"
+    ):
+        if seq <= heads[conversation_topic(conversation_id)]:
+            said[conversation_id].append(Said(seq, sender_id, username))
+    return said
+
+
+def _cursors(conversation_ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:
+    """How far each member has read, by conversation. One query.
+
+    Locked: whoever reads meanwhile waits, and then finds the entry that is about to be written.
+    """
+    members = Participant.objects.select_for_update(no_key=True).filter(conversation__in=conversation_ids)
+    cursors: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for conversation_id, user_id, read_seq in members.order_by("pk").values_list(
+        "conversation_id", "user_id", "read_seq"
+    ):
+        cursors[conversation_id].append((user_id, read_seq))
+    return cursors
+
+
+def _entry(
+    conversation: Conversation, messages: Sequence[Said], cursors: Iterable[tuple[int, int]]
+) -> Collapsed | None:
+    """What the members have not been noted yet: how many each, and the latest sender's name."""
+    by_sender = Counter(message.sender_id for message in messages)
     counts: dict[int, int] = {}
-    # Locked: whoever reads meanwhile waits, and then finds the entry that is about to be written.
-    members = Participant.objects.select_for_update(no_key=True).filter(
-        conversation=conversation, read_seq__lt=messages[-1][0]
-    )
-    for user_id, read_seq in members.values_list("user_id", "read_seq"):
+    for user_id, read_seq in cursors:
+        if read_seq >= messages[-1].seq:
+            continue
         if read_seq <= conversation.noticed_seq:
             unread = len(messages) - by_sender[user_id]
         else:
@@ -70,6 +103,6 @@ def _entry(conversation: Conversation, head: int) -> Collapsed | None:
         kind="message_received",
         data={"conversation_id": conversation.pk},
         collapse_key=COLLAPSE_KEY.format(conversation.pk),
-        variables={"sender": messages[-1][2]},
+        variables={"sender": messages[-1].sender_username},
         counts=counts,
     )

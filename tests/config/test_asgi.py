@@ -1,3 +1,5 @@
+import gc
+
 """The assembled application: every protocol, unknown paths, and what refuses to start."""
 
 import json
@@ -121,3 +123,7 @@ def test_server_that_cannot_start_says_why_in_one_line() -> None:
 
     assert done.returncode == 1
     assert done.stderr == "Relais cannot start. SECRET_KEY has 5 bytes: expected at least 32 random bytes.\n"
+
+
+def test_the_program_itself_is_no_part_of_a_garbage_collection():
+    assert gc.get_freeze_count() > 50_000
