@@ -1,7 +1,6 @@
-import gc
-
 """The assembled application: every protocol, unknown paths, and what refuses to start."""
 
+import gc
 import json
 import subprocess
 import sys
