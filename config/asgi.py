@@ -83,7 +83,7 @@ router = ProtocolTypeRouter(
 # The page of the metrics first: it judges who asks by the headers that are dropped behind it.
 application = WithHub(MetricsPage(ForwardedHeaders(router), health=health.health))
 
-# The program itself stays for as long as the process. Looked through by every full garbage collection, it made
-# each a pause for which everybody's messages waited.
+# The program itself stays for as long as the process. Looked through by every full garbage collection, it
+# made each a pause for which everybody's messages waited.
 gc.collect()
 gc.freeze()
