@@ -10,6 +10,7 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Callable, Collection, Hashable, Mapping
+from itertools import islice
 from typing import Generic, TypeVar
 
 from realtime import background
@@ -77,7 +78,9 @@ class _Batches(Generic[Q, A]):
     async def _answer_them(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popitem() for _ in range(min(self._max_batch, len(self._waiting)))]
+                # The longest waiting first: under load the newest would keep the oldest waiting for ever.
+                first = list(islice(self._waiting, self._max_batch))
+                batch = [(question, self._waiting.pop(question)) for question in first]
                 answers = await self._answers([question for question, _ in batch])
                 for question, future in batch:
                     if not future.done():

@@ -84,6 +84,7 @@ async def test_batch_is_bounded(library):
     await asyncio.gather(*(asking(question) for question in range(5)))
 
     assert [len(batch) for batch in library.batches] == [2, 2, 1]
+    assert library.batches == [[0, 1], [2, 3], [4]]  # the longest waiting first
 
 
 async def test_question_that_cannot_be_answered_fails_alone(library, caplog):
