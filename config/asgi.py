@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import sys
@@ -28,6 +27,7 @@ from config.logs import redact
 from config.metrics import MetricsPage
 from config.proxies import ForwardedHeaders
 from config.ws_routing import websocket_urlpatterns
+from realtime import garbage
 from realtime.asgi import HandshakeLimit, OriginCheck, SocketLimits, WithHub
 from realtime.hub import Hub
 from realtime.servers import daphne
@@ -83,7 +83,4 @@ router = ProtocolTypeRouter(
 # The page of the metrics first: it judges who asks by the headers that are dropped behind it.
 application = WithHub(MetricsPage(ForwardedHeaders(router), health=health.health))
 
-# The program itself stays for as long as the process. Looked through by every full garbage collection, it
-# made each a pause for which everybody's messages waited.
-gc.collect()
-gc.freeze()
+garbage.leave_out_program()

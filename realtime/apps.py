@@ -8,4 +8,4 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from realtime import checks, scoreboard, vitals  # noqa: F401 (system checks; work beside the sockets)
+        from realtime import checks, garbage, scoreboard, vitals  # noqa: F401 (system checks; work beside the sockets)

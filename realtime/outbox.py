@@ -27,6 +27,10 @@ ABORT_SECONDS = 5.0
 POLL_SECONDS = 0.01
 
 
+def _nobody() -> None:
+    """In the place of a socket that has ended: its outbox no longer refers back to it."""
+
+
 def outbox_for(send: Send, wire: Wire | None, on_slow: Callable[[], None]) -> Outbox | PreparedOutbox:
     """The best outbox that a socket's server allows; `on_slow` is called once, and closes."""
     return Outbox(send, on_slow) if wire is None else PreparedOutbox(send, wire, on_slow)
@@ -132,6 +136,7 @@ class PreparedOutbox:
     def abandon(self) -> None:
         """The socket is gone: nothing more can be written."""
         self._is_gone = True
+        self._on_slow = _nobody
         metrics.slow_wires.discard(self._wire)
         if self._watch is not None:
             self._watch.cancel()
@@ -248,6 +253,7 @@ class Outbox:
     def abandon(self) -> None:
         """The socket is gone: nothing more can be written."""
         self._is_gone = True
+        self._on_slow = _nobody
         self._frames.clear()
         if self._task is not None:
             self._task.cancel()

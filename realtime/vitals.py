@@ -65,7 +65,8 @@ def _kept(find_out: Callable[[], T]) -> Callable[[], T]:
     return fact
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Memory in use, of this process."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:  # no Linux: the most it ever had, in kilobytes or, on macOS, in bytes
@@ -81,7 +82,7 @@ def _open_fds() -> int:
 
 
 LOOP_LAG_MAX.reads(lambda: max(_lags, default=0.0))
-RESIDENT.reads(_resident_bytes)
+RESIDENT.reads(resident_bytes)
 OPEN_FDS.reads(_kept(_open_fds))
 MAX_FDS.reads(lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 CPU.reads(time.process_time)

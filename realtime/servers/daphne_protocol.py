@@ -14,6 +14,7 @@ from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
 from daphne import ws_protocol
 from twisted.internet import tcp
+from twisted.web import http
 
 from realtime.errors import CloseCode
 from realtime.limits import max_message_bytes
@@ -103,6 +104,14 @@ _LEFT_OVER = (
 )
 
 
+def _forget_request(transport: Any) -> None:
+    """The HTTP side of a connection that is a socket now: its transport would keep it to the end."""
+    channel = getattr(transport, "producer", None)
+    if isinstance(channel, http.HTTPChannel):
+        transport.unregisterProducer()
+        channel.requests.clear()  # which refer back to it
+
+
 class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
     """Daphne's socket with our limits, back-pressure, and every close code of ours."""
 
@@ -153,8 +162,12 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         """The handshake is over."""
         super().onOpen()
         self.request: Any = _Request(self.request.path)
+        self._forget_handshake()
+
+    def _forget_handshake(self) -> None:
         for name in _LEFT_OVER:
             self.__dict__.pop(name, None)
+        _forget_request(self.transport)
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         """The handshake: from here on the path is known, and with it the size of a message."""
@@ -285,6 +298,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         """The line is gone."""
         self._stop_watching()
         super().connectionLost(*reason)
+        self._forget_handshake()  # where it was refused
 
     def onAutoPingTimeout(self) -> None:  # noqa: N802 - autobahn's name
         """The ping was not answered in time."""

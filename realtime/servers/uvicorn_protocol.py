@@ -33,6 +33,11 @@ from realtime.servers.pacing import PacedReading
 POLL_SECONDS = 0.05
 
 
+#: For all connections whose peers read: nearly all, nearly always. An event for each would take 700 bytes.
+_NOT_WAITING = asyncio.Event()
+_NOT_WAITING.set()
+
+
 class PreparedWire:
     """The connection below a socket (`realtime.prepared.Wire`)."""
 
@@ -87,6 +92,8 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     conn: Parser
     _cut: asyncio.TimerHandle | None = None
     _late_pong: bytes | None = None
+    #: Whether its application is over.
+    _has_ended = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,6 +103,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self.conn = Parser(logger=self.logger)
         self.intake = Intake()
         self.queue = self.intake  # type: ignore[assignment]  # as much of a queue as uvicorn uses
+        self.writable = _NOT_WAITING
 
     def connection_made(self, transport: Any) -> None:
         """uvicorn's HTTP protocol hands over the connection; it would stay until the collector comes."""
@@ -171,9 +179,14 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             for pong in self.conn.data_to_send():
                 self._late_pong = pong
 
+    def pause_writing(self) -> None:
+        """The peer does not read: who writes waits from here."""
+        self.writable = asyncio.Event()
+
     def resume_writing(self) -> None:
         """The peer has read."""
         super().resume_writing()
+        self.writable = _NOT_WAITING
         pong, self._late_pong = self._late_pong, None
         if pong is not None and not self.close_sent and not self.disconnected:
             self.transport.write(pong)
@@ -208,6 +221,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         """
         await super().send(message)
         if message["type"] == "websocket.accept":
+            self.request.headers.clear()  # kept by the parser; the application's are another list
             self.request = self.response = None  # type: ignore[assignment]  # read by nobody after the handshake
         elif message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
@@ -230,7 +244,11 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """The application has ended; uvicorn closes the line unless a close frame is to be answered."""
         super().on_task_complete(task)
-        self._cut_if_stuck()
+        if self.disconnected:
+            self._fall_apart()
+        else:
+            self._has_ended = True
+            self._cut_if_stuck()
 
     def shutdown(self) -> None:
         """The server stops: the hub closes its sockets, a few at a time, and this what is left then."""
@@ -255,6 +273,13 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         if self._cut is not None:
             self._cut.cancel()
             self._cut = None
+        if self._has_ended:
+            self._fall_apart()
+
+    def _fall_apart(self) -> None:
+        """Both the line and the application are over: nothing refers back to us, so all of it goes now."""
+        self.scope["extensions"].pop(EXTENSION, None)
+        self.conn.parser.close()
 
     def _give_up(self) -> None:
         self._ended("unanswered_close", None)

@@ -1,0 +1,47 @@
+"""Relais as it is, without any garbage collection, and a page that counts what is left of its connections."""
+
+import gc
+import json
+from collections import Counter
+from typing import Any
+
+from daphne.http_protocol import WebRequest
+
+from config.asgi import application as ours
+from realtime import garbage
+from realtime.audience import Subscriber
+from realtime.outbox import Outbox, PreparedOutbox
+from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
+from realtime.servers.uvicorn_protocol import Parser, PreparedProtocol
+from realtime.sockets import JsonSocket
+
+OF_A_CONNECTION = (
+    JsonSocket,
+    Subscriber,
+    Outbox,
+    PreparedOutbox,
+    PreparedProtocol,
+    Parser,
+    PreparedWebSocketProtocol,
+)
+
+
+def is_of_a_socket(thing: object) -> bool:
+    if isinstance(thing, WebRequest):  # of Daphne: those that became a socket, not those to this page
+        return thing.requestHeaders.hasHeader("Upgrade")
+    return isinstance(thing, OF_A_CONNECTION)
+
+
+gc.disable()
+garbage.Keeper.tend = lambda self: None  # type: ignore[method-assign]  # what is left out is not seen by gc
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    if scope["type"] == "http" and scope["path"] == "/left":
+        everything = gc.get_objects()
+        left = Counter(type(thing).__name__ for thing in everything if is_of_a_socket(thing))
+        everything.clear()  # it holds whatever was alive, and something in it holds it
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(left).encode()})
+    else:
+        await ours(scope, receive, send)

@@ -1,0 +1,80 @@
+"""Nothing of a connection waits for the garbage collector, which looks at old objects rarely."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from tests.acceptance.people import People
+from tests.conftest import Backends
+from tests.processes import wait_until
+from tests.realtime.servers.raw import Peer
+from tests.servers import ServerProcess
+
+pytestmark = pytest.mark.acceptance
+
+SOCKETS = 20
+
+
+class CountedServer(ServerProcess):
+    """A server that never collects garbage, and says what there is of its connections."""
+
+    def command(self) -> list[str]:
+        ours, counted = "config.asgi:application", "tests.acceptance.counted:application"
+        return [counted if part == ours else part for part in super().command()]
+
+    def left(self) -> dict[str, int]:
+        with urllib.request.urlopen(f"{self.url}/left", timeout=10) as response:
+            counts: dict[str, int] = json.load(response)
+        return counts
+
+
+@pytest.fixture(scope="module")
+def counted(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]) -> Iterator[CountedServer]:
+    limits = dict.fromkeys(("LIMIT_SOCKETS_PER_USER", "LIMIT_SENDS", "LIMIT_FRAMES"), "off")
+    with CountedServer(request.param, **vars(new_backends()), env=limits) as server:
+        yield server
+
+
+def close(server: CountedServer, path: str) -> None:
+    """Say something, hear the answer, say goodbye."""
+    with connect(f"{server.ws_url}{path}") as socket:
+        socket.send('{"type":"ping","ref":1}')
+        while json.loads(socket.recv(10)).get("type") != "pong":
+            pass
+
+
+def reset(server: CountedServer, path: str) -> None:
+    """Let in, and gone without a word."""
+    with Peer(server.port, path) as peer:
+        peer.send(b"\x81")  # in the middle of a frame
+        peer.reset()
+
+
+def ask_from_elsewhere(server: CountedServer, path: str) -> None:
+    """Refused before accept."""
+    with pytest.raises(InvalidStatus):
+        connect(f"{server.ws_url}{path}", origin=Origin("https://elsewhere.example"))
+
+
+ENDS = {"closed": close, "reset": reset, "refused": ask_from_elsewhere}
+#: Not a refusal on Daphne: Twisted keeps its reason in a cycle, which dies young: collections still find it.
+CASES = [("daphne", "closed"), ("daphne", "reset"), *[("uvicorn", end) for end in ENDS]]
+PATHS = ("/ws/chat/123/?", "/ws/chat/123/?v=1&since=0&", "/ws/notifications/?", "/ws/typing/123/?")
+
+
+@pytest.mark.parametrize(("counted", "end"), CASES, indirect=["counted"])
+def test_a_connection_that_has_ended_leaves_nothing(counted: CountedServer, end: str) -> None:
+    token = People(counted).token("ana")
+    with connect(f"{counted.ws_url}/ws/chat/123/?token={token}"):
+        # Else this counts nothing: the socket, its subscribers, its outbox, its protocol.
+        wait_until(lambda: len(counted.left()) >= 4, seconds=5, what="an open socket is counted")
+
+    for number in range(SOCKETS):
+        ENDS[end](counted, f"{PATHS[number % len(PATHS)]}token={token}")
+
+    wait_until(lambda: counted.left() == {}, seconds=10, what=f"nothing is left but {counted.left()}")

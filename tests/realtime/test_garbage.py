@@ -1,0 +1,97 @@
+"""What has lived for a while is left out of collections, until memory says that it should not be."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from realtime import background, garbage
+from realtime.garbage import GROWTH, LEAST_GROWTH_BYTES, THRESHOLDS, Keeper
+
+
+class Knot:
+    """Something that only a collection can find."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def collections_as_before() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    now = {"bytes": 400 * 2**20}
+    monkeypatch.setattr(garbage, "resident_bytes", lambda: now["bytes"])
+    return now
+
+
+def old_knot(keeper: Keeper) -> "weakref.ref[Knot]":
+    """Garbage that was still in use when what is alive was left out."""
+    knot = Knot()
+    keeper.tend()
+    return weakref.ref(knot)
+
+
+def test_what_is_alive_is_left_out_and_young_garbage_is_not(memory):
+    keeper, young = Keeper(), weakref.ref(Knot())
+
+    old = old_knot(keeper)
+
+    gc.collect()
+    assert young() is None
+    assert old() is not None
+
+
+def test_what_was_left_out_still_ends_with_its_last_reference(memory):
+    keeper, plain = Keeper(), type("Plain", (), {})()
+    keeper.tend()
+    seen = weakref.ref(plain)
+
+    del plain
+
+    assert seen() is None
+
+
+@pytest.mark.parametrize(
+    ("before", "enough"),
+    [(100 * 2**20, 100 * 2**20 + LEAST_GROWTH_BYTES), (800 * 2**20, round(800 * 2**20 * GROWTH))],
+)
+def test_everything_is_looked_through_when_memory_has_grown(memory, before, enough):
+    memory["bytes"] = before
+    keeper = Keeper()
+    old = old_knot(keeper)
+
+    memory["bytes"] = enough
+    keeper.tend()
+    assert old() is not None
+    memory["bytes"] = enough + 1
+    keeper.tend()
+
+    assert old() is None
+    assert keeper.enough_bytes > enough  # not again and again while that much is in use
+
+
+async def test_while_a_hub_runs_full_collections_are_made_here_only():
+    before = gc.get_threshold()
+
+    work = background.start(garbage.keep_collections_short())
+    try:
+        await _turn()
+        assert gc.get_threshold() == THRESHOLDS
+    finally:
+        work.cancel()
+        await _turn()
+
+    assert gc.get_threshold() == before
+
+
+async def _turn() -> None:
+    await asyncio.sleep(0.01)
