@@ -27,13 +27,13 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 64
 #: Drafts without an answer; past it senders are told to come back rather than kept waiting.
 MAX_WAITING = 1_000
-#: Seconds after which a sender is answered, whatever the database does.
-ANSWER_SECONDS = 2.0
+#: Seconds after which a sender is answered, whatever the database does: 2 are promised, the way takes some.
+ANSWER_SECONDS = 1.8
 #: Seconds that several held conversations are waited for together: long enough for the commit of another
 #: process, short enough that one which stays held does not hold the others. Then each is waited for alone.
 TOGETHER_SECONDS = 0.1
 #: Seconds that one conversation is waited for.
-ALONE_SECONDS = 1.5
+ALONE_SECONDS = 1.4
 #: Transactions that wait for locks at the same time: the other database threads go on serving.
 MAX_LOCK_WAITS = 3
 RETRY_MS = 1_000

@@ -68,7 +68,7 @@ class Member:
         self.errors: list[tuple[float, str]] = []
         #: Handshakes that were refused without saying when to come back.
         self.refused = 0
-        #: Seconds after which a server that was stopping asked it to come back.
+        #: When servers that were stopping asked it to come back.
         self.hints: list[float] = []
         self._port = port
         self._loop = asyncio.get_running_loop()
@@ -307,7 +307,7 @@ class Member:
         if found is None:
             if frame.retry_after_ms:
                 self._wait = frame.retry_after_ms / 1000  # it precedes a close: come back then
-                self.hints.append(self._wait)
+                self.hints.append(now + self._wait)
             return
         send, attempt = found
         attempt.outcome, attempt.detail = "error", frame.code

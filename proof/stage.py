@@ -60,8 +60,9 @@ class Worker(Relais):
         tree: Path,
         database_url: str,
         redis_url: str,
+        processes: int = 1,
     ) -> None:
-        super().__init__(kind, tree=tree, database_url=database_url, redis_url=redis_url)
+        super().__init__(kind, tree=tree, database_url=database_url, redis_url=redis_url, workers=processes)
         self.port = port
         #: Runs the server's own command line with a fault in it; nothing runs it as it is.
         self.program = program
@@ -179,8 +180,11 @@ class Stage(Ground):
         env: Mapping[str, str] | None = None,
         redis_mistreats: Mistreats | None = None,
         program: Sequence[str] = (),
+        processes: int = 1,
     ) -> None:
         super().__init__(rng)
+        #: More than one: each of the servers is `scripts/serve` with so many workers.
+        self.processes = processes
         self.redis_mistreats, self.program = redis_mistreats, program
         self.servers, self.trees, self.env = servers, trees, dict(env or {})
         self.workers: list[Worker] = []
@@ -202,6 +206,7 @@ class Stage(Ground):
                 env=self.env,
                 program=self.program,
                 tree=tree,
+                processes=self.processes,
                 database_url=self._through(self.postgres_proxy, self.database_url),
                 redis_url=f"redis://127.0.0.1:{self.redis_proxy.port}/0",
             )

@@ -8,6 +8,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from realtime import outages
+from realtime.errors import UnavailableError
+
 logger = logging.getLogger(__name__)
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -40,6 +43,8 @@ async def keep_running(work: Work) -> None:
     while True:
         try:
             await work()
+        except UnavailableError as error:
+            outages.DATABASE.noticed(error)
         except Exception:
             logger.exception("Background work %s failed; it begins again", work.__name__)
         await asyncio.sleep(RESTART_SECONDS)

@@ -48,6 +48,7 @@ class Bell(msgspec.Struct):
     """What travels between processes; anything else that arrives is ignored."""
 
     origin: str
+    #: None at all from a process that has just begun, maybe in the place of one that died before it rang.
     rings: list[Ring]
     #: The ringer's clock when the oldest of them was told; 0 where that is not known.
     told_at: float = 0.0
@@ -83,6 +84,11 @@ def layer() -> Any:
 def layer_is_shared() -> bool:
     """Whether other processes can hear our bells."""
     return not isinstance(layer(), InMemoryChannelLayer)
+
+
+def message(rings: list[Ring], *, told_at: float = 0.0) -> dict[str, Any]:
+    """A bell of ours as the layer carries it."""
+    return {"type": "bell", "bell": _encoder.encode(Bell(origin(), rings, told_at))}
 
 
 def decode(message: Any) -> Bell | None:
@@ -133,9 +139,8 @@ class Ringer:
             while self._waiting:
                 told_at = self._told_at[0]
                 for shard, rings in self._take().items():
-                    bell = _encoder.encode(Bell(origin(), rings, told_at))
                     try:
-                        await group_send(group_of(shard), {"type": "bell", "bell": bell})
+                        await group_send(group_of(shard), message(rings, told_at=told_at))
                         self._layer.over()
                         metrics.BELLS.add("rung")
                     except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like

@@ -28,6 +28,7 @@ from realtime.outages import Outage
 from realtime.threads import run_in_thread
 
 if TYPE_CHECKING:
+    from realtime.connections import Connection
     from realtime.sockets import JsonSocket
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.sockets: set[JsonSocket] = set()
+        self.sockets: set[Connection] = set()
         self.is_draining = False
         self._draining: asyncio.Task[None] | None = None
         self.expiries = Expiries(loop)
@@ -136,7 +137,8 @@ class Hub:
         """Whether bells pass; `memory` when there is no other process to hear them."""
         if not bells.layer_is_shared():
             return "memory"
-        return "lost" if self.loop.time() - self._last_beat > LOST_AFTER_SECONDS else "ok"
+        is_silent = self.loop.time() - self._last_beat > LOST_AFTER_SECONDS
+        return "lost" if is_silent or self._layer.is_on else "ok"
 
     # --- joining ------------------------------------------------------------------------------------
 
@@ -235,6 +237,8 @@ class Hub:
         elif (bell := bells.decode(message)) is not None:
             rings = ((ring.topic, ring.seq, ring.body) for ring in bell.rings)
             self._receive(rings, told_at=bell.told_at)
+            if not bell.rings:
+                self._check_soon(self._audiences)
 
     async def _keep_shards(self, layer: Any, channel: str) -> None:
         """Keep the layer's subscriptions as they should be."""
@@ -248,6 +252,8 @@ class Hub:
                 for shard in wanted - joined:
                     await layer.group_add(bells.group_of(shard), channel)
                     joined.add(shard)
+                    if shard == 0:
+                        await layer.group_send(bells.group_of(0), bells.message([]))
                     self._check_soon(topic for topic in self._audiences if bells.shard_of(topic) == shard)
                 for shard in joined - wanted:
                     joined.discard(shard)
@@ -262,14 +268,13 @@ class Hub:
         """Prove that the layer carries our own voice back to us."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            reason: Exception = TimeoutError(f"nothing heard for {LOST_AFTER_SECONDS:g} s")
             try:
                 if self._channel:
                     await bells.layer().send(self._channel, {"type": "beat"})
             except Exception as error:  # noqa: BLE001 - as above
-                reason = error
+                self._layer.noticed(error)
             if self.layer_status() == "lost":
-                self._layer.noticed(reason)
+                self._layer.noticed(TimeoutError(f"nothing heard for {LOST_AFTER_SECONDS:g} s"))
 
     def _heard_beat(self) -> None:
         silence, self._last_beat = self.loop.time() - self._last_beat, self.loop.time()

@@ -33,14 +33,14 @@ T = TypeVar("T")
 
 #: A connection that rested longer may have been cut meanwhile; one in constant use would have said so.
 REST_SECONDS = 1.0
-#: Seconds in which a client is answered, whatever the database does.
-ANSWER_SECONDS = 2.0
+#: Seconds in which a client is answered, whatever the database does: 2 are promised, and the way takes some.
+ANSWER_SECONDS = 1.8
 #: Seconds the database has for that. Less, so that it is mostly the database's error that is told.
-DATABASE_SECONDS = 1.75
+DATABASE_SECONDS = 1.6
 #: Seconds the database has for what no client waits for, so that nothing keeps a thread for good.
 BACKGROUND_SECONDS = 30.0
 #: SQLite's own time to wait for another writer, in these threads: it asks no deadline of ours.
-_SQLITE_BUSY_MS = 1_500
+_SQLITE_BUSY_MS = 1_400
 RETRY_MS = 1_000
 #: Seconds until a thread that wants the interpreter is given it. A database thread lets go of it at every
 #: call of the driver; with Python's own 5 ms it then waits so long, again and again, for a loop busy writing.

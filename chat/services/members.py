@@ -11,6 +11,8 @@ from chat.events import ConversationJoined, ConversationLeft, MemberAdded, Membe
 from chat.events import conversation_topic as topic_of
 from chat.models import Conversation, Participant
 from chat.services.conversations import MAX_MEMBERS, managed_by
+from chat.services.receipts import COLLAPSE_KEY
+from notifications.services import read_collapsed
 from realtime import log
 from realtime.errors import NotAllowedError, NotFoundError
 from realtime.publishing import announce, announcing, publish_on_commit
@@ -88,6 +90,8 @@ def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
 
     username = member.user.username
     member.delete()
+    # Nobody can read any more what it counts.
+    read_collapsed(user_id=user_id, collapse_key=COLLAPSE_KEY.format(conversation_id))
     event = MemberRemoved(
         user_id=user_id, username=username, removed_by=by.pk, conversation_id=conversation_id
     )

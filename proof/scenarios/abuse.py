@@ -30,6 +30,7 @@ ELSEWHERE = "127.0.0.66"
     KEPT,
     at_most("frames limited after", 1, "s"),
     at_most("handshakes limited after", 1, "s"),
+    at_most("unfinished handshakes left", 20),  # what else comes and goes meanwhile
     at_most("ack p99 of the victims", 2, "× as before"),
     at_most("ack p99 5 s after", 2, "× as before"),
     at_most("sockets of victims closed", 0),
@@ -144,6 +145,7 @@ async def _unfinished(run: Run, stage: Stage, attackers: list[Place], seconds: f
     while stage.descriptors() > descriptors + 20 and loop.time() < started + 4 * seconds:
         await asyncio.sleep(0.25)
     left = stage.descriptors() - descriptors
+    run.figure("unfinished handshakes left", max(0, left))
     run.notes.append(
         f"{len(writers)} unfinished handshakes: {max(0, left)} left after {loop.time() - started:.0f} s"
     )

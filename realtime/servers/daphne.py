@@ -25,6 +25,7 @@ from realtime.servers import (
     ACCEPTED_SECONDS,
     DRAIN_SECONDS,
     FINISH_SECONDS,
+    HEAD_SECONDS,
     PING_INTERVAL_SECONDS,
     PING_TIMEOUT_SECONDS,
 )
@@ -134,6 +135,7 @@ def _listen_success(self: Any, port: Any) -> None:
     """`Server.listen_success`, remembering the port so that it can be closed."""
     self.ports.append(port)
     PreparedWebSocketProtocol.take_options(self.ws_factory)
+    self.http_factory.timeOut = HEAD_SECONDS  # Twisted's own is a minute
     host = port.getHost()
     where = f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
     if hasattr(host, "port"):

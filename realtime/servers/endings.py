@@ -13,6 +13,7 @@ from realtime import metrics
 logger = logging.getLogger(__name__)
 
 Reason = Literal[
+    "unfinished_head",  # a request, most of the time a handshake, that was not asked within HEAD_SECONDS
     "protocol_error",  # RFC 6455 was broken
     "not_utf8",  # a text or the reason of a close that is no UTF-8
     "too_big",  # a message above the limit of its path

@@ -1,7 +1,7 @@
 """uvicorn with our limits and our end.
 
-`--ws realtime.servers.uvicorn:PreparedProtocol` gives them to its own command; `serve` is what our
-workers run. The protocol itself is in `uvicorn_protocol.py`.
+`--ws realtime.servers.uvicorn:PreparedProtocol --http realtime.servers.uvicorn:PromptProtocol` gives them
+to its own command; `serve` is what our workers run.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import uvicorn
 
 from realtime.servers import ACCEPTED_SECONDS, DRAIN_SECONDS, FINISH_SECONDS
 from realtime.servers.port import BACKLOG
+from realtime.servers.uvicorn_http import PromptProtocol
 from realtime.servers.uvicorn_protocol import PreparedProtocol
 
-__all__ = ["PreparedProtocol", "Server", "serve"]
+__all__ = ["PreparedProtocol", "PromptProtocol", "Server", "serve"]
 
 
 class Server(uvicorn.Server):
@@ -46,7 +47,7 @@ def serve(application: Any, listener: socket.socket, *, ready: Callable[[], None
         application,
         ws=PreparedProtocol,
         loop="uvloop",
-        http="httptools",
+        http=PromptProtocol,
         backlog=BACKLOG,  # it listens once more, with its own number
         # Without it, one peer that does not read keeps the process from ending.
         timeout_graceful_shutdown=round(DRAIN_SECONDS + FINISH_SECONDS),

@@ -108,6 +108,16 @@ def test_nobody_is_told_of_what_they_may_not_read(db, ana, bruno, dora, clara, g
     assert entries() == {"bruno": 1}
 
 
+def test_who_is_removed_or_leaves_keeps_nothing_unread(db, ana, bruno, dora, group):
+    say(group, ana)
+    services.note_unread([group.pk])
+
+    services.remove_member(conversation_id=group.pk, by=ana, user_id=dora.pk)
+    services.remove_member(conversation_id=group.pk, by=bruno, user_id=bruno.pk)
+
+    assert not Notification.objects.filter(read_at=None).exists()
+
+
 def test_several_conversations_are_noted_together_and_each_for_itself(
     db, ana, bruno, clara, conversation, group
 ):

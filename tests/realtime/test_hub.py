@@ -20,6 +20,7 @@ from config.backends import channel_layers as layers_at
 from realtime import background, bells, log, outages
 from realtime import hub as module
 from realtime.bells import Bell, Ring
+from realtime.errors import UnavailableError
 from realtime.events import Event, Logged
 from realtime.hub import Hub
 from realtime.publishing import publish_now, publish_on_commit
@@ -297,6 +298,22 @@ async def test_work_that_fails_begins_again(monkeypatch, caplog):
     assert "Background work look failed; it begins again" in caplog.messages
 
 
+async def test_background_work_that_finds_the_database_away_is_no_bug(monkeypatch, caplog):
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.001)
+    looks = []
+
+    async def look() -> None:
+        looks.append(1)
+        raise UnavailableError from OSError("refused")
+
+    work = background.start(background.keep_running(look))
+    await eventually(lambda: len(looks) >= 3)
+    work.cancel()
+    outages.DATABASE.over()
+
+    assert caplog.messages == ["The database is away: OSError('refused')", "The database is back"]
+
+
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -423,6 +440,47 @@ class TestRealRedis:
 
         ours = [record for record in caplog.records if record.name.startswith("realtime")]
         assert len(ours) <= 4, [record.getMessage() for record in ours]
+
+    async def test_process_that_begins_lets_the_others_compare(self, redis_server, neighbour, monkeypatch):
+        """It may stand in the place of one that died between a commit and its bell."""
+        redis_server.start()
+        hub = Hub.current()
+        listener = Listener()
+        listener.join(hub, position=0)
+        await heard_eventually(neighbour, listener)
+        compared = checked_topics(hub, monkeypatch)
+
+        await neighbour.group_send(
+            bells.group_of(0), {"type": "bell", "bell": b'{"origin":"new","rings":[]}'}
+        )
+
+        await eventually(lambda: {TOPIC} in compared)
+
+    async def test_process_says_that_it_begins(self, redis_server, neighbour):
+        redis_server.start()
+        channel = await neighbour.new_channel("test.")
+        await neighbour.group_add(bells.group_of(0), channel)
+
+        Hub.current()
+
+        message = await asyncio.wait_for(neighbour.receive(channel), 5)
+        bell = bells._decoder.decode(message["bell"])
+        assert (bell.origin, bell.rings) == (bells.origin(), [])
+
+    async def test_layer_that_refuses_is_lost_before_its_silence_says_so(
+        self, redis_server, neighbour, monkeypatch
+    ):
+        redis_server.start()
+        hub = Hub.current()
+        listener = Listener()
+        listener.join(hub)
+        await heard_eventually(neighbour, listener)
+        monkeypatch.setattr(module, "LOST_AFTER_SECONDS", 1000)
+
+        redis_server.kill()
+        await eventually(lambda: hub.layer_status() == "lost")
+        redis_server.start()
+        await eventually(lambda: hub.layer_status() == "ok", within=15)
 
     async def test_outage_too_short_to_be_lost_is_compared_as_well(
         self, redis_server, neighbour, monkeypatch

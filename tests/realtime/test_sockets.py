@@ -20,7 +20,7 @@ import structlog
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 
-from realtime import errors, sockets
+from realtime import connections, errors
 from realtime.audience import Audience, Subscriber
 from realtime.commands import Command, named
 from realtime.events import Event
@@ -249,7 +249,7 @@ async def test_our_own_fault_is_logged_with_the_socket_and_not_told(talk, caplog
         frame = await socket.receive()
 
     assert frame == error_frame(errors.RealtimeError())
-    [record] = [record for record in caplog.records if record.name == "realtime.sockets"]
+    [record] = [record for record in caplog.records if record.name == "realtime.connections"]
     assert record.exc_info[0] is ZeroDivisionError
     assert (record.socket_id, record.user_id, record.socket_path) == (consumer.socket_id, 1, "/ws/talk/")
 
@@ -386,7 +386,7 @@ async def test_too_many_mistakes_close_the_socket_and_failures_of_ours_do_not(ta
 
 
 async def test_flood_is_slowed_down_and_then_closed(talk, settings, monkeypatch):
-    monkeypatch.setattr(sockets, "MAX_FLOOD", 5)
+    monkeypatch.setattr(connections, "MAX_FLOOD", 5)
     settings.RELAIS = {**settings.RELAIS, "limit_frames": "1/h:2"}
     async with talk() as (socket, consumer):
         for _ in range(12):
@@ -402,7 +402,7 @@ async def test_flood_is_slowed_down_and_then_closed(talk, settings, monkeypatch)
 
 async def test_flood_is_closed_though_the_rate_grants_a_frame_now_and_then(talk, monkeypatch):
     """At 5,000 frames a second every hundredth is granted; that must not forgive the ninety-nine."""
-    monkeypatch.setattr(sockets, "MAX_FLOOD", 5)
+    monkeypatch.setattr(connections, "MAX_FLOOD", 5)
     waits = itertools.cycle([0.0, 1.0, 1.0])
     async with talk() as (socket, consumer):
         consumer._frame_bucket = SimpleNamespace(wait=lambda rate, now: next(waits))
@@ -414,7 +414,7 @@ async def test_flood_is_closed_though_the_rate_grants_a_frame_now_and_then(talk,
 
 
 async def test_who_is_refused_now_and_then_is_not_closed(talk, monkeypatch):
-    monkeypatch.setattr(sockets, "MAX_FLOOD", 5)
+    monkeypatch.setattr(connections, "MAX_FLOOD", 5)
     waits = itertools.cycle([0.0, 1.0])
     async with talk() as (socket, consumer):
         consumer._frame_bucket = SimpleNamespace(wait=lambda rate, now: next(waits))
@@ -714,7 +714,7 @@ async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch)
             )
 
     handler = Keep()
-    logging.getLogger("realtime.sockets").addHandler(handler)
+    logging.getLogger("realtime.connections").addHandler(handler)
     try:
         async with talk("?listen=1", identity=Somebody(user_id=5)) as (_, consumer):
 
@@ -724,7 +724,7 @@ async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch)
 
             await asyncio.create_task(send())
     finally:
-        logging.getLogger("realtime.sockets").removeHandler(handler)
+        logging.getLogger("realtime.connections").removeHandler(handler)
 
     assert (lines[0]["socket_id"], lines[0]["user_id"]) == (consumer.socket_id, 5)
 
@@ -787,7 +787,7 @@ async def test_two_hundred_sockets_leave_nothing_behind(ana, bruno, connect, hub
     assert (hub._audiences, hub.sockets) == ({}, set())
     assert living() <= before
     timers = [handle for handle in hub.loop._scheduled if not handle.cancelled()]
-    assert len(timers) <= 6  # the hub's own, and the look at the loop
+    assert len(timers) <= 7  # the hub's own, and the looks at the loop and at garbage
 
 
 def living() -> int:

@@ -19,11 +19,11 @@ from config.logs import redact  # noqa: E402 - needs what setup() did
 from realtime.errors import CloseCode  # noqa: E402 - the same
 from realtime.outbox import outbox_for  # noqa: E402 - the same
 from realtime.prepared import wire_of  # noqa: E402 - the same
-from realtime.servers import daphne, pacing, uvicorn_protocol  # noqa: E402 - the same
+from realtime.servers import daphne, pacing, uvicorn_http, uvicorn_protocol  # noqa: E402 - the same
 
 # What takes half a minute of real time, for tests that wait for it.
-for module in (daphne, pacing, uvicorn_protocol):
-    for name in ("MESSAGE_SECONDS", "PING_INTERVAL_SECONDS", "PING_TIMEOUT_SECONDS"):
+for module in (daphne, pacing, uvicorn_http, uvicorn_protocol):
+    for name in ("HEAD_SECONDS", "MESSAGE_SECONDS", "PING_INTERVAL_SECONDS", "PING_TIMEOUT_SECONDS"):
         if name in os.environ and hasattr(module, name):
             setattr(module, name, float(os.environ[name]))
 

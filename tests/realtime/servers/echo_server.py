@@ -41,7 +41,16 @@ class EchoServer(Process):
     def command(self) -> list[str]:
         if self.kind == "daphne":
             return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), APPLICATION]
-        protocol = ("--ws", "realtime.servers.uvicorn:PreparedProtocol", "--loop", "uvloop", *WRONG)
+        ours = "realtime.servers.uvicorn"
+        protocol = (
+            "--ws",
+            f"{ours}:PreparedProtocol",
+            "--http",
+            f"{ours}:PromptProtocol",
+            "--loop",
+            "uvloop",
+            *WRONG,
+        )
         return [
             sys.executable,
             "-m",

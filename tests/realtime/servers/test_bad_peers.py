@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +44,13 @@ def pinging(request: pytest.FixtureRequest, server_database: str) -> Iterator[Ec
     """Pings after 1 s of silence and gives 1 s to answer."""
     pings = {"PING_INTERVAL_SECONDS": "1", "PING_TIMEOUT_SECONDS": "1"}
     with EchoServer(request.param, database_url=server_database, env=pings) as running:
+        yield running
+
+
+@pytest.fixture(params=["uvicorn", "daphne"])
+def prompt(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
+    """Gives the head of a request half a second."""
+    with EchoServer(request.param, database_url=server_database, env={"HEAD_SECONDS": "0.5"}) as running:
         yield running
 
 
@@ -146,6 +154,37 @@ def test_message_that_is_never_finished_is_ended(impatient: EchoServer, begun: b
 
         assert last_code(peer) == 4408
     assert told(impatient, "unfinished_message")
+
+
+WHOLE = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET /ws/echo/ HT",
+        b"GET /ws/echo/ HTTP/1.1\r\nUpgrade: websocket\r\n",
+        WHOLE + b"GET /ws/echo/ HT",
+    ],
+    ids=["nothing", "mid-line", "mid-head", "mid-second"],
+)
+def test_request_that_is_never_asked_is_given_up(prompt: EchoServer, begun: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", prompt.port), timeout=5) as peer:
+        began = time.monotonic()
+        peer.sendall(begun)
+
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(4096):
+                pass
+
+        assert 0.4 < time.monotonic() - began < 3
+    if prompt.kind == "uvicorn":
+        assert '"reason": "unfinished_head"' in prompt.log()
+
+
+def test_answer_may_take_longer_than_the_question(prompt: EchoServer) -> None:
+    assert prompt.get("/slow") == b"done"  # after a second
 
 
 def test_slow_message_that_is_finished_passes_however_many_there_are(impatient: EchoServer) -> None:
