@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -123,11 +122,11 @@ class Hub:
 
     async def _drain(self, seconds: float) -> None:
         deadline = self.loop.time() + seconds
-        steps = int(min(DRAIN_SPREAD_SECONDS, seconds * 2 / 3) / DRAIN_STEP_SECONDS)
         sockets = list(self.sockets)
-        at_once = math.ceil(len(sockets) / steps)
-        for start in range(0, len(sockets), max(1, at_once)):
-            for socket in sockets[start : start + at_once]:
+        count = len(sockets)
+        steps = min(count, int(min(DRAIN_SPREAD_SECONDS, seconds * 2 / 3) / DRAIN_STEP_SECONDS))
+        for step in range(steps):
+            for socket in sockets[count * step // steps : count * (step + 1) // steps]:
                 socket.restart()
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         while self.sockets and self.loop.time() < deadline:  # noqa: ASYNC110 - a set has no event, and this is the end
