@@ -34,6 +34,7 @@ ELSEWHERE = "127.0.0.66"
     at_most("ack p99 of the victims", 2, "× as before"),
     at_most("ack p99 5 s after", 2, "× as before"),
     at_most("sockets of victims closed", 0),
+    in_short=False,
 )
 async def floods(run: Run) -> None:
     loop = asyncio.get_running_loop()

@@ -31,6 +31,7 @@ ROLL_SECONDS = 80.0
     at_most("until it has ended, max", 15, "s"),
     at_least("hints to come back are spread over", 5, "s"),
     exactly("close codes", "1012"),
+    in_short=False,
 )
 async def stopped_politely(run: Run) -> None:
     for kind in KINDS:

@@ -23,6 +23,9 @@ HEAD_SECONDS = 5.0
 MESSAGE_SECONDS = 30.0
 #: Frames that one message may be cut into: 1 MiB in the smallest pieces that the Autobahn testsuite sends.
 MAX_FRAGMENTS = 16 * 1024
+#: Bytes that the kernel may hold for a peer (Linux doubles it for its own needs). Left to itself it takes
+#: megabytes for each that does not read, and we would notice half a minute later.
+SEND_BUFFER_BYTES = 128 * 1024
 #: Bytes given to the parser in one turn of the loop. Twisted reads 64 KiB at once and uvloop up to 8 MiB: as
 #: many empty pings as fit into that would keep everybody else waiting for seconds.
 SLICE_BYTES = 16 * 1024

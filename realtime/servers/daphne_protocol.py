@@ -21,7 +21,7 @@ from realtime.limits import max_message_bytes
 from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake, Message
-from realtime.servers.pacing import PacedReading
+from realtime.servers.pacing import PacedReading, bound_send_buffer
 
 #: Bytes waiting for a peer from which on only its last ping is answered: asyncio's own high water.
 HIGH_WATER_BYTES = 64 * 1024
@@ -154,6 +154,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         """Instead of autobahn's, which describes the transport first."""
         with contextlib.suppress(AttributeError, OSError):  # not every transport is TCP
             self.transport.setTcpNoDelay(True)
+            bound_send_buffer(self.transport.socket)
         self._connectionMade()
         self.trafficStats = self._traffic
         self.send_queue = ()  # for writes in pieces, which are not made here

@@ -7,9 +7,18 @@ to parse, pause, resume and fail in their server's words.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 
-from realtime.servers import MESSAGE_SECONDS, SLICE_BYTES
+from realtime.servers import MESSAGE_SECONDS, SEND_BUFFER_BYTES, SLICE_BYTES
 from realtime.servers.intake import Intake
+
+
+def bound_send_buffer(connection: socket.socket | None) -> None:
+    """Let the kernel hold no more for a peer than it should."""
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
 class PacedReading:

@@ -27,7 +27,7 @@ from realtime.servers import (
 )
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake
-from realtime.servers.pacing import PacedReading
+from realtime.servers.pacing import PacedReading, bound_send_buffer
 
 #: Seconds between two looks at a handshake that a stop waits for.
 POLL_SECONDS = 0.05
@@ -108,6 +108,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     def connection_made(self, transport: Any) -> None:
         """uvicorn's HTTP protocol hands over the connection; it would stay until the collector comes."""
         super().connection_made(transport)
+        bound_send_buffer(transport.get_extra_info("socket"))
         http = transport.get_protocol()
         if hasattr(http, "parser"):
             http.parser = None  # it refers back to the protocol

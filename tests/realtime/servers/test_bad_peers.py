@@ -209,6 +209,18 @@ def test_peer_that_pings_and_never_reads_holds_little(server: EchoServer) -> Non
             pass
 
 
+def test_kernel_takes_little_of_what_a_peer_does_not_read(server: EchoServer) -> None:
+    """Left to itself it takes megabytes, and the reader is found to be slow when those are full."""
+    with Peer(server.port, "/ws/echo/") as peer:
+        peer.send_until_refused(*[frame(TEXT, b"x" * 60_000)] * 40)
+        time.sleep(0.5)
+
+        *heard, last = peer.rest()
+
+    assert last.code == 4408
+    assert len(heard) < 25
+
+
 def test_application_that_does_not_read_makes_its_peer_wait(server: EchoServer) -> None:
     with unharmed(server), Peer(server.port, "/stranger") as peer:
         peer.send(frame(TEXT, b"wait"))
