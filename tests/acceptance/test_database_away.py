@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from config.threads import API_SECONDS
 from tests.acceptance.clients import Client, client
 from tests.acceptance.people import People
 from tests.servers import ServerProcess, manage
@@ -134,6 +137,19 @@ async def turned_away(path: str) -> tuple[int | None, dict[str, Any], float]:
             while socket.closed_with is None:
                 await socket._news.wait()
         return socket.closed_with, socket.received[-1], time.monotonic() - began
+
+
+async def test_api_requests_are_refused_in_time_while_the_database_is_frozen(house):
+    with house.away("frozen"):
+        began = time.monotonic()
+        with pytest.raises(HTTPError) as refused:
+            await asyncio.to_thread(house.people.say, "ana", 123, "over REST")
+        took = time.monotonic() - began
+
+    assert took < API_SECONDS + 2
+    assert refused.value.code == 503
+    assert json.load(refused.value)["code"] == "unavailable"
+    house.people.say("ana", 123, "and again")
 
 
 async def test_server_keeps_no_more_threads_than_before(house):
