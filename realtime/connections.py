@@ -26,8 +26,9 @@ from realtime.events import Event
 from realtime.frames import Ref, parse, ref_of
 from realtime.hub import Hub
 from realtime.limits import max_message_bytes
-from realtime.outbox import Send, outbox_for
+from realtime.outbox import outbox_for
 from realtime.prepared import wire_of
+from realtime.prepared_outbox import Send
 from realtime.rates import Bucket
 from realtime.threads import run_in_thread
 

@@ -1,4 +1,4 @@
-"""The hub: the part of one process that knows its sockets, hears the bells and asks the database.
+"""The hub: the part of one process that knows its sockets, hands out what it hears, and asks the database.
 
 Joining is local and never waits for Redis. What a bell failed to bring is found by comparing heads:
 soon after a topic gets its first listener, when the layer comes back, and in turn every few seconds.
@@ -12,7 +12,7 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from django.db import connection
@@ -23,7 +23,7 @@ from realtime.conf import conf
 from realtime.events import Delivery, Logged
 from realtime.expiries import Expiries
 from realtime.framing import Framing
-from realtime.outages import Outage
+from realtime.hearing import Hearing
 from realtime.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two signs of life that the hub sends itself through the layer.
-BEAT_SECONDS = 2.0
-#: Seconds without one after which one has been missed.
-MISSED_BEAT_SECONDS = 3.0
-#: Seconds without one after which the layer counts as lost.
-LOST_AFTER_SECONDS = 5.0
-#: Seconds between two attempts to listen to the layer.
-LISTEN_RETRY_SECONDS = 1.0
 #: Seconds before heads that could not be read are asked for again.
 CHECK_RETRY_SECONDS = 1.0
 #: Seconds over which many sockets are closed when the server stops: they do not all come back at once...
@@ -69,10 +61,7 @@ class Hub:
         #: Topics to compare with the database at once: new ones, or all after a silence.
         self._unchecked: set[str] = set()
         self._something_unchecked = asyncio.Event()
-        self._shards_changed = asyncio.Event()
-        self._last_beat = loop.time()
-        self._layer = Outage("The channel layer", counted_as="layer")
-        self._channel = ""
+        self._hearing = Hearing(self, loop)
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -93,7 +82,7 @@ class Hub:
     def _start(self) -> None:
         works = [self._check_new, self._check_in_turn, self.expiries.run, *background.registered()]
         if bells.layer_is_shared():
-            works += [self._listen, self._beat]
+            works += [self._hearing.listen, self._hearing.beat]
         self._tasks = [background.start(background.keep_running(work)) for work in works]
 
     async def stop(self) -> None:
@@ -134,10 +123,7 @@ class Hub:
 
     def layer_status(self) -> Literal["ok", "memory", "lost"]:
         """Whether bells pass; `memory` when there is no other process to hear them."""
-        if not bells.layer_is_shared():
-            return "memory"
-        is_silent = self.loop.time() - self._last_beat > LOST_AFTER_SECONDS
-        return "lost" if is_silent or self._layer.is_on else "ok"
+        return self._hearing.status()
 
     # --- joining ------------------------------------------------------------------------------------
 
@@ -152,11 +138,11 @@ class Hub:
         audience = self._audiences.get(topic)
         if audience is None:
             audience = self._audiences[topic] = Audience(self, topic, None)
-            self._shards_changed.set()
+            self._hearing.topics_changed()
         if audience.position is None and position is not None:
             audience.position = as_of
             # Its bells may have rung between the caller's query and now.
-            self._check_soon([topic])
+            self.check_soon([topic])
         subscriber = Subscriber(socket, audience, framing, position or 0, as_of)
         if position is None or position == audience.position:
             audience.make_live(subscriber)
@@ -172,7 +158,7 @@ class Hub:
         """Nobody listens any more."""
         if self._audiences.get(audience.topic) is audience:
             del self._audiences[audience.topic]
-            self._shards_changed.set()
+            self._hearing.topics_changed()
         audience.close()
 
     # --- telling ------------------------------------------------------------------------------------
@@ -195,9 +181,10 @@ class Hub:
     def _tell(self, events: Sequence[Logged], also_others: bool, told_at: float) -> None:  # noqa: FBT001 - call_soon takes no names
         if also_others and bells.layer_is_shared():
             self._ringer.ring(events, told_at=told_at)
-        self._receive(events, told_at=told_at)
+        self.receive(events, told_at=told_at)
 
-    def _receive(self, events: Iterable[Sequence[Any]], *, told_at: float | None = None) -> None:
+    def receive(self, events: Iterable[Sequence[Any]], *, told_at: float | None = None) -> None:
+        """Hand out what was told, here or by a bell."""
         self.told_at = told_at
         for topic, seq, body in events:
             audience = self._audiences.get(topic)
@@ -208,83 +195,14 @@ class Hub:
                     logger.exception("An event of %s could not be handed out", topic)
         self.told_at = None
 
-    # --- hearing ------------------------------------------------------------------------------------
-
-    async def _listen(self) -> None:
-        """Hear the bells of the shards whose topics somebody here listens to."""
-        layer = bells.layer()
-        keeper: asyncio.Task[None] | None = None
-        try:
-            while True:
-                try:
-                    if keeper is None:
-                        self._channel = await layer.new_channel("relais.")
-                        keeper = background.start(self._keep_shards(layer, self._channel))
-                    message = await layer.receive(self._channel)
-                except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
-                    self._layer.noticed(error)
-                    await asyncio.sleep(LISTEN_RETRY_SECONDS)
-                else:
-                    self._hear(message)
-        finally:
-            if keeper is not None:
-                keeper.cancel()
-
-    def _hear(self, message: Any) -> None:
-        if isinstance(message, dict) and message.get("type") == "beat":
-            self._heard_beat()
-        elif (bell := bells.decode(message)) is not None:
-            rings = ((ring.topic, ring.seq, ring.body) for ring in bell.rings)
-            self._receive(rings, told_at=bell.told_at)
-            if not bell.rings:
-                self._check_soon(self._audiences)
-
-    async def _keep_shards(self, layer: Any, channel: str) -> None:
-        """Keep the layer's subscriptions as they should be."""
-        joined: set[int] = set()
-        while True:
-            self._shards_changed.clear()
-            wanted = {0} | (
-                {bells.shard_of(topic) for topic in self._audiences} if conf.bell_shards > 1 else set()
-            )
-            try:
-                for shard in wanted - joined:
-                    await layer.group_add(bells.group_of(shard), channel)
-                    joined.add(shard)
-                    if shard == 0:
-                        await layer.group_send(bells.group_of(0), bells.message([]))
-                    self._check_soon(topic for topic in self._audiences if bells.shard_of(topic) == shard)
-                for shard in joined - wanted:
-                    joined.discard(shard)
-                    await layer.group_discard(bells.group_of(shard), channel)
-            except Exception as error:  # noqa: BLE001 - as above
-                self._layer.noticed(error)
-                await asyncio.sleep(LISTEN_RETRY_SECONDS)
-            else:
-                await self._shards_changed.wait()
-
-    async def _beat(self) -> None:
-        """Prove that the layer carries our own voice back to us."""
-        while True:
-            await asyncio.sleep(BEAT_SECONDS)
-            try:
-                if self._channel:
-                    await bells.layer().send(self._channel, {"type": "beat"})
-            except Exception as error:  # noqa: BLE001 - as above
-                self._layer.noticed(error)
-            if self.layer_status() == "lost":
-                self._layer.noticed(TimeoutError(f"nothing heard for {LOST_AFTER_SECONDS:g} s"))
-
-    def _heard_beat(self) -> None:
-        silence, self._last_beat = self.loop.time() - self._last_beat, self.loop.time()
-        self._layer.over()
-        # A beat that did not come back may have lost bells for company, however soon all is well again.
-        if silence > MISSED_BEAT_SECONDS:
-            self._check_soon(self._audiences)
-
     # --- asking -------------------------------------------------------------------------------------
 
-    def _check_soon(self, topics: Iterable[str]) -> None:
+    def topics(self) -> Collection[str]:
+        """What somebody here listens to."""
+        return self._audiences.keys()
+
+    def check_soon(self, topics: Iterable[str]) -> None:
+        """Compare these with the database, in the next turns."""
         self._unchecked.update(topics)
         if self._unchecked:
             self._something_unchecked.set()
@@ -328,7 +246,7 @@ class Hub:
             heads = await run_in_thread(log.heads, topics)
         except Exception as error:  # noqa: BLE001 - they are asked for again until they are known
             outages.DATABASE.noticed(error)
-            self._check_soon(topics)
+            self.check_soon(topics)
             await asyncio.sleep(CHECK_RETRY_SECONDS)
             return
         outages.DATABASE.over()

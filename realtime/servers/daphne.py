@@ -29,7 +29,8 @@ from realtime.servers import (
     PING_INTERVAL_SECONDS,
     PING_TIMEOUT_SECONDS,
 )
-from realtime.servers.daphne_protocol import PreparedWebSocketProtocol, PreparedWire
+from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
+from realtime.servers.daphne_wire import PreparedWire
 
 logger = logging.getLogger(__name__)
 

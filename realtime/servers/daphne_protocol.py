@@ -13,7 +13,6 @@ from urllib.parse import unquote
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
 from daphne import ws_protocol
-from twisted.internet import tcp
 from twisted.web import http
 
 from realtime.errors import CloseCode
@@ -21,53 +20,13 @@ from realtime.limits import max_message_bytes
 from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake, Message
+from realtime.servers.daphne_wire import waiting_in
 from realtime.servers.pacing import PacedReading, bound_send_buffer
 
 #: Bytes waiting for a peer from which on only its last ping is answered: asyncio's own high water.
 HIGH_WATER_BYTES = 64 * 1024
 #: Seconds between two looks whether the last of those pings can be answered now.
 PONG_POLL_SECONDS = 0.1
-
-
-class PreparedWire:
-    """The connection below a socket (`realtime.prepared.Wire`)."""
-
-    __slots__ = ("_protocol", "_socket")
-
-    def __init__(self, protocol: PreparedWebSocketProtocol) -> None:
-        self._protocol = protocol
-        # Plain TCP only: a transport that encrypts would hand out the socket below its encryption.
-        transport = protocol.transport
-        self._socket = transport.socket if type(transport) is tcp.Server and not transport.TLS else None
-
-    def write(self, data: bytes) -> None:
-        protocol = self._protocol
-        if protocol.state != protocol.STATE_OPEN or protocol.muted:
-            return
-        transport = protocol.transport
-        # Twisted would wait for the reactor to say that the kernel has room, at the price of three system
-        # calls. When nothing waits there is no need to ask.
-        if self._socket is not None and _waiting_in(transport) == 0:
-            try:
-                sent = self._socket.send(data)
-            except OSError:  # full, or broken: Twisted knows what to do
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        transport.write(data)
-
-    def waiting(self) -> int:
-        return _waiting_in(self._protocol.transport)
-
-    def abort(self) -> None:
-        self._protocol.transport.abortConnection()
-
-
-def _waiting_in(transport: Any) -> int:
-    """What Twisted holds back; 0 for a transport that does not say (TLS, which we leave to proxies)."""
-    buffer = getattr(transport, "dataBuffer", None)
-    return 0 if buffer is None else len(buffer) - transport.offset + transport._tempDataLen  # noqa: SLF001 - there is no other way to see it
 
 
 class _Nobody:
@@ -236,7 +195,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
 
     def onPing(self, payload: bytes) -> None:  # noqa: N802 - autobahn's name
         """Answer; a peer that reads too little for that is answered its last ping only (§5.5.3)."""
-        if _waiting_in(self.transport) < HIGH_WATER_BYTES:
+        if waiting_in(self.transport) < HIGH_WATER_BYTES:
             super().onPing(payload)
             return
         if self._late_pong is None:
@@ -314,7 +273,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         transport = self.transport
         super().dropConnection(abort=abort and not self.wasClean)
         # A line that is being closed waits for its peer to read what is left: for ever, if nobody cuts it.
-        if _waiting_in(transport):
+        if waiting_in(transport):
             asyncio.get_event_loop().call_later(CLOSE_SECONDS, transport.abortConnection)
 
     def _ended(self, reason: Reason, code: int | None) -> None:

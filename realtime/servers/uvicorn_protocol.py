@@ -8,10 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import PayloadTooBig
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame
 from websockets.http11 import Request
-from websockets.server import ServerProtocol
 
 from realtime import background
 from realtime.errors import CloseCode
@@ -28,6 +26,7 @@ from realtime.servers import (
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake
 from realtime.servers.pacing import PacedReading, bound_send_buffer
+from realtime.servers.uvicorn_parser import Parser
 
 #: Seconds between two looks at a handshake that a stop waits for.
 POLL_SECONDS = 0.05
@@ -56,34 +55,6 @@ class PreparedWire:
 
     def abort(self) -> None:
         self._protocol.transport.abort()
-
-
-class Parser(ServerProtocol):
-    """websockets' parser; it counts frames, and knows that a close may stand between fragments."""
-
-    fragments = 0
-    #: Messages, and control frames outside of one, that have been read to their end.
-    completed = 0
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CONT:
-            self.fragments += 1
-            if self.fragments > MAX_FRAGMENTS:
-                raise PayloadTooBig(self.fragments, MAX_FRAGMENTS)
-        elif frame.opcode is Opcode.CLOSE:
-            self.current_size = (
-                None  # RFC 6455 §5.4: control frames may be injected in the middle of a message
-            )
-        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-            self.fragments = 1
-        super().recv_frame(frame)
-        if self.current_size is None:
-            self.completed += 1
-
-    @property
-    def is_inside_message(self) -> bool:
-        """Whether something was begun and not ended: a message, or any frame."""
-        return self.current_size is not None or bool(self.reader.buffer)
 
 
 class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):

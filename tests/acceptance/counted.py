@@ -10,9 +10,11 @@ from daphne.http_protocol import WebRequest
 from config.asgi import application as ours
 from realtime import garbage
 from realtime.audience import Subscriber
-from realtime.outbox import Outbox, PreparedOutbox
+from realtime.outbox import Outbox
+from realtime.prepared_outbox import PreparedOutbox
 from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
-from realtime.servers.uvicorn_protocol import Parser, PreparedProtocol
+from realtime.servers.uvicorn_parser import Parser
+from realtime.servers.uvicorn_protocol import PreparedProtocol
 from realtime.sockets import JsonSocket
 
 OF_A_CONNECTION = (

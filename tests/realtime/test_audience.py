@@ -56,7 +56,7 @@ def heard(hub: Hub) -> Audience:
 
 
 def ring(hub: Hub, log: Log, *seqs: int) -> None:
-    hub._receive([(TOPIC, seq, log.bodies[seq]) for seq in seqs])
+    hub.receive([(TOPIC, seq, log.bodies[seq]) for seq in seqs])
 
 
 # ── bells ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,7 +168,7 @@ async def test_bell_of_an_event_that_does_not_exist_deafens_nobody(quiet_hub, lo
     ana.join(quiet_hub, position=0)
     log.append()
 
-    quiet_hub._receive([(TOPIC, 10**12, body(10**12))])
+    quiet_hub.receive([(TOPIC, 10**12, body(10**12))])
     await settle()
     ring(quiet_hub, log, log.append())
 
@@ -180,7 +180,7 @@ async def test_bell_that_arrives_while_a_forged_one_is_looked_up_is_not_forgotte
     log.is_open = False
     ana = Listener()
     ana.join(quiet_hub, position=0)
-    quiet_hub._receive([(TOPIC, 50, body(50))])
+    quiet_hub.receive([(TOPIC, 50, body(50))])
     await settle()
     audience = heard(quiet_hub)
     nothing_yet = log.read_on(0)

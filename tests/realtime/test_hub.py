@@ -17,7 +17,7 @@ from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from config.backends import channel_layers as layers_at
-from realtime import background, bells, log, outages
+from realtime import background, bells, hearing, log, outages
 from realtime import hub as module
 from realtime.bells import Bell, Ring
 from realtime.errors import UnavailableError
@@ -173,7 +173,7 @@ async def test_text_of_a_foreign_event_breaks_nothing(hub, text):
     listener = Listener()
     listener.join(hub)
 
-    hub._receive([(TOPIC, None, text)])
+    hub.receive([(TOPIC, None, text)])
 
     assert listener.told == [text]
 
@@ -346,10 +346,10 @@ async def neighbour(
 ) -> AsyncIterator[RedisPubSubChannelLayer]:
     """Another process on the same Redis, as far as the layer goes; our own hub follows on `Hub.current()`."""
     settings.CHANNEL_LAYERS = layers_at([redis_server.url])
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.2)
-    monkeypatch.setattr(module, "MISSED_BEAT_SECONDS", 0.5)
-    monkeypatch.setattr(module, "LOST_AFTER_SECONDS", 1.0)
-    monkeypatch.setattr(module, "LISTEN_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(hearing, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(hearing, "MISSED_BEAT_SECONDS", 0.5)
+    monkeypatch.setattr(hearing, "LOST_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(hearing, "LISTEN_RETRY_SECONDS", 0.1)
     channel_layers.backends.pop("default", None)
     layer = RedisPubSubChannelLayer(**settings.CHANNEL_LAYERS["default"]["CONFIG"])
     yield layer
@@ -382,13 +382,13 @@ async def heard_eventually(neighbour: Any, listener: Listener) -> None:
 def checked_topics(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """What the hub compares at once from now on."""
     asked: list[set[str]] = []
-    stock = hub._check_soon
+    stock = hub.check_soon
 
     def check_soon(topics: Any) -> None:
         asked.append(set(topics))
         stock(asked[-1])
 
-    monkeypatch.setattr(hub, "_check_soon", check_soon)
+    monkeypatch.setattr(hub, "check_soon", check_soon)
     return asked
 
 
@@ -475,7 +475,7 @@ class TestRealRedis:
         listener = Listener()
         listener.join(hub)
         await heard_eventually(neighbour, listener)
-        monkeypatch.setattr(module, "LOST_AFTER_SECONDS", 1000)
+        monkeypatch.setattr(hearing, "LOST_AFTER_SECONDS", 1000)
 
         redis_server.kill()
         await eventually(lambda: hub.layer_status() == "lost")
@@ -491,7 +491,7 @@ class TestRealRedis:
         listener.join(hub)
         await heard_eventually(neighbour, listener)
         compared = checked_topics(hub, monkeypatch)
-        monkeypatch.setattr(module, "LOST_AFTER_SECONDS", 1000)
+        monkeypatch.setattr(hearing, "LOST_AFTER_SECONDS", 1000)
 
         os.kill(redis_server.pid, signal.SIGSTOP)
         await asyncio.sleep(1)
@@ -505,7 +505,7 @@ class TestRealRedis:
         listener = Listener()
         listener.join(hub)
         await heard_eventually(neighbour, listener)
-        channel, heard = hub._channel, len(listener.told)
+        channel, heard = hub._hearing._channel, len(listener.told)
 
         for foreign in (
             {},
@@ -521,7 +521,7 @@ class TestRealRedis:
         await say(neighbour, None)
         await eventually(lambda: len(listener.told) == heard + 1)
 
-        assert hub._channel == channel
+        assert hub._hearing._channel == channel
         layer = channel_layers.backends["default"]._get_layer()
         assert list(layer.channels) == [channel]
 

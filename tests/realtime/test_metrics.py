@@ -15,7 +15,8 @@ from realtime.bells import Ringer
 from realtime.events import Logged
 from realtime.hub import Hub
 from realtime.instruments import Histogram, Instrument
-from realtime.outbox import WATCHED_BYTES, Outbox, PreparedOutbox
+from realtime.outbox import Outbox
+from realtime.prepared_outbox import WATCHED_BYTES, PreparedOutbox
 from realtime.prepared import Batch, text_frame
 from realtime.vitals import LOOP_LAG, LOOP_LAG_MAX
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
@@ -66,7 +67,7 @@ async def test_deliveries_are_frames_times_sockets_but_not_who_is_left_out(quiet
     for socket in sockets:
         socket.join(quiet_hub, position=0, framing=framing)
 
-    quiet_hub._receive([(TOPIC, seq, body(seq)) for seq in (1, 2)])
+    quiet_hub.receive([(TOPIC, seq, body(seq)) for seq in (1, 2)])
     assert [len(socket.told) for socket in sockets] == [0, 0, 2, 2, 2]
 
     assert deliveries() == 6
@@ -78,8 +79,8 @@ async def test_delivery_takes_from_the_commit_of_the_oldest_to_the_writing(quiet
     ana = Listener()
     ana.join(quiet_hub, position=0)
 
-    quiet_hub._receive([(TOPIC, 1, body(1))], told_at=time.time() - 3)
-    quiet_hub._receive([(TOPIC, 2, body(2))], told_at=time.time())
+    quiet_hub.receive([(TOPIC, 1, body(1))], told_at=time.time() - 3)
+    quiet_hub.receive([(TOPIC, 2, body(2))], told_at=time.time())
     assert ana.seqs == [1, 2]
 
     assert flushes() == 1
@@ -91,7 +92,7 @@ async def test_clock_that_is_ahead_takes_nothing_away(quiet_hub, rise) -> None:
     ana = Listener()
     ana.join(quiet_hub, position=0)
 
-    quiet_hub._receive([(TOPIC, 1, body(1))], told_at=time.time() + 60)
+    quiet_hub.receive([(TOPIC, 1, body(1))], told_at=time.time() + 60)
     assert ana.seqs == [1]
 
     assert flushes() == 1
@@ -106,7 +107,7 @@ async def test_lost_bell_is_a_backfill_and_no_delivery_time(quiet_hub, log, rise
     for _ in range(4):
         log.append()
 
-    quiet_hub._receive([(TOPIC, 4, body(4))], told_at=time.time())
+    quiet_hub.receive([(TOPIC, 4, body(4))], told_at=time.time())
     await settle()
 
     assert ana.seqs == [1, 2, 3, 4]

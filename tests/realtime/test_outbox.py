@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from realtime import outbox as module
+from realtime import prepared_outbox as module
 from realtime.errors import CloseCode
-from realtime.outbox import Outbox, PreparedOutbox
+from realtime.outbox import Outbox
 from realtime.prepared import Batch, text_frame
+from realtime.prepared_outbox import PreparedOutbox
 from tests.realtime.listeners import settle
 
 LIMIT = 100

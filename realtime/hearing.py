@@ -1,0 +1,132 @@
+"""Hearing: the part of a hub that listens to the channel layer, and knows whether it carries anything.
+
+Redis tells nobody when it has lost a subscriber. So the hub sends itself a sign of life every now and then:
+what does not come back means that bells do not come either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal, Protocol
+
+from realtime import background, bells
+from realtime.conf import conf
+from realtime.outages import Outage
+
+#: Seconds between two signs of life that the hub sends itself through the layer.
+BEAT_SECONDS = 2.0
+#: Seconds without one after which one has been missed.
+MISSED_BEAT_SECONDS = 3.0
+#: Seconds without one after which the layer counts as lost.
+LOST_AFTER_SECONDS = 5.0
+#: Seconds between two attempts to listen to the layer.
+LISTEN_RETRY_SECONDS = 1.0
+
+
+class Listener(Protocol):
+    """The hub, as far as this module knows one."""
+
+    def topics(self) -> Collection[str]:
+        """What somebody here listens to."""
+
+    def receive(self, events: Iterable[Sequence[Any]], *, told_at: float | None = None) -> None:
+        """Hand out what a bell brought."""
+
+    def check_soon(self, topics: Iterable[str]) -> None:
+        """Compare these with the database: bells may have been lost."""
+
+
+class Hearing:
+    """What one hub hears of other processes."""
+
+    def __init__(self, hub: Listener, loop: asyncio.AbstractEventLoop) -> None:
+        self._hub = hub
+        self._loop = loop
+        self._shards_changed = asyncio.Event()
+        self._last_beat = loop.time()
+        self._layer = Outage("The channel layer", counted_as="layer")
+        self._channel = ""
+
+    def topics_changed(self) -> None:
+        """Somebody came to a topic where nobody was, or the last one left it."""
+        self._shards_changed.set()
+
+    def status(self) -> Literal["ok", "memory", "lost"]:
+        """Whether bells pass; `memory` when there is no other process to hear them."""
+        if not bells.layer_is_shared():
+            return "memory"
+        is_silent = self._loop.time() - self._last_beat > LOST_AFTER_SECONDS
+        return "lost" if is_silent or self._layer.is_on else "ok"
+
+    async def listen(self) -> None:
+        """Hear the bells of the shards whose topics somebody here listens to."""
+        layer = bells.layer()
+        keeper: asyncio.Task[None] | None = None
+        try:
+            while True:
+                try:
+                    if keeper is None:
+                        self._channel = await layer.new_channel("relais.")
+                        keeper = background.start(self._keep_shards(layer, self._channel))
+                    message = await layer.receive(self._channel)
+                except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
+                    self._layer.noticed(error)
+                    await asyncio.sleep(LISTEN_RETRY_SECONDS)
+                else:
+                    self._hear(message)
+        finally:
+            if keeper is not None:
+                keeper.cancel()
+
+    def _hear(self, message: Any) -> None:
+        if isinstance(message, dict) and message.get("type") == "beat":
+            self._heard_beat()
+        elif (bell := bells.decode(message)) is not None:
+            rings = ((ring.topic, ring.seq, ring.body) for ring in bell.rings)
+            self._hub.receive(rings, told_at=bell.told_at)
+            if not bell.rings:
+                self._hub.check_soon(self._hub.topics())
+
+    async def _keep_shards(self, layer: Any, channel: str) -> None:
+        """Keep the layer's subscriptions as they should be."""
+        joined: set[int] = set()
+        while True:
+            self._shards_changed.clear()
+            topics = self._hub.topics()
+            wanted = {0} | ({bells.shard_of(topic) for topic in topics} if conf.bell_shards > 1 else set())
+            try:
+                for shard in wanted - joined:
+                    await layer.group_add(bells.group_of(shard), channel)
+                    joined.add(shard)
+                    if shard == 0:
+                        await layer.group_send(bells.group_of(0), bells.message([]))
+                    here = self._hub.topics()
+                    self._hub.check_soon(topic for topic in here if bells.shard_of(topic) == shard)
+                for shard in joined - wanted:
+                    joined.discard(shard)
+                    await layer.group_discard(bells.group_of(shard), channel)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._layer.noticed(error)
+                await asyncio.sleep(LISTEN_RETRY_SECONDS)
+            else:
+                await self._shards_changed.wait()
+
+    async def beat(self) -> None:
+        """Prove that the layer carries our own voice back to us."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                if self._channel:
+                    await bells.layer().send(self._channel, {"type": "beat"})
+            except Exception as error:  # noqa: BLE001 - as above
+                self._layer.noticed(error)
+            if self.status() == "lost":
+                self._layer.noticed(TimeoutError(f"nothing heard for {LOST_AFTER_SECONDS:g} s"))
+
+    def _heard_beat(self) -> None:
+        silence, self._last_beat = self._loop.time() - self._last_beat, self._loop.time()
+        self._layer.over()
+        # A beat that did not come back may have lost bells for company, however soon all is well again.
+        if silence > MISSED_BEAT_SECONDS:
+            self._hub.check_soon(self._hub.topics())
