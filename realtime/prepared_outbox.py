@@ -1,4 +1,4 @@
-"""The outbox of a socket whose server takes finished bytes; its wait is the buffer of the server's connection."""
+"""The outbox of a socket whose server takes finished bytes; it watches the buffer of the connection."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ from twisted.web import http
 from realtime.errors import CloseCode
 from realtime.limits import max_message_bytes
 from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
+from realtime.servers.daphne_wire import waiting_in
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake, Message
-from realtime.servers.daphne_wire import waiting_in
 from realtime.servers.pacing import PacedReading, bound_send_buffer
 
 #: Bytes waiting for a peer from which on only its last ping is answered: asyncio's own high water.

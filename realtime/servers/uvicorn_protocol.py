@@ -32,6 +32,7 @@ from realtime.servers.uvicorn_parser import Parser
 POLL_SECONDS = 0.05
 
 
+_LEFT_OVER = ("initial_response", "request", "response")
 #: For all connections whose peers read: nearly all, nearly always. An event for each would take 700 bytes.
 _NOT_WAITING = asyncio.Event()
 _NOT_WAITING.set()
@@ -61,6 +62,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     """Prepared frames; pings, size limits and no compression, whatever the command line says."""
 
     conn: Parser
+    initial_response = request = response = None  # type: ignore[assignment]  # after the handshake
     _cut: asyncio.TimerHandle | None = None
     _late_pong: bytes | None = None
     #: Whether its application is over.
@@ -193,8 +195,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         """
         await super().send(message)
         if message["type"] == "websocket.accept":
-            self.request.headers.clear()  # kept by the parser; the application's are another list
-            self.request = self.response = None  # type: ignore[assignment]  # read by nobody after the handshake
+            self._forget_handshake()
         elif message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
         elif message["type"] == "websocket.close" and self.close_timer is not None:
@@ -202,6 +203,11 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self.close_timer = self.loop.call_later(CLOSE_SECONDS, self._give_up)
             self._is_held = False  # uvicorn reads on, for the answer
             self.feed(b"")
+
+    def _forget_handshake(self) -> None:
+        """What is read by nobody after it; and a dictionary of few enough names takes half the memory."""
+        self.request.headers.clear()  # kept by the parser; the application's are another list
+        self.__dict__ = {name: value for name, value in vars(self).items() if name not in _LEFT_OVER}
 
     def keepalive_timeout(self) -> None:
         """The ping was not answered in time."""

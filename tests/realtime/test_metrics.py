@@ -16,8 +16,8 @@ from realtime.events import Logged
 from realtime.hub import Hub
 from realtime.instruments import Histogram, Instrument
 from realtime.outbox import Outbox
-from realtime.prepared_outbox import WATCHED_BYTES, PreparedOutbox
 from realtime.prepared import Batch, text_frame
+from realtime.prepared_outbox import WATCHED_BYTES, PreparedOutbox
 from realtime.vitals import LOOP_LAG, LOOP_LAG_MAX
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
 
