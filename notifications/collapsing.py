@@ -32,12 +32,18 @@ SELECT (pair ->> 0)::bigint, entry ->> 'collapse_key', entry ->> 'kind', entry -
        entry ->> 'title', entry ->> 'message', %s, (pair ->> 1)::integer
 FROM jsonb_array_elements(%s::jsonb) AS entry, jsonb_array_elements(entry -> 'counts') AS pair
 """,
+    # SQLite reads all of a JSON text for each thing that is taken out of it: an entry's, with everybody it is
+    # for, must be read once, and not once more for each of them.
     "sqlite": """
-SELECT json_extract(pair.value, '$[0]'), json_extract(entry.value, '$.collapse_key'),
-       json_extract(entry.value, '$.kind'), json_extract(entry.value, '$.data'),
-       json_extract(entry.value, '$.title'), json_extract(entry.value, '$.message'), %s,
-       json_extract(pair.value, '$[1]')
-FROM json_each(%s) AS entry, json_each(entry.value, '$.counts') AS pair
+SELECT json_extract(pair.value, '$[0]'), entry.collapse_key, entry.kind, entry.data, entry.title, entry.message,
+       entry.at, json_extract(pair.value, '$[1]')
+FROM (
+    SELECT json_extract(value, '$.collapse_key') AS collapse_key, json_extract(value, '$.kind') AS kind,
+           json_extract(value, '$.data') AS data, json_extract(value, '$.title') AS title,
+           json_extract(value, '$.message') AS message, json_extract(value, '$.counts') AS counts, %s AS at
+    FROM json_each(%s)
+    LIMIT -1 OFFSET 0  -- or SQLite puts these expressions into the SELECT around
+) AS entry, json_each(entry.counts) AS pair
 WHERE true
 """,
 }

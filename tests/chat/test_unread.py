@@ -1,6 +1,7 @@
 """What is unread becomes one entry per member and conversation, whoever died in between."""
 
 import asyncio
+from itertools import pairwise
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -229,6 +230,30 @@ async def test_round_that_failed_is_not_forgotten(monkeypatch, transactional_db)
         await notifier.note_what_is_unread()
 
     assert take_moved() == [7, 8]
+
+
+async def test_notifier_rests_longer_than_it_works(monkeypatch, transactional_db):
+    """Where the database has one writer, nobody can send while it writes."""
+    worked: list[tuple[float, float]] = []
+    clock = asyncio.get_running_loop().time
+
+    async def run(function, *arguments):
+        if function is selectors.conversations_to_note:
+            return []
+        began = clock()
+        await asyncio.sleep(0.03)
+        worked.append((began, clock()))
+        return None
+
+    monkeypatch.setattr(notifier, "run_in_background", run)
+    conversations_moved(range(3 * notifier.BATCH))
+    note = asyncio.create_task(notifier.note_what_is_unread())
+
+    await eventually(lambda: len(worked) >= 3)
+    note.cancel()
+
+    rests = [after[0] - before[1] for before, after in pairwise(worked)]
+    assert min(rests) >= 0.09
 
 
 def test_conversation_that_is_gone_is_no_obstacle(db, ana, bruno, conversation):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -271,6 +272,23 @@ def test_collapsed_entry_is_in_the_inbox_and_not_announced(ana: User, published:
     row = Notification.objects.get(user=john)
     assert (row.kind, row.title) == ("message_received", "Nouveau message")
     assert (row.created_at - ana.date_joined).total_seconds() < 60
+
+
+def test_cost_for_each_of_many_people_is_the_same(db):
+    """It once grew with their number: 10,000 people took 13 s, in which nobody else could write."""
+    User.objects.bulk_create(User(username=f"member{number}") for number in range(4_400))
+    people = list(User.objects.values_list("pk", flat=True))
+
+    def seconds(some: list[int]) -> float:
+        began = time.perf_counter()
+        collapse(entries=[messages(dict.fromkeys(some, 1))])
+        return time.perf_counter() - began
+
+    few = min(seconds(people[start : start + 400]) for start in (0, 400))
+    many = seconds(people[800:])
+
+    assert len(people[800:]) >= 9 * 400
+    assert many < 4 * 9 * few
 
 
 def test_collapsed_entry_grows_until_it_is_read(ana: User, bruno: User) -> None:
