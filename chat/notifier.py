@@ -22,7 +22,7 @@ SWEEP_ROUNDS = 30
 #: Conversations in one transaction. Where the database has one writer, sends wait for as long as it takes: at
 #: 1,500 sends a second over 200 conversations the p99 of an ack was 42 ms with 5, and 64 ms with 20.
 BATCH = 5
-#: Rest after each of them, in its own length: entries come later under load, rather than everybody's messages.
+#: Rest after each of them, in its own length: entries come later under load, rather than all messages.
 REST = 3
 
 
