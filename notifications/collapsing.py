@@ -35,8 +35,8 @@ FROM jsonb_array_elements(%s::jsonb) AS entry, jsonb_array_elements(entry -> 'co
     # SQLite reads all of a JSON text for each thing that is taken out of it: an entry's, with everybody it is
     # for, must be read once, and not once more for each of them.
     "sqlite": """
-SELECT json_extract(pair.value, '$[0]'), entry.collapse_key, entry.kind, entry.data, entry.title, entry.message,
-       entry.at, json_extract(pair.value, '$[1]')
+SELECT json_extract(pair.value, '$[0]'), entry.collapse_key, entry.kind, entry.data, entry.title,
+       entry.message, entry.at, json_extract(pair.value, '$[1]')
 FROM (
     SELECT json_extract(value, '$.collapse_key') AS collapse_key, json_extract(value, '$.kind') AS kind,
            json_extract(value, '$.data') AS data, json_extract(value, '$.title') AS title,

@@ -1,9 +1,9 @@
 """What is unread becomes one entry per member and conversation, whoever died in between."""
 
 import asyncio
-from itertools import pairwise
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 from django.db import connection, connections
