@@ -62,7 +62,10 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     """Prepared frames; pings, size limits and no compression, whatever the command line says."""
 
     conn: Parser
-    initial_response = request = response = None  # type: ignore[assignment]  # after the handshake
+    # What they are after the handshake.
+    initial_response: Any = None
+    request: Any = None
+    response: Any = None
     _cut: asyncio.TimerHandle | None = None
     _late_pong: bytes | None = None
     #: Whether its application is over.

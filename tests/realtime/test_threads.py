@@ -13,6 +13,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
 from realtime import threads
+from realtime.deadlines import deadline_in
 from realtime.errors import UnavailableError, UncertainError
 from realtime.models import Topic
 from realtime.threads import close_threads, run_in_background, run_in_thread
@@ -49,6 +50,24 @@ async def test_database_is_used_in_threads_of_our_own():
 
     assert len(set(names)) == 3
     assert all(name.startswith("database") for name in names)
+
+
+@pytest.mark.stack("small")
+async def test_sqlite_waits_for_another_writer_as_long_as_whoever_asks_has_time():
+    def busy_ms() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout")
+            return int(cursor.fetchone()[0])
+
+    def over_http() -> int:
+        try:
+            with deadline_in(5):
+                return busy_ms()
+        finally:
+            connection.close()
+
+    assert await in_all_threads(busy_ms) == [1_400] * 3
+    assert 4_000 < await asyncio.to_thread(over_http) <= 5_000
 
 
 async def test_connection_is_kept_for_the_next_call():
