@@ -89,11 +89,13 @@ class _Unread(Conf):
         if name.startswith("__"):  # Python's own looks read nothing
             return object.__getattribute__(self, name)
         given = getattr(settings, "RELAIS", {})
+        values = {known: given.get(known, getattr(Conf, known)) for known in Conf.__annotations__}
+        for known, value in values.items():
+            if _is_rate(known) and isinstance(value, str):
+                values[known] = Rate.parse(value)
+        # All of them before the first is plain: another thread must not meet a default that is none of ours.
+        self.__dict__.update(values)
         self.__class__ = Conf  # type: ignore[assignment]  # mypy knows no state that is a class
-        self.__dict__.clear()
-        for known in Conf.__annotations__:
-            value = given.get(known, getattr(Conf, known))
-            self.__dict__[known] = Rate.parse(value) if _is_rate(known) and isinstance(value, str) else value
         return getattr(self, name)
 
 
