@@ -64,6 +64,8 @@ async def soak(run: Run) -> None:
     loop = asyncio.get_running_loop()
     seconds = 60 * (run.minutes or 60)
     async with run.stage() as stage:
+        async with run.base_load(stage):
+            await run.calm(10)  # connections to the database and to Redis are opened once, and kept
         await asyncio.sleep(5)
         keys, descriptors = await stage.do(_keys, stage.redis.port), stage.descriptors()
         async with run.base_load(stage) as load:
