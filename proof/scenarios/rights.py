@@ -139,7 +139,7 @@ async def _end_rights(office: Office, people: Sequence[Person]) -> None:
 
 
 def _notices_after_removal(person: Person, evidence: Evidence) -> int:
-    """More notices than there were messages up to the removal: while Redis is away those come late as well."""
+    """More notices than there were messages up to the removal: while Redis is away those come late too."""
     conversation = person.place.conversation
     told = sum(
         frame["data"]["conversation_id"] == conversation
