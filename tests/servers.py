@@ -20,8 +20,10 @@ def _daphne(port: int) -> list[str]:
 
 
 def _uvicorn(port: int) -> list[str]:
-    own_protocol = ["--ws", "realtime.servers.uvicorn:PreparedProtocol", "--loop", "uvloop"]
-    return ["-m", "uvicorn", "config.asgi:application", "--port", str(port), *own_protocol]
+    ours = "realtime.servers.uvicorn"
+    own_protocols = ["--ws", f"{ours}:PreparedProtocol", "--http", f"{ours}:PromptProtocol"]
+    server = ["-m", "uvicorn", "config.asgi:application", "--port", str(port), "--loop", "uvloop"]
+    return [*server, *own_protocols]
 
 
 def _runserver(port: int) -> list[str]:
