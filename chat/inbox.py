@@ -196,6 +196,8 @@ class Inbox:
                 for send in since:
                     send.answer(outcomes[0])
             else:
+                for send in since:
+                    send.otherwise = UnavailableError
                 self._enqueue(since)
 
 

@@ -77,9 +77,10 @@ def _postgresql(config: dict[str, Any], *, pool_size: int) -> dict[str, Any]:
                 # Seconds to wait for a free one, then the answer is "unavailable": within the 2 s in which
                 # every send is answered, whatever happens to the database.
                 "timeout": 1.5,
-                # Seconds after which reconnecting is left to the next caller: the pool's own pauses double
-                # each time, and after a long outage it would sleep for minutes with the database back.
-                "reconnect_timeout": 3,
+                # Seconds after which reconnecting is left to the next caller, and so the longest pause of the
+                # pool. Its own pauses double from one second, and while it rests nobody gets a connection: it
+                # must be shorter than callers wait, or they fail with the database back.
+                "reconnect_timeout": 0.5,
             },
         },
     }

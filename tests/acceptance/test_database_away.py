@@ -125,7 +125,8 @@ async def test_new_sockets_are_refused_in_time_and_let_in_when_the_database_is_b
         async with client(path) as socket:
             await asyncio.sleep(0.1)
             if socket.closed_with is None:
-                assert (await ask(socket, "let in"))[0]["type"] == "ack"
+                # All of NORMAL_SECONDS is for the database threads too: the socket's was one of many.
+                await stored_again(socket, "let in", str(uuid4()))
                 break
         assert time.monotonic() < deadline
 

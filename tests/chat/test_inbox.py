@@ -21,7 +21,7 @@ from chat.inbox import Inbox
 from chat.models import Conversation, Message
 from chat.services import Draft, Outcome, Sent
 from realtime import events, log, threads
-from realtime.errors import BusyError, UncertainError
+from realtime.errors import BusyError, UnavailableError, UncertainError
 from realtime.publishing import announcing
 from realtime.threads import close_threads, run_in_thread
 from tests.chat.speaking import aside, contents, say, send
@@ -117,6 +117,31 @@ async def test_conversation_that_stays_held_is_an_answer_in_time_and_recovers(
     assert [(type(outcome), outcome.retry_after_ms) for outcome in outcomes] == [(BusyError, 1000)] * 2
     assert outcomes[0].code == "overloaded"
     assert seq_of(again[0]) == 1
+
+
+@pytest.mark.stack("full")
+async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_held(
+    ana, conversation, elsewhere, hub, monkeypatch
+):
+    monkeypatch.setattr(inbox, "ANSWER_SECONDS", 1.0)
+    may_go_on = threading.Event()
+
+    def hang_elsewhere(drafts: Any, **options: Any) -> Any:
+        if drafts[0].conversation_id == elsewhere.pk:
+            may_go_on.wait(10)
+        return send(drafts, **options)
+
+    with held(conversation) as release:
+        first = submit(conversation, ana, "first")
+        await asyncio.gather(*submit(elsewhere, ana, "free"))
+        monkeypatch.setattr(inbox, "send_messages", hang_elsewhere)
+        late = submit(conversation, ana, "late") + submit(elsewhere, ana, "hangs")
+        release()
+        assert seq_of(await first[0]) == 1
+        refused = await late[0]  # it stood behind the batch that hangs
+    may_go_on.set()
+
+    assert type(refused) is UnavailableError
 
 
 @pytest.mark.stack("full")
