@@ -27,7 +27,7 @@ from config.logs import redact
 from config.metrics import MetricsPage
 from config.proxies import ForwardedHeaders
 from config.ws_routing import websocket_urlpatterns
-from realtime import garbage
+from realtime import garbage, heap
 from realtime.asgi import HandshakeLimit, OriginCheck, SocketLimits, WithHub
 from realtime.hub import Hub
 from realtime.servers import daphne
@@ -83,4 +83,5 @@ router = ProtocolTypeRouter(
 # The page of the metrics first: it judges who asks by the headers that are dropped behind it.
 application = WithHub(MetricsPage(ForwardedHeaders(router), health=health.health))
 
+heap.share_among_threads()
 garbage.leave_out_program()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from realtime import background
+from realtime import background, heap
 from realtime.vitals import resident_bytes
 
 #: Net allocations before the youngest are collected, such collections before the next older ones are, and a
@@ -22,6 +22,8 @@ from realtime.vitals import resident_bytes
 THRESHOLDS = (2_000, 10, 1_000_000_000)
 #: Seconds between two times that what is alive is left out.
 SETTLE_SECONDS = 5.0
+#: Such times between two that free memory is given back.
+GIVE_BACK_ROUNDS = 12
 #: How much memory may grow, in all and at least, before a full collection.
 GROWTH, LEAST_GROWTH_BYTES = 1.5, 128 * 2**20
 
@@ -58,11 +60,14 @@ class Keeper:
 @background.runs_with_hub
 async def keep_collections_short() -> None:
     """For as long as the process serves."""
-    keeper, before = Keeper(), gc.get_threshold()
+    keeper, rounds, before = Keeper(), 0, gc.get_threshold()
     gc.set_threshold(*THRESHOLDS)
     try:
         while True:
             await asyncio.sleep(SETTLE_SECONDS)
             keeper.tend()
+            rounds += 1
+            if rounds % GIVE_BACK_ROUNDS == 0:
+                heap.give_back()
     finally:
         gc.set_threshold(*before)
