@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from chat import metrics
+from chat.events import conversation_topic
 from chat.services import Draft, Outcome, send_messages
 from realtime import background
 from realtime.errors import BusyError, OverloadedError, RealtimeError, UnavailableError, UncertainError
+from realtime.hub import Hub
 from realtime.threads import run_in_thread
 
 logger = logging.getLogger(__name__)
@@ -38,8 +40,8 @@ ALONE_SECONDS = 1.4
 MAX_LOCK_WAITS = 3
 RETRY_MS = 1_000
 #: Seconds of rest between two batches, at most; as long as the one before took. What arrives meanwhile costs
-#: no transaction of its own: PostgreSQL keeps up with more, and both answer sooner than with 5 ms.
-MAX_REST_SECONDS = 0.002
+#: no transaction of its own. The longer one is for busy conversations: who is told waits for a flush anyway.
+MAX_REST_SECONDS, MAX_BUSY_REST_SECONDS = 0.002, 0.005
 
 
 class _Send:
@@ -132,7 +134,7 @@ class Inbox:
                 if held:
                     self._set_aside(held)
                 if 0 < len(self._waiting) < MAX_BATCH:
-                    await asyncio.sleep(min(loop.time() - began, MAX_REST_SECONDS))
+                    await asyncio.sleep(min(loop.time() - began, self._longest_rest()))
         finally:
             self._task = None
 
@@ -143,6 +145,16 @@ class Inbox:
             if not send.was_given_up:
                 batch.append(send)
         return batch
+
+    def _longest_rest(self) -> float:
+        """Seconds for which what waits loses nothing, within the bounds."""
+        hub, rest = Hub.current(), MAX_BUSY_REST_SECONDS
+        for send in self._waiting:
+            audience = hub.audience(conversation_topic(send.draft.conversation_id))
+            rest = min(rest, audience.flushes_in() if audience is not None else 0.0)
+            if rest <= MAX_REST_SECONDS:
+                return MAX_REST_SECONDS
+        return rest
 
     async def _store(self, sends: Sequence[_Send], *, patience: float) -> Sequence[Outcome]:
         for send in sends:

@@ -191,9 +191,13 @@ class Audience:
     def _flush_soon(self) -> None:
         """At once where nothing was told lately; else when the busy topic's window is over."""
         loop = asyncio.get_running_loop()
-        due = self._flushed_at + self._window
+        wait = self.flushes_in()
         self._told_at = self.hub.told_at
-        self._flush = loop.call_soon(self.flush) if loop.time() >= due else loop.call_at(due, self.flush)
+        self._flush = loop.call_later(wait, self.flush) if wait > 0 else loop.call_soon(self.flush)
+
+    def flushes_in(self) -> float:
+        """Seconds for which an event that arrives now would wait for others."""
+        return self._flushed_at + self._window - self.hub.loop.time()
 
     def flush(self) -> None:
         """Write what waits to everybody it is for. Whoever comes, goes or changes has this done first."""

@@ -21,6 +21,7 @@ from chat.inbox import Inbox
 from chat.models import Conversation, Message
 from chat.services import Draft, Outcome, Sent
 from realtime import events, log, threads
+from realtime.audience import Audience
 from realtime.errors import BusyError, UnavailableError, UncertainError
 from realtime.publishing import announcing
 from realtime.threads import close_threads, run_in_thread
@@ -244,6 +245,18 @@ def written_by_another_process(_conversation: Conversation) -> Iterator[None]:
     other.execute("BEGIN IMMEDIATE")
     yield
     other.close()
+
+
+async def test_what_waits_for_a_flush_anyway_lets_the_inbox_rest_longer(ana, conversation, elsewhere, hub):
+    busy = hub._audiences[conversation_topic(conversation.pk)] = Audience(hub, "busy", None)
+    busy.flush()
+    busy._window = 0.5
+    waiting = submit(conversation, ana, "with many others")
+
+    assert Inbox.current()._longest_rest() == inbox.MAX_BUSY_REST_SECONDS
+    waiting += submit(elsewhere, ana, "nobody listens there")
+    assert Inbox.current()._longest_rest() == inbox.MAX_REST_SECONDS
+    await asyncio.gather(*waiting)
 
 
 @pytest.mark.stack("small")
