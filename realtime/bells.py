@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import msgspec
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
-from realtime import background, metrics
+from realtime import background, metrics, seals
 from realtime.conf import conf
 from realtime.events import Logged
 from realtime.outages import Outage
@@ -88,13 +88,13 @@ def layer_is_shared() -> bool:
 
 def message(rings: list[Ring], *, told_at: float = 0.0) -> dict[str, Any]:
     """A bell of ours as the layer carries it."""
-    return {"type": "bell", "bell": _encoder.encode(Bell(origin(), rings, told_at))}
+    return {"type": "bell", "bell": seals.sealed(_encoder.encode(Bell(origin(), rings, told_at)))}
 
 
 def decode(message: Any) -> Bell | None:
-    """A bell that arrived; None when it is ours, or is no bell."""
+    """A bell that arrived; None when it is our own, or none of ours rang it."""
     try:
-        bell = _decoder.decode(message["bell"])
+        bell = _decoder.decode(seals.opened(message["bell"]) or b"")
     except (KeyError, TypeError, msgspec.MsgspecError):
         logger.warning("Something that is no bell arrived through the channel layer; ignored")
         metrics.BELLS.add("unreadable")

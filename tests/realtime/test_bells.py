@@ -16,7 +16,7 @@ import pytest
 import redis
 from channels.layers import channel_layers
 
-from realtime import bells
+from realtime import bells, seals
 from realtime.bells import Bell, Ring, Ringer
 from realtime.events import Event, Logged
 from realtime.publishing import publish_now, publish_on_commit
@@ -48,7 +48,7 @@ class Layer:
             await self.is_slow.wait()
         if self.is_away:
             raise ConnectionError("no redis")
-        self.sent.append((group, bells._decoder.decode(message["bell"])))
+        self.sent.append((group, bells._decoder.decode(seals.opened(message["bell"]) or b"")))
 
     def told(self) -> list[str]:
         return [ring.body for _, bell in self.sent for ring in bell.rings]
@@ -69,7 +69,7 @@ def logged(number: int, *, topic: str = "talk.1", size: int = 0) -> Logged:
 
 
 def bell_bytes(**changes: Any) -> bytes:
-    return json.dumps({"origin": "other", "rings": [["talk.1", 1, "{}"]], **changes}).encode()
+    return seals.sealed(json.dumps({"origin": "other", "rings": [["talk.1", 1, "{}"]], **changes}).encode())
 
 
 def test_bell_of_another_process_is_heard():
@@ -92,8 +92,10 @@ def test_own_bell_is_not_heard_again():
         {"type": "bell"},
         {"bell": None},
         {"bell": 7},
+        {"bell": b""},
         {"bell": b"\xff"},
-        {"bell": b"{}"},
+        {"bell": seals.sealed(b"{}")},
+        {"bell": seals.sealed(b"")},
         {"bell": bell_bytes(rings=None)},
         {"bell": bell_bytes(rings=[["talk.1", 1]])},
         {"bell": bell_bytes(rings=[["talk.1", "1", "{}"]])},
@@ -105,6 +107,25 @@ def test_own_bell_is_not_heard_again():
 )
 def test_what_is_no_bell_is_ignored(message):
     assert bells.decode(message) is None
+
+
+def test_bell_that_none_of_ours_rang_is_ignored(settings):
+    heard = bell_bytes()
+    assert bells.decode({"bell": heard}) is not None
+
+    assert bells.decode({"bell": heard[16:]}) is None, "not sealed"
+    assert bells.decode({"bell": heard.replace(b"talk.1", b"talk.2")}) is None, "changed"
+    settings.SECRET_KEY = "another-secret-of-another-service-0123456789"
+    assert bells.decode({"bell": heard}) is None, "of somebody else"
+
+
+def test_bells_are_heard_while_keys_rotate(settings):
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "the-next-secret-of-this-service-0123456789-abc"
+    by_new = bell_bytes()
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = old, [settings.SECRET_KEY]
+
+    assert bells.decode({"bell": by_new}) is not None
+    assert bells.decode({"bell": bell_bytes()}) is not None
 
 
 def test_topics_keep_their_shard_and_shards_share_the_load(settings):
@@ -239,7 +260,7 @@ def wire() -> Iterator[Any]:
         def next_bell() -> Bell:
             message = pubsub.get_message(timeout=5)
             assert message is not None, "no bell"
-            return bells._decoder.decode(msgpack.unpackb(message["data"])["bell"])
+            return bells._decoder.decode(seals.opened(msgpack.unpackb(message["data"])["bell"]) or b"")
 
         yield next_bell
 
@@ -279,7 +300,7 @@ def test_command_without_a_loop_rings_and_keeps_one_connection(hearers, no_outpo
 
 LAST_WORDS = """
 import django; django.setup()
-from realtime import bells
+from realtime import bells, seals
 from realtime.events import Logged
 bells.ring([Logged("talk.1", None, str(number)) for number in range(500)])
 """

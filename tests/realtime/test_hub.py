@@ -17,7 +17,7 @@ from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from config.backends import channel_layers as layers_at
-from realtime import background, bells, hearing, log, outages
+from realtime import background, bells, hearing, log, outages, seals
 from realtime import hub as module
 from realtime.bells import Bell, Ring
 from realtime.errors import UnavailableError
@@ -361,7 +361,8 @@ async def neighbour(
 
 async def say(neighbour: Any, seq: int | None, *, topic: str = TOPIC) -> None:
     bell = bells._encoder.encode(Bell("another process", [Ring(topic, seq, body(seq))]))
-    await neighbour.group_send(bells.group_of(bells.shard_of(topic)), {"type": "bell", "bell": bell})
+    message = {"type": "bell", "bell": seals.sealed(bell)}
+    await neighbour.group_send(bells.group_of(bells.shard_of(topic)), message)
 
 
 async def heard_eventually(neighbour: Any, listener: Listener) -> None:
@@ -451,7 +452,7 @@ class TestRealRedis:
         compared = checked_topics(hub, monkeypatch)
 
         await neighbour.group_send(
-            bells.group_of(0), {"type": "bell", "bell": b'{"origin":"new","rings":[]}'}
+            bells.group_of(0), {"type": "bell", "bell": seals.sealed(b'{"origin":"new","rings":[]}')}
         )
 
         await eventually(lambda: {TOPIC} in compared)
@@ -464,7 +465,7 @@ class TestRealRedis:
         Hub.current()
 
         message = await asyncio.wait_for(neighbour.receive(channel), 5)
-        bell = bells._decoder.decode(message["bell"])
+        bell = bells._decoder.decode(seals.opened(message["bell"]) or b"")
         assert (bell.origin, bell.rings) == (bells.origin(), [])
 
     async def test_layer_that_refuses_is_lost_before_its_silence_says_so(
@@ -512,6 +513,7 @@ class TestRealRedis:
             {"type": "bell"},
             {"bell": 7},
             {"bell": b"{"},
+            {"bell": seals.sealed(b"{")},
             {"type": "chat.message", "text": "hi"},
         ):
             await neighbour.group_send(bells.group_of(0), foreign)
@@ -567,7 +569,7 @@ class TestRealRedis:
         while not (message := await asyncio.wait_for(neighbour.receive(channel), 5))["bell"].count(b"hello"):
             pass
 
-        assert bells._decoder.decode(message["bell"]).origin == bells.origin()
+        assert bells._decoder.decode(seals.opened(message["bell"]) or b"").origin == bells.origin()
         assert listener.seqs == [1]
         await asyncio.sleep(0.1)
         assert listener.seqs == [1]  # its own bell came back and was not heard

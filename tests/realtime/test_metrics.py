@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from realtime import audience as audience_module
-from realtime import bells, metrics, outages
+from realtime import bells, metrics, outages, seals
 from realtime.bells import Ringer
 from realtime.events import Logged
 from realtime.hub import Hub
@@ -234,7 +234,8 @@ async def test_bells_are_counted_by_what_became_of_them(layer, rise) -> None:
         ringer.ring([Logged(TOPIC, seq, body(seq))])
         await ringer.drained()
     assert bells.decode({"bell": layer.sent[0]}) is None, "our own"
-    bells.decode({"bell": layer.sent[0].replace(bells.origin().encode(), b"another")})
+    by_another = (seals.opened(layer.sent[0]) or b"").replace(bells.origin().encode(), b"another")
+    bells.decode({"bell": seals.sealed(by_another)})
     bells.decode({"bell": b"?"})
 
     assert (rung(), failed(), heard(), unreadable(), outages_of_layer()) == (1, 2, 1, 1, 1)
@@ -259,7 +260,8 @@ async def test_bell_says_when_its_oldest_event_was_told(layer) -> None:
         ringer.ring([Logged(TOPIC, None, half)], told_at=told_at)
     await ringer.drained()
 
-    assert [bells._decoder.decode(bell).told_at for bell in layer.sent] == [1.0, 3.0]
+    said = [bells._decoder.decode(seals.opened(bell) or b"").told_at for bell in layer.sent]
+    assert said == [1.0, 3.0]
 
 
 def test_outage_is_counted_once_until_it_is_over(rise) -> None:
