@@ -91,7 +91,9 @@ class Audience:
         self.hub = hub
         self.topic = topic
         self.position = position
-        self.live: dict[Framing, set[Subscriber]] = {}
+        #: In the order in which they came: neighbours in time are neighbours in memory, which is half of what
+        #: writing to thousands costs.
+        self.live: dict[Framing, dict[Subscriber, None]] = {}
         self.behind: set[Subscriber] = set()
         self._held: dict[int, Delivery] = {}
         self._target = 0
@@ -113,7 +115,7 @@ class Audience:
     def make_live(self, subscriber: Subscriber) -> None:
         self._flush_pending()
         self.behind.discard(subscriber)
-        self.live.setdefault(subscriber.framing, set()).add(subscriber)
+        self.live.setdefault(subscriber.framing, {})[subscriber] = None
 
     def remove(self, subscriber: Subscriber) -> None:
         """Forget a subscriber; the last one takes the audience along."""
@@ -121,7 +123,7 @@ class Audience:
         self.behind.discard(subscriber)
         group = self.live.get(subscriber.framing)
         if group is not None:
-            group.discard(subscriber)
+            group.pop(subscriber, None)
             if not group:
                 del self.live[subscriber.framing]
         if not self.live and not self.behind:
@@ -131,7 +133,7 @@ class Audience:
         """Tell a live subscriber events in another way."""
         self._flush_pending()
         group = self.live[subscriber.framing]
-        group.discard(subscriber)
+        group.pop(subscriber, None)
         if not group:
             del self.live[subscriber.framing]
         subscriber.framing = framing
