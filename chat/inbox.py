@@ -31,13 +31,12 @@ MAX_BATCH = 64
 MAX_WAITING = 1_000
 #: Seconds after which a sender is answered, whatever the database does: 2 are promised, the way takes some.
 ANSWER_SECONDS = 1.8
-#: Seconds that several held conversations are waited for together: long enough for the commit of another
-#: process, short enough that one which stays held does not hold the others. Then each is waited for alone.
-TOGETHER_SECONDS = 0.1
-#: Seconds that one conversation is waited for.
-ALONE_SECONDS = 1.4
-#: Transactions that wait for locks at the same time: the other database threads go on serving.
-MAX_LOCK_WAITS = 3
+#: Seconds that held conversations are waited for at first: long enough for the commit of another process,
+#: short enough that one which stays held does not hold the others. Then seconds for one that stays held.
+SHORT_SECONDS, LONG_SECONDS = 0.1, 1.4
+#: Transactions that wait for locks at the same time, short waits and long ones: who stays held must not be in
+#: the way of what is held for a moment, and the other database threads go on serving.
+MAX_SHORT_WAITS, MAX_LONG_WAITS = 2, 2
 RETRY_MS = 1_000
 #: Seconds of rest between two batches, at most; as long as the one before took. What arrives meanwhile costs
 #: no transaction of its own. The longer one is for busy conversations: who is told waits for a flush anyway.
@@ -80,7 +79,8 @@ class Inbox:
         self._task: asyncio.Task[None] | None = None
         #: Conversations that another transaction holds, with what waits for each, in order.
         self._held: dict[int, list[_Send]] = {}
-        self._lock_waits = asyncio.Semaphore(MAX_LOCK_WAITS)
+        self._short_waits = asyncio.Semaphore(MAX_SHORT_WAITS)
+        self._long_waits = asyncio.Semaphore(MAX_LONG_WAITS)
 
     @classmethod
     def current(cls) -> Inbox:
@@ -157,6 +157,8 @@ class Inbox:
         return rest
 
     async def _store(self, sends: Sequence[_Send], *, patience: float) -> Sequence[Outcome]:
+        if not sends:  # all of them were given up while they waited for their turn
+            return []
         for send in sends:
             send.otherwise = UncertainError
         metrics.BATCH_MESSAGES.observe(len(sends))
@@ -186,27 +188,29 @@ class Inbox:
                 self._waiting.append(send)
         background.start(self._wait_for(conversations))
 
-    async def _wait_for(self, conversations: Sequence[int]) -> None:
-        """Store what waits for these as soon as they can be had; then they are like any other."""
-        is_alone = len(conversations) == 1
-        async with self._lock_waits:
+    async def _wait_for(self, conversations: Sequence[int], *, is_long: bool = False) -> None:
+        """Store what waits for these as soon as they can be had; then they are like any other.
+
+        First together, then each alone, then each alone for long.
+        """
+        async with self._long_waits if is_long else self._short_waits:
             taken = {conversation: list(self._held[conversation]) for conversation in conversations}
             sends = [send for held in taken.values() for send in held if not send.was_given_up]
-            outcomes = await self._store(sends, patience=ALONE_SECONDS if is_alone else TOGETHER_SECONDS)
-        is_busy = any(isinstance(outcome, BusyError) for outcome in outcomes)
-        if is_busy and not is_alone:
+            outcomes = await self._store(sends, patience=LONG_SECONDS if is_long else SHORT_SECONDS)
+        busy = next((outcome for outcome in outcomes if isinstance(outcome, BusyError)), None)
+        if busy is not None and not is_long:
             for send in sends:
                 send.otherwise = BusyError
             for conversation in conversations:
-                background.start(self._wait_for([conversation]))
+                background.start(self._wait_for([conversation], is_long=len(conversations) == 1))
             return
         for send, outcome in zip(sends, outcomes, strict=True):
             send.answer(outcome)
         for conversation in conversations:
             since = self._held.pop(conversation)[len(taken[conversation]) :]
-            if is_busy:  # who came while this one waited would wait in vain too
+            if busy is not None:  # who came while this one waited would wait in vain too
                 for send in since:
-                    send.answer(outcomes[0])
+                    send.answer(busy)
             else:
                 for send in since:
                     send.otherwise = UnavailableError

@@ -11,7 +11,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from realtime.postgresql import PunctualConnection
+from realtime.postgresql import PunctualConnection, try_on
 
 _POSTGRESQL_SCHEMES = ("postgres", "postgresql")
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -77,10 +77,10 @@ def _postgresql(config: dict[str, Any], *, pool_size: int) -> dict[str, Any]:
                 # Seconds to wait for a free one, then the answer is "unavailable": within the 2 s in which
                 # every send is answered, whatever happens to the database.
                 "timeout": 1.5,
-                # Seconds after which reconnecting is left to the next caller, and so the longest pause of the
-                # pool. Its own pauses double from one second, and while it rests nobody gets a connection: it
-                # must be shorter than callers wait, or they fail with the database back.
+                # Seconds after which an attempt to connect is given up, and so the longest pause between two:
+                # it must be shorter than callers wait, or they fail with the database back.
                 "reconnect_timeout": 0.5,
+                "reconnect_failed": try_on,
             },
         },
     }

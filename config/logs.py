@@ -127,6 +127,8 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
                 "filters": ["faults"],
             },
             "uvicorn.access": {**ours, "level": level},
+            # Its attempts to reconnect, several a second: that the database is away is said once, by us.
+            "psycopg.pool": {**ours, "level": "ERROR"},
             "daphne": {**ours, "level": level},
             "twisted": {**ours, "level": level},
             # django-structlog says the same of each request, once and with its ids.

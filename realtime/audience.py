@@ -170,6 +170,15 @@ class Audience:
         if self.position is not None and self._target > self.position and self._healing is None:
             self._healing = background.start(self._heal())
 
+    def go_back(self, seq: int) -> None:
+        """The log ends at `seq`, before what was told: a database took over without the last commits.
+
+        What comes next has the places of what was lost, and must be told all the same.
+        """
+        logger.warning("The log of %s went back from %s to %s", self.topic, self.position, seq)
+        self.position = self._target = seq
+        self._held.clear()
+
     async def reached(self, seq: int) -> None:
         """Wait until the live subscribers have been told everything up to `seq`, as far as the log goes."""
         self.expect(seq)
@@ -278,6 +287,8 @@ class Audience:
                 for stretch in page.stretches:
                     if not await self._tell_missed(subscriber, stretch):
                         return
+                if not page.stretches and subscriber.position >= page.reached:
+                    await asyncio.sleep(RETRY_SECONDS)  # the log went back, and the next look will find that
                 subscriber.position = max(subscriber.position, page.reached)
                 await subscriber.socket.drained()
 

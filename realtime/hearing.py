@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
-from realtime import background, bells
+from realtime import background, bells, metrics
 from realtime.conf import conf
 from realtime.outages import Outage
 
@@ -70,6 +70,8 @@ class Hearing:
                         self._channel = await layer.new_channel("relais.")
                         keeper = background.start(self._keep_shards(layer, self._channel))
                     message = await layer.receive(self._channel)
+                except ValueError:  # of msgpack: it was no message of a layer, and nothing is the matter
+                    metrics.BELLS.add("unreadable")
                 except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
                     self._layer.noticed(error)
                     await asyncio.sleep(LISTEN_RETRY_SECONDS)

@@ -242,6 +242,7 @@ class Hub:
             return False
 
     async def _check(self, topics: list[str]) -> None:
+        known = {topic: audience.position for topic in topics if (audience := self._audiences.get(topic))}
         try:
             heads = await run_in_thread(log.heads, topics)
         except Exception as error:  # noqa: BLE001 - they are asked for again until they are known
@@ -253,6 +254,8 @@ class Hub:
         for topic, head in heads.items():
             audience = self._audiences.get(topic)
             if audience is not None:
+                if head < (known.get(topic) or 0):
+                    audience.go_back(head)
                 audience.expect(head)
 
 

@@ -12,8 +12,12 @@ import msgspec
 from django.db import transaction
 
 from realtime import events, rows
+from realtime.deadlines import remaining
 from realtime.events import Event, Logged
 from realtime.models import LoggedEvent, Topic
+
+#: Seconds that a lock is waited for at least, and seconds that are left for the answer to arrive.
+LEAST_PATIENCE, MARGIN = 0.05, 0.1
 
 
 class LockedTopic(msgspec.Struct):
@@ -29,10 +33,13 @@ def lock(
 ) -> dict[str, LockedTopic]:
     """Lock the topics' rows, in one order for everybody; those that did not exist are made, or absent.
 
-    What another transaction holds is waited for, as long as that takes, or for so many seconds and then
-    it is a BusyError; with a patience of 0 such topics are absent too.
+    What another transaction holds is waited for, as long as the thread may wait, or for so many seconds, and
+    then it is a BusyError; with a patience of 0 such topics are absent too.
     """
     wanted = sorted(set(names))
+    if patience is None and (left := remaining()) is not None:
+        # The server must give up before the connection is: one that waits for a lock would not notice.
+        patience = max(LEAST_PATIENCE, left - MARGIN)
     locked = _lock(wanted, patience)
     if create and (missing := [name for name in wanted if name not in locked]):
         Topic.objects.bulk_create([Topic(name=name) for name in missing], ignore_conflicts=True)

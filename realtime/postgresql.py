@@ -1,6 +1,6 @@
-"""A connection to PostgreSQL that does not wait longer than its thread may.
+"""Connections to PostgreSQL that do not wait longer than their threads may, nor longer than they must.
 
-No setting does this. `connect_timeout` ends with the handshake, the timeouts of the server do not pass
+No setting does the first. `connect_timeout` ends with the handshake, the timeouts of the server do not pass
 while the server is frozen, and TCP sees nothing wrong: the kernel of a frozen server still acknowledges.
 """
 
@@ -10,10 +10,16 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg_pool import ConnectionPool
+from psycopg_pool.base import AttemptWithBackoff
 
 from realtime.deadlines import remaining
 
 T = TypeVar("T")
+
+#: Seconds of the pool's first pause between two attempts; each doubles. With its own of 1 s, who meets three
+#: dead connections in the pool has waited too long before the fourth.
+AttemptWithBackoff.INITIAL_DELAY = 0.002
 
 
 class PunctualConnection(psycopg.Connection[Any]):
@@ -30,3 +36,9 @@ class PunctualConnection(psycopg.Connection[Any]):
             if not remaining():
                 self.close()
             raise
+
+
+def try_on(pool: ConnectionPool[Any]) -> None:
+    """The pool has given up an attempt to connect: it would leave the next one to the next caller."""
+    if pool.get_stats().get("requests_waiting"):
+        pool.check()  # which begins another

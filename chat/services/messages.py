@@ -93,8 +93,8 @@ def send_messages(drafts: Sequence[Draft], *, patience: float = LOCK_PATIENCE) -
 def _send_alone(draft: Draft, patience: float) -> Outcome:
     try:
         return _send_together([draft], patience)[0]
-    except BusyError as busy:
-        return busy
+    except (BusyError, UncertainError) as error:
+        return error
     except (IntegrityError, DataError):
         return RealtimeError()
 

@@ -172,7 +172,11 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
 
     def handle_parser_exception(self) -> None:
         """Say what is wrong and wait for the peer to go: closing at once would reset the line."""
-        assert self.conn.close_sent is not None
+        if self.conn.close_sent is None:  # before it was let in: there is no close frame to say it with
+            self._ended("protocol_error", None)
+            self._fail()
+            self.transport.abort()
+            return
         code = int(self.conn.close_sent.code)
         reason: Reason = REASON_OF_CODE.get(code, "unfinished_message")
         self._ended("too_many_fragments" if self.conn.fragments > MAX_FRAGMENTS else reason, code)

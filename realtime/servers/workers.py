@@ -61,14 +61,18 @@ class Worker:
         self._line, theirs = socket.socketpair()
         self._line.settimeout(0)
         inherited = (listener.fileno(), theirs.fileno())
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                command(*inherited),
-                pass_fds=inherited,
-                stdin=subprocess.DEVNULL,
-                # Ctrl-C is for the supervisor, which then stops its workers in order.
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - our own program
+                    command(*inherited),
+                    pass_fds=inherited,
+                    stdin=subprocess.DEVNULL,
+                    # Ctrl-C is for the supervisor, which then stops its workers in order.
+                    start_new_session=True,
+                )
+        except OSError:
+            self._line.close()
+            raise
         self.pid = self._process.pid
         self._born = self._loop.time()
         #: Its exit status; below 0 the signal that ended it.
@@ -144,16 +148,23 @@ class Place:
             pause = min(FIRST_PAUSE_SECONDS * 2 ** (deaths - 2), LONGEST_PAUSE_SECONDS) if deaths > 1 else 0
             logger.error("Worker %d ended with %d; a new one starts in %g s", worker.pid, status, pause)
             if pause:
-                # Its share of the connections goes to the others meanwhile. Linux lets it listen again later.
-                with contextlib.suppress(OSError):
-                    self._listener.shutdown(socket.SHUT_RDWR)
+                self._listen_no_more()
                 await asyncio.sleep(pause)
             if worker is self._worker:
-                self.start()
+                try:
+                    self.start()
+                except OSError:  # too many processes, no memory, no program for a moment
+                    logger.exception("No worker could be started; the others go on")
+                    self._listen_no_more()
+                    await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
     async def replace(self) -> bool:
         """Bring in a new worker, then let the old one go; false leaves everything as it was."""
-        new = self._new_worker()
+        try:
+            new = self._new_worker()
+        except OSError:
+            logger.exception("No worker could be started")
+            return False
         if not await new.accepts():
             logger.error("Worker %d did not come up", new.pid)
             await new.stop()
@@ -167,6 +178,11 @@ class Place:
     def close(self) -> None:
         """Nobody will follow."""
         self._listener.close()
+
+    def _listen_no_more(self) -> None:
+        """Its share of the connections goes to the others meanwhile. Linux lets it listen again later."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
 
     def _new_worker(self) -> Worker:
         self._listener.listen(BACKLOG)

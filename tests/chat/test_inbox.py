@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from chat import inbox
 from chat.events import conversation_topic
 from chat.inbox import Inbox
 from chat.models import Conversation, Message
-from chat.services import Draft, Outcome, Sent
+from chat.services import Draft, Outcome, Sent, edit_message
 from realtime import events, log, threads
 from realtime.audience import Audience
 from realtime.errors import BusyError, UnavailableError, UncertainError
@@ -106,7 +107,7 @@ async def test_what_is_sent_to_a_held_conversation_keeps_its_order(ana, conversa
 async def test_conversation_that_stays_held_is_an_answer_in_time_and_recovers(
     ana, conversation, hub, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "ALONE_SECONDS", 0.2)
+    monkeypatch.setattr(inbox, "LONG_SECONDS", 0.2)
     with held(conversation):
         first = submit(conversation, ana, "first")
         await asyncio.sleep(0)
@@ -146,10 +147,25 @@ async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_hel
 
 
 @pytest.mark.stack("full")
+async def test_who_gives_up_a_held_conversation_leaves_nobody_waiting_in_the_database(ana, conversation, hub):
+    def waiting() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            return int(cursor.fetchone()[0])
+
+    with held(conversation):
+        edit = partial(edit_message, conversation_id=conversation.pk, message_id=1, by=ana, content="later")
+        with pytest.raises(BusyError):
+            await run_in_thread(edit)
+
+        assert await aside(waiting)() == 0
+
+
+@pytest.mark.stack("full")
 async def test_of_conversations_held_together_the_one_that_is_free_first_goes_first(
     ana, conversation, elsewhere, hub, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "TOGETHER_SECONDS", 0.05)
+    monkeypatch.setattr(inbox, "SHORT_SECONDS", 0.05)
     with held(conversation), held(elsewhere) as release:
         waiting = submit(conversation, ana, "long")
         briefly = submit(elsewhere, ana, "short")

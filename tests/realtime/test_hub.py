@@ -202,6 +202,22 @@ def listener_framing() -> Any:
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
+    """A database took over without the last commits: the next events have places that were told before."""
+    listener = Listener()
+    await unheard(2)
+    listener.join(hub, position=2, as_of=2)
+    audience = hub.audience(TOPIC)
+    audience.position = 4  # as it was with two more
+
+    await hub._check([TOPIC])
+    await run_in_thread(publish_on_commit, TOPIC, Said(words="after"))
+    await eventually(lambda: listener.told)
+
+    assert listener.seqs == [3]
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_event_committed_while_a_topic_was_being_joined_is_found_at_once(unheard, monkeypatch):
     monkeypatch.setattr(module, "POLL_SECONDS", 1000)  # known to the hub from its start
     await unheard(1)

@@ -60,6 +60,8 @@ async def echo_as_our_sockets(scope: dict[str, Any], receive: Any, send: Any) ->
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()
+    if scope["path"] == "/late":
+        await asyncio.sleep(1)
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         if message.get("text") == "large":

@@ -70,6 +70,14 @@ def close_frame(code: int | None = 1000, reason: bytes = b"") -> bytes:
     return frame(CLOSE, b"" if code is None else code.to_bytes(2, "big") + reason)
 
 
+def handshake(port: int, path: str, *, key: str = "dGhlIHNhbXBsZSBub25jZQ==", headers: str = "") -> bytes:
+    """The request for a WebSocket."""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{headers}\r\n"
+    ).encode()
+
+
 class Peer:
     """One connection after its handshake."""
 
@@ -88,10 +96,7 @@ class Peer:
 
     def _shake_hands(self, port: int, path: str, headers: str) -> str:
         key = base64.b64encode(os.urandom(16)).decode()
-        self._socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{headers}\r\n".encode()
-        )
+        self._socket.sendall(handshake(port, path, key=key, headers=headers))
         while b"\r\n\r\n" not in self._read:
             self._more()
         response, _, self._read = self._read.partition(b"\r\n\r\n")

@@ -14,7 +14,18 @@ import pytest
 from tests.processes import wait_until
 from tests.realtime.servers.cost import private_bytes
 from tests.realtime.servers.echo_server import EchoServer
-from tests.realtime.servers.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, Peer, frame
+from tests.realtime.servers.raw import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    Peer,
+    frame,
+    handshake,
+)
 
 # What is tested here depends on neither database nor Redis.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
@@ -280,6 +291,20 @@ def test_peer_that_answers_no_ping_is_given_up(pinging: EchoServer) -> None:
 
         peer.rest()
     assert told(pinging, "no_pong")
+
+
+def test_who_breaks_the_rules_before_it_is_let_in_is_ended_like_anybody(server: EchoServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.sendall(handshake(server.port, "/late"))
+        time.sleep(0.3)
+        peer.sendall(frame(TEXT, b"not masked", masked=False))
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(4096):
+                pass
+
+    assert '"reason": "protocol_error", "ip": "127.0.0.1", "socket_path": "/late"' in server.log()
+    assert "Traceback" not in server.log()
 
 
 def test_half_open_peer_with_much_on_its_way_is_given_up(pinging: EchoServer) -> None:

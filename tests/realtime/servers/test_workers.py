@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 
@@ -98,6 +101,30 @@ async def test_death_after_a_long_life_is_the_first_again(
         pauses = await until_logged(caplog, r"a new one starts in (\S+) s", times=4)
 
     assert set(pauses) == {"0"}
+
+
+async def test_worker_that_cannot_be_started_ends_no_other(
+    port: Port, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_PAUSE_SECONDS", 0.05)
+    real, refused = subprocess.Popen, []
+
+    def no_more(*args: object, **kwargs: object) -> object:
+        refused.append(args)
+        raise BlockingIOError("too many processes")
+
+    async with supervised(port, SERVES, count=2) as supervisor:
+        await until_logged(caplog, "accepts connections", times=2)
+        monkeypatch.setattr(subprocess, "Popen", no_more)
+        supervisor.replace()
+        await until_logged(caplog, "The workers that were not replaced yet stay")
+        os.kill(next(iter(supervisor._workers)).pid, signal.SIGKILL)
+        await until_logged(caplog, "the others go on", times=2)
+        assert [await ask(port) for _ in range(10)] == [b"served"] * 10
+
+        monkeypatch.setattr(subprocess, "Popen", real)
+        await until_logged(caplog, "accepts connections", times=3)
+    assert len(refused) >= 3
 
 
 async def test_who_knocks_while_a_worker_is_replaced_is_served_by_the_next(

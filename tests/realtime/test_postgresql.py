@@ -1,0 +1,59 @@
+"""The pool: nobody waits for a database that is back longer than it takes to connect."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from config.backends import database
+from tests.services import PostgresServer
+
+pytestmark = pytest.mark.stack("full")
+
+#: What a caller waits for a connection, at most.
+PATIENCE = 1.5
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as running:
+        yield running
+
+
+@pytest.fixture
+def pool(postgres: PostgresServer) -> Iterator[ConnectionPool[Any]]:
+    options = database(postgres.url, directory=Path(), pool_size=8)["OPTIONS"]["pool"]
+    check = ConnectionPool.check_connection  # as Django asks for with CONN_HEALTH_CHECKS
+    with ConnectionPool(postgres.url.replace("postgres:", "postgresql:", 1), check=check, **options) as ours:
+        yield ours
+
+
+def test_dead_connections_in_the_pool_do_not_make_their_finder_late(postgres, pool):
+    idle = [pool.getconn() for _ in range(6)]
+    for connection in idle:
+        pool.putconn(connection)
+    postgres.kill()
+    postgres.start()
+
+    began = time.monotonic()
+    pool.putconn(pool.getconn())
+
+    assert time.monotonic() - began < PATIENCE - 0.3
+
+
+def test_who_waits_gets_a_connection_as_soon_as_there_is_a_database(postgres, pool):
+    pool.putconn(pool.getconn())
+    postgres.kill()
+    with ThreadPoolExecutor(1) as others:
+        waiting = others.submit(pool.getconn, 10)
+        time.sleep(2)  # longer than an attempt: the pool has given up more than one
+        postgres.start()
+        began = time.monotonic()
+
+        pool.putconn(waiting.result(10))
+
+    assert time.monotonic() - began < 1
