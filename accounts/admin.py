@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -15,18 +16,26 @@ from accounts.models import Session, User
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):
-    """Saving a password or an unticked "active" signs the user out: `User.save` sees to it."""
+    """Saving a password or an unticked "active" signs the user out: `User.save` sees to it.
+
+    A changed switch reaches the open sockets from here, as it does from the API.
+    """
 
     list_display = ("username", "email", "is_active", "is_staff", "date_joined")
     fieldsets = (
         *(DjangoUserAdmin.fieldsets or ()),
-        (_("Preferences"), {"fields": ("language",)}),
+        (_("Preferences"), {"fields": ("language", *services.SWITCHES)}),
     )
     add_fieldsets = (
         *DjangoUserAdmin.add_fieldsets,
         (None, {"classes": ("wide",), "fields": ("email", "language")}),
     )
     actions = ("deactivate", "sign_out_everywhere")
+
+    def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and not set(form.changed_data).isdisjoint(services.SWITCHES):
+            services.sharing_was_changed(user_id=obj.pk)
 
     @admin.action(description=_("Disable the selected users"), permissions=["change"])
     def deactivate(self, _request: HttpRequest, users: QuerySet[User]) -> None:

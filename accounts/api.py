@@ -140,7 +140,7 @@ class MeView(AccountView):
 
     @extend_schema(
         operation_id="update_me",
-        summary="Change my e-mail, language or name",
+        summary="Change my e-mail, language, name, or what others are told of me",
         request=serializers.MeSerializer,
         responses={200: serializers.MeSerializer, **problems(400, 401, 403, 429)},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from realtime.events import Event
 from realtime.topics import user_topic
 
-__all__ = ["AccountDisabled", "SessionRevoked", "user_topic"]
+__all__ = ["AccountDisabled", "SessionRevoked", "SharingChanged", "user_topic"]
 
 
 class SessionRevoked(Event, frozen=True, tag="session_revoked"):
@@ -18,4 +18,12 @@ class SessionRevoked(Event, frozen=True, tag="session_revoked"):
 class AccountDisabled(Event, frozen=True, tag="account_disabled"):
     """Every socket of the user ends, and none may come back."""
 
+    seq: int = 0
+
+
+class SharingChanged(Event, frozen=True, tag="sharing_changed"):
+    """What others are told of the user from now on; the user's open sockets obey, and tell no client."""
+
+    shares_receipts: bool
+    shares_typing: bool
     seq: int = 0

@@ -33,6 +33,19 @@ class User(AbstractUser):
         default="",
         help_text=_("The language of this user's notifications; empty for the server's own."),
     )
+    # The database knows the defaults too: while versions change, servers of the one before add users.
+    shares_receipts = models.BooleanField(
+        _("shares receipts"),
+        default=True,
+        db_default=True,
+        help_text=_("Whether others are told how far this user has received and read."),
+    )
+    shares_typing = models.BooleanField(
+        _("shares typing"),
+        default=True,
+        db_default=True,
+        help_text=_("Whether others are told that this user types."),
+    )
 
     #: While a login replaces an outdated hash: the same password, so nobody is signed out.
     _rehashing = False

@@ -1,4 +1,4 @@
-"""What open sockets do when access is withdrawn: say why, and close."""
+"""What open sockets do when their user changes: close without access, and tell only what is shared."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def close_disabled_sockets(_delivery: Delivery, subscribers: Iterable[Subscriber
     """Close all sockets of the user."""
     for subscriber in subscribers:
         subscriber.socket.refuse(AccountDisabledError())
+
+
+@reacts_to("sharing_changed")
+def share_as_chosen(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
+    """Let the open sockets know, which read their user when they were opened."""
+    for subscriber in subscribers:
+        user = subscriber.socket.user
+        user.shares_receipts = delivery.fields["shares_receipts"]
+        user.shares_typing = delivery.fields["shares_typing"]

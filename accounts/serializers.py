@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from accounts.models import Session, User
+from accounts.services import SWITCHES
 
 MAX_PASSWORD_CHARACTERS = 1024  # more is no safer, and hashing it is work for us
 MAX_TOKEN_FIELD_CHARACTERS = 8192  # longer than any token we read; those too are answered as bad tokens
@@ -52,7 +53,7 @@ class MeSerializer(serializers.ModelSerializer[User]):
 
     class Meta:
         model = User
-        fields = ("id", "username", "email", "language", "first_name", "last_name")
+        fields = ("id", "username", "email", "language", "first_name", "last_name", *SWITCHES)
         read_only_fields = ("id", "username")
 
 

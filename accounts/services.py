@@ -1,9 +1,10 @@
-"""Signing up, in and out. What withdraws access announces it on `user.<id>`, so open sockets end too."""
+"""Signing up, in and out, and profiles. What open sockets must obey is announced on `user.<id>`."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import Any
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
@@ -21,7 +22,7 @@ from accounts.errors import (
     WrongCredentialsError,
     WrongPasswordError,
 )
-from accounts.events import AccountDisabled, SessionRevoked, user_topic
+from accounts.events import AccountDisabled, SessionRevoked, SharingChanged, user_topic
 from accounts.models import Session, User
 from accounts.tokens import Pair
 from realtime.errors import NotFoundError, RealtimeError, SessionRevokedError, UnauthenticatedError
@@ -29,6 +30,8 @@ from realtime.publishing import announcing, publish_on_commit
 
 #: Two tabs that refresh at once, or an answer lost on the way, are no theft; later reuse is.
 REUSE_GRACE = dt.timedelta(seconds=60)
+#: What a user may keep from others; the names are the model's fields and the event's.
+SWITCHES = ("shares_receipts", "shares_typing")
 
 
 def register(*, username: str, password: str, email: str = "") -> User:
@@ -49,8 +52,8 @@ def register(*, username: str, password: str, email: str = "") -> User:
     return user
 
 
-def update_profile(*, user: User, **changes: str) -> User:
-    """Change what a user says about themselves: language, first_name, last_name, email."""
+def update_profile(*, user: User, **changes: Any) -> User:
+    """Change what a user says about themselves (language, first_name, last_name, email), and the switches."""
     email = changes.get("email")
     if email and selectors.is_taken(email, by_other_than=user):
         raise EmailTakenError
@@ -59,11 +62,21 @@ def update_profile(*, user: User, **changes: str) -> User:
     for name, value in changes.items():
         setattr(user, name, value)
     try:
-        with transaction.atomic():
+        with announcing():
             user.save(update_fields=list(changes))
+            if not changes.keys().isdisjoint(SWITCHES):
+                sharing_was_changed(user_id=user.pk)
     except IntegrityError:
         raise EmailTakenError from None
     return user
+
+
+@announcing()
+def sharing_was_changed(*, user_id: int) -> None:
+    """Follow a saved user whose switches changed: the open sockets, which know the old ones, obey."""
+    # As they are stored: of two who change one switch each, neither has seen what the other did.
+    stored = User.objects.filter(pk=user_id).values(*SWITCHES).get()
+    publish_on_commit(user_topic(user_id), SharingChanged(**stored))
 
 
 def sign_in(*, username: str, password: str, user_agent: str = "", address: str = "") -> Pair:

@@ -200,9 +200,9 @@ class MembersView(APIView):
         operation_id="members_list", responses={200: shapes.MemberSerializer(many=True), **_ABOUT_ONE}
     )
     def get(self, request: Request, conversation_id: int) -> Response:
-        """Everybody in the conversation, with how far they read."""
+        """Everybody in the conversation, with how far they read; 0 for who does not share it."""
         membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
-        return Response(shapes.MemberSerializer(selectors.members_of(membership), many=True).data)
+        return Response(shapes.member_rows(selectors.members_of(membership), viewer_id=membership.user_id))
 
     @extend_schema(
         operation_id="members_add",
@@ -220,7 +220,7 @@ class MembersView(APIView):
             users=_users(wish["participants"]),
             role=wish["role"],
         )
-        return Response(shapes.MemberSerializer(added, many=True).data, status=201)
+        return Response(shapes.member_rows(added, viewer_id=_me(request).pk), status=201)
 
 
 class MemberView(APIView):
@@ -235,7 +235,8 @@ class MemberView(APIView):
         member = services.change_role(
             conversation_id=conversation_id, by=_me(request), user_id=user_id, role=wish["role"]
         )
-        return Response(shapes.MemberSerializer(member).data)
+        [row] = shapes.member_rows([member], viewer_id=_me(request).pk)
+        return Response(row)
 
     @extend_schema(operation_id="members_remove", request=None, responses={204: None, **_ABOUT_ONE})
     def delete(self, request: Request, conversation_id: int, user_id: int) -> Response:

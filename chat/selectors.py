@@ -16,6 +16,7 @@ from django.db.models import (
     OuterRef,
     Prefetch,
     Q,
+    QuerySet,
     Subquery,
     Value,
     When,
@@ -49,6 +50,8 @@ class Membership:
     readable_after: int
     delivered_seq: int
     read_seq: int
+    #: Whether the others may know these two.
+    shares_receipts: bool
 
 
 #: (user, conversation)
@@ -90,6 +93,7 @@ def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAP
             ),
             "delivered_seq",
             "read_seq",
+            "user__shares_receipts",
         )
     )
     found = {(row[1], row[0]): Membership(*row) for row in rows}
@@ -130,7 +134,7 @@ class HistoryPage:
     messages: Sequence[Message]
     has_older: bool
     has_newer: bool
-    #: Others have read this user's messages up to here.
+    #: Others, as far as they share it, have read this user's messages up to here.
     read_by_others: int
 
 
@@ -158,11 +162,14 @@ def history(membership: Membership, *, before: int | None, after: int | None, li
 
 
 def read_by_others(membership: Membership) -> int:
-    """The seq up to which every other member has read; 0 when there is nobody else."""
-    others = Participant.objects.filter(conversation_id=membership.conversation_id).exclude(
-        user_id=membership.user_id
-    )
+    """The seq up to which every other member who shares it has read; 0 when there is nobody else."""
+    others = _who_share(membership.conversation_id).exclude(user_id=membership.user_id)
     return others.aggregate(least=Min("read_seq"))["least"] or 0
+
+
+def _who_share(conversation_id: Any) -> QuerySet[Participant]:
+    """The members of a conversation whose cursors may be told to others."""
+    return Participant.objects.filter(conversation_id=conversation_id, user__shares_receipts=True)
 
 
 def unread_count(membership: Membership) -> int:
@@ -199,7 +206,7 @@ def conversations_of(
         deleted_at__isnull=True,
         seq__gt=OuterRef("visible_after"),
     ).order_by("-seq")
-    others = Participant.objects.filter(conversation_id=OuterRef("conversation_id")).exclude(user_id=user_id)
+    others = _who_share(OuterRef("conversation_id")).exclude(user_id=user_id)
     shares = (
         Participant.objects.filter(
             user_id=user_id, conversation_id__in=Subquery(_ids_of(user_id, before, limit))
@@ -252,10 +259,12 @@ class Receipt(NamedTuple):
 
 
 def receipts_in(conversation_ids: Collection[int]) -> dict[int, list[Receipt]]:
-    """The cursors of all members who have any, by conversation. One query."""
+    """The cursors of all members who have any and share them, by conversation. One query."""
     receipts: dict[int, list[Receipt]] = {conversation_id: [] for conversation_id in conversation_ids}
     moved = Participant.objects.filter(
-        Q(delivered_seq__gt=0) | Q(read_seq__gt=0), conversation_id__in=conversation_ids
+        Q(delivered_seq__gt=0) | Q(read_seq__gt=0),
+        conversation_id__in=conversation_ids,
+        user__shares_receipts=True,
     )
     for conversation_id, *cursors in moved.values_list(
         "conversation_id", "user_id", "delivered_seq", "read_seq"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +41,8 @@ class ClientIdField(serializers.UUIDField):
 
 
 class MemberSerializer(serializers.ModelSerializer[Participant]):
+    """A member as the viewer may see them: 0 for the cursors of somebody else who does not share them."""
+
     user_id = serializers.IntegerField(read_only=True)
     username = serializers.CharField(source="user.username", read_only=True)
 
@@ -47,6 +50,17 @@ class MemberSerializer(serializers.ModelSerializer[Participant]):
         model = Participant
         fields = ("user_id", "username", "role", "joined_at", "joined_seq", "delivered_seq", "read_seq")
         read_only_fields = ("joined_at", "joined_seq", "delivered_seq", "read_seq")
+
+    def to_representation(self, member: Participant) -> dict[str, Any]:
+        shown = super().to_representation(member)
+        if not member.user.shares_receipts and member.user_id != self.context["viewer_id"]:
+            shown |= {"delivered_seq": 0, "read_seq": 0}
+        return shown
+
+
+def member_rows(members: Sequence[Participant], *, viewer_id: int) -> Any:
+    """Members for one viewer."""
+    return MemberSerializer(members, many=True, context={"viewer_id": viewer_id}).data
 
 
 class AddMembersSerializer(serializers.Serializer[Any]):
@@ -166,7 +180,7 @@ class ReadSerializer(serializers.Serializer[Any]):
 
 
 def message_row(message: Message, *, viewer_id: int, read_seq: int, read_by_others: int) -> dict[str, Any]:
-    """One message for one viewer: others' are read up to their cursor, their own up to everybody else's."""
+    """One message for one viewer: others' are read up to their cursor, their own up to all that share one."""
     is_read = message.seq <= (read_by_others if message.sender_id == viewer_id else read_seq)
     return {
         "type": "message",
@@ -195,7 +209,7 @@ def conversation_row(conversation: Any, *, viewer_id: int) -> dict[str, Any]:
         "created_at": conversation.created_at,
         "role": mine.role,
         "member_count": conversation.member_count,
-        "members": MemberSerializer(conversation.first_members, many=True).data,
+        "members": member_rows(conversation.first_members, viewer_id=viewer_id),
         "last_message": last
         and message_row(
             last, viewer_id=viewer_id, read_seq=mine.read_seq, read_by_others=mine.read_by_others

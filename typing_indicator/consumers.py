@@ -25,7 +25,7 @@ class SetTyping(msgspec.Struct):
 
 
 class TypingIndicatorConsumer(JsonSocket):
-    """Tells the others that somebody types; coalesced, as the guide's page says so at every keystroke."""
+    """Tells the others that somebody types, if they share it; coalesced: pages say so at every keystroke."""
 
     kind = "typing"
     default_command = "typing"
@@ -69,6 +69,8 @@ class TypingIndicatorConsumer(JsonSocket):
         return now - self._told_at
 
     def _tell(self, *, is_typing: bool) -> None:
+        if not self.user.shares_typing:
+            return  # not even that they stopped: what was told before the switch expires
         self._told_at = time.monotonic() if is_typing else None
         event = typing(
             username=self.user.username,

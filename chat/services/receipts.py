@@ -41,7 +41,7 @@ def _move(*, user_id: int, conversation_id: int, delivered: int, read: int) -> M
         read_seq=Greatest(F("read_seq"), read),
     )
     membership = membership_for(user_id=user_id, conversation_id=conversation_id)
-    if moved:
+    if moved and membership.shares_receipts:  # kept all the same: unread counts are the user's own
         receipt = ReceiptMoved(
             user_id=user_id,
             delivered_seq=membership.delivered_seq,

@@ -37,6 +37,10 @@ class People:
         url = f"/api/conversations/{conversation_id}/messages/"
         self._post(url, {"message": text}, self.token(username))
 
+    def share_typing(self, username: str, *, shares: bool) -> None:
+        """Turn the switch that says whether others are told that they type."""
+        self._post("/api/me/", {"shares_typing": shares}, self.token(username), method="PATCH")
+
     def sign_out(self, username: str) -> None:
         """End the session of the token that was handed out."""
         self._post("/api/auth/logout/", {}, self._tokens.pop(username))
@@ -50,11 +54,12 @@ class People:
                 return
         raise TimeoutError(f"nobody heard {username}")
 
-    def _post(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
+    def _post(self, path: str, body: dict[str, Any], token: str = "", method: str = "POST") -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        request = urllib.request.Request(self.server.url + path, json.dumps(body).encode(), headers)
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(self.server.url + path, data, headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as response:
             content = response.read()
         answer: dict[str, Any] = json.loads(content) if content else {}

@@ -69,6 +69,23 @@ async def test_typing_passes_from_one_to_the_other(fleet: Fleet) -> None:
         assert ana.received == []
 
 
+async def test_typing_that_is_not_shared_any_more_ends_on_the_other_process_within_a_second(
+    fleet: Fleet,
+) -> None:
+    typing = "/ws/typing/123/?token="
+    async with (
+        client(fleet.other.ws_url + typing + fleet.people.token("ana")) as ana,
+        client(fleet.other.ws_url + typing + fleet.people.token("bruno")) as bruno,
+    ):
+        for shares in (False, True):
+            await asyncio.to_thread(fleet.people.share_typing, "ana", shares=shares)
+            await asyncio.sleep(1)
+            await ana.send(is_typing=True)
+            await asyncio.sleep(0.5)
+
+            assert len([f for f in bruno.received if f.get("is_typing")]) == shares
+
+
 async def test_nothing_is_lost_and_no_socket_closes_while_redis_restarts(fleet: Fleet) -> None:
     async with client(fleet.path(fleet.one, "ana")) as ana, client(fleet.path(fleet.other, "bruno")) as bruno:
         await ana.send(message="before")

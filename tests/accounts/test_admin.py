@@ -8,6 +8,7 @@ from accounts import tokens
 from accounts.models import Session, User
 from accounts.tokens import identify
 from realtime.errors import AccountDisabledError, SessionRevokedError
+from realtime.topics import user_topic
 
 
 @pytest.fixture
@@ -30,6 +31,8 @@ def form(user, **changes):
         "first_name": "",
         "last_name": "",
         "language": "",
+        "shares_receipts": "on",
+        "shares_typing": "on",
         "is_active": "on",
         "date_joined_0": "2026-01-01",
         "date_joined_1": "00:00:00",
@@ -60,6 +63,19 @@ def test_changing_a_name_signs_nobody_out(admin, ana, access):
     change(admin, ana, first_name="Ana", language="fr")
 
     assert identify(access).user.first_name == "Ana"
+
+
+def test_unticking_a_switch_is_told_to_the_open_sockets_and_changing_a_name_is_not(
+    transactional_db, admin, ana, published
+):
+    change(admin, ana, first_name="Ana")
+    assert published == []
+
+    change(admin, ana, shares_typing=None)
+
+    switches = {"shares_receipts": True, "shares_typing": False}
+    assert published == [(user_topic(ana.pk), {"type": "sharing_changed", **switches, "seq": 1})]
+    assert User.objects.values(*switches).get(pk=ana.pk) == switches
 
 
 def test_setting_a_password_signs_out(admin, ana, access):

@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 
 from accounts import tokens
 from accounts.models import Session, User
+from accounts.services import SWITCHES
 from accounts.tokens import identify
 
 PASSWORD = "demo-password"
@@ -38,6 +39,8 @@ def test_register_answers_the_user_and_never_the_password(stranger, db):
         "language": "",
         "first_name": "",
         "last_name": "",
+        "shares_receipts": True,
+        "shares_typing": True,
     }
     assert user.check_password("tr1cky-enough")
     assert (user.is_staff, user.is_superuser) == (False, False)
@@ -288,11 +291,20 @@ def test_me_says_who_i_am(signed_in, ana):
         "language": "",
         "first_name": "",
         "last_name": "",
+        "shares_receipts": True,
+        "shares_typing": True,
     }
 
 
 def test_me_is_changed(signed_in, ana, bruno):
-    changes = {"language": "fr", "first_name": "Ana", "last_name": "É", "email": "ana@EXAMPLE.com"}
+    changes = {
+        "language": "fr",
+        "first_name": "Ana",
+        "last_name": "É",
+        "email": "ana@EXAMPLE.com",
+        "shares_receipts": False,
+        "shares_typing": False,
+    }
 
     response = signed_in(ana).patch("/api/me/", changes)
 
@@ -301,6 +313,17 @@ def test_me_is_changed(signed_in, ana, bruno):
     assert response.json() == expected == signed_in(ana).get("/api/me/").json()
     bruno.refresh_from_db()
     assert (bruno.language, bruno.email) == ("", None)
+    assert (bruno.shares_receipts, bruno.shares_typing) == (True, True)
+
+
+@pytest.mark.parametrize(("switch", "other"), [SWITCHES, SWITCHES[::-1]])
+def test_each_switch_is_turned_off_and_on_by_itself(signed_in, ana, switch, other):
+    client = signed_in(ana)
+    for shares in (False, True):
+        assert client.patch("/api/me/", {switch: shares}).json()[switch] is shares
+
+        stored = client.get("/api/me/").json()
+        assert (stored[switch], stored[other]) == (shares, True)
 
 
 @pytest.mark.parametrize("email", ["", None])
@@ -326,6 +349,13 @@ def test_my_own_email_in_another_case_is_mine(signed_in, ana):
         ({"first_name": "x" * 151}, "invalid_input"),
         ({"first_name": "\ud800"}, "invalid_json"),
         ({"last_name": "\0"}, "invalid_input"),
+        *[
+            ({switch: value}, "invalid_input")
+            for switch in SWITCHES
+            for value in (None, "", "perhaps", 7, -1, 0.5, [], [False], {}, "false\0")
+        ],
+        ({"shares_typing": "\ud800"}, "invalid_json"),
+        ({"shares_typing": False, "shares_receipts": "perhaps"}, "invalid_input"),
     ],
 )
 def test_me_refuses(signed_in, ana, bruno, change, code):
@@ -334,6 +364,8 @@ def test_me_refuses(signed_in, ana, bruno, change, code):
     response = signed_in(ana).patch("/api/me/", json.dumps(change), content_type="application/json")
 
     assert_problem(response, 400, code)
+    ana.refresh_from_db()
+    assert (ana.shares_receipts, ana.shares_typing) == (True, True)
 
 
 def test_race_for_an_email_is_lost_politely(signed_in, ana, bruno, monkeypatch):

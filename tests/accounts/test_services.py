@@ -434,3 +434,46 @@ def test_deactivation_is_told_and_ends_everything(pairs, ana, published):
     assert refused(identify, raw_token=pairs[0]["access"]) == "account_disabled"
     assert alive(pairs[2]) == [True]
     assert published == [(user_topic(ana.pk), {"type": "account_disabled", "seq": 1})]
+
+
+# ── what others are told ─────────────────────────────────────────────────────────────────────────────────
+
+
+def sharing(ana, seq, **switches):
+    told = {"type": "sharing_changed", "shares_receipts": True, "shares_typing": True, "seq": seq}
+    return user_topic(ana.pk), told | switches
+
+
+def test_switch_is_told_to_the_users_own_sockets_and_other_changes_are_not(
+    transactional_db, ana, bruno, published
+):
+    services.update_profile(user=ana, first_name="Ana", language="fr")
+    services.update_profile(user=ana)
+    assert published == []
+
+    services.update_profile(user=ana, shares_typing=False)
+    services.update_profile(user=ana, shares_typing=True, shares_receipts=False, first_name="A.")
+
+    assert published == [sharing(ana, 1, shares_typing=False), sharing(ana, 2, shares_receipts=False)]
+
+
+def test_two_devices_that_turn_one_switch_each_are_both_obeyed(transactional_db, ana, published):
+    """Each loaded the user before the other wrote."""
+    one, other = User.objects.get(pk=ana.pk), User.objects.get(pk=ana.pk)
+
+    services.update_profile(user=one, shares_typing=False)
+    services.update_profile(user=other, shares_receipts=False)
+
+    assert published[-1] == sharing(ana, 2, shares_typing=False, shares_receipts=False)
+
+
+def test_switch_that_was_not_stored_is_not_told(transactional_db, ana, bruno, published, monkeypatch):
+    """Its request also asks for an e-mail that somebody else got first."""
+    User.objects.filter(pk=bruno.pk).update(email="bruno@example.com")
+    monkeypatch.setattr("accounts.selectors.is_taken", lambda *_, **__: False)
+
+    with pytest.raises(EmailTakenError):
+        services.update_profile(user=ana, shares_typing=False, email="bruno@example.com")
+
+    assert published == []
+    assert User.objects.get(pk=ana.pk).shares_typing

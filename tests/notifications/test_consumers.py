@@ -144,6 +144,22 @@ async def test_revocation_closes_the_socket(ana: User, connect: Any, tell: Tell)
         assert await device.receive_close() == 4401
 
 
+async def test_switch_of_the_users_own_is_shown_to_no_client(ana: User, connect: Any, tell: Tell) -> None:
+    """Neither live nor in what is told after a resume; both pages would show it, or stumble over it."""
+    async with connect(ana, SOCKET) as page, connect(ana, V1) as device:
+        await device.receive_until("subscribed")
+        await sync_to_async(accounts.update_profile)(user=ana, shares_typing=False, shares_receipts=False)
+        await tell(ana, 1)
+
+        assert (await page.receive())["data"] == {"payment_id": 1}
+        assert (await device.receive())["data"] == {"payment_id": 1}
+        assert await page.receives_nothing()
+        assert await device.receives_nothing()
+    async with connect(ana, SOCKET + "?since=0") as again:
+        assert [(await again.receive())["type"] for _ in range(2)] == ["payment_completed", "subscribed"]
+        assert await again.receives_nothing()
+
+
 async def test_french_reader_gets_french(connect: Any, transactional_db: None, tell: Tell) -> None:
     john = await sync_to_async(make_user)("john", language="fr")
     async with connect(john, SOCKET) as socket:

@@ -126,6 +126,7 @@ def test_name_that_is_no_name_is_refused(name: str) -> None:
     [
         "session_revoked",
         "account_disabled",
+        "sharing_changed",
         "message",
         "notifications_read",
         "error",
