@@ -149,8 +149,8 @@ class Inbox:
     def _longest_rest(self) -> float:
         """Seconds for which what waits loses nothing, within the bounds."""
         hub, rest = Hub.current(), MAX_BUSY_REST_SECONDS
-        for send in self._waiting:
-            audience = hub.audience(conversation_topic(send.draft.conversation_id))
+        for conversation in {send.draft.conversation_id for send in self._waiting}:
+            audience = hub.audience(conversation_topic(conversation))
             rest = min(rest, audience.flushes_in() if audience is not None else 0.0)
             if rest <= MAX_REST_SECONDS:
                 return MAX_REST_SECONDS
@@ -197,24 +197,27 @@ class Inbox:
             taken = {conversation: list(self._held[conversation]) for conversation in conversations}
             sends = [send for held in taken.values() for send in held if not send.was_given_up]
             outcomes = await self._store(sends, patience=LONG_SECONDS if is_long else SHORT_SECONDS)
-        busy = next((outcome for outcome in outcomes if isinstance(outcome, BusyError)), None)
-        if busy is not None and not is_long:
-            for send in sends:
-                send.otherwise = BusyError
-            for conversation in conversations:
-                background.start(self._wait_for([conversation], is_long=len(conversations) == 1))
-            return
+        refused: dict[_Send, BusyError] = {}
         for send, outcome in zip(sends, outcomes, strict=True):
-            send.answer(outcome)
-        for conversation in conversations:
-            since = self._held.pop(conversation)[len(taken[conversation]) :]
-            if busy is not None:  # who came while this one waited would wait in vain too
-                for send in since:
-                    send.answer(busy)
+            if isinstance(outcome, BusyError):
+                refused[send] = outcome
             else:
+                send.answer(outcome)
+        for conversation, ones in taken.items():
+            since = self._held.pop(conversation)[len(ones) :]
+            left = [send for send in ones if send in refused]
+            if not left:
                 for send in since:
                     send.otherwise = UnavailableError
                 self._enqueue(since)
+            elif is_long:  # who came while these waited would wait in vain too
+                for send in (*left, *since):
+                    send.answer(refused[left[0]])
+            else:
+                self._held[conversation] = []
+                for send in (*left, *since):
+                    self._hold(send)
+                background.start(self._wait_for([conversation], is_long=len(conversations) == 1))
 
 
 metrics.INBOX_WAITING.reads(lambda: sum(inbox._unanswered for inbox in list(Inbox._inboxes.values())))  # noqa: SLF001 - this module's own

@@ -28,7 +28,7 @@ from chat.events import MessageDeleted, MessageEdited, MessageSent, conversation
 from chat.models import Message, Participant
 from chat.moved import conversations_moved
 from realtime import events, log
-from realtime.errors import BusyError, NotAllowedError, RealtimeError, UncertainError
+from realtime.errors import BusyError, NotAllowedError, RealtimeError, UnavailableError, UncertainError
 from realtime.frames import clean_text
 from realtime.log import LockedTopic
 from realtime.publishing import announce, announcing
@@ -87,7 +87,22 @@ def send_messages(drafts: Sequence[Draft], *, patience: float = LOCK_PATIENCE) -
         # The database refused one of them: find out which.
         if len(drafts) == 1:
             raise
-        return [_send_alone(draft, patience) for draft in drafts]
+        return _send_each(drafts, patience)
+
+
+def _send_each(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
+    """Each in a transaction of its own; behind one whose conversation is held, the others wait."""
+    outcomes: list[Outcome] = []
+    held: dict[int, Outcome] = {}
+    for draft in drafts:
+        outcome = held.get(draft.conversation_id) or _send_alone(draft, patience)
+        outcomes.append(outcome)
+        if isinstance(outcome, BusyError):
+            held[draft.conversation_id] = outcome
+        elif isinstance(outcome, UnavailableError):  # so are the others, and none of them was tried
+            untried = len(drafts) - len(outcomes)
+            return outcomes + [UnavailableError(retry_after_ms=RETRY_MS) for _ in range(untried)]
+    return outcomes
 
 
 def _send_alone(draft: Draft, patience: float) -> Outcome:
@@ -95,6 +110,8 @@ def _send_alone(draft: Draft, patience: float) -> Outcome:
         return _send_together([draft], patience)[0]
     except (BusyError, UncertainError) as error:
         return error
+    except (OperationalError, InterfaceError):
+        return UnavailableError(retry_after_ms=RETRY_MS)
     except (IntegrityError, DataError):
         return RealtimeError()
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -12,10 +13,12 @@ from django.db import IntegrityError, OperationalError, connections
 from chat import rows
 from chat.events import conversation_topic
 from chat.models import Message
-from chat.services import Draft, create_conversation, messages
+from chat.services import Draft, Sent, create_conversation, messages
 from realtime import log
+from realtime.errors import BusyError, UnavailableError
 from realtime.publishing import announcing
 from tests.chat.speaking import aside, chat_path, contents, logged, say, send
+from tests.factories import make_conversation
 
 
 async def test_ack_has_the_message_its_place_and_its_moment(ana, conversation, connect):
@@ -290,3 +293,50 @@ def test_draft_the_database_refuses_fails_alone(transactional_db, ana, conversat
     assert contents(conversation) == ["good", "better"]
     with pytest.raises(IntegrityError):
         send([Draft(conversation.pk, ana, "poison")])
+
+
+@pytest.fixture
+def stored_alone(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Exception]], list[str]]:
+    """Batches are refused, so each draft is tried alone; contents that fail are named. Says what was tried."""
+    insert, tried = rows.insert_messages, []
+
+    def fail(failures: dict[str, Exception]) -> list[str]:
+        def refuse(messages, moment):
+            if len(messages) > 1:
+                raise IntegrityError
+            tried.append(messages[0].content)
+            if messages[0].content in failures:
+                raise failures[messages[0].content]
+            return insert(messages, moment)
+
+        monkeypatch.setattr(rows, "insert_messages", refuse)
+        return tried
+
+    return fail
+
+
+def test_who_was_stored_alone_is_told_so_when_the_database_goes(
+    transactional_db, ana, conversation, stored_alone
+):
+    tried = stored_alone({"second": OperationalError("gone")})
+
+    outcomes = send([Draft(conversation.pk, ana, text) for text in ("first", "second", "third")])
+
+    assert [type(outcome) for outcome in outcomes] == [Sent, UnavailableError, UnavailableError]
+    assert tried == ["first", "second"]
+    assert contents(conversation) == ["first"]
+
+
+def test_who_follows_a_held_draft_alone_stays_behind_it(
+    transactional_db, ana, bruno, conversation, stored_alone
+):
+    elsewhere = make_conversation(ana, bruno, title="elsewhere")
+    stored_alone({"second": BusyError(retry_after_ms=1)})
+
+    outcomes = send(
+        [Draft(conversation.pk, ana, text) for text in ("first", "second", "third")]
+        + [Draft(elsewhere.pk, ana, "free")]
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [Sent, BusyError, BusyError, Sent]
+    assert contents(conversation) == ["first"]

@@ -178,6 +178,40 @@ async def test_of_conversations_held_together_the_one_that_is_free_first_goes_fi
 
 
 @pytest.mark.stack("full")
+async def test_what_could_be_stored_of_held_conversations_is_stored_once(
+    ana, conversation, elsewhere, hub, monkeypatch
+):
+    """The database refuses one of several: each is tried alone, and then one is free and one still held."""
+    send_all, stored = inbox.send_messages, []
+
+    def one_by_one(drafts, *, patience):
+        if patience == 0:
+            return send_all(drafts, patience=0)
+        outcomes = [outcome for draft in drafts for outcome in send_all([draft], patience=patience)]
+        stored.extend(outcome for outcome in outcomes if isinstance(outcome, Sent))
+        return outcomes
+
+    monkeypatch.setattr(inbox, "SHORT_SECONDS", 0.2)
+    monkeypatch.setattr(inbox, "send_messages", one_by_one)
+    with held(conversation) as release, held(elsewhere) as release_elsewhere:
+        waiting, free = (
+            submit(conversation, ana, "held", "held too"),
+            submit(elsewhere, ana, "free", "free too"),
+        )
+        await asyncio.sleep(0.1)
+        release_elsewhere()
+        assert [seq_of(await sent) for sent in free] == [1, 2]
+        free += submit(elsewhere, ana, "later")
+        assert seq_of(await free[-1]) == 3
+        assert not waiting[0].done()
+        release()
+        assert [seq_of(await sent) for sent in waiting] == [1, 2]
+
+    assert await aside(contents)(elsewhere) == ["free", "free too", "later"]
+    assert len(stored) == 4
+
+
+@pytest.mark.stack("full")
 async def test_what_waits_for_one_conversation_is_bounded_and_leaves_room_for_others(
     ana, conversation, elsewhere, hub, monkeypatch
 ):
