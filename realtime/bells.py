@@ -91,10 +91,15 @@ def message(rings: list[Ring], *, told_at: float = 0.0) -> dict[str, Any]:
     return {"type": "bell", "bell": seals.sealed(_encoder.encode(Bell(origin(), rings, told_at)))}
 
 
+def read(message: Any) -> Bell:
+    """The bell in a message of the layer; an error where there is none that one of ours sealed."""
+    return _decoder.decode(seals.opened(message["bell"]) or b"")
+
+
 def decode(message: Any) -> Bell | None:
     """A bell that arrived; None when it is our own, or none of ours rang it."""
     try:
-        bell = _decoder.decode(seals.opened(message["bell"]) or b"")
+        bell = read(message)
     except (KeyError, TypeError, msgspec.MsgspecError):
         logger.warning("Something that is no bell arrived through the channel layer; ignored")
         metrics.BELLS.add("unreadable")

@@ -48,7 +48,7 @@ class Layer:
             await self.is_slow.wait()
         if self.is_away:
             raise ConnectionError("no redis")
-        self.sent.append((group, bells._decoder.decode(seals.opened(message["bell"]) or b"")))
+        self.sent.append((group, bells.read(message)))
 
     def told(self) -> list[str]:
         return [ring.body for _, bell in self.sent for ring in bell.rings]
@@ -260,7 +260,7 @@ def wire() -> Iterator[Any]:
         def next_bell() -> Bell:
             message = pubsub.get_message(timeout=5)
             assert message is not None, "no bell"
-            return bells._decoder.decode(seals.opened(msgpack.unpackb(message["data"])["bell"]) or b"")
+            return bells.read(msgpack.unpackb(message["data"]))
 
         yield next_bell
 
@@ -300,7 +300,7 @@ def test_command_without_a_loop_rings_and_keeps_one_connection(hearers, no_outpo
 
 LAST_WORDS = """
 import django; django.setup()
-from realtime import bells, seals
+from realtime import bells
 from realtime.events import Logged
 bells.ring([Logged("talk.1", None, str(number)) for number in range(500)])
 """
