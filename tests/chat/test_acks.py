@@ -297,7 +297,7 @@ def test_draft_the_database_refuses_fails_alone(transactional_db, ana, conversat
 
 @pytest.fixture
 def stored_alone(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Exception]], list[str]]:
-    """Batches are refused, so each draft is tried alone; contents that fail are named. Says what was tried."""
+    """Batches are refused, so each draft is tried alone; contents that fail are named. Says what it tried."""
     insert, tried = rows.insert_messages, []
 
     def fail(failures: dict[str, Exception]) -> list[str]:

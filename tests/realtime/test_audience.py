@@ -273,6 +273,20 @@ async def test_position_that_never_was_is_live_from_where_everybody_is(quiet_hub
     assert log.readings < 5
 
 
+async def test_log_that_went_back_is_not_read_again_and_again(quiet_hub, log, monkeypatch):
+    """Everybody is further than the log: who is behind waits until the hub's next look finds that."""
+    monkeypatch.setattr(module, "RETRY_SECONDS", 60)
+    while log.append() < 2:
+        pass
+    first, second = Listener(), Listener()
+    first.join(quiet_hub, position=5, as_of=5)
+
+    second.join(quiet_hub, position=2, as_of=5)
+    await settle(200)
+
+    assert log.readings < 5
+
+
 async def test_nobody_reads_what_was_pruned_while_it_catches_up(quiet_hub, log):
     while log.append() < 10:
         pass

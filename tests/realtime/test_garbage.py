@@ -93,5 +93,22 @@ async def test_while_a_hub_runs_full_collections_are_made_here_only():
     assert gc.get_threshold() == before
 
 
+async def test_what_is_free_is_given_back_now_and_then(monkeypatch):
+    given_back = []
+    monkeypatch.setattr(garbage, "SETTLE_SECONDS", 0.001)
+    monkeypatch.setattr(garbage, "GIVE_BACK_ROUNDS", 3)
+    monkeypatch.setattr(garbage.heap, "give_back", lambda: given_back.append(len(tended)))
+    tended: list[int] = []
+    monkeypatch.setattr(Keeper, "tend", lambda _self: tended.append(1))
+
+    work = background.start(garbage.keep_collections_short())
+    while len(given_back) < 2:
+        await _turn()
+    work.cancel()
+    await _turn()
+
+    assert given_back[:2] == [3, 6]
+
+
 async def _turn() -> None:
     await asyncio.sleep(0.01)

@@ -11,6 +11,8 @@ from realtime import heap
 
 if sys.argv[1] == "shared":
     heap.share_among_threads()
+elif sys.argv[1] == "as a server":
+    import config.asgi
 everybody = threading.Barrier(8)
 
 def allocate():
@@ -47,7 +49,7 @@ def said_by(program: str, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
 
-@pytest.mark.parametrize(("how", "is_one"), [("shared", True), ("as it is", False)])
+@pytest.mark.parametrize(("how", "is_one"), [("shared", True), ("as a server", True), ("as it is", False)])
 def test_threads_share_a_heap(how, is_one):
     assert (said_by(COUNT_HEAPS, how).count("<heap nr=") == 1) is is_one
 
