@@ -200,7 +200,7 @@ async def test_no_credential_of_ours_is_logged(talkative: ServerProcess):
                 host = f"127.0.0.1:{talkative.port}"
                 assert await line.shake_hands(path + query, host=host, headers=headers) == 101
     with pytest.raises(Exception, match="HTTP Error 401"):
-        people._post("/api/token/", {"username": "ana", "password": f"{MARK}-guess"})
+        people.ask("/api/token/", {"username": "ana", "password": f"{MARK}-guess"})
     people.sign_out("ana")
 
     log = talkative.log()
