@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from accounts.models import User
 from chat import services
 from chat.models import Conversation, Message, Participant
+from chat.services import clean_content
 from chat.services.conversations import MAX_TITLE_LENGTH
-from chat.services.messages import clean_content
 from realtime.errors import RealtimeError
 from realtime.frames import clean_text
 

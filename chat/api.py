@@ -15,8 +15,7 @@ from accounts.schema import problems
 from chat import selectors, services
 from chat import serializers as shapes
 from chat.sending import allow_send
-from chat.services import Draft
-from chat.services.messages import clean_content
+from chat.services import Draft, clean_content
 from realtime.errors import RealtimeError
 
 #: What may go wrong with what is the viewer's own, and with what belongs to one conversation.

@@ -16,8 +16,7 @@ from chat.events import GUIDE_FRAMING, V1_FRAMING, ReceiptMoved, conversation_to
 from chat.inbox import Inbox
 from chat.selectors import Membership, Receipt, Share
 from chat.sending import allow_send
-from chat.services import Draft, Outcome, Sent
-from chat.services.messages import clean_content
+from chat.services import Draft, Outcome, Sent, clean_content
 from realtime import errors
 from realtime.asking import Asking
 from realtime.commands import Command

@@ -17,9 +17,10 @@ from django.http.request import split_domain_port
 
 from config.health import Health
 from realtime.conf import conf
-from realtime.errors import PROBLEM_JSON, NotAllowedError, problem
+from realtime.errors import NotAllowedError
 from realtime.exposition import CONTENT_TYPE, scrape
 from realtime.instruments import Gauge
+from realtime.problems import PROBLEM_JSON, problem
 
 PATH = "/metrics"
 

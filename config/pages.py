@@ -6,7 +6,7 @@ A client of the API reads every error as a problem document; a person gets Djang
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
-from realtime.errors import PROBLEM_JSON, problem
+from realtime.problems import PROBLEM_JSON, problem
 
 
 def home(_request: HttpRequest) -> JsonResponse:

@@ -18,7 +18,8 @@ from accounts.authentication import BearerAuthentication, identity_of_request
 from accounts.schema import ProblemSerializer, problems
 from notifications import idempotency, selectors, serializers, services
 from notifications.service_keys import IsService, Service, ServiceKeyAuthentication
-from realtime.errors import PROBLEM_JSON, NotFoundError
+from realtime.errors import NotFoundError
+from realtime.problems import PROBLEM_JSON
 
 _CONFLICTS = {
     (409, PROBLEM_JSON): OpenApiResponse(

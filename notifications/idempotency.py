@@ -21,7 +21,8 @@ from notifications.errors import (
     InvalidIdempotencyKeyError,
 )
 from notifications.models import IdempotencyKey
-from realtime.errors import RealtimeError, problem
+from realtime.errors import RealtimeError
+from realtime.problems import problem
 from realtime.publishing import announcing
 
 KEPT = dt.timedelta(hours=24)

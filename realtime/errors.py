@@ -7,17 +7,10 @@ The docstring of an error is its message. The table a client developer reads is 
 from __future__ import annotations
 
 import inspect
-import math
 from enum import IntEnum
 from typing import Any, ClassVar
 
-from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, InternalError, OperationalError
-from django.http import Http404
-from rest_framework import exceptions as drf
-from rest_framework.response import Response
-
-PROBLEM_JSON = "application/problem+json"  # RFC 9457
 
 
 class CloseCode(IntEnum):
@@ -174,83 +167,3 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, InternalError):
         return getattr(error.__cause__, "sqlstate", None) == _READ_ONLY
     return isinstance(error, (OperationalError, InterfaceError))
-
-
-# --- HTTP -------------------------------------------------------------------------------------------
-
-#: Django REST framework's own exceptions, told in our codes.
-_DRF_CODES: tuple[tuple[type[Exception], str], ...] = (
-    (drf.ValidationError, "invalid_input"),
-    (drf.ParseError, "invalid_json"),
-    (drf.AuthenticationFailed, "unauthenticated"),
-    (drf.NotAuthenticated, "unauthenticated"),
-    (PermissionDenied, "not_allowed"),
-    (drf.PermissionDenied, "not_allowed"),
-    (Http404, "not_found"),
-    (drf.NotFound, "not_found"),
-    (drf.MethodNotAllowed, "method_not_allowed"),
-    (drf.UnsupportedMediaType, "unsupported_media_type"),
-    (drf.NotAcceptable, "not_acceptable"),
-    (drf.Throttled, "rate_limited"),
-)
-
-
-def problem(
-    status: int, code: str, detail: str, *, retryable: bool = False, retry_after_ms: int | None = None
-) -> dict[str, Any]:
-    """The body of an HTTP error, RFC 9457 with our `code`."""
-    return {
-        "type": "about:blank",
-        "title": code.replace("_", " ").capitalize(),
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "retryable": retryable,
-        "retry_after_ms": retry_after_ms,
-    }
-
-
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer every error of a REST view as a problem document; unknown exceptions stay Django's."""
-    # Late: loading the views loads the authentication class of the settings, which needs the errors above.
-    from rest_framework.renderers import JSONRenderer
-    from rest_framework.views import exception_handler as drf_exception_handler
-    from rest_framework.views import set_rollback
-
-    # A problem is JSON whatever the view speaks: the OpenAPI document is YAML, its errors are not.
-    if (request := context.get("request")) is not None:
-        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON
-    if is_outage(exc):
-        exc = UnavailableError(retry_after_ms=1000)
-    if isinstance(exc, RealtimeError):
-        set_rollback()
-        body = problem(
-            exc.status, exc.code, exc.message, retryable=exc.retryable, retry_after_ms=exc.retry_after_ms
-        )
-        response = Response(body, status=exc.status, content_type=PROBLEM_JSON)
-        if exc.status == UnauthenticatedError.status:
-            response["WWW-Authenticate"] = 'Bearer realm="api"'
-        if exc.retry_after_ms is not None:
-            response["Retry-After"] = str(max(1, math.ceil(exc.retry_after_ms / 1000)))
-        return response
-
-    answer = drf_exception_handler(exc, context)
-    if answer is None:
-        return None
-    otherwise = "invalid_input" if answer.status_code < 500 else RealtimeError.code
-    code = next((code for kind, code in _DRF_CODES if isinstance(exc, kind)), otherwise)
-    is_about_fields = isinstance(exc, drf.ValidationError)  # one of which may be called "detail"
-    detail = None if is_about_fields else answer.data.get("detail")
-    wait = getattr(exc, "wait", None)
-    body = problem(
-        answer.status_code,
-        code,
-        str(detail) if detail else "The request is not valid.",
-        retryable=code == "rate_limited",
-        retry_after_ms=None if wait is None else math.ceil(wait * 1000),
-    )
-    if is_about_fields:
-        body["errors"] = answer.data if isinstance(answer.data, dict) else {"non_field_errors": answer.data}
-    answer.data = body
-    answer.content_type = PROBLEM_JSON
-    return answer

@@ -1,21 +1,14 @@
 """The verbs of the chat: every write to a conversation, and what is announced of it.
 
-`conversations` makes them and names them · `members` come and go · `messages` are sent, edited,
-deleted · `receipts` say how far somebody got · `unread` becomes entries of inboxes.
+`conversations` makes them and names them · `members` come and go · `sends` stores messages, many at once ·
+`messages` are edited, deleted · `receipts` say how far somebody got · `unread` becomes entries of inboxes.
 """
 
 from chat.services.conversations import create_conversation, open_conversation, rename_conversation, set_title
 from chat.services.members import add_members, change_role, remove_member
-from chat.services.messages import (
-    Draft,
-    Outcome,
-    Sent,
-    delete_message,
-    edit_message,
-    moderate_message,
-    send_messages,
-)
+from chat.services.messages import clean_content, delete_message, edit_message, moderate_message
 from chat.services.receipts import mark_delivered, mark_read
+from chat.services.sends import Draft, Outcome, Sent, send_messages
 from chat.services.unread import note_unread
 
 __all__ = [
@@ -24,6 +17,7 @@ __all__ = [
     "Sent",
     "add_members",
     "change_role",
+    "clean_content",
     "create_conversation",
     "delete_message",
     "edit_message",

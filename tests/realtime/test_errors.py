@@ -19,7 +19,8 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from realtime import errors
-from realtime.errors import CloseCode, RateLimitedError, RealtimeError, UnavailableError, exception_handler
+from realtime.errors import CloseCode, RateLimitedError, RealtimeError, UnavailableError
+from realtime.problems import exception_handler
 
 OURS = ("realtime", "accounts", "notifications", "chat", "typing_indicator")
 

@@ -1,0 +1,36 @@
+"""Questions about conversations, asked on behalf of somebody: who may see what is decided here.
+
+`membership` says who is in and from where they may read · `messages` what was said ·
+`conversations` lists them.
+"""
+
+from chat.selectors.conversations import (
+    DEFAULT_PAGE,
+    MAX_PAGE,
+    conversations_of,
+    conversations_to_note,
+    heads_of_conversations,
+    members_of,
+)
+from chat.selectors.membership import Membership, Share, membership_for, memberships_for, topic_number
+from chat.selectors.messages import HistoryPage, Receipt, history, read_by_others, receipts_in, unread_count
+
+__all__ = [
+    "DEFAULT_PAGE",
+    "MAX_PAGE",
+    "HistoryPage",
+    "Membership",
+    "Receipt",
+    "Share",
+    "conversations_of",
+    "conversations_to_note",
+    "heads_of_conversations",
+    "history",
+    "members_of",
+    "membership_for",
+    "memberships_for",
+    "read_by_others",
+    "receipts_in",
+    "topic_number",
+    "unread_count",
+]

@@ -1,0 +1,100 @@
+"""Who is in a conversation, and from which seq on they may read: asked before anything else is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import BigIntegerField, Case, CharField, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Cast, Coalesce, Concat
+
+from chat.errors import NotAParticipantError
+from chat.models import Participant
+from realtime.models import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One user's part in one conversation, read in one statement together with the head of its log.
+
+    Because of that one statement, whoever listens from `head` on cannot miss their own removal.
+    """
+
+    conversation_id: int
+    user_id: int
+    kind: str
+    title: str
+    role: str
+    head: int
+    floor: int
+    #: Events after this seq are theirs to read.
+    readable_after: int
+    delivered_seq: int
+    read_seq: int
+    #: Whether the others may know these two.
+    shares_receipts: bool
+
+
+#: (user, conversation)
+Share = tuple[int, int]
+
+
+def membership_for(*, user_id: int, conversation_id: int) -> Membership:
+    """The user's part in a conversation, or NotAParticipantError: unknown and foreign look the same."""
+    share = (user_id, conversation_id)
+    membership = memberships_for([share])[share]
+    if isinstance(membership, NotAParticipantError):
+        raise membership
+    return membership
+
+
+def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAParticipantError]:
+    """`membership_for` many at once. One query."""
+    rows = (
+        # Whatever else these users have in these conversations is read too: a condition per pair costs more.
+        Participant.objects.filter(
+            user_id__in={user_id for user_id, _ in shares},
+            conversation_id__in={conversation_id for _, conversation_id in shares},
+        )
+        .annotate(
+            topic_head=topic_number(OuterRef("conversation_id"), "head"),
+            topic_floor=topic_number(OuterRef("conversation_id"), "floor"),
+        )
+        .values_list(
+            "conversation_id",
+            "user_id",
+            "conversation__kind",
+            "conversation__title",
+            "role",
+            "topic_head",
+            "topic_floor",
+            readable_after(),
+            "delivered_seq",
+            "read_seq",
+            "user__shares_receipts",
+        )
+    )
+    found = {(row[1], row[0]): Membership(*row) for row in rows}
+    return {share: found.get(share) or NotAParticipantError() for share in shares}
+
+
+def topic_number(conversation_id: Any, column: str) -> Coalesce:
+    """A number of the conversation's topic; 0 while nothing was ever told there."""
+    name = Concat(Value("conversation."), Cast(conversation_id, CharField()), output_field=CharField())
+    numbers = Subquery(Topic.objects.filter(name=name).values(column)[:1], output_field=BigIntegerField())
+    return Coalesce(numbers, 0, output_field=BigIntegerField())
+
+
+def readable_after() -> Any:
+    """The seq after which a participant may read, as an expression on participants."""
+    return Case(
+        When(conversation__opens_history=True, then=Value(0, BigIntegerField())),
+        default=F("joined_seq"),
+        output_field=BigIntegerField(),
+    )
+
+
+def who_share(conversation_id: Any) -> QuerySet[Participant]:
+    """The members of a conversation whose cursors may be told to others."""
+    return Participant.objects.filter(conversation_id=conversation_id, user__shares_receipts=True)

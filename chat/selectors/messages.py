@@ -1,0 +1,88 @@
+"""What was said in a conversation, and how far its members got."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db.models import Min, Q
+
+from chat.models import Message, Participant
+from chat.selectors.membership import Membership, who_share
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Messages, newest first, with what came before and after them."""
+
+    messages: Sequence[Message]
+    has_older: bool
+    has_newer: bool
+    #: Others, as far as they share it, have read this user's messages up to here.
+    read_by_others: int
+
+
+def history(membership: Membership, *, before: int | None, after: int | None, limit: int) -> HistoryPage:
+    """A page of messages: the newest, those before a seq, or the oldest after one. Three queries at most."""
+    rows = Message.objects.filter(
+        conversation_id=membership.conversation_id, seq__gt=membership.readable_after
+    ).select_related("sender")
+    forward = after is not None and before is None
+    if before is not None:
+        rows = rows.filter(seq__lt=before)
+    if after is not None:
+        rows = rows.filter(seq__gt=after)
+    page = list(rows.order_by("seq" if forward else "-seq")[: limit + 1])
+    more = len(page) > limit
+    page = page[:limit]
+    if forward:
+        page.reverse()
+    return HistoryPage(
+        messages=page,
+        has_older=(after or 0) > membership.readable_after if forward else more,
+        has_newer=more if forward else before is not None,
+        read_by_others=read_by_others(membership),
+    )
+
+
+def read_by_others(membership: Membership) -> int:
+    """The seq up to which every other member who shares it has read; 0 when there is nobody else."""
+    others = who_share(membership.conversation_id).exclude(user_id=membership.user_id)
+    return others.aggregate(least=Min("read_seq"))["least"] or 0
+
+
+def unread_count(membership: Membership) -> int:
+    """Messages of others that the user has not read."""
+    return (
+        Message.objects.filter(
+            conversation_id=membership.conversation_id,
+            seq__gt=max(membership.read_seq, membership.readable_after),
+            deleted_at__isnull=True,
+        )
+        .exclude(sender_id=membership.user_id)
+        .count()
+    )
+
+
+class Receipt(NamedTuple):
+    """How far a member got."""
+
+    user_id: int
+    delivered_seq: int
+    read_seq: int
+
+
+def receipts_in(conversation_ids: Collection[int]) -> dict[int, list[Receipt]]:
+    """The cursors of all members who have any and share them, by conversation. One query."""
+    receipts: dict[int, list[Receipt]] = {conversation_id: [] for conversation_id in conversation_ids}
+    moved = Participant.objects.filter(
+        Q(delivered_seq__gt=0) | Q(read_seq__gt=0),
+        conversation_id__in=conversation_ids,
+        user__shares_receipts=True,
+    )
+    for conversation_id, *cursors in moved.values_list(
+        "conversation_id", "user_id", "delivered_seq", "read_seq"
+    ):
+        receipts[conversation_id].append(Receipt(*cursors))
+    return receipts
