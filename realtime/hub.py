@@ -1,7 +1,7 @@
-"""The hub: the part of one process that knows its sockets, hands out what it hears, and asks the database.
+"""The hub: the part of one process that knows its sockets, and hands out what it hears and finds.
 
-Joining is local and never waits for Redis. What a bell failed to bring is found by comparing heads:
-soon after a topic gets its first listener, when the layer comes back, and in turn every few seconds.
+Joining is local and never waits for Redis. What other processes tell comes by `hearing`; what a bell
+failed to bring is found by `looking`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,17 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from django.db import connection
-
-from realtime import background, bells, log, metrics, outages
+from realtime import background, bells, metrics
 from realtime.audience import Audience, Subscriber
-from realtime.conf import conf
 from realtime.events import Delivery, Logged
 from realtime.expiries import Expiries
 from realtime.framing import Framing
 from realtime.hearing import Hearing
-from realtime.threads import run_in_thread
+from realtime.looking import Looking
 
 if TYPE_CHECKING:
     from realtime.connections import Connection
@@ -32,14 +28,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before heads that could not be read are asked for again.
-CHECK_RETRY_SECONDS = 1.0
 #: Seconds over which many sockets are closed when the server stops: they do not all come back at once...
 DRAIN_SPREAD_SECONDS = 4.0
 #: ...and seconds between one lot and the next. Of few sockets each is a lot, and they are soon closed.
 DRAIN_STEP_SECONDS = 0.05
-#: Seconds between two looks at the database when no bell can come from other processes.
-POLL_SECONDS = 0.5
 
 
 class Hub:
@@ -58,10 +50,8 @@ class Hub:
         self._audiences: dict[str, Audience] = {}
         self._ringer = bells.Ringer()
         self._tasks: list[asyncio.Task[None]] = []
-        #: Topics to compare with the database at once: new ones, or all after a silence.
-        self._unchecked: set[str] = set()
-        self._something_unchecked = asyncio.Event()
         self._hearing = Hearing(self, loop)
+        self._looking = Looking(self._audiences)
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -80,7 +70,7 @@ class Hub:
         return hub
 
     def _start(self) -> None:
-        works = [self._check_new, self._check_in_turn, self.expiries.run, *background.registered()]
+        works = [self._looking.at_some, self._looking.at_all, self.expiries.run, *background.registered()]
         if bells.layer_is_shared():
             works += [self._hearing.listen, self._hearing.beat]
         self._tasks = [background.start(background.keep_running(work)) for work in works]
@@ -203,60 +193,7 @@ class Hub:
 
     def check_soon(self, topics: Iterable[str]) -> None:
         """Compare these with the database, in the next turns."""
-        self._unchecked.update(topics)
-        if self._unchecked:
-            self._something_unchecked.set()
-
-    async def _check_new(self) -> None:
-        """Compare topics with the database soon after somebody asked for it, many in one query."""
-        while True:
-            await self._something_unchecked.wait()
-            self._something_unchecked.clear()
-            topics, self._unchecked = list(self._unchecked), set()
-            for start in range(0, len(topics), conf.head_check_batch):
-                await self._check(topics[start : start + conf.head_check_batch])
-
-    async def _check_in_turn(self) -> None:
-        """Compare all durable topics with the database, spread over the interval."""
-        while True:
-            if not bells.layer_is_shared():
-                await asyncio.sleep(POLL_SECONDS)
-                if not await self._database_may_have_changed():
-                    continue
-            topics = [name for name, audience in self._audiences.items() if audience.position is not None]
-            batches = [
-                topics[i : i + conf.head_check_batch] for i in range(0, len(topics), conf.head_check_batch)
-            ]
-            for batch in batches:
-                await self._check(batch)
-                if bells.layer_is_shared():
-                    await asyncio.sleep(conf.head_check_seconds / len(batches))
-            if not batches:
-                await asyncio.sleep(POLL_SECONDS)
-
-    async def _database_may_have_changed(self) -> bool:
-        try:
-            return await run_in_thread(_database_changed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next look will tell
-            outages.DATABASE.noticed(error)
-            return False
-
-    async def _check(self, topics: list[str]) -> None:
-        known = {topic: audience.position for topic in topics if (audience := self._audiences.get(topic))}
-        try:
-            heads = await run_in_thread(log.heads, topics)
-        except Exception as error:  # noqa: BLE001 - they are asked for again until they are known
-            outages.DATABASE.noticed(error)
-            self.check_soon(topics)
-            await asyncio.sleep(CHECK_RETRY_SECONDS)
-            return
-        outages.DATABASE.over()
-        for topic, head in heads.items():
-            audience = self._audiences.get(topic)
-            if audience is not None:
-                if head < (known.get(topic) or 0):
-                    audience.go_back(head)
-                audience.expect(head)
+        self._looking.soon(topics)
 
 
 def _of_all(read: Callable[[Hub], int]) -> Callable[[], int]:
@@ -267,17 +204,3 @@ def _of_all(read: Callable[[Hub], int]) -> Callable[[], int]:
 metrics.TOPICS.reads(_of_all(lambda hub: len(hub._audiences)))  # noqa: SLF001 - as above
 metrics.RINGER_WAITING.reads(_of_all(lambda hub: hub._ringer.waiting))  # noqa: SLF001 - as above
 metrics.LAYERS_LOST.reads(_of_all(lambda hub: hub.layer_status() == "lost"))
-
-_versions = threading.local()
-
-
-def _database_changed() -> bool:
-    """Whether anybody wrote since this thread last asked; always true where a database cannot tell."""
-    if connection.vendor != "sqlite":
-        return True
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA data_version")  # meaningful only within one connection, and so one thread
-        seen = (connection.connection, cursor.fetchone()[0])
-    changed = seen != getattr(_versions, "seen", None)
-    _versions.seen = seen
-    return changed

@@ -17,8 +17,7 @@ from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from config.backends import channel_layers as layers_at
-from realtime import background, bells, hearing, log, outages, seals
-from realtime import hub as module
+from realtime import background, bells, hearing, log, looking, outages, seals
 from realtime.bells import Bell, Ring
 from realtime.errors import UnavailableError
 from realtime.events import Event, Logged
@@ -210,7 +209,7 @@ async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
     audience = hub.audience(TOPIC)
     audience.position = 4  # as it was with two more
 
-    await hub._check([TOPIC])
+    await hub._looking._check([TOPIC])
     await run_in_thread(publish_on_commit, TOPIC, Said(words="after"))
     await eventually(lambda: listener.told)
 
@@ -219,7 +218,7 @@ async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
 
 @pytest.mark.django_db(transaction=True)
 async def test_event_committed_while_a_topic_was_being_joined_is_found_at_once(unheard, monkeypatch):
-    monkeypatch.setattr(module, "POLL_SECONDS", 1000)  # known to the hub from its start
+    monkeypatch.setattr(looking, "POLL_SECONDS", 1000)  # known to the hub from its start
     await unheard(1)
     hub = Hub.current()
     listener = Listener()
@@ -235,17 +234,17 @@ async def test_event_committed_while_a_topic_was_being_joined_is_found_at_once(u
 async def test_idle_database_is_asked_for_no_heads(hub, unheard, monkeypatch):
     asked = []
     heads = log.heads
-    monkeypatch.setattr(module.log, "heads", lambda names: asked.append(names) or heads(names))
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(log, "heads", lambda names: asked.append(names) or heads(names))
+    monkeypatch.setattr(looking, "POLL_SECONDS", 0.01)
     listener = Listener()
     listener.join(hub, position=0)
     await eventually(lambda: asked)
 
     async def looked(times: int) -> None:
         looks = []
-        changed = module._database_changed
+        changed = looking._database_changed
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_database_changed", lambda: looks.append(1) or changed())
+            patch.setattr(looking, "_database_changed", lambda: looks.append(1) or changed())
             await eventually(lambda: len(looks) > times)
 
     await looked(20)  # each thread of the pool looks for the first time
@@ -276,9 +275,9 @@ class Database:
 )
 async def test_outage_ends_neither_the_looking_nor_the_patience_of_the_log(monkeypatch, caplog, error):
     database = Database()
-    monkeypatch.setattr(module, "run_in_thread", database.run_in_thread)
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(module, "CHECK_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(looking, "run_in_thread", database.run_in_thread)
+    monkeypatch.setattr(looking, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(looking, "RETRY_SECONDS", 0.001)
     monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
     hub = Hub.current()
     expected = []
@@ -299,14 +298,14 @@ async def test_outage_ends_neither_the_looking_nor_the_patience_of_the_log(monke
 
 async def test_work_that_fails_begins_again(monkeypatch, caplog):
     monkeypatch.setattr(background, "RESTART_SECONDS", 0)
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(looking, "POLL_SECONDS", 0.001)
     looks = []
 
-    async def look(self: Hub) -> None:
+    async def look(self: looking.Looking) -> None:
         looks.append(1)
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Hub, "_check_in_turn", look)
+    monkeypatch.setattr(looking.Looking, "at_all", look)
     hub = Hub.current()
     await eventually(lambda: len(looks) >= 3)
     await hub.stop()
