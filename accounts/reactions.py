@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from realtime.audience import Subscriber
 from realtime.errors import AccountDisabledError, SessionRevokedError
 from realtime.events import Delivery
 from realtime.reactions import reacts_to
+from realtime.subscribers import Subscriber
 
 
 @reacts_to("session_revoked")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from realtime.audience import Subscriber, of_user
 from realtime.events import Delivery
 from realtime.reactions import reacts_to
+from realtime.subscribers import Subscriber, of_user
 
 
 @reacts_to("member_removed")

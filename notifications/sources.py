@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from notifications import kinds
 from realtime import events
-from realtime.audience import Subscriber
 from realtime.events import Delivery
 from realtime.framing import Framing
 from realtime.reactions import reacts_to
+from realtime.subscribers import Subscriber
 
 
 @dataclass(frozen=True, slots=True)

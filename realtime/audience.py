@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from realtime import background, metrics, outages, reactions
+from realtime import background, metrics, reactions
 from realtime.events import Delivery
 from realtime.framing import Framing, add_framed
-from realtime.pages import Page, Place, Stretch, read_page
+from realtime.pages import Place, page_after
 from realtime.prepared import Batch
 
 if TYPE_CHECKING:
     from realtime.hub import Hub
-    from realtime.sockets import JsonSocket
+    from realtime.subscribers import Subscriber
 
 logger = logging.getLogger(__name__)
 
@@ -23,44 +22,6 @@ logger = logging.getLogger(__name__)
 MAX_HELD = 1_000
 #: Seconds for which a busy topic's events are joined, at least and at most: what a flush costs decides.
 MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS = 0.003, 0.05
-#: Seconds before a failed reading of the log is tried again.
-RETRY_SECONDS = 0.5
-
-
-class Subscriber:
-    """One socket on one topic."""
-
-    __slots__ = ("as_of", "audience", "framing", "position", "socket", "user_id")
-
-    def __init__(
-        self, socket: JsonSocket, audience: Audience, framing: Framing, position: int, as_of: int
-    ) -> None:
-        self.socket = socket
-        self.audience = audience
-        self.framing = framing
-        self.user_id = socket.user_id
-        #: The last seq it was told, while it catches up; live ones share their audience's position.
-        self.position = position
-        #: The seq at which its right to listen was read: only later events can take that right away.
-        self.as_of = as_of
-
-    @property
-    def told_up_to(self) -> int:
-        """The seq of the last event it was told, live or behind."""
-        return self.position if self in self.audience.behind else self.audience.position or 0
-
-    def reframe(self, framing: Framing) -> None:
-        """From now on tell it events in another way."""
-        if self in self.audience.behind:
-            self.framing = framing
-        elif framing is not self.framing:
-            self.audience.move(self, framing)
-
-    def detach(self) -> None:
-        """Stop telling it anything of this topic, and let the socket know."""
-        self.socket.forget(self)
-        self.audience.remove(self)
-        self.socket.detached(self.audience.topic)
 
 
 class Audience:
@@ -68,7 +29,7 @@ class Audience:
 
     `position` is the seq of the last event handed to the live ones. It is None until it is known,
     and stays so for an ephemeral topic. Subscribers that are behind it read the log by themselves
-    (`catch_up`) and join the live ones in the same turn of the loop in which they have caught up.
+    and join the live ones in the same turn of the loop in which they have caught up.
     """
 
     __slots__ = (
@@ -240,7 +201,7 @@ class Audience:
         try:
             while self.position is not None and self.position < self._target:
                 target = self._target
-                page = await self._read(self.position)
+                page = await page_after(Place(self.topic, self.position))
                 for delivery in page.deliveries:
                     if (delivery.seq or 0) > self.position:  # bells may have brought it meanwhile
                         metrics.EVENTS_BACKFILLED.value += 1
@@ -260,60 +221,3 @@ class Audience:
             self._advance(held)
         if self._held:
             self._held = {seq: held for seq, held in self._held.items() if seq > (self.position or 0)}
-
-    async def _read(self, after: int) -> Page:
-        """A page of the log, as soon as it can be had."""
-        while True:
-            try:
-                page = await read_page(Place(self.topic, after))
-            except Exception as error:  # noqa: BLE001 - the log is still there when the database returns
-                outages.DATABASE.noticed(error)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                outages.DATABASE.over()
-                return page
-
-    async def catch_up(self, subscriber: Subscriber) -> None:
-        """Bring one subscriber from its position to the audience's, then make it live."""
-        while subscriber in self.behind:
-            if self.position is not None and subscriber.position > self.position:
-                await self.reached(subscriber.position)  # it has read further than the bells told us
-                # Still behind it: the log never had that position, and everybody's will do.
-                subscriber.position = min(subscriber.position, self.position)
-            elif subscriber.position == self.position:
-                self.make_live(subscriber)
-            else:
-                page = await self._read(subscriber.position)
-                for stretch in page.stretches:
-                    if not await self._tell_missed(subscriber, stretch):
-                        return
-                if not page.stretches and subscriber.position >= page.reached:
-                    await asyncio.sleep(RETRY_SECONDS)  # the log went back, and the next look will find that
-                subscriber.position = max(subscriber.position, page.reached)
-                await subscriber.socket.drained()
-
-    async def _tell_missed(self, subscriber: Subscriber, stretch: Stretch) -> bool:
-        """Tell one subscriber some of what it missed; False when it does not listen any more."""
-        if stretch.reached > subscriber.as_of and len(stretch.deliveries) > 1:
-            # What it causes may end its right to listen, exactly there.
-            for delivery in stretch.deliveries:
-                if not await self._tell_missed(subscriber, Stretch([delivery])):
-                    return False
-            return True
-        batch = stretch.framed(subscriber.framing)
-        if batch:
-            await subscriber.socket.room_for(batch.size)
-            if subscriber not in self.behind:  # it left while there was no room
-                return False
-            subscriber.socket.push_batch(batch)
-            metrics.DELIVERIES.value += batch.told_to(1)
-        metrics.EVENTS_REPLAYED.value += len(stretch.deliveries)
-        subscriber.position = stretch.reached
-        for delivery in stretch.deliveries:
-            reactions.react(delivery, ([subscriber],))
-        return subscriber in self.behind
-
-
-def of_user(subscribers: Iterable[Subscriber], user_id: int) -> list[Subscriber]:
-    """Those that belong to one user."""
-    return [subscriber for subscriber in subscribers if subscriber.user_id == user_id]

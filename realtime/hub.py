@@ -15,12 +15,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from realtime import background, bells, metrics
-from realtime.audience import Audience, Subscriber
+from realtime.audience import Audience
 from realtime.events import Delivery, Logged
 from realtime.expiries import Expiries
 from realtime.framing import Framing
 from realtime.hearing import Hearing
 from realtime.looking import Looking
+from realtime.subscribers import Subscriber
 
 if TYPE_CHECKING:
     from realtime.connections import Connection
@@ -123,7 +124,7 @@ class Hub:
         """Let a socket listen to a topic, from `position` on (None: an ephemeral topic).
 
         A durable topic whose audience is elsewhere leaves the subscriber behind: the caller then
-        awaits `audience.catch_up`.
+        awaits its `catch_up`.
         """
         audience = self._audiences.get(topic)
         if audience is None:

@@ -6,10 +6,11 @@ told there is read, framed and joined once, and the others are told the same byt
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from realtime import log
+from realtime import log, outages
 from realtime.asking import Asking
 from realtime.conf import conf
 from realtime.events import Delivery
@@ -18,6 +19,8 @@ from realtime.prepared import Batch
 
 #: Characters that are written at a time: a fraction of the room in an outbox, so that many wait for little.
 STRETCH_SIZE = 32 * 1024
+#: Seconds before a failed reading is tried again.
+RETRY_SECONDS = 0.5
 
 
 class Place(NamedTuple):
@@ -81,3 +84,16 @@ def _read(places: Collection[Place]) -> dict[Place, Page]:
 
 #: A page may have megabytes, so few are read at a time.
 read_page: Asking[Place, Page] = Asking(_read, max_batch=8)
+
+
+async def page_after(place: Place) -> Page:
+    """The page of the log that follows, as soon as it can be had."""
+    while True:
+        try:
+            page = await read_page(place)
+        except Exception as error:  # noqa: BLE001 - the log is still there when the database returns
+            outages.DATABASE.noticed(error)
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            outages.DATABASE.over()
+            return page

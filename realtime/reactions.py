@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from realtime.events import Delivery
 
 if TYPE_CHECKING:
-    from realtime.audience import Subscriber
+    from realtime.subscribers import Subscriber
 
 logger = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ import msgspec
 import structlog
 
 from realtime import errors
-from realtime.audience import Subscriber
 from realtime.commands import Command, Commands
 from realtime.conf import conf
 from realtime.connections import Connection
 from realtime.frames import Ref
 from realtime.framing import NOTHING, Framing
 from realtime.prepared import Batch
+from realtime.subscribers import Subscriber
 from realtime.topics import user_topic
 
 
@@ -102,7 +102,7 @@ class JsonSocket(Connection):
             return
 
         async def catch_up() -> None:
-            await subscriber.audience.catch_up(subscriber)
+            await subscriber.catch_up()
             if then is not None and self._subscribers.get(topic) is subscriber:
                 then(subscriber.position)
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from chat.events import conversation_topic
 from realtime import events
-from realtime.audience import Subscriber
 from realtime.events import Delivery
 from realtime.hub import Hub
 from realtime.reactions import reacts_to
+from realtime.subscribers import Subscriber
 from typing_indicator.events import TYPING_TTL_SECONDS, typing, typing_topic
 
 

@@ -9,13 +9,13 @@ from daphne.http_protocol import WebRequest
 
 from config.asgi import application as ours
 from realtime import garbage
-from realtime.audience import Subscriber
 from realtime.outbox import Outbox
 from realtime.prepared_outbox import PreparedOutbox
 from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
 from realtime.servers.uvicorn_parser import Parser
 from realtime.servers.uvicorn_protocol import PreparedProtocol
 from realtime.sockets import JsonSocket
+from realtime.subscribers import Subscriber
 
 OF_A_CONNECTION = (
     JsonSocket,

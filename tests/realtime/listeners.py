@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import Any
 
-from realtime.audience import Subscriber
 from realtime.events import Delivery
 from realtime.framing import EVERYTHING, Framing
 from realtime.hub import Hub
 from realtime.pages import Page, Place
 from realtime.prepared import Batch
+from realtime.subscribers import Subscriber
 
 TOPIC = "talk.1"
 
@@ -50,7 +50,7 @@ class Listener:
         return None
 
     async def _catch_up(self, subscriber: Subscriber) -> None:
-        await subscriber.audience.catch_up(subscriber)
+        await subscriber.catch_up()
         if self.subscriber is subscriber:
             self.live_at = subscriber.position
 
@@ -117,7 +117,7 @@ class Log:
         return page, page[-1][1] if page else self.head
 
     async def read_page(self, place: Place) -> Page:
-        """Stands for `realtime.audience.read_page`."""
+        """Stands for `realtime.pages.read_page`."""
         self.readings += 1
         if not self.is_open:
             gate = asyncio.get_running_loop().create_future()

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime import audience as module
-from realtime import outages, reactions
-from realtime.audience import MAX_HELD, Audience, Subscriber, of_user
+from realtime import outages, pages, reactions
+from realtime.audience import MAX_HELD, Audience
 from realtime.events import Delivery
 from realtime.framing import EVERYTHING, NOTHING
 from realtime.hub import Hub
 from realtime.prepared import Batch
+from realtime.subscribers import Subscriber, of_user
 from tests.realtime.listeners import TOPIC, Listener, Log, body, delivery, settle
 
 
@@ -37,8 +38,8 @@ def reacting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     log = Log()
-    monkeypatch.setattr(module, "read_page", log.read_page)
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(pages, "read_page", log.read_page)
+    monkeypatch.setattr(pages, "RETRY_SECONDS", 0)
     monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
     return log
 
@@ -275,7 +276,7 @@ async def test_position_that_never_was_is_live_from_where_everybody_is(quiet_hub
 
 async def test_log_that_went_back_is_not_read_again_and_again(quiet_hub, log, monkeypatch):
     """Everybody is further than the log: who is behind waits until the hub's next look finds that."""
-    monkeypatch.setattr(module, "RETRY_SECONDS", 60)
+    monkeypatch.setattr(pages, "RETRY_SECONDS", 60)
     while log.append() < 2:
         pass
     first, second = Listener(), Listener()
@@ -696,7 +697,7 @@ def test_everybody_is_told_everything_once_in_order_and_nothing_after_their_remo
     async def run() -> None:
         world = World()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "read_page", world.log.read_page)
+            patch.setattr(pages, "read_page", world.log.read_page)
             patch.setattr(reactions, "_reactions", {"removed": [detach_removed]})
             for what, number in steps:
                 await world.step(what, number)

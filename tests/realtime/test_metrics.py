@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from realtime import audience as audience_module
-from realtime import bells, metrics, outages, seals
+from realtime import bells, metrics, outages, pages, seals
 from realtime.bells import Ringer
 from realtime.events import Logged
 from realtime.hub import Hub
@@ -42,7 +41,7 @@ def rise() -> Callable[..., Callable[[], float]]:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     log = Log()
-    monkeypatch.setattr(audience_module, "read_page", log.read_page)
+    monkeypatch.setattr(pages, "read_page", log.read_page)
     return log
 
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from realtime import reactions
-from realtime.audience import Subscriber
 from realtime.reactions import react, reacts_to
+from realtime.subscribers import Subscriber
 from tests.realtime.listeners import delivery
 
 

@@ -21,7 +21,7 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from realtime import connections, errors
-from realtime.audience import Audience, Subscriber
+from realtime.audience import Audience
 from realtime.commands import Command, named
 from realtime.events import Event
 from realtime.frames import Ref
@@ -29,6 +29,7 @@ from realtime.framing import EVERYTHING, NOTHING, Everything, Framing
 from realtime.hub import DRAIN_STEP_SECONDS, Hub
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.sockets import JsonSocket
+from realtime.subscribers import Subscriber
 from realtime.testing import ANSWER_SECONDS, TestSocket, eventually
 from realtime.threads import run_in_thread
 from realtime.topics import user_topic

@@ -1,0 +1,98 @@
+"""One socket on one topic: how far it is, and how it catches up with the others from the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from realtime import metrics, pages, reactions
+from realtime.framing import Framing
+from realtime.pages import Place, Stretch
+
+if TYPE_CHECKING:
+    from realtime.audience import Audience
+    from realtime.sockets import JsonSocket
+
+
+class Subscriber:
+    """One socket on one topic, live or behind its audience."""
+
+    __slots__ = ("as_of", "audience", "framing", "position", "socket", "user_id")
+
+    def __init__(
+        self, socket: JsonSocket, audience: Audience, framing: Framing, position: int, as_of: int
+    ) -> None:
+        self.socket = socket
+        self.audience = audience
+        self.framing = framing
+        self.user_id = socket.user_id
+        #: The last seq it was told, while it catches up; live ones share their audience's position.
+        self.position = position
+        #: The seq at which its right to listen was read: only later events can take that right away.
+        self.as_of = as_of
+
+    @property
+    def told_up_to(self) -> int:
+        """The seq of the last event it was told, live or behind."""
+        return self.position if self in self.audience.behind else self.audience.position or 0
+
+    def reframe(self, framing: Framing) -> None:
+        """From now on tell it events in another way."""
+        if self in self.audience.behind:
+            self.framing = framing
+        elif framing is not self.framing:
+            self.audience.move(self, framing)
+
+    def detach(self) -> None:
+        """Stop telling it anything of this topic, and let the socket know."""
+        self.socket.forget(self)
+        self.audience.remove(self)
+        self.socket.detached(self.audience.topic)
+
+    async def catch_up(self) -> None:
+        """Come from its own position to its audience's, then be live."""
+        audience = self.audience
+        while self in audience.behind:
+            if audience.position is not None and self.position > audience.position:
+                await audience.reached(self.position)  # it has read further than the bells told us
+                # Still behind it: the log never had that position, and everybody's will do.
+                self.position = min(self.position, audience.position)
+            elif self.position == audience.position:
+                audience.make_live(self)
+            else:
+                page = await pages.page_after(Place(audience.topic, self.position))
+                for stretch in page.stretches:
+                    if not await self._tell_missed(stretch):
+                        return
+                if not page.stretches and self.position >= page.reached:
+                    # The log went back, and the next look will find that.
+                    await asyncio.sleep(pages.RETRY_SECONDS)
+                self.position = max(self.position, page.reached)
+                await self.socket.drained()
+
+    async def _tell_missed(self, stretch: Stretch) -> bool:
+        """Tell it some of what it missed; False when it does not listen any more."""
+        if stretch.reached > self.as_of and len(stretch.deliveries) > 1:
+            # What it causes may end its right to listen, exactly there.
+            for delivery in stretch.deliveries:
+                if not await self._tell_missed(Stretch([delivery])):
+                    return False
+            return True
+        batch = stretch.framed(self.framing)
+        if batch:
+            await self.socket.room_for(batch.size)
+            if self not in self.audience.behind:  # it left while there was no room
+                return False
+            self.socket.push_batch(batch)
+            metrics.DELIVERIES.value += batch.told_to(1)
+        metrics.EVENTS_REPLAYED.value += len(stretch.deliveries)
+        self.position = stretch.reached
+        for delivery in stretch.deliveries:
+            reactions.react(delivery, ([self],))
+        return self in self.audience.behind
+
+
+def of_user(subscribers: Iterable[Subscriber], user_id: int) -> list[Subscriber]:
+    """Those that belong to one user."""
+    return [subscriber for subscriber in subscribers if subscriber.user_id == user_id]
