@@ -13,11 +13,11 @@ from urllib.parse import unquote
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
 from daphne import ws_protocol
-from twisted.web import http
 
 from realtime.errors import CloseCode
 from realtime.limits import max_message_bytes
 from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
+from realtime.servers.daphne_handshake import Nobody, Request, forget_handshake
 from realtime.servers.daphne_wire import waiting_in
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake, Message
@@ -27,48 +27,6 @@ from realtime.servers.pacing import PacedReading, bound_send_buffer
 HIGH_WATER_BYTES = 64 * 1024
 #: Seconds between two looks whether the last of those pings can be answered now.
 PONG_POLL_SECONDS = 0.1
-
-
-class _Nobody:
-    """Who waits for autobahn's futures `is_open` and `is_closed` here."""
-
-    def callback(self, _result: object) -> None:
-        """Nothing to be told."""
-
-
-class _Request:
-    """What Daphne asks of a handshake once it is over; autobahn's keeps all headers a second time."""
-
-    __slots__ = ("path",)
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-
-#: What is left of a handshake in autobahn's protocol and read by nobody afterwards.
-_LEFT_OVER = (
-    "application_deferred",
-    "clean_headers",
-    "http_headers",
-    "http_request_data",
-    "http_request_host",
-    "http_request_params",
-    "http_request_path",
-    "http_request_uri",
-    "http_status_line",
-    "websocket_extensions",
-    "websocket_origin",
-    "websocket_protocols",
-    "_raw_query_string",
-)
-
-
-def _forget_request(transport: Any) -> None:
-    """The HTTP side of a connection that is a socket now: its transport would keep it to the end."""
-    channel = getattr(transport, "producer", None)
-    if isinstance(channel, http.HTTPChannel):
-        transport.unregisterProducer()
-        channel.requests.clear()  # which refer back to it
 
 
 class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
@@ -86,7 +44,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
 
     # What autobahn makes for every connection, and nobody under Daphne asks for: made once.
     peer = "-"
-    is_open = is_closed = _Nobody()
+    is_open = is_closed = Nobody()
     _transport_details = TransportDetails()
     _traffic = TrafficStats()  # type: ignore[no-untyped-call]  # autobahn does not type it
 
@@ -121,13 +79,8 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     def onOpen(self) -> None:  # noqa: N802 - autobahn's name
         """The handshake is over."""
         super().onOpen()
-        self.request: Any = _Request(self.request.path)
-        self._forget_handshake()
-
-    def _forget_handshake(self) -> None:
-        for name in _LEFT_OVER:
-            self.__dict__.pop(name, None)
-        _forget_request(self.transport)
+        self.request: Any = Request(self.request.path)
+        forget_handshake(self)
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         """The handshake: from here on the path is known, and with it the size of a message."""
@@ -258,7 +211,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         """The line is gone."""
         self._stop_watching()
         super().connectionLost(*reason)
-        self._forget_handshake()  # where it was refused
+        forget_handshake(self)  # where it was refused
 
     def onAutoPingTimeout(self) -> None:  # noqa: N802 - autobahn's name
         """The ping was not answered in time."""

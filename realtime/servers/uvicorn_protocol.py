@@ -27,6 +27,7 @@ from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake
 from realtime.servers.pacing import PacedReading, bound_send_buffer
 from realtime.servers.uvicorn_parser import Parser
+from realtime.servers.uvicorn_wire import PreparedWire
 
 #: Seconds between two looks at a handshake that a stop waits for.
 POLL_SECONDS = 0.05
@@ -36,26 +37,6 @@ _LEFT_OVER = ("initial_response", "request", "response")
 #: For all connections whose peers read: nearly all, nearly always. An event for each would take 700 bytes.
 _NOT_WAITING = asyncio.Event()
 _NOT_WAITING.set()
-
-
-class PreparedWire:
-    """The connection below a socket (`realtime.prepared.Wire`)."""
-
-    __slots__ = ("_protocol",)
-
-    def __init__(self, protocol: PreparedProtocol) -> None:
-        self._protocol = protocol
-
-    def write(self, data: bytes) -> None:
-        protocol = self._protocol
-        if protocol.handshake_complete and not protocol.close_sent and not protocol.disconnected:
-            protocol.transport.write(data)
-
-    def waiting(self) -> int:
-        return self._protocol.transport.get_write_buffer_size()
-
-    def abort(self) -> None:
-        self._protocol.transport.abort()
 
 
 class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):

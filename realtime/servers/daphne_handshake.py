@@ -1,0 +1,52 @@
+"""What a handshake leaves behind under Daphne, and nobody reads: an idle socket would keep it to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.web import http
+
+
+class Nobody:
+    """Who waits for autobahn's futures `is_open` and `is_closed` here."""
+
+    def callback(self, _result: object) -> None:
+        """Nothing to be told."""
+
+
+class Request:
+    """What Daphne asks of a handshake once it is over; autobahn's keeps all headers a second time."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+#: What is left of a handshake in autobahn's protocol and read by nobody afterwards.
+_LEFT_OVER = (
+    "application_deferred",
+    "clean_headers",
+    "http_headers",
+    "http_request_data",
+    "http_request_host",
+    "http_request_params",
+    "http_request_path",
+    "http_request_uri",
+    "http_status_line",
+    "websocket_extensions",
+    "websocket_origin",
+    "websocket_protocols",
+    "_raw_query_string",
+)
+
+
+def forget_handshake(protocol: Any) -> None:
+    """Both sides of it: autobahn's, and the HTTP one, which its transport would keep to the end."""
+    for name in _LEFT_OVER:
+        vars(protocol).pop(name, None)
+    transport = protocol.transport
+    channel = getattr(transport, "producer", None)
+    if isinstance(channel, http.HTTPChannel):
+        transport.unregisterProducer()
+        channel.requests.clear()  # which refer back to it
