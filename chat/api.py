@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.schema import problems
 from chat import selectors, services
 from chat import serializers as shapes
-from chat.sending import allow_send
+from chat.limits import allow_invitation, allow_send
 from chat.services import Draft, clean_content
 from realtime.errors import RealtimeError
 
@@ -82,6 +82,7 @@ class ConversationsView(APIView):
     def post(self, request: Request) -> Response:
         """With one participant and no title it is direct, and the same one every time; else a group."""
         wish = _checked(shapes.CreateConversationSerializer, request.data)
+        allow_invitation(_me(request).pk)
         conversation, is_new = services.open_conversation(
             creator=_me(request),
             participants=_users(wish["participants"]),
@@ -111,6 +112,7 @@ class ConversationView(APIView):
     def patch(self, request: Request, conversation_id: int) -> Response:
         """Rename a group."""
         wish = _checked(shapes.RenameSerializer, request.data)
+        allow_send(_me(request).pk)
         services.rename_conversation(conversation_id=conversation_id, by=_me(request), title=wish["title"])
         return self.get(request, conversation_id)
 
@@ -211,6 +213,7 @@ class MembersView(APIView):
     def post(self, request: Request, conversation_id: int) -> Response:
         """Add people to a group."""
         wish = _checked(shapes.AddMembersSerializer, request.data)
+        allow_invitation(_me(request).pk)
         # Membership first: a stranger must not learn from here which names exist.
         selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
         added = services.add_members(
@@ -231,6 +234,7 @@ class MemberView(APIView):
     def patch(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Give a member another role."""
         wish = _checked(shapes.ChangeRoleSerializer, request.data)
+        allow_send(_me(request).pk)
         member = services.change_role(
             conversation_id=conversation_id, by=_me(request), user_id=user_id, role=wish["role"]
         )
@@ -240,6 +244,7 @@ class MemberView(APIView):
     @extend_schema(operation_id="members_remove", request=None, responses={204: None, **_ABOUT_ONE})
     def delete(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Remove a member, or leave."""
+        allow_send(_me(request).pk)
         services.remove_member(conversation_id=conversation_id, by=_me(request), user_id=user_id)
         return Response(status=204)
 

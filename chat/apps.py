@@ -8,4 +8,4 @@ class ChatConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from chat import notices, notifier, reactions  # noqa: F401 (they register themselves)
+        from chat import notices, notifier, reactions, receivers  # noqa: F401 (they register themselves)

@@ -12,10 +12,11 @@ import msgspec
 
 from chat import metrics, selectors, services
 from chat.errors import NotAParticipantError
-from chat.events import GUIDE_FRAMING, V1_FRAMING, ReceiptMoved, conversation_topic
+from chat.events import GUIDE_FRAMING, V1_FRAMING, conversation_topic
 from chat.inbox import Inbox
-from chat.selectors import Membership, Receipt, Share
-from chat.sending import allow_send
+from chat.limits import allow_send
+from chat.receipts import receipts_told
+from chat.selectors import Membership, Share
 from chat.services import Draft, Outcome, Sent, clean_content
 from realtime import errors
 from realtime.asking import Asking
@@ -23,6 +24,7 @@ from realtime.commands import Command
 from realtime.events import Event
 from realtime.frames import MAX_INTEGER, Ref
 from realtime.framing import NOTHING, Framing
+from realtime.prepared import Batch
 from realtime.sockets import JsonSocket
 
 #: Cursors that arrive within this time are written once: a page that reads a thread sends many.
@@ -30,7 +32,7 @@ RECEIPT_SECONDS = 0.1
 
 #: What sockets that come back together want to know, asked together.
 membership_of: Asking[Share, Membership] = Asking(selectors.memberships_for)
-receipts_in: Asking[int, list[Receipt]] = Asking(selectors.receipts_in)
+receipts_in: Asking[int, list[Batch]] = Asking(receipts_told)
 
 
 class SendMessage(msgspec.Struct):
@@ -227,11 +229,9 @@ class ChatConsumer(JsonSocket):
 
     async def _tell_receipts(self) -> None:
         """Receipts are not kept as events: after a resume the cursors are told as they are."""
-        conversation_id = self.membership.conversation_id
-        for receipt in await receipts_in(conversation_id):
-            if receipt.user_id != self.user_id:
-                event = ReceiptMoved(**receipt._asdict(), conversation_id=conversation_id)
-                self.push(event, droppable=True)
+        for batch in await receipts_in(self.membership.conversation_id):
+            await self.room_for(batch.size)
+            self.push_batch(batch)
 
     def _resync(self, reason: str) -> Resync:
         conversation_id = self.membership.conversation_id

@@ -33,6 +33,12 @@ class MessageTooLongError(InvalidInputError):
     code = "message_too_long"
 
 
+class TooManyEditsError(InvalidInputError):
+    """The message was edited too often."""
+
+    code = "too_many_edits"
+
+
 class TooManyMembersError(InvalidInputError):
     """A conversation cannot have so many members."""
 

@@ -34,9 +34,11 @@ class MessageSent(Event, tag="message", frozen=True, kw_only=True):
 
 
 class MessageEdited(Event, tag="message_edited", frozen=True):
+    """`content` is None where a member came after the message and may not read it; the history has it."""
+
     message_id: int
     sender_id: int
-    content: str
+    content: str | None
     edited_at: dt.datetime
     conversation_id: int
     seq: int = 0

@@ -115,7 +115,7 @@ class Inbox:
             self._waiting.popleft()  # while a batch hangs, those behind it must not pile up
         self._waiting.extend(sends)
         if self._task is None and self._waiting:
-            self._task = asyncio.get_running_loop().create_task(self._send_all())
+            self._task = background.start(self._send_all())  # in nobody's name: it stores for everybody
 
     # --- batches ------------------------------------------------------------------------------------
 

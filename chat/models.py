@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+
+if TYPE_CHECKING:
+    from accounts.models import User
 
 
 class Conversation(models.Model):
@@ -52,6 +55,9 @@ class Participant(models.Model):
     joined_seq = models.BigIntegerField(default=0, editable=False)
     delivered_seq = models.BigIntegerField(default=0, editable=False)
     read_seq = models.BigIntegerField(default=0, editable=False)
+
+    #: Who takes them out, while they are; nobody knows where a row is deleted by other hands.
+    removed_by: User | None = None
 
     class Meta:
         constraints: ClassVar = [

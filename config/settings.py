@@ -257,6 +257,7 @@ RELAIS = {
     "metrics_token": METRICS_TOKEN,
     "metrics_directory": METRICS_DIR,
     "limit_sends": env.rate("LIMIT_SENDS", "10/s:30"),
+    "limit_invitations": env.rate("LIMIT_INVITATIONS", "30/min:60"),
     "limit_frames": env.rate("LIMIT_FRAMES", "50/s:200"),
     "limit_typing": env.rate("LIMIT_TYPING", "5/s:20"),
     "limit_sockets_per_user": env.count_or_off("LIMIT_SOCKETS_PER_USER", 20),

@@ -20,8 +20,8 @@ from realtime.framing import NOTHING, Framing
 from realtime.sockets import JsonSocket
 from realtime.topics import user_topic
 
-#: Topics one socket listens to besides its own, the most recent ones. More than anybody reads; it bounds
-#: what one connect may cost. The inbox has the rest.
+#: Topics one socket listens to besides its own: more than anybody reads, and what one connect may cost. New
+#: ones take no other's place, or anybody could silence them all; the inbox has the rest.
 MAX_TOPICS = 1_000
 #: Entries marked by one command: a page of the inbox.
 MAX_IDS = 200
@@ -65,7 +65,7 @@ class NotificationConsumer(Listener, JsonSocket):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: The topics of sources it listens to, the least recent first.
+        #: The topics of sources it listens to.
         self._followed: dict[str, Source] = {}
         #: Whether it knows these topics, and from where to tell its user's own one.
         self._is_ready = False
@@ -75,7 +75,7 @@ class NotificationConsumer(Listener, JsonSocket):
         hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS)
         self._language = supported_language(self.user.language)
         self._is_ready = True
-        for source, topic, head in reversed(hearing.topics):
+        for source, topic, head in hearing.topics:
             self._listen(source, topic, after=head)
         self._listen_to_own_topic(floor=hearing.floor)
 
@@ -113,9 +113,8 @@ class NotificationConsumer(Listener, JsonSocket):
     def follow(self, source: Source, topic: str, *, after: int) -> None:
         if not self._is_ready or topic in self._followed:
             return  # what is said before it is ready is told again when it is
-        if len(self._followed) >= MAX_TOPICS:
-            self.detached(next(iter(self._followed)))
-        self._listen(source, topic, after=after)
+        if len(self._followed) < MAX_TOPICS:
+            self._listen(source, topic, after=after)
 
     def detached(self, topic: str) -> None:
         self._followed.pop(topic, None)

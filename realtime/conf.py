@@ -44,6 +44,7 @@ class Conf:
     limit_frames: Rate = Rate.parse("50/s:200")
     #: Messages per user.
     limit_sends: Rate = Rate.parse("10/s:30")
+    limit_invitations: Rate = Rate.parse("30/min:60")
     #: Typing frames per socket; the excess is dropped without an answer, so it may be low.
     limit_typing: Rate = Rate.parse("5/s:20")
     #: Open sockets per user in one process; 0 is no limit.

@@ -225,7 +225,8 @@ def _compare_place(row: _Row, event: Event) -> Iterator[Finding]:
 
 
 def _is_outdated(row: _Row, seq: int, edit: MessageEdited) -> bool:
-    return seq == max(row.edit_seqs) and row.deleted_at is None and edit.content != row.content
+    is_last = seq == max(row.edit_seqs) and row.deleted_at is None
+    return is_last and edit.content is not None and edit.content != row.content
 
 
 def _without_message(where: dict[str, int], message_id: int) -> Finding:

@@ -17,13 +17,21 @@ MEMBERS_SHOWN = 10
 
 
 def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
-    """The user's conversations, the latest first, each with the head of its log."""
-    rows = (
-        Participant.objects.filter(user_id=user_id)
-        .annotate(head=topic_number(OuterRef("conversation_id"), "head"))
-        .order_by("-conversation_id")
-        .values_list("conversation_id", "head")[:limit]
+    """The user's conversations, the latest first, each with the head of its log.
+
+    Of more than `limit` those in which somebody spoke last: others may begin any number, and must not crowd
+    out where people talk.
+    """
+    heads = Participant.objects.filter(user_id=user_id).annotate(
+        head=topic_number(OuterRef("conversation_id"), "head")
     )
+    rows = list(heads.order_by("-conversation_id").values_list("conversation_id", "head")[: limit + 1])
+    if len(rows) > limit:
+        said = Message.objects.filter(conversation_id=OuterRef("conversation_id")).order_by("-seq")
+        spoken = heads.annotate(last=Coalesce(Subquery(said.values("pk")[:1]), 0))
+        rows = list(
+            spoken.order_by("-last", "-conversation_id").values_list("conversation_id", "head")[:limit]
+        )
     return {conversation_id: head or 0 for conversation_id, head in rows}
 
 
@@ -62,8 +70,10 @@ def conversations_of(
         )
     )
     by_conversation = {share.conversation_id: share for share in shares}
-    messages = Message.objects.select_related("sender").in_bulk(
-        [share.last_id for share in by_conversation.values() if share.last_id]
+    messages = (
+        Message.objects.select_related("sender")
+        .defer("edit_seqs")
+        .in_bulk([share.last_id for share in by_conversation.values() if share.last_id])
     )
     first_members = Participant.objects.select_related("user").order_by("pk")[:MEMBERS_SHOWN]
     conversations: list[Any] = list(  # with what the serializer shows of the viewer

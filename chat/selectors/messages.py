@@ -25,9 +25,11 @@ class HistoryPage:
 
 def history(membership: Membership, *, before: int | None, after: int | None, limit: int) -> HistoryPage:
     """A page of messages: the newest, those before a seq, or the oldest after one. Three queries at most."""
-    rows = Message.objects.filter(
-        conversation_id=membership.conversation_id, seq__gt=membership.readable_after
-    ).select_related("sender")
+    rows = (
+        Message.objects.filter(conversation_id=membership.conversation_id, seq__gt=membership.readable_after)
+        .select_related("sender")
+        .defer("edit_seqs")
+    )
     forward = after is not None and before is None
     if before is not None:
         rows = rows.filter(seq__lt=before)

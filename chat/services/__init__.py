@@ -5,7 +5,7 @@
 """
 
 from chat.services.conversations import create_conversation, open_conversation, rename_conversation, set_title
-from chat.services.members import add_members, change_role, remove_member
+from chat.services.members import add_members, change_role, remove_member, was_removed
 from chat.services.messages import clean_content, delete_message, edit_message, moderate_message
 from chat.services.receipts import mark_delivered, mark_read
 from chat.services.sends import Draft, Outcome, Sent, send_messages
@@ -30,4 +30,5 @@ __all__ = [
     "rename_conversation",
     "send_messages",
     "set_title",
+    "was_removed",
 ]

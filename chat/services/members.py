@@ -71,7 +71,7 @@ def add_members(
 @announcing()
 def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
     """Remove somebody, or leave. Their sockets are told up to and including this, and nothing after."""
-    topics = log.lock([topic_of(conversation_id)], create=False)
+    log.lock([topic_of(conversation_id)], create=False)
     leaving = by.pk == user_id
     mine = (
         Participant.objects.select_related("conversation")
@@ -88,15 +88,25 @@ def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
     if not leaving and member.role == Role.OWNER and mine.role != Role.OWNER:
         raise NotAllowedError("Only an owner may remove an owner.")
 
-    username = member.user.username
+    member.removed_by = by
     member.delete()
+
+
+@announcing()
+def was_removed(member: Participant) -> None:
+    """Follow a deleted membership, whoever deleted it: who it was of hears up to here."""
+    conversation_id, user = member.conversation_id, member.user
+    topics = log.lock([topic_of(conversation_id)], create=False)
     # Nobody can read any more what it counts.
-    read_collapsed(user_id=user_id, collapse_key=COLLAPSE_KEY.format(conversation_id))
+    read_collapsed(user_id=user.pk, collapse_key=COLLAPSE_KEY.format(conversation_id))
     event = MemberRemoved(
-        user_id=user_id, username=username, removed_by=by.pk, conversation_id=conversation_id
+        user_id=user.pk,
+        username=user.username,
+        removed_by=member.removed_by.pk if member.removed_by else None,
+        conversation_id=conversation_id,
     )
     announce(log.append([(topic_of(conversation_id), event)], locked=topics))
-    publish_on_commit(user_topic(user_id), ConversationLeft(conversation_id=conversation_id))
+    publish_on_commit(user_topic(user.pk), ConversationLeft(conversation_id=conversation_id))
     if member.role == Role.OWNER:
         _ensure_owner(conversation_id)
 

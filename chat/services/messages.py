@@ -9,6 +9,7 @@ from chat.errors import (
     MessageTooLongError,
     NotAParticipantError,
     NotYourMessageError,
+    TooManyEditsError,
 )
 from chat.events import MessageDeleted, MessageEdited, conversation_topic
 from chat.models import Message, Participant
@@ -19,6 +20,8 @@ from realtime.log import LockedTopic
 from realtime.publishing import announce, announcing
 
 MAX_CONTENT_LENGTH = 8_000  # characters: two pages of text, and at most 32 KiB of UTF-8
+#: Of one message: enough for one that is written while it is thought, and its row stays small.
+MAX_EDITS = 1_000
 
 
 def clean_content(content: object) -> str:
@@ -94,11 +97,13 @@ def _visible_message(participant: Participant, message_id: int) -> Message:
 
 
 def _edit(topic: LockedTopic | None, message: Message, *, content: str) -> int:
+    if len(message.edit_seqs) >= MAX_EDITS:
+        raise TooManyEditsError
     moment = events.now()
     event = MessageEdited(
         message_id=message.pk,
         sender_id=message.sender_id,
-        content=content,
+        content=content if _is_for_all(message) else None,
         edited_at=moment,
         conversation_id=message.conversation_id,
     )
@@ -107,6 +112,16 @@ def _edit(topic: LockedTopic | None, message: Message, *, content: str) -> int:
     message.edit_seqs.append(seq)
     message.save(update_fields=["content", "edited_at", "edit_seqs"])
     return seq
+
+
+def _is_for_all(message: Message) -> bool:
+    """Whether all who are told of it now may read it: its event has a new seq, and reaches newcomers too."""
+    newcomers = Participant.objects.filter(
+        conversation_id=message.conversation_id,
+        conversation__opens_history=False,
+        joined_seq__gte=message.seq,
+    )
+    return not newcomers.exists()
 
 
 def _delete(topic: LockedTopic | None, message: Message, *, by: User) -> int:

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from accounts.throttling import RestThrottle
 from accounts.tokens import access_token
-from chat import sending
+from chat import limits
 from chat.models import Conversation
 from tests.factories import make_conversation, make_user
 
@@ -19,7 +19,8 @@ from tests.factories import make_conversation, make_user
 def _full_buckets() -> None:
     """No test is limited by the one before it."""
     RestThrottle.buckets.clear()
-    sending._sends.clear()
+    limits._sends.clear()
+    limits._invitations.clear()
 
 
 @pytest.fixture

@@ -264,6 +264,53 @@ def test_message_from_before_one_joined_is_out_of_reach(db, ana, bruno, clara, g
     assert contents(group) == ["before", ""]
 
 
+async def test_newcomer_is_told_that_something_older_was_edited_and_not_the_words(
+    ana, bruno, clara, dora, group, connect
+):
+    early = (await aside(say)(group, bruno, "before")).message_id
+    await aside(services.add_members)(conversation_id=group.pk, by=ana, users=[clara])
+    late = (await aside(say)(group, bruno, "after")).message_id
+
+    def change() -> None:
+        for message_id, words in ((early, SECRET), (late, "for everybody")):
+            services.edit_message(conversation_id=group.pk, message_id=message_id, by=bruno, content=words)
+        services.moderate_message(message_id=early, by=dora, content=SECRET)
+
+    async with connect(clara, chat_path(group, "?v=1")) as live:
+        await aside(change)()
+        told = [await live.receive_until("message_edited") for _ in range(3)]
+    async with connect(clara, chat_path(group, "?since=0")) as back:
+        told_again = [await back.receive_until("message_edited") for _ in range(3)]
+
+    assert told == told_again
+    assert [frame["content"] for frame in told] == [None, "for everybody", None]
+    assert await aside(contents)(group) == [SECRET, "for everybody"]
+
+
+def test_edit_of_something_older_has_its_words_where_newcomers_may_read_it(db, ana, bruno, clara, group):
+    group.opens_history = True
+    group.save()
+    message_id = say(group, ana, "before").message_id
+    services.add_members(conversation_id=group.pk, by=ana, users=[clara])
+
+    services.edit_message(conversation_id=group.pk, message_id=message_id, by=ana, content="corrected")
+
+    assert json.loads(logged(group)[-1])["content"] == "corrected"
+
+
+def test_message_is_edited_so_often_and_no_more(db, ana, conversation, api, monkeypatch):
+    monkeypatch.setattr(services.messages, "MAX_EDITS", 2)
+    message_id = say(conversation, ana, "0").message_id
+    url = f"/api/conversations/{conversation.pk}/messages/{message_id}/"
+
+    answers = [api(ana).patch(url, {"message": text}) for text in ("1", "2", "3")]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 400]
+    assert answers[-1].json()["code"] == "too_many_edits"
+    assert contents(conversation) == ["2"]
+    assert api(ana).delete(url).status_code == 200
+
+
 def test_edit_obeys_the_rules_of_sending(db, ana, conversation, api):
     message_id = say(conversation, ana, "fine").message_id
     url = f"/api/conversations/{conversation.pk}/messages/{message_id}/"

@@ -89,6 +89,42 @@ async def test_edits_and_deletions_count_as_messages(ana, conversation, connect,
     assert await aside(contents)(conversation) == ["Salut"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "wish"),
+    [
+        ("patch", "", {"title": "New"}),
+        ("patch", "members/{bruno}/", {"role": "admin"}),
+        ("delete", "members/{bruno}/", None),
+    ],
+)
+def test_what_every_member_is_told_counts_as_a_message(
+    db, ana, bruno, group, relais, api, method, path, wish
+):
+    relais(limit_sends="1/min:1")
+    url = f"/api/conversations/{group.pk}/"
+    say(group, ana)
+    assert api(ana).post(f"{url}messages/", {"message": "one"}).status_code == 201
+
+    refused = getattr(api(ana), method)(url + path.format(bruno=bruno.pk), wish, format="json")
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+
+
+def test_conversations_and_additions_are_limited_together(db, ana, bruno, clara, group, relais, api):
+    relais(limit_invitations="1/min:2")
+    client, url = api(ana), f"/api/conversations/{group.pk}/members/"
+
+    statuses = [
+        client.post("/api/conversations/", {"participants": ["bruno"], "title": "One"}).status_code,
+        client.post(url, {"participants": ["clara"]}).status_code,
+        client.post("/api/conversations/", {"participants": ["bruno"], "title": "Two"}).status_code,
+        client.post(url, {"participants": ["clara"]}).status_code,
+    ]
+
+    assert statuses == [201, 201, 429, 429]
+    assert api(bruno).post("/api/conversations/", {"participants": ["clara"]}).status_code == 201
+
+
 async def test_mistakes_cost_no_messages(ana, conversation, connect, relais):
     relais(limit_sends="1/min:1")
     async with connect(ana, chat_path(conversation)) as socket:

@@ -9,8 +9,10 @@ from django.db import connections
 
 from chat import consumers, selectors, services
 from chat.events import conversation_topic
+from chat.models import Participant
 from chat.services import Draft
 from realtime import log
+from realtime.models import LoggedEvent
 from realtime.publishing import announcing
 from tests.chat.speaking import aside, chat_path, contents, head_of, say, send, share_of, told_until
 
@@ -73,6 +75,38 @@ async def test_leaving_closes_ones_own_sockets(ana, bruno, group, connect):
         await aside(remove)(group, bruno, bruno)
 
         assert await socket.receive_close() == 4404
+
+
+@pytest.mark.parametrize(
+    "delete", [Participant.delete, lambda row: Participant.objects.filter(pk=row.pk).delete()]
+)
+async def test_membership_that_other_hands_delete_ends_its_sockets_too(
+    ana, bruno, dora, group, connect, delete
+):
+    async with (
+        connect(bruno, chat_path(group, "?v=1")) as removed,
+        connect(dora, chat_path(group, "?v=1")) as stays,
+    ):
+        await aside(delete)(await aside(share_of)(bruno, group))
+        await aside(say)(group, ana, "after")
+        told = await stays.receive_until("member_removed")
+        assert await removed.receive_until("member_removed") == told
+        assert await removed.receive_close() == 4404
+        assert await removed.receives_nothing()
+    [frame] = await told_until(stays, "after")
+
+    assert (told["user_id"], told["removed_by"]) == (bruno.pk, None)
+    assert frame["seq"] == told["seq"] + 1
+
+
+def test_conversation_that_is_deleted_announces_nobody(db, ana, group):
+    say(group, ana)
+    before = LoggedEvent.objects.count()
+
+    group.delete()
+
+    assert LoggedEvent.objects.count() == before
+    assert not Participant.objects.filter(user=ana).exists()
 
 
 async def test_removal_while_catching_up_cuts_at_the_same_seq(

@@ -1,10 +1,20 @@
 """What notifications sockets are told of the chat: every message of others, as long as one is a member."""
 
+import pytest
+
+from accounts.models import User
 from chat import services
+from notifications import consumers
 from notifications.models import Notification
 from tests.chat.speaking import aside, chat_path, say
+from tests.factories import make_conversation, make_user
 
 PATH = "/ws/notifications/"
+
+
+@pytest.fixture
+def mallory(db: None) -> User:
+    return make_user("mallory")
 
 
 async def test_members_are_told_that_somebody_wrote_and_the_sender_is_not(
@@ -36,6 +46,26 @@ async def test_other_events_of_a_conversation_are_no_notice(ana, bruno, group, c
 
         assert (await socket.receive())["type"] == "message_received"
         assert await socket.receives_nothing()
+
+
+async def test_conversations_that_others_begin_crowd_out_nobody(
+    ana, bruno, mallory, conversation, connect, monkeypatch
+):
+    """Neither from a socket that is open nor from the next one."""
+    monkeypatch.setattr(consumers, "MAX_TOPICS", 3)
+    await aside(say)(conversation, bruno, "we talk here")
+
+    def crowd() -> None:
+        for number in range(5):
+            make_conversation(mallory, ana, title=f"{number}")
+
+    async with connect(ana, PATH) as before:
+        await aside(crowd)()
+        async with connect(ana, PATH) as after:
+            await aside(say)(conversation, bruno)
+
+            for socket in (before, after):
+                assert (await socket.receive())["data"] == {"conversation_id": conversation.pk}
 
 
 async def test_notices_begin_and_end_with_the_membership(ana, bruno, clara, group, connect):

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from chat import selectors, services
+from chat import receipts, selectors, services
 from chat.models import Conversation, Message, Participant
 from notifications.models import Notification
 from tests.chat.speaking import aside, chat_path, head_of, say, share_of
-from tests.factories import make_conversation
+from tests.factories import make_conversation, make_user
 
 
 def cursors_of(user: User, conversation: Conversation) -> tuple[int, int]:
@@ -277,3 +277,27 @@ def test_cursors_and_counts_hold_in_any_history(db, ana, bruno, dora, steps):
     for step in steps:
         history.do(step)
         history.check()
+
+
+async def test_all_cursors_are_told_after_a_resume_however_many(
+    ana, bruno, group, connect, relais, monkeypatch
+):
+    """More than fit at once, to somebody who reads."""
+    monkeypatch.setattr(receipts, "RECEIPTS_AT_A_TIME", 3)
+    relais(outbox_bytes=1_000)
+    sent = await aside(say)(group, ana)
+
+    def read_by_many() -> set[int]:
+        users = [make_user(f"reader-{number}") for number in range(20)]
+        services.add_members(conversation_id=group.pk, by=ana, users=users)
+        return {user.pk for user in users}
+
+    readers = await aside(read_by_many)()
+    await aside(services.mark_read)(user_id=bruno.pk, conversation_id=group.pk, up_to_seq=sent.seq)
+    head = await aside(head_of)(group)
+    async with connect(bruno, chat_path(group, f"?since={head}")) as socket:
+        await socket.receive_until("subscribed")
+        told = [(await socket.receive_until("receipt"))["user_id"] for _ in readers]
+        assert await socket.receives_nothing()
+
+    assert set(told) == readers

@@ -1,0 +1,17 @@
+"""How much one user may say and begin, over sockets and REST together."""
+
+from realtime.conf import conf
+from realtime.rates import Buckets
+
+_sends = Buckets(lambda: conf.limit_sends)
+_invitations = Buckets(lambda: conf.limit_invitations)
+
+
+def allow_send(user_id: int) -> None:
+    """Count something that is stored and told to every member of a conversation (LIMIT_SENDS)."""
+    _sends.take(user_id)
+
+
+def allow_invitation(user_id: int) -> None:
+    """Count a conversation with others, or others taken into one: nobody asks them (LIMIT_INVITATIONS)."""
+    _invitations.take(user_id)
