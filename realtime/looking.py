@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds before heads that could not be read are asked for again.
 RETRY_SECONDS = 1.0
+#: Seconds in which topics gather that are new: those of one socket come one after the other.
+GATHER_SECONDS = 0.005
 #: Seconds between two looks at the database when no bell can come from other processes.
 POLL_SECONDS = 0.5
 
@@ -44,6 +46,7 @@ class Looking:
         """Compare topics with the database soon after somebody asked for it, many in one query."""
         while True:
             await self._something.wait()
+            await asyncio.sleep(GATHER_SECONDS)
             self._something.clear()
             topics, self._topics = list(self._topics), set()
             for start in range(0, len(topics), conf.head_check_batch):

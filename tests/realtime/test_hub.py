@@ -255,6 +255,19 @@ async def test_idle_database_is_asked_for_no_heads(hub, unheard, monkeypatch):
     await eventually(lambda: told(listener) == [1])
 
 
+async def test_topics_that_are_new_together_are_looked_at_together(hub, monkeypatch):
+    asked = []
+    monkeypatch.setattr(log, "heads", lambda names: asked.append(set(names)) or {})
+    monkeypatch.setattr(looking, "GATHER_SECONDS", 0.5)
+
+    for number in range(3):
+        hub.check_soon([f"talk.{number}"])
+        await asyncio.sleep(0.01)
+    await eventually(lambda: asked)
+
+    assert asked[0] == {"talk.0", "talk.1", "talk.2"}
+
+
 class Database:
     """Answers the hub's questions, or fails as told."""
 
