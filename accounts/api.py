@@ -17,7 +17,12 @@ from accounts import selectors, serializers, services
 from accounts.authentication import bearer_token, identity_of_request
 from accounts.models import User
 from accounts.schema import problems
-from accounts.throttling import LoginThrottle, RegistrationThrottle, RestThrottle
+from accounts.throttling import (
+    LoginsPerAddressThrottle,
+    LoginThrottle,
+    RegistrationThrottle,
+    RestThrottle,
+)
 from accounts.tickets import TICKET_TTL_SECONDS, sell_ticket
 from realtime.limits import client_address
 from realtime.parsers import JsonParser
@@ -64,7 +69,8 @@ class RegisterView(PublicView):
 
 
 class TokenView(PublicView):
-    throttle_classes = [LoginThrottle]
+    # The name first: who is refused for it takes nothing from the others behind the same address.
+    throttle_classes = [LoginThrottle, LoginsPerAddressThrottle]
 
     @extend_schema(
         operation_id="sign_in",

@@ -56,6 +56,15 @@ class LoginThrottle(BucketThrottle):
         return client_address(request), name
 
 
+class LoginsPerAddressThrottle(BucketThrottle):
+    """LIMIT_LOGINS_PER_ADDRESS: whatever the names; each costs us a hash, of unknown names too."""
+
+    buckets = Buckets(lambda: conf.limit_logins_per_address)
+
+    def key(self, request: Request) -> object:
+        return client_address(request)
+
+
 class RegistrationThrottle(BucketThrottle):
     """LIMIT_REGISTRATIONS: per address."""
 

@@ -266,5 +266,6 @@ RELAIS = {
     "limit_handshakes": env.rate("LIMIT_HANDSHAKES", "50/s:500"),
     "limit_rest": env.rate("LIMIT_REST", "50/s:200"),
     "limit_logins": env.rate("LIMIT_LOGINS", "10/min:10"),
+    "limit_logins_per_address": env.rate("LIMIT_LOGINS_PER_ADDRESS", "60/min:60"),
     "limit_registrations": env.rate("LIMIT_REGISTRATIONS", "10/min:20"),
 }

@@ -1,9 +1,9 @@
-"""LIMIT_LOGINS, LIMIT_REGISTRATIONS and LIMIT_REST: who shares a bucket, and what an empty one answers."""
+"""LIMIT_LOGINS and the others of REST: who shares a bucket, and what an empty one answers."""
 
 import pytest
 from django.conf import settings as django_settings
 
-from accounts import tokens
+from accounts import services, tokens
 
 
 @pytest.fixture
@@ -112,7 +112,30 @@ def test_requests_are_limited_per_user(signed_in, stranger, ana, bruno, limit):
     assert_limited(stranger.post("/api/token/refresh/", refresh))  # nobody is signed in: the address counts
 
 
-def test_limits_can_be_switched_off(stranger, ana, limit):
-    limit(limit_logins="off")
+def test_address_with_ever_new_names_is_slowed_down(stranger, db, limit, monkeypatch):
+    limit(limit_logins_per_address="1/min:3")
+    checked = []
+    monkeypatch.setattr(services, "authenticate", lambda **asked: checked.append(asked["username"]))
 
-    assert {sign_in(stranger) for _ in range(30)} == {401}
+    statuses = [sign_in(stranger, f"nobody-{number}") for number in range(5)]
+
+    assert statuses == [401, 401, 401, 429, 429]
+    assert len(checked) == 3  # no hash for who is refused
+    assert sign_in(stranger, "nobody", address="10.0.0.2") == 401
+
+
+def test_who_is_refused_by_name_takes_nothing_from_others_at_the_address(stranger, ana, bruno, limit):
+    limit(limit_logins="1/min:1", limit_logins_per_address="1/min:2")
+    assert [sign_in(stranger) for _ in range(10)] == [401] + [429] * 9
+
+    assert sign_in(stranger, "bruno", password="demo-password") == 200
+
+
+def test_office_behind_one_address_signs_in(stranger, db):
+    assert {sign_in(stranger, f"colleague-{number}") for number in range(60)} == {401}
+
+
+def test_limits_can_be_switched_off(stranger, ana, limit):
+    limit(limit_logins="off", limit_logins_per_address="off")
+
+    assert {sign_in(stranger) for _ in range(70)} == {401}
