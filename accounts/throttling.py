@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 
 from accounts.models import User
+from realtime import problems
 from realtime.conf import conf
+from realtime.errors import RateLimitedError
 from realtime.limits import client_address
 from realtime.rates import Buckets
 
@@ -28,6 +31,7 @@ class BucketThrottle(BaseThrottle):
         raise NotImplementedError
 
     def allow_request(self, request: Request, view: APIView) -> bool:
+        request.is_counted = True  # type: ignore[attr-defined]  # a note of ours, for `exception_handler`
         self.buckets.take(self.key(request))
         return True
 
@@ -72,3 +76,19 @@ class RegistrationThrottle(BucketThrottle):
 
     def key(self, request: Request) -> object:
         return client_address(request)
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Problem documents; a request refused before any throttle was asked counts for its address here.
+
+    The framework asks who it is and what they may do before it asks the throttles: bad tokens would be free.
+    """
+    answer = problems.exception_handler(exc, context)
+    request = context.get("request")
+    if answer is None or answer.status_code not in (401, 403) or getattr(request, "is_counted", False):
+        return answer
+    try:
+        RestThrottle.buckets.take(client_address(request))
+    except RateLimitedError as limited:
+        return problems.exception_handler(limited, context)
+    return answer

@@ -180,7 +180,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["realtime.parsers.JsonParser"],
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.RestThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "realtime.problems.exception_handler",
+    "EXCEPTION_HANDLER": "accounts.throttling.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 

@@ -4,6 +4,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from accounts import services, tokens
+from accounts.models import User
 
 
 @pytest.fixture
@@ -133,6 +134,50 @@ def test_who_is_refused_by_name_takes_nothing_from_others_at_the_address(strange
 
 def test_office_behind_one_address_signs_in(stranger, db):
     assert {sign_in(stranger, f"colleague-{number}") for number in range(60)} == {401}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "refused_with"),
+    [
+        ("/api/me/", {}, (401, "unauthenticated")),
+        ("/api/me/", {"HTTP_AUTHORIZATION": "Bearer guessed"}, (401, "unauthenticated")),
+        ("/api/notifications/", {"HTTP_X_API_KEY": "guessed"}, (401, "unauthenticated")),
+    ],
+)
+def test_stranger_who_is_refused_is_counted(stranger, db, limit, path, headers, refused_with):
+    limit(limit_rest="1/min:2")
+
+    def asks(address="10.0.0.1"):
+        answer = stranger.post(path, {}, REMOTE_ADDR=address, **headers)
+        return answer, (answer.status_code, answer.json()["code"])
+
+    assert [asks()[1] for _ in range(2)] == [refused_with] * 2
+    assert_limited(asks()[0])
+    assert asks("10.0.0.2")[1] == refused_with
+
+
+def test_disabled_user_who_is_refused_is_counted(signed_in, ana, limit):
+    limit(limit_rest="1/min:1")
+    client = signed_in(ana)
+    User.objects.update(is_active=False)
+    assert client.get("/api/me/").status_code == 403
+
+    assert_limited(client.get("/api/me/"))
+
+
+def test_user_who_may_not_is_counted_too(signed_in, ana, limit):
+    limit(limit_rest="1/min:1")
+    client = signed_in(ana)
+    assert client.post("/api/notifications/", {}).status_code == 403  # for services only
+
+    assert_limited(client.post("/api/notifications/", {}))
+
+
+def test_refusal_is_counted_once(stranger, db, limit):
+    limit(limit_rest="1/min:3")
+    refresh = {"refresh": "guessed"}
+
+    assert [stranger.post("/api/token/refresh/", refresh).status_code for _ in range(4)] == [401] * 3 + [429]
 
 
 def test_limits_can_be_switched_off(stranger, ana, limit):
