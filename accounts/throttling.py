@@ -12,7 +12,7 @@ from accounts.models import User
 from realtime import problems
 from realtime.conf import conf
 from realtime.errors import RateLimitedError
-from realtime.limits import client_address
+from realtime.limits import counted_address
 from realtime.rates import Buckets
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class RestThrottle(BucketThrottle):
 
     def key(self, request: Request) -> object:
         user = request.user
-        return user.pk if isinstance(user, User) else client_address(request)
+        return user.pk if isinstance(user, User) else counted_address(request)
 
 
 class LoginThrottle(BucketThrottle):
@@ -57,7 +57,7 @@ class LoginThrottle(BucketThrottle):
         else:
             name = str(request.data.get("username", "")) if isinstance(request.data, dict) else ""
         name = User.normalize_username(name.strip()[:MAX_NAME_CHARACTERS]).casefold()
-        return client_address(request), name
+        return counted_address(request), name
 
 
 class LoginsPerAddressThrottle(BucketThrottle):
@@ -66,7 +66,7 @@ class LoginsPerAddressThrottle(BucketThrottle):
     buckets = Buckets(lambda: conf.limit_logins_per_address)
 
     def key(self, request: Request) -> object:
-        return client_address(request)
+        return counted_address(request)
 
 
 class RegistrationThrottle(BucketThrottle):
@@ -75,7 +75,7 @@ class RegistrationThrottle(BucketThrottle):
     buckets = Buckets(lambda: conf.limit_registrations)
 
     def key(self, request: Request) -> object:
-        return client_address(request)
+        return counted_address(request)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -88,7 +88,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if answer is None or answer.status_code not in (401, 403) or getattr(request, "is_counted", False):
         return answer
     try:
-        RestThrottle.buckets.take(client_address(request))
+        RestThrottle.buckets.take(counted_address(request))
     except RateLimitedError as limited:
         return problems.exception_handler(limited, context)
     return answer

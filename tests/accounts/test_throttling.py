@@ -57,6 +57,22 @@ def test_another_name_or_address_is_another_bucket(stranger, ana, bruno, limit):
     assert sign_in(stranger) == 429
 
 
+def test_addresses_of_one_subscriber_share_their_buckets(stranger, ana, limit):
+    limit(limit_logins="1/min:1", limit_rest="1/min:1", limit_registrations="1/min:1")
+
+    def asks(address):
+        registration = {"username": "d", "email": "", "password": "short"}
+        return [
+            sign_in(stranger, address=address),
+            stranger.get("/api/me/", REMOTE_ADDR=address).status_code,
+            stranger.post("/api/auth/register/", registration, REMOTE_ADDR=address).status_code,
+        ]
+
+    assert asks("2001:db8:1:2::1") == [401, 401, 400]
+    assert asks("2001:db8:1:2:ffff::7") == [429, 429, 429]
+    assert asks("2001:db8:1:3::1") == [401, 401, 400]
+
+
 def test_forged_forwarding_is_no_other_address(stranger, ana, limit):
     limit(limit_logins="1/min:1", trusted_proxies=())
     sign_in(stranger)
