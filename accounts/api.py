@@ -151,8 +151,12 @@ class MeView(AccountView):
         responses={200: serializers.MeSerializer, **problems(400, 401, 403, 429)},
     )
     def patch(self, request: Request) -> Response:
+        user = _user(request)
         changes = _validated(serializers.MeSerializer, request, partial=True)
-        user = services.update_profile(user=_user(request), **changes)
+        if changes.get("email") not in (None, "", user.email):
+            # The answer tells whether it is somebody's, as that of a registration does.
+            RegistrationThrottle().allow_request(request, self)
+        user = services.update_profile(user=user, **changes)
         return Response(serializers.MeSerializer(user).data)
 
 

@@ -70,7 +70,7 @@ class LoginsPerAddressThrottle(BucketThrottle):
 
 
 class RegistrationThrottle(BucketThrottle):
-    """LIMIT_REGISTRATIONS: per address."""
+    """LIMIT_REGISTRATIONS: per address. Who changes an e-mail asks the same: is it taken?"""
 
     buckets = Buckets(lambda: conf.limit_registrations)
 

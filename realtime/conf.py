@@ -62,7 +62,7 @@ class Conf:
     limit_logins: Rate = Rate.parse("10/min:10")
     #: Sign-in attempts per address, whatever the names: an office behind one address has many.
     limit_logins_per_address: Rate = Rate.parse("60/min:60")
-    #: New accounts per address.
+    #: New accounts, and new e-mails of old ones, per address.
     limit_registrations: Rate = Rate.parse("10/min:20")
 
     #: Origins a browser may come from, besides the host it talks to.

@@ -118,6 +118,25 @@ def test_registrations_are_limited_per_address(stranger, db, limit):
     assert_limited(register("fritz", "10.0.0.1"))
 
 
+def test_asking_whose_an_email_is_is_limited_per_address(signed_in, stranger, ana, bruno, limit):
+    User.objects.filter(pk=bruno.pk).update(email="bruno@example.com")
+    limit(limit_registrations="1/min:2")
+    client = signed_in(ana)
+
+    def wants(email, **others):
+        return client.patch("/api/me/", {"email": email, **others})
+
+    assert wants("bruno@example.com").status_code == 400
+    assert wants("ana@example.com").status_code == 200
+    assert_limited(wants("carla@example.com"))
+    registration = {"username": "dora", "email": "dora@example.com", "password": "tr1cky-enough"}
+    assert stranger.post("/api/auth/register/", registration).status_code == 429
+    # What asks about nobody goes on.
+    assert wants("ana@example.com", first_name="Ana").status_code == 200
+    assert client.patch("/api/me/", {"first_name": "A."}).status_code == 200
+    assert wants("").status_code == 200
+
+
 def test_requests_are_limited_per_user(signed_in, stranger, ana, bruno, limit):
     limit(limit_rest="1/min:1")
     assert signed_in(ana).get("/api/me/").status_code == 200
