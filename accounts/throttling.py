@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 
 from accounts.models import User
-from realtime import problems
+from realtime import metrics, problems
 from realtime.conf import conf
 from realtime.errors import RateLimitedError
 from realtime.limits import counted_address
@@ -25,6 +25,8 @@ class BucketThrottle(BaseThrottle):
     """Takes one from a bucket; an empty one answers 429 by raising RateLimitedError."""
 
     buckets: ClassVar[Buckets]
+    #: What its refusals are counted as.
+    reason: ClassVar[str]
 
     def key(self, request: Request) -> object:
         """Whose bucket it is."""
@@ -32,14 +34,24 @@ class BucketThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         request.is_counted = True  # type: ignore[attr-defined]  # a note of ours, for `exception_handler`
-        self.buckets.take(self.key(request))
+        self.take(self.key(request))
         return True
+
+    @classmethod
+    def take(cls, key: object) -> None:
+        """Count one for `key`, or raise RateLimitedError."""
+        try:
+            cls.buckets.take(key)
+        except RateLimitedError:
+            metrics.REQUESTS_REFUSED.add(cls.reason)
+            raise
 
 
 class RestThrottle(BucketThrottle):
     """LIMIT_REST: per user, per address where nobody is signed in."""
 
     buckets = Buckets(lambda: conf.limit_rest)
+    reason = "rest"
 
     def key(self, request: Request) -> object:
         user = request.user
@@ -50,6 +62,7 @@ class LoginThrottle(BucketThrottle):
     """LIMIT_LOGINS: per address and name, however the name is written."""
 
     buckets = Buckets(lambda: conf.limit_logins)
+    reason = "logins"
 
     def key(self, request: Request) -> object:
         if isinstance(request.user, User):
@@ -64,6 +77,7 @@ class LoginsPerAddressThrottle(BucketThrottle):
     """LIMIT_LOGINS_PER_ADDRESS: whatever the names; each costs us a hash, of unknown names too."""
 
     buckets = Buckets(lambda: conf.limit_logins_per_address)
+    reason = "logins_per_address"
 
     def key(self, request: Request) -> object:
         return counted_address(request)
@@ -73,6 +87,7 @@ class RegistrationThrottle(BucketThrottle):
     """LIMIT_REGISTRATIONS: per address. Who changes an e-mail asks the same: is it taken?"""
 
     buckets = Buckets(lambda: conf.limit_registrations)
+    reason = "registrations"
 
     def key(self, request: Request) -> object:
         return counted_address(request)
@@ -88,7 +103,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if answer is None or answer.status_code not in (401, 403) or getattr(request, "is_counted", False):
         return answer
     try:
-        RestThrottle.buckets.take(counted_address(request))
+        RestThrottle.take(counted_address(request))
     except RateLimitedError as limited:
         return problems.exception_handler(limited, context)
     return answer

@@ -5,6 +5,7 @@ from django.conf import settings as django_settings
 
 from accounts import services, tokens
 from accounts.models import User
+from realtime import metrics
 
 
 @pytest.fixture
@@ -213,6 +214,30 @@ def test_refusal_is_counted_once(stranger, db, limit):
     refresh = {"refresh": "guessed"}
 
     assert [stranger.post("/api/token/refresh/", refresh).status_code for _ in range(4)] == [401] * 3 + [429]
+
+
+def refusals():
+    return {labels[0]: count for labels, [count] in metrics.REQUESTS_REFUSED.series().items()}
+
+
+def test_refusals_are_counted_by_their_limit(stranger, db, limit):
+    before = refusals()
+    limit(
+        limit_rest="1/min:1",
+        limit_logins="1/min:1",
+        limit_logins_per_address="1/min:2",
+        limit_registrations="1/min:1",
+    )
+
+    for name in ("ana", "ana", "bruno", "clara", "dora"):
+        sign_in(stranger, name)
+    for _ in range(4):
+        stranger.get("/api/me/")
+    for _ in range(5):
+        stranger.post("/api/auth/register/", {})
+
+    rise = {reason: count - before[reason] for reason, count in refusals().items()}
+    assert rise == {"logins": 1, "logins_per_address": 2, "rest": 3, "registrations": 4}
 
 
 def test_limits_can_be_switched_off(stranger, ana, limit):
