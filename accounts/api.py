@@ -17,7 +17,12 @@ from accounts import selectors, serializers, services
 from accounts.authentication import bearer_token, identity_of_request
 from accounts.models import User
 from accounts.schema import problems
-from accounts.throttling import LoginThrottle, RegistrationThrottle, RestThrottle
+from accounts.throttling import (
+    LoginsPerAddressThrottle,
+    LoginThrottle,
+    RegistrationThrottle,
+    RestThrottle,
+)
 from accounts.tickets import TICKET_TTL_SECONDS, sell_ticket
 from realtime.limits import client_address
 from realtime.parsers import JsonParser
@@ -64,7 +69,8 @@ class RegisterView(PublicView):
 
 
 class TokenView(PublicView):
-    throttle_classes = [LoginThrottle]
+    # The name first: who is refused for it takes nothing from the others behind the same address.
+    throttle_classes = [LoginThrottle, LoginsPerAddressThrottle]
 
     @extend_schema(
         operation_id="sign_in",
@@ -145,8 +151,12 @@ class MeView(AccountView):
         responses={200: serializers.MeSerializer, **problems(400, 401, 403, 429)},
     )
     def patch(self, request: Request) -> Response:
+        user = _user(request)
         changes = _validated(serializers.MeSerializer, request, partial=True)
-        user = services.update_profile(user=_user(request), **changes)
+        if changes.get("email") not in (None, "", user.email):
+            # The answer tells whether it is somebody's, as that of a registration does.
+            RegistrationThrottle().allow_request(request, self)
+        user = services.update_profile(user=user, **changes)
         return Response(serializers.MeSerializer(user).data)
 
 

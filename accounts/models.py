@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractUser
 from django.db import models, transaction
 from django.db.models.functions import Lower
@@ -47,9 +49,6 @@ class User(AbstractUser):
         help_text=_("Whether others are told that this user types."),
     )
 
-    #: While a login replaces an outdated hash: the same password, so nobody is signed out.
-    _rehashing = False
-
     class Meta(AbstractUser.Meta):
         constraints = [
             # "Ana" beside "ana" is how one person is taken for another.
@@ -81,22 +80,22 @@ class User(AbstractUser):
                 return
             after = stored.values_list("password", "is_active").get()
             disabled = before[1] and not after[1]
-            if disabled or (before[0] != after[0] and not self._rehashing):
+            if disabled or before[0] != after[0]:
                 access_withdrawn.send(sender=User, user=self, disabled=disabled)
 
     def check_password(self, raw_password: str | None) -> bool:
-        self._rehashing = True
-        try:
-            return super().check_password(raw_password)
-        finally:
-            self._rehashing = False
+        return check_password(raw_password, self.password, self._renew_hash)
 
     async def acheck_password(self, raw_password: str | None) -> bool:
-        self._rehashing = True
-        try:
-            return await super().acheck_password(raw_password)
-        finally:
-            self._rehashing = False
+        return await sync_to_async(self.check_password)(raw_password)
+
+    def _renew_hash(self, raw_password: str) -> None:
+        """Replace an outdated hash of the password that was just checked: nobody is signed out."""
+        checked = self.password
+        self.set_password(raw_password)
+        self._password = None  # it is no new one
+        # Only the hash that was checked: a new password may have been stored meanwhile.
+        User.objects.filter(pk=self.pk, password=checked).update(password=self.password)
 
 
 class Session(models.Model):

@@ -81,14 +81,24 @@ def sharing_was_changed(*, user_id: int) -> None:
 
 def sign_in(*, username: str, password: str, user_agent: str = "", address: str = "") -> Pair:
     """Open a session for whoever has this username or e-mail, and this password."""
-    known = selectors.user_named(username)
-    # Also for an unknown name: the backend then hashes the password anyway, and takes as long.
-    user = authenticate(username=known.username if known else username, password=password)
-    if not isinstance(user, User):
-        raise WrongCredentialsError
-    with transaction.atomic():
-        _forget_ended_sessions(user)
-        return tokens.issue(user, user_agent=user_agent, address=address)
+    for _ in range(2):  # again where the hash was replaced meanwhile: perhaps by a renewed one of the same
+        known = selectors.user_named(username)
+        # Also for an unknown name: the backend then hashes the password anyway, and takes as long.
+        user = authenticate(username=known.username if known else username, password=password)
+        if not isinstance(user, User):
+            break
+        with transaction.atomic():
+            if _is_as_checked(user):
+                _forget_ended_sessions(user)
+                return tokens.issue(user, user_agent=user_agent, address=address)
+    raise WrongCredentialsError
+
+
+def _is_as_checked(user: User) -> bool:
+    """Whether the password that was checked is still the stored one; from here on it waits to be changed."""
+    # A hash takes long, so it was made before the transaction, and the password may have been changed since.
+    stored = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True)
+    return stored.values_list("password", flat=True).first() == user.password
 
 
 def refresh(*, token: str) -> Pair:
@@ -160,13 +170,15 @@ def change_password(*, user: User, old_password: str, new_password: str, keep: s
     if not user.check_password(old_password):
         raise WrongPasswordError
     _check_strength(new_password, user)
+    checked = user.password
     user.set_password(new_password)  # before the transaction: a hash takes long, and SQLite has one writer
     others = Session.objects.filter(user=user)
     if keep is not None:
         others = others.exclude(pk=keep)
     with announcing():
         # Not save(): that signs out everywhere, here too, and who just typed both passwords may stay.
-        User.objects.filter(pk=user.pk).update(password=user.password)
+        if not User.objects.filter(pk=user.pk, password=checked).update(password=user.password):
+            raise WrongPasswordError  # by now: somebody else was faster
         _revoke(user.pk, others)
 
 

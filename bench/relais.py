@@ -39,6 +39,7 @@ ENVIRONMENT = {
             "HANDSHAKES",
             "REST",
             "LOGINS",
+            "LOGINS_PER_ADDRESS",
             "REGISTRATIONS",
         )
     },

@@ -180,7 +180,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["realtime.parsers.JsonParser"],
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.RestThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "realtime.problems.exception_handler",
+    "EXCEPTION_HANDLER": "accounts.throttling.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
@@ -267,5 +267,6 @@ RELAIS = {
     "limit_handshakes": env.rate("LIMIT_HANDSHAKES", "50/s:500"),
     "limit_rest": env.rate("LIMIT_REST", "50/s:200"),
     "limit_logins": env.rate("LIMIT_LOGINS", "10/min:10"),
+    "limit_logins_per_address": env.rate("LIMIT_LOGINS_PER_ADDRESS", "60/min:60"),
     "limit_registrations": env.rate("LIMIT_REGISTRATIONS", "10/min:20"),
 }

@@ -25,7 +25,7 @@ from realtime import metrics
 from realtime.conf import conf
 from realtime.errors import RateLimitedError
 from realtime.hub import Hub
-from realtime.limits import client_address
+from realtime.limits import counted_address
 from realtime.rates import Buckets
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class HandshakeLimit:
 
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         try:
-            self._buckets.take(client_address(scope))
+            self._buckets.take(counted_address(scope))
         except RateLimitedError as error:
             wait = error.retry_after_ms or 1000
             return refuse_handshake(scope, receive, send, status=429, retry_after_ms=wait)
@@ -101,7 +101,7 @@ class SocketLimits:
         self.open_from: Counter[str] = Counter()
 
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
-        address = client_address(scope)
+        address = counted_address(scope)
         if _is_reached(conf.limit_sockets, self.open):
             return refuse_handshake(scope, receive, send, status=503, retry_after_ms=10_000)
         if _is_reached(conf.limit_pending_sockets, self.pending):

@@ -61,7 +61,9 @@ class Conf:
     limit_rest: Rate = Rate.parse("50/s:200")
     #: Sign-in attempts per address and name.
     limit_logins: Rate = Rate.parse("10/min:10")
-    #: New accounts per address.
+    #: Sign-in attempts per address, whatever the names: an office behind one address has many.
+    limit_logins_per_address: Rate = Rate.parse("60/min:60")
+    #: New accounts, and new e-mails of old ones, per address.
     limit_registrations: Rate = Rate.parse("10/min:20")
 
     #: Origins a browser may come from, besides the host it talks to.

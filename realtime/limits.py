@@ -9,7 +9,15 @@ from typing import Any
 from realtime.conf import conf
 from realtime.rates import Bucket, Buckets, Rate
 
-__all__ = ["Bucket", "Buckets", "Rate", "client_address", "is_trusted_proxy", "max_message_bytes"]
+__all__ = [
+    "Bucket",
+    "Buckets",
+    "Rate",
+    "client_address",
+    "counted_address",
+    "is_trusted_proxy",
+    "max_message_bytes",
+]
 
 
 def max_message_bytes(path: str) -> int:
@@ -58,3 +66,15 @@ def client_address(source: Any) -> str:
             break
         address = str(ip)
     return address
+
+
+def counted_address(source: Any) -> str:
+    """Whom limits count an address for: an IPv4 address itself, of an IPv6 address its /64.
+
+    That is the least a provider hands out: who has one address of it has 2⁶⁴.
+    """
+    address = client_address(source)
+    ip = _address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(ip), 64), strict=False))
+    return address if ip is None else str(ip)

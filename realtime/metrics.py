@@ -34,6 +34,12 @@ COMMANDS_REFUSED = Counter(
     "relais_commands_refused_total", "Commands answered with an error frame, by its code.", "code"
 )
 
+# --- requests -----------------------------------------------------------------------------------------
+
+REQUESTS_REFUSED = Counter(
+    "relais_requests_refused_total", "Requests answered 429, by the limit that was reached.", "reason"
+)
+
 # --- telling ------------------------------------------------------------------------------------------
 
 DELIVERIES = Counter("relais_deliveries_total", "Events written to sockets: frames times sockets.")
@@ -81,8 +87,10 @@ OUTAGES = Counter("relais_outages_total", "How often something we depend on went
 # What an alert waits for is there from the start: Prometheus sees no rise in what was not there before.
 for code, reason in (("4408", "too_slow"), ("4500", "internal_error")):
     SOCKETS_CLOSED.add(code, reason, n=0)
-for reason in ("draining", "origin", "path", "rate"):
+for reason in ("draining", "origin", "overload", "path", "rate"):
     HANDSHAKES_REFUSED.add(reason, n=0)
+for reason in ("logins", "logins_per_address", "registrations", "rest"):
+    REQUESTS_REFUSED.add(reason, n=0)
 for code in ("internal_error", "overloaded", "unavailable"):
     COMMANDS_REFUSED.add(code, n=0)
 for outcome in ("rung", "failed", "heard", "unreadable"):

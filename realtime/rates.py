@@ -16,6 +16,8 @@ from realtime.errors import RateLimitedError
 
 _RATE = re.compile(r"(\d+)/(s|min|h)(?::(\d+))?\Z")
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
+#: Between two looks for idle buckets: a full table takes tens of milliseconds, and the loop waits.
+SWEEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,14 @@ class Buckets:
         self._clock = clock
         self._buckets: dict[object, Bucket] = {}
         self._sweep_at = 1024
+        self._next_sweep = 0.0
 
     def take(self, key: object) -> None:
         """Count one for `key`, or raise RateLimitedError saying when to come back."""
         now = self._clock()
         bucket = self._buckets.get(key)
         if bucket is None:
-            if len(self._buckets) >= self._sweep_at:
+            if len(self._buckets) >= self._sweep_at and now >= self._next_sweep:
                 self._sweep(now)
             if len(self._buckets) >= self.max_keys:
                 key = None
@@ -104,5 +107,8 @@ class Buckets:
         self._buckets.clear()
 
     def _sweep(self, now: float) -> None:
-        self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_idle(now)}
-        self._sweep_at = max(1024, 2 * len(self._buckets))
+        known = list(self._buckets.items())  # at one stroke: requests come on several threads
+        self._buckets = {key: bucket for key, bucket in known if not bucket.is_idle(now)}
+        # Never above what the table may hold, or who fills it once would keep it full for ever.
+        self._sweep_at = min(self.max_keys, max(1024, 2 * len(self._buckets)))
+        self._next_sweep = now + SWEEP_SECONDS

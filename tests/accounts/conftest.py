@@ -20,7 +20,7 @@ from realtime.testing import ANSWER_SECONDS, TestSocket
 @pytest.fixture(autouse=True)
 def _full_buckets() -> None:
     """No test is limited by the one before it."""
-    for kind in (throttling.RestThrottle, throttling.LoginThrottle, throttling.RegistrationThrottle):
+    for kind in throttling.BucketThrottle.__subclasses__():
         kind.buckets.clear()
 
 

@@ -114,6 +114,90 @@ def test_sign_in_forgets_sessions_that_ended_long_ago(ana, bruno, settings):
     assert Session.objects.filter(pk__in=[alive.pk, foreign.pk]).count() == 2
 
 
+def during_the_check(monkeypatch, happen):
+    """While a password is being checked, once, this happens."""
+    checked = services.authenticate
+    left = [happen]
+
+    def authenticate(**credentials):
+        user = checked(**credentials)
+        if left:
+            left.pop()()
+        return user
+
+    monkeypatch.setattr(services, "authenticate", authenticate)
+
+
+def is_given_a_new_password(ana):
+    services.change_password(
+        user=User.objects.get(pk=ana.pk), old_password=PASSWORD, new_password="tr1cky-enough"
+    )
+
+
+def is_given_one_in_the_admin(ana):
+    ana.set_password("tr1cky-enough")
+    ana.save()
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        is_given_a_new_password,
+        is_given_one_in_the_admin,
+        lambda ana: services.deactivate(user=ana),
+        lambda ana: ana.delete(),
+    ],
+)
+def test_password_that_is_replaced_while_it_is_checked_signs_nobody_in(ana, monkeypatch, happen):
+    during_the_check(monkeypatch, lambda: happen(ana))
+
+    assert refused(services.sign_in, username="ana", password=PASSWORD) == "wrong_credentials"
+
+    assert not Session.objects.filter(revoked_at=None).exists()
+
+
+def renewed_by_default(settings):
+    """A hash as `ana` has it is outdated from now on."""
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+        *settings.PASSWORD_HASHERS,
+    ]
+
+
+def test_sign_in_whose_hash_is_renewed_by_another_at_the_same_time_succeeds(ana, monkeypatch, settings):
+    renewed_by_default(settings)
+    renew, other = User._renew_hash, [lambda: services.sign_in(username="ana", password=PASSWORD)]
+
+    def renew_second(user, password):
+        if other:
+            other.pop()()
+        renew(user, password)
+
+    monkeypatch.setattr(User, "_renew_hash", renew_second)
+
+    assert identify(services.sign_in(username="ana", password=PASSWORD)["access"]).user == ana
+
+
+def test_hash_that_is_renewed_does_not_bring_a_replaced_password_back(ana, monkeypatch, settings):
+    stale = User.objects.get(pk=ana.pk)
+    is_given_a_new_password(ana)
+    renewed_by_default(settings)
+
+    assert stale.check_password(PASSWORD)  # as it was loaded
+
+    assert User.objects.get(pk=ana.pk).check_password("tr1cky-enough")
+
+
+def test_of_two_new_passwords_at_once_the_second_is_refused(ana):
+    stale = User.objects.get(pk=ana.pk)
+    is_given_a_new_password(ana)
+
+    change = {"user": stale, "old_password": PASSWORD, "new_password": "of-a-th1ef"}
+    assert refused(services.change_password, **change) == "wrong_password"
+
+    assert User.objects.get(pk=ana.pk).check_password("tr1cky-enough")
+
+
 # ── registering ──────────────────────────────────────────────────────────────────────────────────────────
 
 

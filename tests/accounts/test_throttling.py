@@ -1,9 +1,11 @@
-"""LIMIT_LOGINS, LIMIT_REGISTRATIONS and LIMIT_REST: who shares a bucket, and what an empty one answers."""
+"""LIMIT_LOGINS and the others of REST: who shares a bucket, and what an empty one answers."""
 
 import pytest
 from django.conf import settings as django_settings
 
-from accounts import tokens
+from accounts import services, tokens
+from accounts.models import User
+from realtime import metrics
 
 
 @pytest.fixture
@@ -56,6 +58,22 @@ def test_another_name_or_address_is_another_bucket(stranger, ana, bruno, limit):
     assert sign_in(stranger) == 429
 
 
+def test_addresses_of_one_subscriber_share_their_buckets(stranger, ana, limit):
+    limit(limit_logins="1/min:1", limit_rest="1/min:1", limit_registrations="1/min:1")
+
+    def asks(address):
+        registration = {"username": "d", "email": "", "password": "short"}
+        return [
+            sign_in(stranger, address=address),
+            stranger.get("/api/me/", REMOTE_ADDR=address).status_code,
+            stranger.post("/api/auth/register/", registration, REMOTE_ADDR=address).status_code,
+        ]
+
+    assert asks("2001:db8:1:2::1") == [401, 401, 400]
+    assert asks("2001:db8:1:2:ffff::7") == [429, 429, 429]
+    assert asks("2001:db8:1:3::1") == [401, 401, 400]
+
+
 def test_forged_forwarding_is_no_other_address(stranger, ana, limit):
     limit(limit_logins="1/min:1", trusted_proxies=())
     sign_in(stranger)
@@ -101,6 +119,25 @@ def test_registrations_are_limited_per_address(stranger, db, limit):
     assert_limited(register("fritz", "10.0.0.1"))
 
 
+def test_asking_whose_an_email_is_is_limited_per_address(signed_in, stranger, ana, bruno, limit):
+    User.objects.filter(pk=bruno.pk).update(email="bruno@example.com")
+    limit(limit_registrations="1/min:2")
+    client = signed_in(ana)
+
+    def wants(email, **others):
+        return client.patch("/api/me/", {"email": email, **others})
+
+    assert wants("bruno@example.com").status_code == 400
+    assert wants("ana@example.com").status_code == 200
+    assert_limited(wants("carla@example.com"))
+    registration = {"username": "dora", "email": "dora@example.com", "password": "tr1cky-enough"}
+    assert stranger.post("/api/auth/register/", registration).status_code == 429
+    # What asks about nobody goes on.
+    assert wants("ana@example.com", first_name="Ana").status_code == 200
+    assert client.patch("/api/me/", {"first_name": "A."}).status_code == 200
+    assert wants("").status_code == 200
+
+
 def test_requests_are_limited_per_user(signed_in, stranger, ana, bruno, limit):
     limit(limit_rest="1/min:1")
     assert signed_in(ana).get("/api/me/").status_code == 200
@@ -112,7 +149,98 @@ def test_requests_are_limited_per_user(signed_in, stranger, ana, bruno, limit):
     assert_limited(stranger.post("/api/token/refresh/", refresh))  # nobody is signed in: the address counts
 
 
-def test_limits_can_be_switched_off(stranger, ana, limit):
-    limit(limit_logins="off")
+def test_address_with_ever_new_names_is_slowed_down(stranger, db, limit, monkeypatch):
+    limit(limit_logins_per_address="1/min:3")
+    checked = []
+    monkeypatch.setattr(services, "authenticate", lambda **asked: checked.append(asked["username"]))
 
-    assert {sign_in(stranger) for _ in range(30)} == {401}
+    statuses = [sign_in(stranger, f"nobody-{number}") for number in range(5)]
+
+    assert statuses == [401, 401, 401, 429, 429]
+    assert len(checked) == 3  # no hash for who is refused
+    assert sign_in(stranger, "nobody", address="10.0.0.2") == 401
+
+
+def test_who_is_refused_by_name_takes_nothing_from_others_at_the_address(stranger, ana, bruno, limit):
+    limit(limit_logins="1/min:1", limit_logins_per_address="1/min:2")
+    assert [sign_in(stranger) for _ in range(10)] == [401] + [429] * 9
+
+    assert sign_in(stranger, "bruno", password="demo-password") == 200
+
+
+def test_office_behind_one_address_signs_in(stranger, db):
+    assert {sign_in(stranger, f"colleague-{number}") for number in range(60)} == {401}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "refused_with"),
+    [
+        ("/api/me/", {}, (401, "unauthenticated")),
+        ("/api/me/", {"HTTP_AUTHORIZATION": "Bearer guessed"}, (401, "unauthenticated")),
+        ("/api/notifications/", {"HTTP_X_API_KEY": "guessed"}, (401, "unauthenticated")),
+    ],
+)
+def test_stranger_who_is_refused_is_counted(stranger, db, limit, path, headers, refused_with):
+    limit(limit_rest="1/min:2")
+
+    def asks(address="10.0.0.1"):
+        answer = stranger.post(path, {}, REMOTE_ADDR=address, **headers)
+        return answer, (answer.status_code, answer.json()["code"])
+
+    assert [asks()[1] for _ in range(2)] == [refused_with] * 2
+    assert_limited(asks()[0])
+    assert asks("10.0.0.2")[1] == refused_with
+
+
+def test_disabled_user_who_is_refused_is_counted(signed_in, ana, limit):
+    limit(limit_rest="1/min:1")
+    client = signed_in(ana)
+    User.objects.update(is_active=False)
+    assert client.get("/api/me/").status_code == 403
+
+    assert_limited(client.get("/api/me/"))
+
+
+def test_user_who_may_not_is_counted_too(signed_in, ana, limit):
+    limit(limit_rest="1/min:1")
+    client = signed_in(ana)
+    assert client.post("/api/notifications/", {}).status_code == 403  # for services only
+
+    assert_limited(client.post("/api/notifications/", {}))
+
+
+def test_refusal_is_counted_once(stranger, db, limit):
+    limit(limit_rest="1/min:3")
+    refresh = {"refresh": "guessed"}
+
+    assert [stranger.post("/api/token/refresh/", refresh).status_code for _ in range(4)] == [401] * 3 + [429]
+
+
+def refusals():
+    return {labels[0]: count for labels, [count] in metrics.REQUESTS_REFUSED.series().items()}
+
+
+def test_refusals_are_counted_by_their_limit(stranger, db, limit):
+    before = refusals()
+    limit(
+        limit_rest="1/min:1",
+        limit_logins="1/min:1",
+        limit_logins_per_address="1/min:2",
+        limit_registrations="1/min:1",
+    )
+
+    for name in ("ana", "ana", "bruno", "clara", "dora"):
+        sign_in(stranger, name)
+    for _ in range(4):
+        stranger.get("/api/me/")
+    for _ in range(5):
+        stranger.post("/api/auth/register/", {})
+
+    rise = {reason: count - before[reason] for reason, count in refusals().items()}
+    assert rise == {"logins": 1, "logins_per_address": 2, "rest": 3, "registrations": 4}
+
+
+def test_limits_can_be_switched_off(stranger, ana, limit):
+    limit(limit_logins="off", limit_logins_per_address="off")
+
+    assert {sign_in(stranger) for _ in range(70)} == {401}

@@ -9,7 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from accounts.models import Session, User
-from accounts.throttling import LoginThrottle, RegistrationThrottle
+from accounts.throttling import LoginsPerAddressThrottle, LoginThrottle, RegistrationThrottle
 from accounts.tokens import issue
 from chat import services
 from chat.models import Conversation
@@ -28,7 +28,7 @@ def _patient(settings: Any) -> None:
         ("limit_rest", "limit_handshakes", "limit_frames", "limit_mistakes", "limit_sends"), "off"
     )
     settings.RELAIS = {**settings.RELAIS, **off}
-    for kind in (LoginThrottle, RegistrationThrottle):
+    for kind in (LoginThrottle, LoginsPerAddressThrottle, RegistrationThrottle):
         kind.buckets.clear()
 
 

@@ -30,6 +30,7 @@ NO_LIMITS = {
         "HANDSHAKES",
         "REST",
         "LOGINS",
+        "LOGINS_PER_ADDRESS",
         "REGISTRATIONS",
     )
 }

@@ -36,6 +36,7 @@ def talkative(
         "SERVICE_API_KEYS": SERVICE_KEY,
         "SECRET_KEY": f"{MARK}-secret-key-0123456789-0123456789-0123456789",
         "LIMIT_LOGINS": "off",
+        "LIMIT_LOGINS_PER_ADDRESS": "off",
     }
     with ServerProcess(request.param, **vars(new_backends()), env=env) as server:
         yield server

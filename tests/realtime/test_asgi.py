@@ -193,6 +193,16 @@ async def test_handshakes_are_counted_per_address(settings):
     ]
 
 
+async def test_handshakes_are_counted_per_subscriber(settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_handshakes": "1/min:1"}
+    app = HandshakeLimit(accept)
+    addresses = ("2001:db8:1:2::1", "2001:db8:1:2:ffff::7", "2001:db8:1:3::1")
+
+    answers = [(await shake(app, address))[0]["type"] for address in addresses]
+
+    assert answers == [f"websocket.{what}" for what in ("accept", "close", "accept")]
+
+
 async def test_refused_handshake_says_when_to_come_back_where_the_server_can(settings):
     settings.RELAIS = {**settings.RELAIS, "limit_handshakes": "1/min:1"}
     app = HandshakeLimit(accept)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from realtime.limits import client_address, is_trusted_proxy, max_message_bytes
+from realtime.limits import client_address, counted_address, is_trusted_proxy, max_message_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,22 @@ def test_client_is_the_first_that_is_no_proxy_of_ours(peer, forwarded, address):
 def test_peer_without_an_address_is_unknown():
     assert client_address({"client": None, "headers": []}) == "unknown"
     assert client_address({"headers": [(b"x-forwarded-for", b"203.0.113.7")]}) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("peer", "counted"),
+    [
+        ("198.51.100.1", "198.51.100.1"),
+        ("::ffff:198.51.100.1", "198.51.100.1"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_addresses_of_one_subscriber_are_counted_as_one(peer, counted):
+    assert counted_address({"client": [peer, 4711], "headers": []}) == counted
 
 
 @pytest.mark.parametrize(

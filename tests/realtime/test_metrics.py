@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -285,6 +287,19 @@ def test_close_code_that_the_peer_made_up_is_one_of_the_others(rise, code: objec
     metrics.closed("chat", code, "peer")
 
     assert others() == 1
+
+
+def test_every_reason_to_refuse_a_handshake_is_shown_from_the_start() -> None:
+    """In a process of its own: in this one others may have counted."""
+    show = (
+        "from realtime.metrics import HANDSHAKES_REFUSED; print(*(r for r, in HANDSHAKES_REFUSED.series()))"
+    )
+    shown_by_it = subprocess.run(
+        [sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    reasons = {metrics.refused_with(status) for status in (403, 404, 429, 503)}
+    assert set(shown_by_it.stdout.split()) == reasons | {"draining"}
 
 
 # ── the process ──────────────────────────────────────────────────────────────────────────────────────────

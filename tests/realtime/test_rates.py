@@ -1,9 +1,11 @@
 """Rates: what a bucket grants, and what it says to those it refuses."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from realtime.errors import RateLimitedError
-from realtime.rates import Bucket, Buckets, Rate
+from realtime.rates import SWEEP_SECONDS, Bucket, Buckets, Rate
 
 
 class Clock:
@@ -93,3 +95,50 @@ def test_more_keys_than_memory_share_one_bucket(monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(RateLimitedError):
         buckets.take("d")
+
+
+def refused(buckets: Buckets, keys: range) -> int:
+    """How many of so many callers, each new, are refused."""
+    count = 0
+    for key in keys:
+        try:
+            buckets.take(key)
+        except RateLimitedError:
+            count += 1
+    return count
+
+
+@given(crowds=st.lists(st.tuples(st.integers(0, 5000), st.floats(0, 100_000)), max_size=6))
+@settings(database=None, deadline=None, max_examples=50)
+def test_table_that_was_full_has_room_again_when_its_buckets_are_idle(
+    crowds: list[tuple[int, float]],
+) -> None:
+    clock, key = Clock(), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Buckets, "max_keys", 3000)
+        buckets = Buckets(lambda: Rate.parse("10/min:10"), clock)
+        for number, pause in crowds:
+            refused(buckets, range(key, key + number))
+            assert len(buckets._buckets) <= 3001  # and the one that the rest shares
+            key += number
+            clock.now += pause
+
+        clock.now += 60 + SWEEP_SECONDS  # longer than any of them needs to be full again
+
+        assert refused(buckets, range(key, key + 1000)) == 0
+
+
+def test_full_table_is_not_swept_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweeps = []
+    sweep = Buckets._sweep
+    monkeypatch.setattr(Buckets, "max_keys", 2000)
+    monkeypatch.setattr(Buckets, "_sweep", lambda self, now: sweeps.append(now) or sweep(self, now))
+    clock = Clock()
+    buckets = Buckets(lambda: Rate.parse("1/h:1"), clock)
+
+    refused(buckets, range(5000))
+    at_once = len(sweeps)
+    clock.now += SWEEP_SECONDS
+    refused(buckets, range(5000, 6000))
+
+    assert (at_once, len(sweeps)) == (1, 2)

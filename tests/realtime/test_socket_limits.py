@@ -135,3 +135,14 @@ async def test_nothing_is_remembered_of_who_left(settings):
         await door.knock(str(number)).end()
 
     assert (door.app.open, door.app.pending, door.app.open_from) == (0, 0, {})
+
+
+async def test_addresses_of_one_subscriber_are_one(settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_address": 1}
+    door = Door()
+    first = door.knock("2001:db8:1:2::1")
+    await first.let_in()
+
+    assert await door.answers("2001:db8:1:2:ffff::7") == 429
+    assert await door.answers("2001:db8:1:3::1") == 101
+    await first.end()
