@@ -12,8 +12,9 @@ from typing import Any, Literal
 from proof.guide import GuideStage
 from proof.history import Evidence
 from proof.load import Load, ack_seconds, base_load, delivery_seconds, milliseconds
-from proof.oracle import INVARIANTS, Violation, counts, judge
+from proof.oracle import INVARIANTS, counts, judge
 from proof.stage import Ground, Stage
+from proof.verdict import Violation
 
 #: Violations of an invariant shown one by one; the rest is counted.
 SHOWN = 4

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.history import Ack, Attempt, Connection, Evidence, Heard, Interval, Window
-from proof.oracle import counts, due, judge
+from proof.lateness import due
+from proof.oracle import counts, judge
 from tests.proof.histories import (
     ANA,
     BRUNO,
