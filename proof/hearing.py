@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 
-from proof.history import Connection, Evidence, Heard, Receiver
+from proof.history import REMOVED, Connection, Evidence, Heard, Receiver
 from proof.verdict import Violation, frame_of, short, some
 
 #: A deleted message's place, and those of its edits, show its tombstone to whoever comes later.
 TOMBSTONE = "message_deleted"
-#: Closes the sockets of who was removed.
-REMOVED = 4404
 
 
 def messages(receiver: Receiver) -> Iterator[Heard]:

@@ -14,6 +14,10 @@ from typing import Literal, NamedTuple
 #: What a person in a conversation is called in a report.
 Seat = tuple[int, int]
 Outcome = Literal["ack", "error", "closed"]
+#: Closes after which a client does not come back: broken, signed out or expired, disabled, not theirs.
+FINAL = {4400, 4401, 4403, 4404}
+#: The one of them for who was removed from the conversation.
+REMOVED = 4404
 
 
 @dataclass(slots=True)
@@ -73,6 +77,7 @@ class Connection:
     #: The reason when the server answered `resync`.
     resync: str = ""
     closed_at: float = math.inf
+    #: What the server closed it with; None when it did not, because its receiver left.
     close_code: int | None = None
     frames: list[Heard] = field(default_factory=list)
 
@@ -145,7 +150,10 @@ class Evidence:
     #: Who may read what, where it is not everything; an empty sequence: nothing.
     readable: Mapping[Seat, Sequence[Interval]] = field(default_factory=dict)
     #: The newest seq of each conversation; without it, its newest message.
-    heads: dict[int, int] = field(default_factory=dict)
+    heads: Mapping[int, int] = field(default_factory=dict)
+    #: Whose rights were ended on purpose, or who made mistakes on purpose: the code their sockets close with.
+    #: Who was removed from a conversation needs no mention, `readable` says it.
+    sent_away: Mapping[int, int] = field(default_factory=dict)
     faults: Sequence[Window] = ()
     ended_at: float = math.inf
 

@@ -1,4 +1,4 @@
-"""Time: what was said is soon with everybody, and who was cut off is back (I6)."""
+"""Time: what was said is soon with everybody, and nobody is away for long or without a reason (I6)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from proof.history import Evidence, Receiver, Window
+from proof.history import FINAL, REMOVED, Connection, Evidence, Receiver, Window
 from proof.verdict import Violation
-
-#: How the connection of somebody ends who does not come back: by their own will, or sent away for good.
-STAYS_AWAY = {None, 1000, 4400, 4401, 4403, 4404}
 
 
 def soon_with_everybody(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
@@ -43,8 +40,8 @@ def back_again(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
         if not receiver.connections:
             continue
         last = receiver.connections[-1]
-        is_kept_waiting = last.close_code is None and last.subscribed_at == math.inf
-        if last.close_code in STAYS_AWAY and not is_kept_waiting:
+        is_kept_waiting = last.closed_at == math.inf and last.subscribed_at == math.inf
+        if last.close_code in {None, *FINAL} and not is_kept_waiting:
             continue
         stood = [each.closed_at for each in receiver.connections if each.subscribed_at < math.inf]
         gone_at = max([healed, *stood[-1:]])
@@ -52,6 +49,23 @@ def back_again(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
             yield Violation(
                 "I6", f"{receiver} was cut off and is not back {evidence.ended_at - gone_at:.0f} s later"
             )
+
+
+def not_sent_away(evidence: Evidence) -> Iterator[Violation]:
+    """A close after which nobody comes back excuses an absence only where it had to come."""
+    for receiver in evidence.receivers:
+        for connection in receiver.connections:
+            if connection.close_code in FINAL and not _had_to_go(evidence, receiver, connection):
+                yield Violation("I6", f"{receiver} was sent away for good with {connection.close_code}")
+
+
+def _had_to_go(evidence: Evidence, receiver: Receiver, connection: Connection) -> bool:
+    if connection.close_code != REMOVED:
+        return evidence.sent_away.get(receiver.user) == connection.close_code
+    stood = max([connection.subscribed_seq or 0, *(heard.seq for heard in connection.frames)])
+    if not stood and not evidence.may_read(receiver.seat, 1):
+        return True  # not let in: was no member from the start
+    return any(stood <= interval.up_to < math.inf for interval in evidence.intervals(receiver.seat))
 
 
 def _reads_from(evidence: Evidence, receiver: Receiver, heard: Iterable[int]) -> int:

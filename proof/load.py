@@ -31,6 +31,8 @@ class Load:
         self.members: list[Member] = []
         self.faults: list[Window] = []
         self.readable: Mapping[Seat, Sequence[Interval]] = {}
+        #: Whom a scenario has sent away, with the code that their sockets close with.
+        self.sent_away: dict[int, int] = {}
         self.ended_at = 0.0
         #: What this process has used of a core for it.
         self.busy = 0.0
@@ -148,6 +150,7 @@ class Load:
             receivers=[member.receiver for member in self.members],
             rows=await self.stage.rows(self.conversations),
             readable=self.readable,
+            sent_away=self.sent_away,
             faults=list(self.faults),
             ended_at=self.ended_at,
         )

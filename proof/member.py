@@ -14,15 +14,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from proof.dialects import Dialect, Frame, Ours, decode
-from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send, Window
+from proof.history import FINAL, Ack, Attempt, Connection, Heard, Receiver, Send, Window
 from proof.websocket import WebSocket
 
 #: Doubled with every failure, with full jitter. Shorter than a browser's: the faults are minutes apart.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 2.0
 #: A server that accepts and then says nothing is left again.
 PATIENCE_SECONDS = 10.0
-#: Closes after which coming back makes no sense.
-FINAL = {4400, 4401, 4403, 4404}
 #: Kept for a resume and judged; the rest (receipts, pong) has no number.
 SENT_AGAIN = {"internal_error"}
 
@@ -76,6 +74,7 @@ class Member:
         self._connection: Connection | None = None
         self._ended = asyncio.Event()
         self._ready = asyncio.Event()
+        self._leaves = False
         self._pending: dict[str, Send] = {}
         #: What a ref means; the guide's frames have none, there it is the text.
         self._open: dict[int | str, tuple[Send, Attempt]] = {}
@@ -101,6 +100,7 @@ class Member:
             await asyncio.wait([self._task])
             self._task = None
         if self._socket is not None:
+            self._leaves = True
             self._socket.close()
 
     async def vanish(self) -> None:
@@ -214,7 +214,8 @@ class Member:
     def ended(self, code: int, *, status: int, retry_after: float) -> None:
         now = self._loop.time()
         if self._connection is not None:
-            self._connection.closed_at, self._connection.close_code = now, code
+            self._connection.closed_at = now
+            self._connection.close_code = None if self._leaves else code
             if not self._ready.is_set():
                 self._failures += 1
         else:

@@ -5,7 +5,7 @@ I2  nothing is delivered that is not a row
 I3  each receiver sees strictly increasing, contiguous seqs in a conversation, over all its connections
 I4  all receivers, and the table, agree on seq → id → content
 I5  no message reaches the same receiver twice
-I6  what was said is with every connected member within 5 s, faults and absences not counted
+I6  what was said is with every member within 5 s, faults and absences that had to be not counted
 I7  nobody is told an event, by seq, that they may not read
 I8  every send that was not acknowledged got an error or a closed socket, and repeating it made one row
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from proof.hearing import agreed, in_order, messages, never_twice, only_members
 from proof.history import Evidence, Row
-from proof.lateness import back_again, soon_with_everybody
+from proof.lateness import back_again, not_sent_away, soon_with_everybody
 from proof.verdict import Violation, frame_of, name_of, short
 
 INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8")
@@ -35,6 +35,7 @@ def judge(evidence: Evidence, *, quiet_seconds: float = QUIET_SECONDS) -> list[V
         *never_twice(evidence),
         *soon_with_everybody(evidence, quiet_seconds),
         *back_again(evidence, quiet_seconds),
+        *not_sent_away(evidence),
         *only_members(evidence),
         *_answered(evidence),
     ]

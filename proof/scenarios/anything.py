@@ -218,6 +218,7 @@ async def _story(
         await story.play(steps)
         if ban:
             story.banned.add(PEOPLE - 1)
+            load.sent_away[places[-1].user] = 4403
             await office.order("ban", user=places[-1].user)
         await load.settle()
         load.readable = await stage.readable(load.conversations)

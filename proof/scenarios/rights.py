@@ -19,7 +19,8 @@ from proof.office import Office
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage, claims
 
-KINDS = ("ban", "logout", "password", "remove")
+#: How rights end, and the code that the sockets then close with.
+KINDS = {"ban": 4403, "logout": 4401, "password": 4401, "remove": 4404}
 #: After which a socket that is still open is given up on.
 GIVE_UP_SECONDS = 15.0
 
@@ -76,6 +77,7 @@ async def rights_are_taken_away(run: Run) -> None:
             if person.kind == "password":
                 await office.order("prepare", user=person.place.user)
         load.start_talking(speakers, rate=5)
+        load.sent_away = {p.place.user: KINDS[p.kind] for p in people if p.kind != "remove"}
         run.rng.shuffle(people)
         half = len(people) // 2
         await _end_rights(office, people[:half])
@@ -113,7 +115,7 @@ async def _people(load: Load, stage: Stage, places: Sequence[Place], owners: dic
                 chat,
                 await Listener.at(stage.next_port(), typing),
                 await Listener.at(stage.next_port(), f"/ws/notifications/?v=1&token={place.token}"),
-                KINDS[index % len(KINDS)],
+                [*KINDS][index % len(KINDS)],
                 owners[place.conversation],
             )
         )

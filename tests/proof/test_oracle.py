@@ -273,11 +273,68 @@ def test_i6_member_who_is_let_in_and_never_told_where_they_stand():
     assert broken(hears(first, second)) == {"I6": 1}
 
 
-def test_a_member_who_never_comes_back_is_not_waited_for():
+def test_a_member_who_left_is_not_waited_for():
     only = connection(1)
     only.closed_at = 1.5
 
     assert judge(hears(only)) == []
+
+
+def thrown_out(code: int) -> Evidence:
+    """Bruno's socket is closed by the server after the first message, and he does not come back."""
+    only = connection(1)
+    only.closed_at, only.close_code = 1.5, code
+    return hears(only)
+
+
+@pytest.mark.parametrize("code", [4400, 4401, 4403, 4404])
+def test_i6_member_who_is_sent_away_for_good_and_should_not_be(code):
+    assert [found.says for found in judge(thrown_out(code))] == [
+        f"user 2 in conversation 7 was sent away for good with {code}"
+    ]
+
+
+def test_i6_member_who_is_told_farewell_by_the_server_and_is_not_back():
+    assert broken(thrown_out(1000)) == {"I6": 1}
+
+
+@pytest.mark.parametrize("code", [4400, 4401, 4403])
+def test_member_who_was_to_be_sent_away_is_not_waited_for(code):
+    evidence = thrown_out(code)
+    evidence.sent_away = {BRUNO: code}
+
+    assert judge(evidence) == []
+
+
+def test_i6_member_who_is_sent_away_with_another_code_than_was_due():
+    evidence = thrown_out(4401)
+    evidence.sent_away = {BRUNO: 4403}
+
+    assert broken(evidence) == {"I6": 1}
+
+
+def test_member_who_was_removed_is_not_waited_for():
+    evidence = thrown_out(4404)
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1)]}
+
+    assert judge(evidence) == []
+
+
+def test_i6_member_who_was_taken_back_and_is_sent_away_all_the_same():
+    only = connection(3, opened_at=2.9, since=2)
+    only.closed_at, only.close_code = 3.5, 4404
+    evidence = hears(only)
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1), Interval(2)]}
+
+    assert broken(evidence) == {"I6": 1}
+
+
+def test_member_who_knocks_while_removed_is_not_waited_for():
+    only = Connection(1.5, since=0, closed_at=1.6, close_code=4404)
+    evidence = hears(only)
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1), Interval(2)]}
+
+    assert judge(evidence) == []
 
 
 # ── I7 ───────────────────────────────────────────────────────────────────────────────────────────────────
