@@ -10,6 +10,7 @@ from proof.verdict import Violation, frame_of, short, some
 
 #: A deleted message's place, and those of its edits, show its tombstone to whoever comes later.
 TOMBSTONE = "message_deleted"
+EDIT = "message_edited"
 
 
 def messages(receiver: Receiver) -> Iterator[Heard]:
@@ -83,8 +84,8 @@ def agreed(evidence: Evidence) -> Iterator[Violation]:
     }
     for receiver in evidence.receivers:
         for heard in receiver.frames():
-            if heard.kind == TOMBSTONE:
-                continue  # stands at several places, all of the message it buries
+            if heard.kind == TOMBSTONE or is_withheld(heard):
+                continue  # one stands at several places, all of the message it buries; the other has no text
             place = receiver.conversation, heard.seq
             message_id, content, witness = known.setdefault(
                 place, (heard.message_id, heard.content, str(receiver))
@@ -107,8 +108,18 @@ def never_twice(evidence: Evidence) -> Iterator[Violation]:
 
 
 def only_members(evidence: Evidence) -> Iterator[Violation]:
+    places = {(row.conversation, row.message_id): row.seq for row in evidence.rows}
     for receiver in evidence.receivers:
         for heard in receiver.frames():
-            if not evidence.may_read(receiver.seat, heard.seq):
+            of = heard.seq
+            if heard.kind == EDIT and heard.content:
+                of = places.get((receiver.conversation, heard.message_id), heard.seq)
+            if not evidence.may_read_edit(receiver.seat, heard.seq, of=of):
                 allowed = evidence.readable[receiver.seat]
-                yield Violation("I7", f"{receiver} was told {frame_of(heard)}, and may read {list(allowed)}")
+                what = frame_of(heard) if of == heard.seq else f"{frame_of(heard)}, of a message at seq {of}"
+                yield Violation("I7", f"{receiver} was told {what}, and may read {list(allowed)}")
+
+
+def is_withheld(heard: Heard) -> bool:
+    """An edit without the text, as it is told to who may not read the message."""
+    return heard.kind == EDIT and not heard.content

@@ -7,7 +7,7 @@ one monotonic clock.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -51,6 +51,8 @@ class Send:
     meant_at: float
     attempts: list[Attempt] = field(default_factory=list)
     acks: list[Ack] = field(default_factory=list)
+    #: Answered by an error that no repeating mends.
+    is_refused: bool = False
 
 
 class Heard(NamedTuple):
@@ -60,6 +62,7 @@ class Heard(NamedTuple):
     kind: str
     seq: int
     message_id: int = 0
+    #: Empty where there is none, and where an edit keeps it from who may not read the message.
     content: str = ""
     client_id: str = ""
 
@@ -105,6 +108,12 @@ class Receiver:
     def seat(self) -> Seat:
         return self.conversation, self.user
 
+    def stands_at(self, time: float) -> bool:
+        """Whether it was connected then, and knew where it stands."""
+        return bool(self.connections) and (
+            self.connections[-1].subscribed_at <= time < self.connections[-1].closed_at
+        )
+
     def frames(self) -> Iterable[Heard]:
         for connection in self.connections:
             yield from connection.frames
@@ -149,7 +158,9 @@ class Evidence:
     rows: Sequence[Row]
     #: Who may read what, where it is not everything; an empty sequence: nothing.
     readable: Mapping[Seat, Sequence[Interval]] = field(default_factory=dict)
-    #: The newest seq of each conversation; without it, its newest message.
+    #: What each message was given as its new text, by those who meant to edit it.
+    edits: Mapping[int, Collection[str]] = field(default_factory=dict)
+    #: The newest seq of each conversation, once everything was said and done.
     heads: Mapping[int, int] = field(default_factory=dict)
     #: Whose rights were ended on purpose, or who made mistakes on purpose: the code their sockets close with.
     #: Who was removed from a conversation needs no mention, `readable` says it.
@@ -159,6 +170,10 @@ class Evidence:
 
     def may_read(self, seat: Seat, seq: int) -> bool:
         return any(interval.holds(seq) for interval in self.intervals(seat))
+
+    def may_read_edit(self, seat: Seat, seq: int, *, of: int) -> bool:
+        """Whether what is told at this seq may carry the text of that message: not to who came between."""
+        return any(interval.holds(seq) and interval.holds(of) for interval in self.intervals(seat))
 
     def intervals(self, seat: Seat) -> Sequence[Interval]:
         return self.readable.get(seat, EVERYTHING)

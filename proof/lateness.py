@@ -51,6 +51,18 @@ def back_again(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
             )
 
 
+def up_to_the_head(evidence: Evidence) -> Iterator[Violation]:
+    """Who stands at the end was told everything, also what nobody else was told."""
+    for receiver in evidence.receivers:
+        head = evidence.heads.get(receiver.conversation, 0)
+        if not receiver.stands_at(evidence.ended_at) or not evidence.may_read(receiver.seat, head):
+            continue
+        told = [connection.subscribed_seq or 0 for connection in receiver.connections]
+        stands = max([*told, *(heard.seq for heard in receiver.frames())])
+        if stands < head:
+            yield Violation("I6", f"{receiver} stands at seq {stands}, and the conversation at {head}")
+
+
 def not_sent_away(evidence: Evidence) -> Iterator[Violation]:
     """A close after which nobody comes back excuses an absence only where it had to come."""
     for receiver in evidence.receivers:

@@ -7,6 +7,7 @@ import contextlib
 import math
 import random
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 from proof.dialects import Guide, Ours
@@ -33,6 +34,8 @@ class Load:
         self.readable: Mapping[Seat, Sequence[Interval]] = {}
         #: Whom a scenario has sent away, with the code that their sockets close with.
         self.sent_away: dict[int, int] = {}
+        #: The newest seqs when it had settled.
+        self.heads: Mapping[int, int] = {}
         self.ended_at = 0.0
         #: What this process has used of a core for it.
         self.busy = 0.0
@@ -121,8 +124,10 @@ class Load:
                 moved = self._loop.time()
             if any(not m.is_finished and (m.unanswered or not m.is_here) for m in self.members):
                 continue
-            if self._is_guide or await self._is_whole():
+            if await self._is_whole():
                 break
+        else:
+            await self._is_whole()  # for what is missing to be seen
         if self._is_guide:
             await asyncio.sleep(min(seconds, QUIET_SECONDS + 1))
         self.ended_at = self._loop.time()
@@ -139,9 +144,12 @@ class Load:
         return sorted({member.receiver.conversation for member in self.members})
 
     async def _is_whole(self) -> bool:
-        assert isinstance(self.stage, Stage)
-        heads = await self.stage.heads(self.conversations)
-        return all(m.is_finished or m.position >= heads.get(m.receiver.conversation, 0) for m in self.members)
+        if not isinstance(self.stage, Stage):
+            return True  # the guide's has no seqs to compare
+        self.heads = await self.stage.heads(self.conversations)
+        return all(
+            m.is_finished or m.position >= self.heads.get(m.receiver.conversation, 0) for m in self.members
+        )
 
     async def evidence(self) -> Evidence:
         """What happened, with what the tables say; for the guide's server, by its rows' places."""
@@ -150,11 +158,20 @@ class Load:
             receivers=[member.receiver for member in self.members],
             rows=await self.stage.rows(self.conversations),
             readable=self.readable,
+            edits=self._edits(),
+            heads=self.heads,
             sent_away=self.sent_away,
             faults=list(self.faults),
             ended_at=self.ended_at,
         )
         return ranked(evidence) if self._is_guide else evidence
+
+    def _edits(self) -> dict[int, set[str]]:
+        found: dict[int, set[str]] = defaultdict(set)
+        for member in self.members:
+            for message_id, content in member.edits:
+                found[message_id].add(content)
+        return found
 
 
 @contextlib.asynccontextmanager

@@ -58,6 +58,8 @@ class Member:
         self.receiver = Receiver(place.user, place.conversation)
         self.token = place.token
         self.sends: list[Send] = []
+        #: Messages it meant to edit, with their new texts.
+        self.edits: list[tuple[int, str]] = []
         #: What it will ask to go on from; a text is no position at all.
         self.since: int | str | None = None
         self.dialect, self.rng = dialect, rng
@@ -160,6 +162,11 @@ class Member:
         if self._ready.is_set():
             self._attempt(send)
         return send
+
+    def edit(self, message_id: int, content: str) -> None:
+        """Give a message of its own another text, if anybody listens."""
+        self.edits.append((message_id, content))
+        self.ask(type="edit", message_id=message_id, message=content)
 
     def ask(self, **command: Any) -> None:
         """Send a command whose answer does not matter; lost when nobody listens."""
@@ -270,7 +277,7 @@ class Member:
                 self._placed(frame, now)
             case "message" if not self.dialect.greets:
                 self._note(frame, now)
-                if (found := self._answered(frame.content, now)) is not None:
+                if (found := self._answered(frame.content or "", now)) is not None:
                     self._settle(*found, Ack(now, frame.message_id or 0, 0))
             case _ if frame.seq:
                 self._note(frame, now)
@@ -280,7 +287,9 @@ class Member:
     def _note(self, frame: Frame, now: float) -> None:
         assert self._connection is not None
         self._connection.frames.append(
-            Heard(now, frame.type, frame.seq, frame.message_id or 0, frame.content, frame.client_id or "")
+            Heard(
+                now, frame.type, frame.seq, frame.message_id or 0, frame.content or "", frame.client_id or ""
+            )
         )
 
     def _placed(self, frame: Frame, now: float) -> None:
@@ -316,4 +325,5 @@ class Member:
             wait = (frame.retry_after_ms or 500) / 1000
             self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._attempt, send)
         else:
+            send.is_refused = True
             self._pending.pop(send.client_id, None)

@@ -110,7 +110,7 @@ class Story:
     async def _edit(self, person: int, index: int) -> None:
         for member in self._ears(person)[:1]:
             if (message := self._own(member, index)) is not None:
-                member.ask(type="edit", message_id=message, message=f"edited {self.rng.getrandbits(30)}")
+                member.edit(message, f"edited {self.rng.getrandbits(30)}")
 
     async def _delete(self, person: int, index: int) -> None:
         for member in self._ears(person)[:1]:
