@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from proof.figures import ack_seconds, delivery_seconds, milliseconds
 from proof.guide import GuideStage
 from proof.history import Evidence
-from proof.load import Load, ack_seconds, base_load, delivery_seconds, milliseconds
+from proof.load import Load, base_load
 from proof.oracle import INVARIANTS, counts, judge
 from proof.stage import Ground, Stage
 from proof.verdict import Violation

@@ -11,9 +11,9 @@ import psycopg
 
 from bench.relais import ENVIRONMENT
 from bench.wire import frame, handshake
+from proof.figures import ack_seconds, closed, percentile, within
 from proof.history import Window
 from proof.listener import Listener
-from proof.load import ack_seconds, closed, percentile, within
 from proof.member import Place
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from proof.load import Load, ack_seconds, percentile
+from proof.figures import ack_seconds, percentile
+from proof.load import Load
 from proof.scenario import KEPT, Run, exactly, scenario
 
 SENDERS, LISTENERS = 32, 10

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import psycopg
 
+from proof.figures import ack_seconds, closed, percentile, within
 from proof.history import Attempt, Evidence, Window
 from proof.listener import Listener
-from proof.load import Load, ack_seconds, closed, percentile, within
+from proof.load import Load
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage, freeze, thaw
 

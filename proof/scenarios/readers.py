@@ -6,8 +6,9 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 
+from proof.figures import ack_seconds, delivery_seconds, percentile
 from proof.history import Window
-from proof.load import Load, ack_seconds, delivery_seconds, percentile
+from proof.load import Load
 from proof.member import Member, Place
 from proof.proxy import Proxy
 from proof.pulse import pulse

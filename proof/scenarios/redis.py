@@ -7,8 +7,8 @@ import random
 
 import redis as client
 
+from proof.figures import ack_seconds, closed, delivery_seconds, percentile
 from proof.history import Window
-from proof.load import ack_seconds, closed, delivery_seconds, percentile
 from proof.pulse import pulse
 from proof.resp import Mistreats
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proof.figures import closed, percentile
 from proof.history import Evidence
 from proof.listener import Listener
-from proof.load import Load, closed, percentile
+from proof.load import Load
 from proof.member import Member, Place
 from proof.office import Office
 from proof.scenario import KEPT, Run, at_most, exactly, scenario

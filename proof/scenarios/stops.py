@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bench.machine import ROOT, family
 from bench.workbench import KINDS
+from proof.figures import gaps, percentile, resume_seconds, within
 from proof.history import Window
-from proof.load import Load, gaps, percentile, resume_seconds, within
+from proof.load import Load
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
 from tests.servers import Kind
 

@@ -7,7 +7,8 @@ import math
 import tempfile
 from pathlib import Path
 
-from proof.load import Load, gaps, percentile, resume_seconds
+from proof.figures import gaps, percentile, resume_seconds
+from proof.load import Load
 from proof.member import Member
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage, Worker
