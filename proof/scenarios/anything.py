@@ -138,6 +138,7 @@ class Story:
     exactly("violations", "none"),
     at_least("sequences", 2_000),
     at_least("steps", 50_000),
+    short="100 sequences",
     in_short=False,
 )
 async def anything_happens(run: Run) -> None:

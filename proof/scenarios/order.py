@@ -17,6 +17,7 @@ SENDERS, LISTENERS = 32, 10
     KEPT,
     exactly("seqs in the table", "1 to the last, none skipped"),
     exactly("receivers that have all of them", SENDERS + LISTENERS),
+    short="1,600 messages",
     targets=("ours", "guide"),
 )
 async def many_speak_at_once(run: Run) -> None:

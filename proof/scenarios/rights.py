@@ -60,6 +60,7 @@ class Person:
     at_most("closed with Redis down, max", 10, "s"),
     exactly("close codes", "4401 logout, 4401 password, 4403 ban, 4404 remove"),
     at_most("notices of a conversation after the removal from it", 0),
+    short="24 users",
 )
 async def rights_are_taken_away(run: Run) -> None:
     victims, conversations = run.size(100, 24), run.size(10, 4)
@@ -166,6 +167,7 @@ TOKEN_SECONDS = 20
     at_most("before the expiry", 0.05, "s"),
     exactly("refreshed sockets", "open"),
     at_most("sockets closed by the jumps", 0),
+    short="10 tokens, 8 s after each jump",
 )
 async def tokens_expire_and_clocks_jump(run: Run) -> None:
     await _expiry(run)
