@@ -27,8 +27,8 @@ LONGEST_SETTLE_SECONDS = 90.0
 class Load:
     """Members of conversations, of whom some speak; faults are noted as they are made."""
 
-    def __init__(self, stage: Ground, rng: random.Random) -> None:
-        self.stage, self.rng = stage, rng
+    def __init__(self, stage: Ground, rng: random.Random, *, kind: type[Member] = Member) -> None:
+        self.stage, self.rng, self._kind = stage, rng, kind
         self.members: list[Member] = []
         self.faults: list[Window] = []
         self.readable: Mapping[Seat, Sequence[Interval]] = {}
@@ -51,7 +51,7 @@ class Load:
 
     def member(self, place: Place) -> Member:
         """One more member, not connected yet."""
-        member = Member(
+        member = self._kind(
             place,
             port=self.stage.next_port,
             rng=random.Random(self.rng.getrandbits(64)),

@@ -257,6 +257,10 @@ class Member:
         self._open[self._refs if self.dialect.greets else send.content] = send, attempt
         self._socket.say(self.dialect.say(send, self._refs))
 
+    def _repeat(self, send: Send) -> None:
+        """Say again what was refused for now."""
+        self._attempt(send)
+
     def _answered(self, key: int | str | None, now: float) -> tuple[Send, Attempt] | None:
         found = self._open.pop(key, None) if key is not None else None
         if found is not None:
@@ -323,7 +327,7 @@ class Member:
         attempt.outcome, attempt.detail = "error", frame.code
         if frame.retryable or frame.code in SENT_AGAIN:
             wait = (frame.retry_after_ms or 500) / 1000
-            self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._attempt, send)
+            self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._repeat, send)
         else:
             send.is_refused = True
             self._pending.pop(send.client_id, None)
