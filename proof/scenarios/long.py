@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import NamedTuple
 
 import psycopg
 import redis as client
 
-from bench.machine import cpu_seconds
+from bench.machine import cpu_seconds, memory
 from proof.load import Load
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.scenarios.readers import bystanders
-from proof.stage import Stage
+from proof.stage import Stage, Worker
+
+#: What 10,000 idle sockets may use of a core, in percent, and each of them of memory, by server.
+IDLE_PERCENT = {"uvicorn": 5, "daphne": 15}
+IDLE_KB = {"uvicorn": 20, "daphne": 26}
+
+
+class Held(NamedTuple):
+    """What a worker has, and has used."""
+
+    sockets: int
+    memory: int
+    cpu: float
+
+    @classmethod
+    def by(cls, stage: Stage, worker: Worker) -> Held:
+        return cls(stage.sockets(worker), memory(worker.pid).unique, cpu_seconds(worker.pid))
 
 
 @scenario(
@@ -20,6 +37,12 @@ from proof.stage import Stage
     "10,000 idle sockets for 10 minutes, then one message to all of them",
     exactly("sockets dropped", 0),
     at_most("the message is with all after", 1.0, "s"),
+    *(
+        at_most(f"{kind}: of a core for 10,000 idle sockets", share, "%")
+        for kind, share in IDLE_PERCENT.items()
+    ),
+    *(at_most(f"{kind}: memory of an idle socket", size, "KB") for kind, size in IDLE_KB.items()),
+    short="1,000 sockets for 1 minute",
     in_short=False,
 )
 async def nobody_speaks(run: Run) -> None:
@@ -28,12 +51,23 @@ async def nobody_speaks(run: Run) -> None:
         [places] = await stage.people(conversations=1, members=run.size(10_000, 1_000))
         load = Load(stage, run.rng)
         [speaker] = await load.gather(places[:1])
-        before = stage.resident()
-        crowd = await bystanders(stage, places[1:])
-        memory = stage.resident() - before
-        cpu, started = sum(cpu_seconds(worker.pid) for worker in stage.workers), loop.time()
+        # What a worker takes once, when the first come, is not a socket's.
+        crowd = await bystanders(stage, places[1:101])
+        before = [Held.by(stage, worker) for worker in stage.workers]
+        crowd += await bystanders(stage, places[101:])
+        await run.calm(5)
+        start = [Held.by(stage, worker) for worker in stage.workers]
+        started = loop.time()
         await run.calm(run.size(600, 60))
-        idle = (sum(cpu_seconds(worker.pid) for worker in stage.workers) - cpu) / (loop.time() - started)
+        took = loop.time() - started
+        for worker, first, then in zip(stage.workers, before, start, strict=True):
+            busy = (Held.by(stage, worker).cpu - then.cpu) / took
+            run.figure(
+                f"{worker.kind}: of a core for 10,000 idle sockets", busy * 100 / then.sockets * 10_000
+            )
+            size = (then.memory - first.memory) / (then.sockets - first.sockets)
+            run.figure(f"{worker.kind}: memory of an idle socket", size / 1024)
+            run.notes.append(f"{worker.kind}: {then.sockets:,} sockets, {busy:.1%} of a core")
         run.figure("sockets dropped", sum(each.code is not None for each in crowd))
         said_at = loop.time()
         speaker.say()
@@ -41,10 +75,6 @@ async def nobody_speaks(run: Run) -> None:
             await asyncio.sleep(0.005)
         heard = not any(not each.heard_frames for each in crowd)
         run.figure("the message is with all after", loop.time() - said_at if heard else math.inf)
-        run.notes.append(
-            f"{len(crowd):,} sockets: {idle:.1%} of a core when idle, "
-            f"{memory / len(crowd) * 1024:.0f} KB resident each"
-        )
         for each in crowd:
             each.socket.close()
         await load.leave()
