@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import NamedTuple
 
 import psycopg
@@ -13,23 +14,36 @@ from bench.machine import cpu_seconds, memory
 from proof.load import Load
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.scenarios.readers import bystanders
-from proof.stage import Stage, Worker
+from proof.stage import Stage
 
 #: What 10,000 idle sockets may use of a core, in percent, and each of them of memory, by server.
 IDLE_PERCENT = {"uvicorn": 5, "daphne": 15}
 IDLE_KB = {"uvicorn": 20, "daphne": 26}
+#: Until nothing happens any more, and how long the first few sockets are watched.
+SETTLED_SECONDS, FEW_SECONDS = 5.0, 30.0
 
 
 class Held(NamedTuple):
-    """What a worker has, and has used."""
+    """What a worker has, and uses."""
 
     sockets: int
     memory: int
-    cpu: float
+    busy: float
 
-    @classmethod
-    def by(cls, stage: Stage, worker: Worker) -> Held:
-        return cls(stage.sockets(worker), memory(worker.pid).unique, cpu_seconds(worker.pid))
+    def __str__(self) -> str:
+        return f"{self.sockets:,} sockets, {self.memory / 2**20:.0f} MB, {self.busy:.2%} of a core"
+
+
+async def _idle(run: Run, stage: Stage, seconds: float) -> list[Held]:
+    """What each worker has when nothing happens, and what it uses of a core for so long."""
+    await run.calm(SETTLED_SECONDS)
+    began, cpu = time.monotonic(), [cpu_seconds(worker.pid) for worker in stage.workers]
+    await run.calm(seconds)
+    took = time.monotonic() - began
+    return [
+        Held(stage.sockets(worker), memory(worker.pid).unique, (cpu_seconds(worker.pid) - before) / took)
+        for worker, before in zip(stage.workers, cpu, strict=True)
+    ]
 
 
 @scenario(
@@ -53,21 +67,15 @@ async def nobody_speaks(run: Run) -> None:
         [speaker] = await load.gather(places[:1])
         # What a worker takes once, when the first come, is not a socket's.
         crowd = await bystanders(stage, places[1:101])
-        before = [Held.by(stage, worker) for worker in stage.workers]
+        few = await _idle(run, stage, FEW_SECONDS)
         crowd += await bystanders(stage, places[101:])
-        await run.calm(5)
-        start = [Held.by(stage, worker) for worker in stage.workers]
-        started = loop.time()
-        await run.calm(run.size(600, 60))
-        took = loop.time() - started
-        for worker, first, then in zip(stage.workers, before, start, strict=True):
-            busy = (Held.by(stage, worker).cpu - then.cpu) / took
-            run.figure(
-                f"{worker.kind}: of a core for 10,000 idle sockets", busy * 100 / then.sockets * 10_000
-            )
-            size = (then.memory - first.memory) / (then.sockets - first.sockets)
-            run.figure(f"{worker.kind}: memory of an idle socket", size / 1024)
-            run.notes.append(f"{worker.kind}: {then.sockets:,} sockets, {busy:.1%} of a core")
+        many = await _idle(run, stage, run.size(600, 60))
+        for worker, first, then in zip(stage.workers, few, many, strict=True):
+            more = then.sockets - first.sockets
+            busy = first.busy + (then.busy - first.busy) / more * 10_000
+            run.figure(f"{worker.kind}: of a core for 10,000 idle sockets", busy * 100)
+            run.figure(f"{worker.kind}: memory of an idle socket", (then.memory - first.memory) / more / 1024)
+            run.notes.append(f"{worker.kind}: {first} → {then}")
         run.figure("sockets dropped", sum(each.code is not None for each in crowd))
         said_at = loop.time()
         speaker.say()
