@@ -18,7 +18,7 @@ class Frame(msgspec.Struct):
     type: str = ""
     seq: int = 0
     message_id: int | None = 0
-    #: Null in an edit that keeps it from who may not read the message.
+    #: Null in an edit that also reaches members who may not read the message.
     content: str | None = ""
     client_id: str | None = None
     ref: int | str | None = None

@@ -121,5 +121,5 @@ def only_members(evidence: Evidence) -> Iterator[Violation]:
 
 
 def is_withheld(heard: Heard) -> bool:
-    """An edit without the text, as it is told to who may not read the message."""
+    """An edit without the text, as it is told where somebody may not read the message."""
     return heard.kind == EDIT and not heard.content

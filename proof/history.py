@@ -62,7 +62,7 @@ class Heard(NamedTuple):
     kind: str
     seq: int
     message_id: int = 0
-    #: Empty where there is none, and where an edit keeps it from who may not read the message.
+    #: Empty where there is none, and in an edit that also reaches members who may not read the message.
     content: str = ""
     client_id: str = ""
 
@@ -174,6 +174,11 @@ class Evidence:
     def may_read_edit(self, seat: Seat, seq: int, *, of: int) -> bool:
         """Whether what is told at this seq may carry the text of that message: not to who came between."""
         return any(interval.holds(seq) and interval.holds(of) for interval in self.intervals(seat))
+
+    def may_be_withheld(self, conversation: int, seq: int, *, of: int) -> bool:
+        """Whether an event at this seq reaches somebody who may not read the message that it is about."""
+        members = (seat for seat in self.readable if seat[0] == conversation and self.may_read(seat, seq))
+        return any(not self.may_read_edit(seat, seq, of=of) for seat in members)
 
     def intervals(self, seat: Seat) -> Sequence[Interval]:
         return self.readable.get(seat, EVERYTHING)

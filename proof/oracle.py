@@ -150,7 +150,7 @@ def _only_edits(evidence: Evidence) -> Iterator[Violation]:
             if of is None:
                 yield Violation("I2", f"{receiver} was told {frame_of(heard)}, which is no row")
             elif is_withheld(heard):
-                if evidence.may_read_edit(receiver.seat, heard.seq, of=of):
+                if not evidence.may_be_withheld(receiver.conversation, heard.seq, of=of):
                     yield Violation("I2", f"{receiver} was told {frame_of(heard)}, without its text")
             elif heard.content not in evidence.edits.get(heard.message_id, ()):
                 yield Violation("I2", f"{receiver} was told {frame_of(heard)}, which nobody made of it")
