@@ -18,7 +18,8 @@ class Frame(msgspec.Struct):
     type: str = ""
     seq: int = 0
     message_id: int | None = 0
-    content: str = ""
+    #: Null in an edit that also reaches members who may not read the message.
+    content: str | None = ""
     client_id: str | None = None
     ref: int | str | None = None
     code: str = ""

@@ -7,13 +7,17 @@ one monotonic clock.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 #: What a person in a conversation is called in a report.
 Seat = tuple[int, int]
 Outcome = Literal["ack", "error", "closed"]
+#: Closes after which a client does not come back: broken, signed out or expired, disabled, not theirs.
+FINAL = {4400, 4401, 4403, 4404}
+#: The one of them for who was removed from the conversation.
+REMOVED = 4404
 
 
 @dataclass(slots=True)
@@ -47,6 +51,8 @@ class Send:
     meant_at: float
     attempts: list[Attempt] = field(default_factory=list)
     acks: list[Ack] = field(default_factory=list)
+    #: Answered by an error that no repeating mends.
+    is_refused: bool = False
 
 
 class Heard(NamedTuple):
@@ -56,6 +62,7 @@ class Heard(NamedTuple):
     kind: str
     seq: int
     message_id: int = 0
+    #: Empty where there is none, and in an edit that also reaches members who may not read the message.
     content: str = ""
     client_id: str = ""
 
@@ -73,6 +80,7 @@ class Connection:
     #: The reason when the server answered `resync`.
     resync: str = ""
     closed_at: float = math.inf
+    #: What the server closed it with; None when it did not, because its receiver left.
     close_code: int | None = None
     frames: list[Heard] = field(default_factory=list)
 
@@ -99,6 +107,12 @@ class Receiver:
     @property
     def seat(self) -> Seat:
         return self.conversation, self.user
+
+    def stands_at(self, time: float) -> bool:
+        """Whether it was connected then, and knew where it stands."""
+        return bool(self.connections) and (
+            self.connections[-1].subscribed_at <= time < self.connections[-1].closed_at
+        )
 
     def frames(self) -> Iterable[Heard]:
         for connection in self.connections:
@@ -144,13 +158,27 @@ class Evidence:
     rows: Sequence[Row]
     #: Who may read what, where it is not everything; an empty sequence: nothing.
     readable: Mapping[Seat, Sequence[Interval]] = field(default_factory=dict)
-    #: The newest seq of each conversation; without it, its newest message.
-    heads: dict[int, int] = field(default_factory=dict)
+    #: What each message was given as its new text, by those who meant to edit it.
+    edits: Mapping[int, Collection[str]] = field(default_factory=dict)
+    #: The newest seq of each conversation, once everything was said and done.
+    heads: Mapping[int, int] = field(default_factory=dict)
+    #: Whose rights were ended on purpose, or who made mistakes on purpose: the code their sockets close with.
+    #: Who was removed from a conversation needs no mention, `readable` says it.
+    sent_away: Mapping[int, int] = field(default_factory=dict)
     faults: Sequence[Window] = ()
     ended_at: float = math.inf
 
     def may_read(self, seat: Seat, seq: int) -> bool:
         return any(interval.holds(seq) for interval in self.intervals(seat))
+
+    def may_read_edit(self, seat: Seat, seq: int, *, of: int) -> bool:
+        """Whether what is told at this seq may carry the text of that message: not to who came between."""
+        return any(interval.holds(seq) and interval.holds(of) for interval in self.intervals(seat))
+
+    def may_be_withheld(self, conversation: int, seq: int, *, of: int) -> bool:
+        """Whether an event at this seq reaches somebody who may not read the message that it is about."""
+        members = (seat for seat in self.readable if seat[0] == conversation and self.may_read(seat, seq))
+        return any(not self.may_read_edit(seat, seq, of=of) for seat in members)
 
     def intervals(self, seat: Seat) -> Sequence[Interval]:
         return self.readable.get(seat, EVERYTHING)

@@ -7,11 +7,12 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from proof.dialects import Guide, Ours
 from proof.guide import GuideStage, ranked
-from proof.history import Evidence, Interval, Seat, Send, Window
+from proof.history import Evidence, Interval, Seat, Window
 from proof.member import Member, Place, text
 from proof.oracle import QUIET_SECONDS
 from proof.stage import Ground, Stage
@@ -26,11 +27,15 @@ LONGEST_SETTLE_SECONDS = 90.0
 class Load:
     """Members of conversations, of whom some speak; faults are noted as they are made."""
 
-    def __init__(self, stage: Ground, rng: random.Random) -> None:
-        self.stage, self.rng = stage, rng
+    def __init__(self, stage: Ground, rng: random.Random, *, kind: type[Member] = Member) -> None:
+        self.stage, self.rng, self._kind = stage, rng, kind
         self.members: list[Member] = []
         self.faults: list[Window] = []
         self.readable: Mapping[Seat, Sequence[Interval]] = {}
+        #: Whom a scenario has sent away, with the code that their sockets close with.
+        self.sent_away: dict[int, int] = {}
+        #: The newest seqs when it had settled.
+        self.heads: Mapping[int, int] = {}
         self.ended_at = 0.0
         #: What this process has used of a core for it.
         self.busy = 0.0
@@ -46,7 +51,7 @@ class Load:
 
     def member(self, place: Place) -> Member:
         """One more member, not connected yet."""
-        member = Member(
+        member = self._kind(
             place,
             port=self.stage.next_port,
             rng=random.Random(self.rng.getrandbits(64)),
@@ -119,8 +124,10 @@ class Load:
                 moved = self._loop.time()
             if any(not m.is_finished and (m.unanswered or not m.is_here) for m in self.members):
                 continue
-            if self._is_guide or await self._is_whole():
+            if await self._is_whole():
                 break
+        else:
+            await self._is_whole()  # for what is missing to be seen
         if self._is_guide:
             await asyncio.sleep(min(seconds, QUIET_SECONDS + 1))
         self.ended_at = self._loop.time()
@@ -137,9 +144,12 @@ class Load:
         return sorted({member.receiver.conversation for member in self.members})
 
     async def _is_whole(self) -> bool:
-        assert isinstance(self.stage, Stage)
-        heads = await self.stage.heads(self.conversations)
-        return all(m.is_finished or m.position >= heads.get(m.receiver.conversation, 0) for m in self.members)
+        if not isinstance(self.stage, Stage):
+            return True  # the guide's has no seqs to compare
+        self.heads = await self.stage.heads(self.conversations)
+        return all(
+            m.is_finished or m.position >= self.heads.get(m.receiver.conversation, 0) for m in self.members
+        )
 
     async def evidence(self) -> Evidence:
         """What happened, with what the tables say; for the guide's server, by its rows' places."""
@@ -148,10 +158,20 @@ class Load:
             receivers=[member.receiver for member in self.members],
             rows=await self.stage.rows(self.conversations),
             readable=self.readable,
+            edits=self._edits(),
+            heads=self.heads,
+            sent_away=self.sent_away,
             faults=list(self.faults),
             ended_at=self.ended_at,
         )
         return ranked(evidence) if self._is_guide else evidence
+
+    def _edits(self) -> dict[int, set[str]]:
+        found: dict[int, set[str]] = defaultdict(set)
+        for member in self.members:
+            for message_id, content in member.edits:
+                found[message_id].add(content)
+        return found
 
 
 @contextlib.asynccontextmanager
@@ -175,73 +195,3 @@ async def base_load(
             await load.settle()
     finally:
         await load.leave()
-
-
-# ── figures ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def percentile(values: Iterable[float], share: float) -> float:
-    """The value below which this share of them lies; of none, there is none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else math.nan
-
-
-def milliseconds(seconds: Iterable[float], share: float) -> str:
-    """A percentile for people."""
-    return f"{percentile(seconds, share) * 1000:.0f}"
-
-
-def within(windows: Sequence[Window], at: float) -> bool:
-    return any(window.start <= at <= window.end for window in windows)
-
-
-def ack_seconds(sends: Iterable[Send], windows: Sequence[Window] | None = None) -> list[float]:
-    """From saying it first until it was acknowledged, of what was meant in these windows; inf: never."""
-    return [
-        send.acks[0].at - send.meant_at if send.acks else math.inf
-        for send in sends
-        if windows is None or within(windows, send.meant_at)
-    ]
-
-
-def delivery_seconds(evidence: Evidence, windows: Sequence[Window] | None = None) -> Iterator[float]:
-    """From saying it first until each receiver heard it."""
-    said = {
-        (send.conversation, send.client_id): send.meant_at
-        for send in evidence.sends
-        if windows is None or within(windows, send.meant_at)
-    }
-    for receiver in evidence.receivers:
-        for heard in receiver.frames():
-            at = said.get((receiver.conversation, heard.client_id))
-            if at is not None:
-                yield heard.at - at
-
-
-def gaps(evidence: Evidence) -> list[Window]:
-    """For each connection that ended by itself: from then until its receiver stood again; inf: never."""
-    found = []
-    for receiver in evidence.receivers:
-        for index, connection in enumerate(receiver.connections):
-            if connection.closed_at > evidence.ended_at:
-                continue
-            later = [after.subscribed_at for after in receiver.connections[index + 1 :]]
-            found.append(Window(connection.closed_at, min(later, default=math.inf)))
-    return found
-
-
-def resume_seconds(evidence: Evidence) -> list[float]:
-    """How long each of these took, counted from the end of the fault in which it began."""
-    return [
-        max(0.0, gap.end - max([gap.start, *(f.end for f in evidence.faults if within([f], gap.start))]))
-        for gap in gaps(evidence)
-    ]
-
-
-def closed(evidence: Evidence) -> int:
-    """Connections that ended before the end."""
-    return sum(
-        connection.closed_at <= evidence.ended_at
-        for receiver in evidence.receivers
-        for connection in receiver.connections
-    )

@@ -14,15 +14,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from proof.dialects import Dialect, Frame, Ours, decode
-from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send, Window
+from proof.history import FINAL, Ack, Attempt, Connection, Heard, Receiver, Send, Window
 from proof.websocket import WebSocket
 
 #: Doubled with every failure, with full jitter. Shorter than a browser's: the faults are minutes apart.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 2.0
 #: A server that accepts and then says nothing is left again.
 PATIENCE_SECONDS = 10.0
-#: Closes after which coming back makes no sense.
-FINAL = {4400, 4401, 4403, 4404}
 #: Kept for a resume and judged; the rest (receipts, pong) has no number.
 SENT_AGAIN = {"internal_error"}
 
@@ -60,6 +58,8 @@ class Member:
         self.receiver = Receiver(place.user, place.conversation)
         self.token = place.token
         self.sends: list[Send] = []
+        #: Messages it meant to edit, with their new texts.
+        self.edits: list[tuple[int, str]] = []
         #: What it will ask to go on from; a text is no position at all.
         self.since: int | str | None = None
         self.dialect, self.rng = dialect, rng
@@ -76,6 +76,7 @@ class Member:
         self._connection: Connection | None = None
         self._ended = asyncio.Event()
         self._ready = asyncio.Event()
+        self._leaves = False
         self._pending: dict[str, Send] = {}
         #: What a ref means; the guide's frames have none, there it is the text.
         self._open: dict[int | str, tuple[Send, Attempt]] = {}
@@ -101,6 +102,7 @@ class Member:
             await asyncio.wait([self._task])
             self._task = None
         if self._socket is not None:
+            self._leaves = True
             self._socket.close()
 
     async def vanish(self) -> None:
@@ -161,6 +163,11 @@ class Member:
             self._attempt(send)
         return send
 
+    def edit(self, message_id: int, content: str) -> None:
+        """Give a message of its own another text, if anybody listens."""
+        self.edits.append((message_id, content))
+        self.ask(type="edit", message_id=message_id, message=content)
+
     def ask(self, **command: Any) -> None:
         """Send a command whose answer does not matter; lost when nobody listens."""
         if self._socket is not None and self._ready.is_set():
@@ -214,7 +221,8 @@ class Member:
     def ended(self, code: int, *, status: int, retry_after: float) -> None:
         now = self._loop.time()
         if self._connection is not None:
-            self._connection.closed_at, self._connection.close_code = now, code
+            self._connection.closed_at = now
+            self._connection.close_code = None if self._leaves else code
             if not self._ready.is_set():
                 self._failures += 1
         else:
@@ -249,6 +257,10 @@ class Member:
         self._open[self._refs if self.dialect.greets else send.content] = send, attempt
         self._socket.say(self.dialect.say(send, self._refs))
 
+    def _repeat(self, send: Send) -> None:
+        """Say again what was refused for now."""
+        self._attempt(send)
+
     def _answered(self, key: int | str | None, now: float) -> tuple[Send, Attempt] | None:
         found = self._open.pop(key, None) if key is not None else None
         if found is not None:
@@ -269,7 +281,7 @@ class Member:
                 self._placed(frame, now)
             case "message" if not self.dialect.greets:
                 self._note(frame, now)
-                if (found := self._answered(frame.content, now)) is not None:
+                if (found := self._answered(frame.content or "", now)) is not None:
                     self._settle(*found, Ack(now, frame.message_id or 0, 0))
             case _ if frame.seq:
                 self._note(frame, now)
@@ -279,7 +291,9 @@ class Member:
     def _note(self, frame: Frame, now: float) -> None:
         assert self._connection is not None
         self._connection.frames.append(
-            Heard(now, frame.type, frame.seq, frame.message_id or 0, frame.content, frame.client_id or "")
+            Heard(
+                now, frame.type, frame.seq, frame.message_id or 0, frame.content or "", frame.client_id or ""
+            )
         )
 
     def _placed(self, frame: Frame, now: float) -> None:
@@ -313,6 +327,7 @@ class Member:
         attempt.outcome, attempt.detail = "error", frame.code
         if frame.retryable or frame.code in SENT_AGAIN:
             wait = (frame.retry_after_ms or 500) / 1000
-            self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._attempt, send)
+            self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._repeat, send)
         else:
+            send.is_refused = True
             self._pending.pop(send.client_id, None)

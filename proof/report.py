@@ -63,7 +63,7 @@ def markdown(results: Sequence[Result]) -> str:
             first = index == 0
             cells = [
                 result.scenario.row if first else "",
-                result.scenario.does if first else "",
+                result.run.does if first else "",
                 str(mark),
                 said(figure, mark.unit),
                 "yes" if mark.allows(figure) else "**no**",

@@ -46,7 +46,7 @@ def play(run: Run) -> report.Result:
     """One scenario from its start to its verdict."""
     started = time.monotonic()
     longest = LONGEST_SECONDS[run.short] + 60 * (run.minutes or 0)
-    print(f"── {run.scenario.row}: {run.scenario.does}", flush=True)
+    print(f"── {run.scenario.row}: {run.does}", flush=True)
     broken = []
     try:
         asyncio.run(asyncio.wait_for(run.scenario.play(run), longest))
@@ -83,8 +83,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def in_order(rows: Iterable[str]) -> list[str]:
-    """R2 before R10."""
-    return sorted(rows, key=lambda row: int(row[1:]))
+    """R2 before R10, and all of R before F14."""
+    return sorted(rows, key=lambda row: (row[0] != "R", int(row[1:])))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from proof.figures import ack_seconds, delivery_seconds, milliseconds
 from proof.guide import GuideStage
 from proof.history import Evidence
-from proof.load import Load, ack_seconds, base_load, delivery_seconds, milliseconds
-from proof.oracle import INVARIANTS, Violation, counts, judge
+from proof.load import Load, base_load
+from proof.oracle import INVARIANTS, counts, judge
 from proof.stage import Ground, Stage
+from proof.verdict import Violation
 
 #: Violations of an invariant shown one by one; the rest is counted.
 SHOWN = 4
@@ -63,6 +65,8 @@ class Scenario:
 
     row: str
     does: str
+    #: How much of it the short selection does; empty: all of it.
+    short: str
     marks: tuple[Mark, ...]
     play: Callable[[Run], Awaitable[None]]
     in_short: bool
@@ -73,13 +77,18 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(
-    row: str, does: str, *marks: Mark, in_short: bool = True, targets: tuple[Target, ...] = ("ours",)
+    row: str,
+    does: str,
+    *marks: Mark,
+    short: str = "",
+    in_short: bool = True,
+    targets: tuple[Target, ...] = ("ours",),
 ) -> Callable[[Callable[[Run], Awaitable[None]]], Callable[[Run], Awaitable[None]]]:
     """Make a function the scenario of a row. `in_short`: in the selection that every change must pass."""
 
     def register(play: Callable[[Run], Awaitable[None]]) -> Callable[[Run], Awaitable[None]]:
         assert row not in SCENARIOS, f"{row} is there twice"
-        SCENARIOS[row] = Scenario(row, does, marks, play, in_short, targets)
+        SCENARIOS[row] = Scenario(row, does, short, marks, play, in_short, targets)
         return play
 
     return register
@@ -100,6 +109,13 @@ class Run:
     def __post_init__(self) -> None:
         self.rng = random.Random(f"{self.scenario.row} {self.seed}")
         self._broken: list[Violation] = []
+
+    @property
+    def does(self) -> str:
+        """What is done in this play, with the size that it has."""
+        played = f"{self.minutes:g} minutes" if self.minutes is not None else self.scenario.short
+        is_smaller = played and (self.short or self.minutes is not None)
+        return f"{self.scenario.does} (played: {played})" if is_smaller else self.scenario.does
 
     # --- what a scenario asks for -----------------------------------------------------------------------
 

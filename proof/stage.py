@@ -152,9 +152,9 @@ class Ground:
         """What /health/ready says, with the HTTP status."""
         return await self.do(get_health, worker.port)
 
-    def sockets(self) -> int:
-        """TCP connections that clients have to the workers."""
-        ports = {f"{worker.port:04X}" for worker in self.workers}
+    def sockets(self, *workers: Process) -> int:
+        """TCP connections that clients have to these workers, or to all."""
+        ports = {f"{worker.port:04X}" for worker in workers or self.workers}
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(row[1].rpartition(":")[2] in ports and row[3] == ESTABLISHED for row in rows)
 
@@ -181,8 +181,11 @@ class Stage(Ground):
         redis_mistreats: Mistreats | None = None,
         program: Sequence[str] = (),
         processes: int = 1,
+        is_direct: bool = False,
     ) -> None:
         super().__init__(rng)
+        #: The proxies share the clients' event loop: where these are the busiest, they stand in nobody's way.
+        self.is_direct = is_direct
         #: More than one: each of the servers is `scripts/serve` with so many workers.
         self.processes = processes
         self.redis_mistreats, self.program = redis_mistreats, program
@@ -207,8 +210,12 @@ class Stage(Ground):
                 program=self.program,
                 tree=tree,
                 processes=self.processes,
-                database_url=self._through(self.postgres_proxy, self.database_url),
-                redis_url=f"redis://127.0.0.1:{self.redis_proxy.port}/0",
+                database_url=self.database_url
+                if self.is_direct
+                else self._through(self.postgres_proxy, self.database_url),
+                redis_url=self.redis.url
+                if self.is_direct
+                else f"redis://127.0.0.1:{self.redis_proxy.port}/0",
             )
             self.workers.append(await self.started(worker))
 

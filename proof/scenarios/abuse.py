@@ -11,9 +11,9 @@ import psycopg
 
 from bench.relais import ENVIRONMENT
 from bench.wire import frame, handshake
+from proof.figures import ack_seconds, closed, percentile, within
 from proof.history import Window
 from proof.listener import Listener
-from proof.load import ack_seconds, closed, percentile, within
 from proof.member import Place
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage
@@ -34,6 +34,7 @@ ELSEWHERE = "127.0.0.66"
     at_most("ack p99 of the victims", 2, "× as before"),
     at_most("ack p99 5 s after", 2, "× as before"),
     at_most("sockets of victims closed", 0),
+    short="5 s each, 300 unfinished handshakes",
     in_short=False,
 )
 async def floods(run: Run) -> None:
@@ -162,6 +163,7 @@ async def _unfinished(run: Run, stage: Stage, attackers: list[Place], seconds: f
     exactly("what a send is answered meanwhile", "unavailable"),
     at_most("until it is answered, max", 2, "s"),
     at_most("sockets closed", 0),
+    short="once",
 )
 async def read_only(run: Run) -> None:
     loop = asyncio.get_running_loop()

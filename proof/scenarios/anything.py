@@ -110,7 +110,7 @@ class Story:
     async def _edit(self, person: int, index: int) -> None:
         for member in self._ears(person)[:1]:
             if (message := self._own(member, index)) is not None:
-                member.ask(type="edit", message_id=message, message=f"edited {self.rng.getrandbits(30)}")
+                member.edit(message, f"edited {self.rng.getrandbits(30)}")
 
     async def _delete(self, person: int, index: int) -> None:
         for member in self._ears(person)[:1]:
@@ -138,6 +138,7 @@ class Story:
     exactly("violations", "none"),
     at_least("sequences", 2_000),
     at_least("steps", 50_000),
+    short="100 sequences",
     in_short=False,
 )
 async def anything_happens(run: Run) -> None:
@@ -218,6 +219,7 @@ async def _story(
         await story.play(steps)
         if ban:
             story.banned.add(PEOPLE - 1)
+            load.sent_away[places[-1].user] = 4403
             await office.order("ban", user=places[-1].user)
         await load.settle()
         load.readable = await stage.readable(load.conversations)

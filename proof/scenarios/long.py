@@ -4,15 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
+from typing import NamedTuple
 
 import psycopg
 import redis as client
 
-from bench.machine import cpu_seconds
+from bench.machine import cpu_seconds, memory
 from proof.load import Load
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.scenarios.readers import bystanders
 from proof.stage import Stage
+
+#: What 10,000 idle sockets may use of a core, in percent, and each of them of memory, by server.
+IDLE_PERCENT = {"uvicorn": 5, "daphne": 15}
+IDLE_KB = {"uvicorn": 20, "daphne": 26}
+#: Until nothing happens any more, and how long the first few sockets are watched.
+SETTLED_SECONDS, FEW_SECONDS = 5.0, 30.0
+
+
+class Held(NamedTuple):
+    """What a worker has, and uses."""
+
+    sockets: int
+    memory: int
+    busy: float
+
+    def __str__(self) -> str:
+        return f"{self.sockets:,} sockets, {self.memory / 2**20:.0f} MB, {self.busy:.2%} of a core"
+
+
+async def _idle(run: Run, stage: Stage, seconds: float) -> list[Held]:
+    """What each worker has when nothing happens, and what it uses of a core for so long."""
+    await run.calm(SETTLED_SECONDS)
+    began, cpu = time.monotonic(), [cpu_seconds(worker.pid) for worker in stage.workers]
+    await run.calm(seconds)
+    took = time.monotonic() - began
+    return [
+        Held(stage.sockets(worker), memory(worker.pid).unique, (cpu_seconds(worker.pid) - before) / took)
+        for worker, before in zip(stage.workers, cpu, strict=True)
+    ]
 
 
 @scenario(
@@ -20,6 +51,12 @@ from proof.stage import Stage
     "10,000 idle sockets for 10 minutes, then one message to all of them",
     exactly("sockets dropped", 0),
     at_most("the message is with all after", 1.0, "s"),
+    *(
+        at_most(f"{kind}: of a core for 10,000 idle sockets", share, "%")
+        for kind, share in IDLE_PERCENT.items()
+    ),
+    *(at_most(f"{kind}: memory of an idle socket", size, "KB") for kind, size in IDLE_KB.items()),
+    short="1,000 sockets for 1 minute",
     in_short=False,
 )
 async def nobody_speaks(run: Run) -> None:
@@ -28,12 +65,17 @@ async def nobody_speaks(run: Run) -> None:
         [places] = await stage.people(conversations=1, members=run.size(10_000, 1_000))
         load = Load(stage, run.rng)
         [speaker] = await load.gather(places[:1])
-        before = stage.resident()
-        crowd = await bystanders(stage, places[1:])
-        memory = stage.resident() - before
-        cpu, started = sum(cpu_seconds(worker.pid) for worker in stage.workers), loop.time()
-        await run.calm(run.size(600, 60))
-        idle = (sum(cpu_seconds(worker.pid) for worker in stage.workers) - cpu) / (loop.time() - started)
+        # What a worker takes once, when the first come, is not a socket's.
+        crowd = await bystanders(stage, places[1:101])
+        few = await _idle(run, stage, FEW_SECONDS)
+        crowd += await bystanders(stage, places[101:])
+        many = await _idle(run, stage, run.size(600, 60))
+        for worker, first, then in zip(stage.workers, few, many, strict=True):
+            more = then.sockets - first.sockets
+            busy = first.busy + (then.busy - first.busy) / more * 10_000
+            run.figure(f"{worker.kind}: of a core for 10,000 idle sockets", busy * 100)
+            run.figure(f"{worker.kind}: memory of an idle socket", (then.memory - first.memory) / more / 1024)
+            run.notes.append(f"{worker.kind}: {first} → {then}")
         run.figure("sockets dropped", sum(each.code is not None for each in crowd))
         said_at = loop.time()
         speaker.say()
@@ -41,10 +83,6 @@ async def nobody_speaks(run: Run) -> None:
             await asyncio.sleep(0.005)
         heard = not any(not each.heard_frames for each in crowd)
         run.figure("the message is with all after", loop.time() - said_at if heard else math.inf)
-        run.notes.append(
-            f"{len(crowd):,} sockets: {idle:.1%} of a core when idle, "
-            f"{memory / len(crowd) * 1024:.0f} KB resident each"
-        )
         for each in crowd:
             each.socket.close()
         await load.leave()

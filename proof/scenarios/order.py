@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from proof.load import Load, ack_seconds, percentile
+from proof.figures import ack_seconds, percentile
+from proof.load import Load
 from proof.scenario import KEPT, Run, exactly, scenario
 
 SENDERS, LISTENERS = 32, 10
@@ -16,6 +17,7 @@ SENDERS, LISTENERS = 32, 10
     KEPT,
     exactly("seqs in the table", "1 to the last, none skipped"),
     exactly("receivers that have all of them", SENDERS + LISTENERS),
+    short="1,600 messages",
     targets=("ours", "guide"),
 )
 async def many_speak_at_once(run: Run) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import psycopg
 
+from proof.figures import ack_seconds, closed, percentile, within
 from proof.history import Attempt, Evidence, Window
 from proof.listener import Listener
-from proof.load import Load, ack_seconds, closed, percentile, within
+from proof.load import Load
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage, freeze, thaw
 
@@ -29,6 +30,7 @@ LOCKED_SECONDS = 5.0
     at_most("until it is answered, max", 2, "s"),
     at_most("sockets closed", 0),
     exactly("typing meanwhile", "works"),
+    short="twice",
 )
 async def postgres_is_killed(run: Run) -> None:
     async with run.base() as (stage, load):
@@ -88,6 +90,8 @@ async def _types(one: Listener, other: Listener, *, seconds: float) -> str:
     KEPT,
     at_most("frozen: a send without an answer, max", 5, "s"),
     at_most("full: a send without an answer, max", 5, "s"),
+    at_most("until a send is answered, p99 of each part", 2, "s"),
+    at_most("refused otherwise than overloaded or unavailable", 0),
     at_most("locked: ack p99 of the other conversations", 2, "× as before"),
     at_most("sockets closed", 0),
 )
@@ -117,11 +121,17 @@ async def postgres_is_slow(run: Run) -> None:
         parts["full"] = Window(start, loop.time())
         await run.calm(8)
     evidence = load.evidence_judged
-    for part in ("frozen", "full"):
-        waits = [attempt.ended_at - attempt.at for attempt in _attempts(evidence, [parts[part]])]
-        run.figure(f"{part}: a send without an answer, max", max(waits))
-        codes = Counter(a.detail or a.outcome for a in _attempts(evidence, [parts[part]]))
-        run.notes.append(f"{part}: {dict(codes)}")
+    for part, window in parts.items():
+        attempts = list(_attempts(evidence, [window]))
+        waits = [attempt.ended_at - attempt.at for attempt in attempts]
+        if part != "locked":  # where most of them are no part of the fault
+            run.figure(f"{part}: a send without an answer, max", max(waits))
+        concerned = [wait for wait, a in zip(waits, attempts, strict=True) if a.outcome != "ack"]
+        run.figure("until a send is answered, p99 of each part", percentile(concerned or waits, 0.99))
+        codes = Counter(a.detail for a in attempts if a.outcome == "error")
+        otherwise = sum(codes[code] for code in codes.keys() - {"overloaded", "unavailable"})
+        run.figure("refused otherwise than overloaded or unavailable", otherwise)
+        run.notes.append(f"{part}: {len(attempts)} sends, refused: {dict(codes)}")
     others = [send for send in evidence.sends if send.conversation != victim]
     before, meanwhile = (percentile(ack_seconds(others, [w]), 0.99) for w in (calm, parts["locked"]))
     run.figure("locked: ack p99 of the other conversations", meanwhile / before)

@@ -6,8 +6,9 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 
+from proof.figures import ack_seconds, delivery_seconds, percentile
 from proof.history import Window
-from proof.load import Load, ack_seconds, delivery_seconds, percentile
+from proof.load import Load
 from proof.member import Member, Place
 from proof.proxy import Proxy
 from proof.pulse import pulse
@@ -67,6 +68,7 @@ async def bystanders(stage: Stage, places: Sequence[Place], *, at_once: int = 50
     exactly("slow readers that were closed", "all"),
     at_most("until they were given up as too slow (4408), max", 10, "s"),
     at_most("resident memory", 32, "MB more"),
+    short="10 of 200",
     targets=("ours", "guide"),
 )
 async def readers_stop_reading(run: Run) -> None:
@@ -136,6 +138,7 @@ def _too_slow(stage: Stage) -> int:
     "1,000 sockets fall into a black hole: nothing passes, nothing is closed",
     at_most("until all are reclaimed", 45, "s"),
     at_most("descriptors over the baseline", 10),
+    short="200 sockets",
     in_short=False,
 )
 async def sockets_are_half_open(run: Run) -> None:
@@ -183,6 +186,7 @@ async def _until(condition: Callable[[], bool], *, seconds: float) -> bool:
     at_most("all resumed on Daphne", 40, "s"),
     at_most("event loop lag, p99", 0.5, "s"),
     at_most("refused without Retry-After", 0),
+    short="600 clients",
 )
 async def everybody_comes_back(run: Run) -> None:
     for kind, name in (("uvicorn", "uvicorn"), ("daphne", "Daphne")):
@@ -238,6 +242,7 @@ def _first_of_each(members: Sequence[Member]) -> list[Member]:
     at_most("complete after", 5, "s"),
     at_most("resident memory", 10, "MB more"),
     at_most("delivery p99 of the others", 2, "× as before"),
+    short="3,000 messages",
     in_short=False,
 )
 async def long_away(run: Run) -> None:

@@ -7,8 +7,8 @@ import random
 
 import redis as client
 
+from proof.figures import ack_seconds, closed, delivery_seconds, percentile
 from proof.history import Window
-from proof.load import ack_seconds, closed, delivery_seconds, percentile
 from proof.pulse import pulse
 from proof.resp import Mistreats
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
@@ -25,6 +25,7 @@ FROZEN_SECONDS = 15.0
     at_most("acks while it is away, p99", 0.5, "s"),
     at_most("sockets closed", 0),
     exactly("readiness", "degraded"),
+    short="twice",
     targets=("ours", "guide"),
 )
 async def redis_is_killed(run: Run) -> None:
@@ -58,6 +59,7 @@ async def _worst_readiness(stage: Stage, seconds: float) -> str:
     at_most("event loop lag, max", 0.25, "s"),
     at_most("resident memory", 20, "MB more"),
     at_most("sockets closed", 0),
+    short="once",
 )
 async def redis_is_frozen(run: Run) -> None:
     async with run.base() as (stage, load):
@@ -83,6 +85,7 @@ async def redis_is_frozen(run: Run) -> None:
     at_least("published messages lost", 10),
     at_most("longest delivery", 5, "s"),
     at_most("sockets closed", 0),
+    short="for 30 s, and 10 %",
 )
 async def redis_forgets_and_loses(run: Run) -> None:
     bells = Mistreats(random.Random(run.rng.getrandbits(64)))

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proof.figures import closed, percentile
 from proof.history import Evidence
 from proof.listener import Listener
-from proof.load import Load, closed, percentile
+from proof.load import Load
 from proof.member import Member, Place
 from proof.office import Office
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage, claims
 
-KINDS = ("ban", "logout", "password", "remove")
+#: How rights end, and the code that the sockets then close with.
+KINDS = {"ban": 4403, "logout": 4401, "password": 4401, "remove": 4404}
 #: After which a socket that is still open is given up on.
 GIVE_UP_SECONDS = 15.0
 
@@ -58,6 +60,7 @@ class Person:
     at_most("closed with Redis down, max", 10, "s"),
     exactly("close codes", "4401 logout, 4401 password, 4403 ban, 4404 remove"),
     at_most("notices of a conversation after the removal from it", 0),
+    short="24 users",
 )
 async def rights_are_taken_away(run: Run) -> None:
     victims, conversations = run.size(100, 24), run.size(10, 4)
@@ -76,6 +79,7 @@ async def rights_are_taken_away(run: Run) -> None:
             if person.kind == "password":
                 await office.order("prepare", user=person.place.user)
         load.start_talking(speakers, rate=5)
+        load.sent_away = {p.place.user: KINDS[p.kind] for p in people if p.kind != "remove"}
         run.rng.shuffle(people)
         half = len(people) // 2
         await _end_rights(office, people[:half])
@@ -113,7 +117,7 @@ async def _people(load: Load, stage: Stage, places: Sequence[Place], owners: dic
                 chat,
                 await Listener.at(stage.next_port(), typing),
                 await Listener.at(stage.next_port(), f"/ws/notifications/?v=1&token={place.token}"),
-                KINDS[index % len(KINDS)],
+                [*KINDS][index % len(KINDS)],
                 owners[place.conversation],
             )
         )
@@ -163,6 +167,7 @@ TOKEN_SECONDS = 20
     at_most("before the expiry", 0.05, "s"),
     exactly("refreshed sockets", "open"),
     at_most("sockets closed by the jumps", 0),
+    short="10 tokens, 8 s after each jump",
 )
 async def tokens_expire_and_clocks_jump(run: Run) -> None:
     await _expiry(run)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bench.machine import ROOT, family
 from bench.workbench import KINDS
+from proof.figures import gaps, percentile, resume_seconds, within
 from proof.history import Window
-from proof.load import Load, gaps, percentile, resume_seconds, within
+from proof.load import Load
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
 from tests.servers import Kind
 
@@ -31,6 +32,7 @@ ROLL_SECONDS = 80.0
     at_most("until it has ended, max", 15, "s"),
     at_least("hints to come back are spread over", 5, "s"),
     exactly("close codes", "1012"),
+    short="400 sockets",
     in_short=False,
 )
 async def stopped_politely(run: Run) -> None:
@@ -90,6 +92,7 @@ async def _replace_workers(service: int) -> None:
     "a worker of this revision and one of the revision before it, under R1",
     KEPT,
     at_most("resumed after the restart, p99", 3, "s"),
+    short="each worker killed twice",
     in_short=False,
 )
 async def two_revisions(run: Run) -> None:

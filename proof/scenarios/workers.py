@@ -7,7 +7,8 @@ import math
 import tempfile
 from pathlib import Path
 
-from proof.load import Load, gaps, percentile, resume_seconds
+from proof.figures import gaps, percentile, resume_seconds
+from proof.load import Load
 from proof.member import Member
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage, Worker
@@ -21,6 +22,7 @@ GIVE_UP_SECONDS = 20.0
     "a worker killed (-9) under base load: 10 times in 120 s",
     KEPT,
     at_most("resumed after the restart, p99", 3, "s"),
+    short="3 times",
     targets=("ours", "guide"),
 )
 async def a_worker_is_killed(run: Run) -> None:
@@ -45,6 +47,7 @@ async def a_worker_is_killed(run: Run) -> None:
     "both workers killed (-9) under base load and started again: 3 times",
     KEPT,
     at_most("first socket accepted after the start", 5, "s"),
+    short="once",
 )
 async def everything_is_killed(run: Run) -> None:
     async with run.base() as (stage, load):
@@ -67,6 +70,7 @@ async def everything_is_killed(run: Run) -> None:
     KEPT,
     exactly("messages that reached all ten members", "all"),
     at_most("with everybody after the restart", 2, "s"),
+    short="10 times",
 )
 async def killed_between_commit_and_bell(run: Run) -> None:
     with tempfile.TemporaryDirectory() as directory:

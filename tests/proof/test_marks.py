@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import replace
+
 import pytest
 
 from proof import report, run, scenarios
@@ -9,6 +12,7 @@ from proof.scenario import SCENARIOS, Run, Scenario, at_least, at_most, exactly
 
 pytestmark = pytest.mark.stack("small")
 
+DOES = "nothing at all, 200 times"
 MARKS = (at_most("delay", 2, "s"), at_least("share", 0.95), exactly("closed", "all"))
 
 
@@ -17,7 +21,9 @@ async def _play(_run: Run) -> None:
 
 
 def played(**figures) -> Run:
-    scenario = Scenario("R99", "nothing at all", MARKS, _play, in_short=True, targets=("ours",))
+    scenario = Scenario(
+        "R99", "nothing at all, 200 times", "10 times", MARKS, _play, in_short=True, targets=("ours",)
+    )
     found = Run(scenario, seed=7, short=True)
     for name, value in figures.items():
         found.figure(name, value)
@@ -67,20 +73,32 @@ def test_failure_names_the_command_that_plays_it_again():
     result = report.Result(found, 1.0, found.failures())
 
     assert result.command == "scripts/chaos R99 --seed 7 --short"
-    assert f"| R99 | nothing at all | delay at most 2 s | 2.5 s | **no** | `{result.command}` |" in (
-        report.markdown([result])
-    )
+    row = f"| R99 | {DOES} (played: 10 times) | delay at most 2 s | 2.5 s | **no** | `{result.command}` |"
+    assert row in report.markdown([result])
+
+
+def test_report_of_a_full_play_says_its_full_size():
+    full = replace(played(), short=False)
+
+    assert full.does == DOES
+    assert replace(full, minutes=10.0).does == f"{DOES} (played: 10 minutes)"
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_row_with_a_smaller_size_says_it(scenario):
+    assert scenario.short or "run.size(" not in inspect.getsource(scenario.play)
 
 
 def test_every_row_is_there():
     assert scenarios.__all__
     left_to_others = {"R18", "R19", "R20", "R21", "R24", "R25", "R29"}
 
-    assert set(SCENARIOS) == {f"R{number}" for number in range(1, 31)} - left_to_others
+    assert set(SCENARIOS) == {f"R{number}" for number in range(1, 31)} - left_to_others | {"F14"}
 
 
 def test_rows_are_played_in_their_order():
     assert run.parse(["--short"]).rows[:3] == ["R1", "R2", "R3"]
+    assert run.parse([]).rows[-2:] == ["R30", "F14"]
     assert run.parse(["--target", "guide"]).rows == ["R1", "R3", "R10", "R13"]
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.history import Ack, Attempt, Connection, Evidence, Heard, Interval, Window
-from proof.oracle import counts, due, judge
+from proof.lateness import due
+from proof.oracle import counts, judge
 from tests.proof.histories import (
     ANA,
     BRUNO,
@@ -91,6 +92,39 @@ def test_i1_stored_with_another_text_than_was_said():
     assert broken(evidence) == {"I1": 1}
 
 
+def test_i1_row_that_no_send_explains():
+    evidence = clean()
+    evidence.rows = [*evidence.rows, row(3)._replace(message_id=104, seq=4, client_id="")]
+    for each in evidence.receivers:
+        each.connections[0].frames.append(Heard(3.5, "message", 4, 104, "said 3"))
+
+    assert [str(found) for found in judge(evidence)] == [
+        "I1: message 104 at seq 4 in conversation 7 ('said 3') is a row that no send explains"
+    ]
+
+
+def edited(text: str = "said better") -> Evidence:
+    """Ana gives her first message another text, at seq 4, and both are told."""
+    evidence = clean()
+    evidence.edits = {101: {text}}
+    evidence.rows = [row(1)._replace(content=text, is_changed=True), row(2), row(3)]
+    evidence.heads = {CONVERSATION: 4}
+    for each in evidence.receivers:
+        each.connections[0].frames.append(Heard(4.2, "message_edited", 4, 101, text))
+    return evidence
+
+
+def test_edit_that_everybody_is_told_breaks_nothing():
+    assert judge(edited()) == []
+
+
+def test_i1_row_with_a_text_that_nobody_gave_it():
+    evidence = edited()
+    evidence.rows = [evidence.rows[0]._replace(content="said by nobody"), *evidence.rows[1:]]
+
+    assert broken(evidence) == {"I1": 1}
+
+
 # ── I2 ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -111,6 +145,23 @@ def test_i2_text_that_is_not_the_rows():
     frames[1] = frames[1]._replace(content="said too")
 
     assert broken(evidence) == {"I2": 1, "I4": 1}
+
+
+def test_i2_invented_text_of_a_message_that_was_edited_later():
+    evidence = edited()
+    for each in evidence.receivers:
+        each.connections[0].frames[0] = each.connections[0].frames[0]._replace(content="invented")
+
+    assert broken(evidence) == {"I2": 2}
+
+
+@pytest.mark.parametrize("wrong", [{"content": "invented"}, {"message_id": 999}, {"content": ""}])
+def test_i2_edit_that_nobody_made(wrong):
+    evidence = edited()
+    for each in evidence.receivers:
+        each.connections[0].frames[3] = each.connections[0].frames[3]._replace(**wrong)
+
+    assert broken(evidence) == {"I2": 2}
 
 
 # ── I3 ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,6 +234,7 @@ def test_i4_two_receivers_with_different_messages_at_one_seq():
     for who, at in ((0, 3), (1, 3)):
         frames = evidence.receivers[who].connections[0].frames
         frames.append(Heard(5.0, "message_edited", at + 1, 101 + who, "edited"))
+    evidence.edits = {101: {"edited"}, 102: {"edited"}}
 
     assert broken(evidence) == {"I4": 1}
 
@@ -208,12 +260,12 @@ def test_i5_message_told_twice():
 def test_i5_one_client_id_in_two_messages():
     evidence = clean()
     double = row(3)._replace(message_id=104, seq=4)
-    evidence.sends = evidence.sends[:2]  # not acknowledged: else it breaks I1 as well
+    evidence.sends[2].acks.clear()  # else it breaks I1
     evidence.rows = [*evidence.rows, double]
     for each in evidence.receivers:
         each.connections[0].frames.append(Heard(3.5, "message", 4, 104, "said 3", "id-3"))
 
-    assert broken(evidence) == {"I5": 2}
+    assert broken(evidence) == {"I5": 2, "I8": 1}
 
 
 # ── I6 ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -272,11 +324,87 @@ def test_i6_member_who_is_let_in_and_never_told_where_they_stand():
     assert broken(hears(first, second)) == {"I6": 1}
 
 
-def test_a_member_who_never_comes_back_is_not_waited_for():
+def test_a_member_who_left_is_not_waited_for():
     only = connection(1)
     only.closed_at = 1.5
 
     assert judge(hears(only)) == []
+
+
+def test_i6_deletion_that_nobody_is_told():
+    evidence = clean()
+    evidence.rows = [row(1)._replace(content="", is_changed=True), row(2), row(3)]
+    evidence.heads = {CONVERSATION: 4}
+
+    assert [found.says for found in judge(evidence)] == [
+        f"user {user} in conversation 7 stands at seq 3, and the conversation at 4" for user in (ANA, BRUNO)
+    ]
+
+
+def test_who_left_or_may_not_read_the_last_event_does_not_miss_it():
+    evidence = clean()
+    evidence.heads = {CONVERSATION: 4}
+    evidence.receivers[0].connections[0].closed_at = 10.0
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 3)]}
+
+    assert judge(evidence) == []
+
+
+def thrown_out(code: int) -> Evidence:
+    """Bruno's socket is closed by the server after the first message, and he does not come back."""
+    only = connection(1)
+    only.closed_at, only.close_code = 1.5, code
+    return hears(only)
+
+
+@pytest.mark.parametrize("code", [4400, 4401, 4403, 4404])
+def test_i6_member_who_is_sent_away_for_good_and_should_not_be(code):
+    assert [found.says for found in judge(thrown_out(code))] == [
+        f"user 2 in conversation 7 was sent away for good with {code}"
+    ]
+
+
+def test_i6_member_who_is_told_farewell_by_the_server_and_is_not_back():
+    assert broken(thrown_out(1000)) == {"I6": 1}
+
+
+@pytest.mark.parametrize("code", [4400, 4401, 4403])
+def test_member_who_was_to_be_sent_away_is_not_waited_for(code):
+    evidence = thrown_out(code)
+    evidence.sent_away = {BRUNO: code}
+
+    assert judge(evidence) == []
+
+
+def test_i6_member_who_is_sent_away_with_another_code_than_was_due():
+    evidence = thrown_out(4401)
+    evidence.sent_away = {BRUNO: 4403}
+
+    assert broken(evidence) == {"I6": 1}
+
+
+def test_member_who_was_removed_is_not_waited_for():
+    evidence = thrown_out(4404)
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1)]}
+
+    assert judge(evidence) == []
+
+
+def test_i6_member_who_was_taken_back_and_is_sent_away_all_the_same():
+    only = connection(3, opened_at=2.9, since=2)
+    only.closed_at, only.close_code = 3.5, 4404
+    evidence = hears(only)
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1), Interval(2)]}
+
+    assert broken(evidence) == {"I6": 1}
+
+
+def test_member_who_knocks_while_removed_is_not_waited_for():
+    only = Connection(1.5, since=0, closed_at=1.6, close_code=4404)
+    evidence = hears(only)
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1), Interval(2)]}
+
+    assert judge(evidence) == []
 
 
 # ── I7 ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -287,6 +415,33 @@ def test_i7_event_after_the_removal():
     evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 2)]}
 
     assert broken(evidence) == {"I7": 1}
+
+
+def came_after_the_second() -> Evidence:
+    """Bruno may read from seq 3 on, and Ana edits her first message at seq 4."""
+    evidence = edited()
+    only = evidence.receivers[1].connections[0]
+    only.subscribed_seq, only.frames = 2, only.frames[2:]
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(2)]}
+    return evidence
+
+
+def test_i7_new_text_of_a_message_from_before_they_came():
+    found = judge(came_after_the_second())
+
+    assert counts(found) == {"I7": 1}
+    assert "of a message at seq 1" in found[0].says
+
+
+@pytest.mark.parametrize("without_text", [[BRUNO], [ANA, BRUNO]])
+def test_edit_that_keeps_its_text_from_who_came_later_breaks_nothing(without_text):
+    evidence = came_after_the_second()
+    for each in evidence.receivers:
+        if each.user in without_text:
+            frames = each.connections[0].frames
+            frames[-1] = frames[-1]._replace(content="")
+
+    assert judge(evidence) == []
 
 
 def test_what_was_missed_before_a_removal_is_not_owed_to_who_was_taken_back():
@@ -358,6 +513,36 @@ def test_i8_repeated_send_that_is_two_rows():
     evidence.ended_at = 4.0
 
     assert broken(evidence) == {"I8": 1}
+
+
+def refused(code: str) -> Evidence:
+    """Ana's third message is refused whenever she says it, and is no row."""
+    evidence = unanswered()
+    evidence.sends[2].attempts = [Attempt(3.0 + again, "error", 3.1 + again, code) for again in range(16)]
+    evidence.rows = evidence.rows[:2]
+    evidence.receivers = [receiver(ANA, connection(1, 2)), receiver(BRUNO, connection(1, 2))]
+    return evidence
+
+
+def test_i8_send_that_is_refused_until_the_end_though_all_is_well():
+    found = judge(refused("unavailable"))
+
+    assert counts(found) == {"I8": 1}
+    assert "16 attempts, the last of them answered unavailable" in found[0].says
+
+
+def test_send_that_was_refused_for_good_breaks_nothing():
+    evidence = refused("message_too_long")
+    evidence.sends[2].is_refused = True
+
+    assert judge(evidence) == []
+
+
+def test_send_that_was_refused_until_the_fault_had_passed_breaks_nothing():
+    evidence = refused("unavailable")
+    evidence.faults = [Window(2.0, 15.0)]
+
+    assert judge(evidence) == []
 
 
 # ── any history ──────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,140 @@
+"""Time: what was said is soon with everybody, and nobody is away for long or without a reason (I6)."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from proof.history import FINAL, REMOVED, Connection, Evidence, Receiver, Window
+from proof.verdict import Violation
+
+
+def soon_with_everybody(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
+    born: dict[int, dict[int, float]] = defaultdict(dict)
+    for (conversation, seq), birth in births(evidence).items():
+        born[conversation][seq] = birth
+    for receiver in evidence.receivers:
+        started_at = _starts_after(receiver)
+        if started_at is None:
+            continue
+        heard = {frame.seq: frame.at for frame in receiver.frames()}
+        began_at = _reads_from(evidence, receiver, heard)
+        blind = _blind(evidence, receiver)
+        for seq, birth in born[receiver.conversation].items():
+            at = heard.get(seq, math.inf)
+            if at <= birth + quiet_seconds or seq <= max(started_at, began_at if at == math.inf else 0):
+                continue
+            if not evidence.may_read(receiver.seat, seq):
+                continue
+            limit = due(birth, blind, quiet_seconds)
+            if limit < min(at, evidence.ended_at):
+                when = "never" if at == math.inf else f"{at - limit:.1f} s late"
+                yield Violation("I6", f"{receiver} heard seq {seq} {when}")
+
+
+def back_again(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
+    """Absences are not counted, so none may last: who was cut off stands again when everything is well."""
+    healed = max([0.0, *(fault.end for fault in evidence.faults)])
+    for receiver in evidence.receivers:
+        if not receiver.connections:
+            continue
+        last = receiver.connections[-1]
+        is_kept_waiting = last.closed_at == math.inf and last.subscribed_at == math.inf
+        if last.close_code in {None, *FINAL} and not is_kept_waiting:
+            continue
+        stood = [each.closed_at for each in receiver.connections if each.subscribed_at < math.inf]
+        gone_at = max([healed, *stood[-1:]])
+        if gone_at + 2 * quiet_seconds <= evidence.ended_at:
+            yield Violation(
+                "I6", f"{receiver} was cut off and is not back {evidence.ended_at - gone_at:.0f} s later"
+            )
+
+
+def up_to_the_head(evidence: Evidence) -> Iterator[Violation]:
+    """Who stands at the end was told everything, also what nobody else was told."""
+    for receiver in evidence.receivers:
+        head = evidence.heads.get(receiver.conversation, 0)
+        if not receiver.stands_at(evidence.ended_at) or not evidence.may_read(receiver.seat, head):
+            continue
+        told = [connection.subscribed_seq or 0 for connection in receiver.connections]
+        stands = max([*told, *(heard.seq for heard in receiver.frames())])
+        if stands < head:
+            yield Violation("I6", f"{receiver} stands at seq {stands}, and the conversation at {head}")
+
+
+def not_sent_away(evidence: Evidence) -> Iterator[Violation]:
+    """A close after which nobody comes back excuses an absence only where it had to come."""
+    for receiver in evidence.receivers:
+        for connection in receiver.connections:
+            if connection.close_code in FINAL and not _had_to_go(evidence, receiver, connection):
+                yield Violation("I6", f"{receiver} was sent away for good with {connection.close_code}")
+
+
+def _had_to_go(evidence: Evidence, receiver: Receiver, connection: Connection) -> bool:
+    if connection.close_code != REMOVED:
+        return evidence.sent_away.get(receiver.user) == connection.close_code
+    stood = max([connection.subscribed_seq or 0, *(heard.seq for heard in connection.frames)])
+    if not stood and not evidence.may_read(receiver.seat, 1):
+        return True  # not let in: was no member from the start
+    return any(stood <= interval.up_to < math.inf for interval in evidence.intervals(receiver.seat))
+
+
+def _reads_from(evidence: Evidence, receiver: Receiver, heard: Iterable[int]) -> int:
+    """Where what they read now begins: after they were taken back, nothing from before is owed to them."""
+    told = [connection.subscribed_seq or 0 for connection in receiver.connections]
+    furthest = max([0, *told, *heard])
+    begun = [interval.after for interval in evidence.intervals(receiver.seat) if interval.after <= furthest]
+    return max(begun, default=0)
+
+
+def births(evidence: Evidence) -> dict[tuple[int, int], float]:
+    """When each stored message was first known to exist: acknowledged, or heard by anybody."""
+    seen: dict[tuple[int, int], float] = {}
+    tried: dict[tuple[int, int, str], float] = {}
+    for send in evidence.sends:
+        for ack in send.acks:
+            place = send.conversation, ack.seq
+            seen[place] = min(ack.at, seen.get(place, math.inf))
+        ends = [min(attempt.ended_at, evidence.ended_at) for attempt in send.attempts]
+        tried[send.conversation, send.sender, send.client_id] = max(ends, default=send.meant_at)
+    for receiver in evidence.receivers:
+        for heard in receiver.frames():
+            place = receiver.conversation, heard.seq
+            seen[place] = min(heard.at, seen.get(place, math.inf))
+    for row in evidence.rows:
+        # Stored, and nobody was ever told: it existed at the latest when its sender gave up.
+        seen.setdefault((row.conversation, row.seq), tried.get(row[0:1] + row[3:5], 0.0))
+    return seen
+
+
+def due(birth: float, windows: Sequence[Window], quiet_seconds: float) -> float:
+    """When it must have arrived: so long after it was said, or after the last thing in its way had passed."""
+    limit = birth + quiet_seconds
+    for window in windows:
+        if window.start < limit < window.end + quiet_seconds and window.end >= birth:
+            limit = window.end + quiet_seconds
+    return limit
+
+
+def _blind(evidence: Evidence, receiver: Receiver) -> list[Window]:
+    """When this receiver could not be told: everybody's faults and its own absences, earliest first."""
+    windows = [*evidence.faults, *receiver.asleep]
+    gone = -math.inf
+    for connection in receiver.connections:
+        windows.append(Window(gone, connection.subscribed_at))
+        gone = connection.closed_at
+    if gone < math.inf:
+        windows.append(Window(gone, math.inf))
+    return sorted(windows)
+
+
+def _starts_after(receiver: Receiver) -> int | None:
+    for connection in receiver.connections:
+        if connection.since is not None and not connection.resync:
+            return connection.since
+        if connection.subscribed_seq is not None:
+            return connection.subscribed_seq
+        if connection.frames:
+            return connection.frames[0].seq - 1
+    return None
