@@ -13,8 +13,9 @@ from tests.servers import product_environment
 APPLICATION = "tests.realtime.servers.echo:application"
 Kind = Literal["daphne", "uvicorn", "fallback"]
 
-#: What our protocol must overrule.
-WRONG = ("--ws-max-size", "4096", "--ws-per-message-deflate", "true", "--ws-ping-interval", "1")
+#: What our adapters must overrule.
+WRONG_FOR_DAPHNE = ("--websocket_timeout", "1")
+WRONG_FOR_UVICORN = ("--ws-max-size", "4096", "--ws-per-message-deflate", "true", "--ws-ping-interval", "1")
 #: A server without our adapter, as docs/operations.md says to start one.
 PLAIN = (
     "--ws-max-size",
@@ -40,7 +41,8 @@ class EchoServer(Process):
 
     def command(self) -> list[str]:
         if self.kind == "daphne":
-            return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), APPLICATION]
+            address = ("-b", "127.0.0.1", "-p", str(self.port))
+            return [sys.executable, "-m", "daphne", *address, *WRONG_FOR_DAPHNE, APPLICATION]
         ours = "realtime.servers.uvicorn"
         protocol = (
             "--ws",
@@ -49,7 +51,7 @@ class EchoServer(Process):
             f"{ours}:PromptProtocol",
             "--loop",
             "uvloop",
-            *WRONG,
+            *WRONG_FOR_UVICORN,
         )
         return [
             sys.executable,
