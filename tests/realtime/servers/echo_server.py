@@ -8,7 +8,7 @@ from typing import Any, Literal
 from websockets.sync.client import ClientConnection, connect
 
 from tests.processes import Process
-from tests.servers import product_environment
+from tests.servers import PLAIN, product_environment
 
 APPLICATION = "tests.realtime.servers.echo:application"
 Kind = Literal["daphne", "uvicorn", "fallback"]
@@ -16,17 +16,6 @@ Kind = Literal["daphne", "uvicorn", "fallback"]
 #: What our adapters must overrule.
 WRONG_FOR_DAPHNE = ("--websocket_timeout", "1")
 WRONG_FOR_UVICORN = ("--ws-max-size", "4096", "--ws-per-message-deflate", "true", "--ws-ping-interval", "1")
-#: A server without our adapter, as docs/operations.md says to start one.
-PLAIN = (
-    "--ws-max-size",
-    "1048576",
-    "--ws-per-message-deflate",
-    "false",
-    "--ws-ping-interval",
-    "25",
-    "--ws-ping-timeout",
-    "10",
-)
 
 
 class EchoServer(Process):
@@ -60,7 +49,7 @@ class EchoServer(Process):
             APPLICATION,
             "--port",
             str(self.port),
-            *(protocol if self.kind == "uvicorn" else PLAIN),
+            *(protocol if self.kind == "uvicorn" else PLAIN.split()),
             "--timeout-graceful-shutdown",
             "5",
         ]
