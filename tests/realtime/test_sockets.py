@@ -712,7 +712,9 @@ async def test_slow_socket_leaves_although_its_server_never_says_that_the_peer_i
     told = [{"type": "websocket.connect"}]
 
     async def receive() -> dict[str, Any]:
-        return told.pop() if told else await asyncio.Event().wait()
+        if not told:
+            await asyncio.Event().wait()
+        return told.pop()
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] != "websocket.accept":
