@@ -30,6 +30,7 @@ from realtime.outbox import outbox_for
 from realtime.prepared import wire_of
 from realtime.prepared_outbox import Send
 from realtime.rates import Bucket
+from realtime.servers import CLOSE_SECONDS
 from realtime.threads import run_in_thread
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Connection(AsyncConsumer):
 
     # Ten thousand idle sockets are nothing but what each of them keeps.
     __slots__ = (
+        "_course",
         "_end",
         "_flood",
         "_frame_bucket",
@@ -100,6 +102,8 @@ class Connection(AsyncConsumer):
             or SUBPROTOCOL in scope.get("subprotocols", ())
         )
         self._outbox = outbox_for(send, wire_of(scope), self._too_slow)
+        #: What runs it; None when that was stopped because its server does not say that the peer is gone.
+        self._course = asyncio.current_task()
         #: How it ended: the close code and why, the first that was said.
         self._end: tuple[object, str] | None = None
         #: What runs beside the conversation; most sockets never have any.
@@ -124,7 +128,8 @@ class Connection(AsyncConsumer):
             self._close(errors.CloseCode.RESTARTING, "stopped")
             self._outbox.open()  # if it was not accepted yet, it never will be
             await self._outbox.drained()
-            raise
+            if self._course is not None:
+                raise
         finally:
             await self._leave_everything()
 
@@ -293,8 +298,18 @@ class Connection(AsyncConsumer):
         self._close(errors.CloseCode.TOO_SLOW, "too_slow")
 
     def _close(self, code: int, reason: str) -> None:
+        if self._end is None and wire_of(self.scope) is None:
+            self.spawn(self._leave_overdue())
         self._end = self._end or (code, reason)
         self._outbox.close(code)
+
+    async def _leave_overdue(self) -> None:
+        """A server without our adapter waits for ever for a peer that does not read its close frame."""
+        await self._outbox.drained()
+        await asyncio.sleep(CLOSE_SECONDS)
+        course, self._course = self._course, None
+        if course is not None:
+            course.cancel()
 
     async def _leave_everything(self) -> None:
         self.hub.sockets.discard(self)

@@ -150,8 +150,18 @@ def uvicorn_server(new_backends: Callable[[], Backends]) -> Iterator[ServerProce
         yield server
 
 
+@pytest.fixture(scope="session")
+def fallback_server(new_backends: Callable[[], Backends]) -> Iterator[ServerProcess]:
+    """A server without our adapter."""
+    with ServerProcess("fallback", **vars(new_backends())) as server:
+        yield server
+
+
 @pytest.fixture(scope="session", params=["daphne", "uvicorn"])
 def server(request: pytest.FixtureRequest) -> ServerProcess:
-    """Each of the two servers in turn; the same promises hold on both."""
+    """Each of the two servers in turn; the same promises hold on both.
+
+    What holds on any other as well says so, with `tests.servers.on_any_server`.
+    """
     running: ServerProcess = request.getfixturevalue(f"{request.param}_server")
     return running

@@ -9,10 +9,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import pytest
+
 from tests.processes import Process, ServerError
 
-Kind = Literal["daphne", "uvicorn", "runserver"]
+Kind = Literal["daphne", "uvicorn", "runserver", "fallback"]
 ROOT = Path(__file__).resolve().parent.parent
+
+#: What docs/operations.md tells a server without our adapter.
+PLAIN = (
+    "--ws-max-size 1048576 --ws-per-message-deflate false --ws-ping-interval 25 --ws-ping-timeout 10"
+    " --timeout-graceful-shutdown 12"
+)
 
 
 def _daphne(port: int) -> list[str]:
@@ -26,6 +34,10 @@ def _uvicorn(port: int) -> list[str]:
     return [*server, *own_protocols]
 
 
+def _fallback(port: int) -> list[str]:
+    return ["-m", "uvicorn", "config.asgi:application", "--port", str(port), *PLAIN.split()]
+
+
 def _runserver(port: int) -> list[str]:
     return ["manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
 
@@ -34,7 +46,14 @@ COMMAND_LINES: dict[Kind, Callable[[int], list[str]]] = {
     "daphne": _daphne,
     "uvicorn": _uvicorn,
     "runserver": _runserver,
+    "fallback": _fallback,
 }
+
+
+#: A test that holds on a server without our adapter too, where frames leave through `websocket.send`.
+on_any_server = pytest.mark.parametrize(
+    "server", ["daphne", "uvicorn", "fallback"], indirect=True, scope="session"
+)
 
 
 class ServerProcess(Process):

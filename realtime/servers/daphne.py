@@ -39,6 +39,8 @@ TESTED = ("4.2.2", "4.2.3")
 #: Seconds the application has to let a socket in, once its request is there. With Daphne's 5, of many that
 #: come at once the last are cut off without a word, and come again.
 LET_IN_SECONDS = 30
+#: What Daphne calls never: the seconds after which a socket is closed for its age.
+NEVER = -1
 #: A close code that Autobahn does not know to be valid: "bad gateway", registered with IANA.
 BAD_GATEWAY = 1014
 #: Seconds after which a cancelled application that still does not end is left behind.
@@ -128,6 +130,7 @@ def _run(self: Any) -> None:
     self.websocket_handshake_timeout = self.websocket_connect_timeout = LET_IN_SECONDS
     self.ping_interval = PING_INTERVAL_SECONDS
     self.ping_timeout = PING_TIMEOUT_SECONDS
+    self.websocket_timeout = NEVER  # Daphne's own is a day, whoever is talking
     self.ports = []
     _run.stock(self)  # type: ignore[attr-defined]  # see install()
 

@@ -41,6 +41,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     path = b"/"
     _fragments = 0
     _late_pong: bytes | None = None
+    _cut: asyncio.TimerHandle | None = None
 
     # What autobahn makes for every connection, and nobody under Daphne asks for: made once.
     peer = "-"
@@ -210,6 +211,9 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     def connectionLost(self, *reason: Any) -> None:  # noqa: N802 - Twisted's name
         """The line is gone."""
         self._stop_watching()
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
         super().connectionLost(*reason)
         forget_handshake(self)  # where it was refused
 
@@ -226,8 +230,8 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         transport = self.transport
         super().dropConnection(abort=abort and not self.wasClean)
         # A line that is being closed waits for its peer to read what is left: for ever, if nobody cuts it.
-        if waiting_in(transport):
-            asyncio.get_event_loop().call_later(CLOSE_SECONDS, transport.abortConnection)
+        if waiting_in(transport) and self._cut is None:
+            self._cut = asyncio.get_event_loop().call_later(CLOSE_SECONDS, transport.abortConnection)
 
     def _ended(self, reason: Reason, code: int | None) -> None:
         client = self.client_addr[0] if self.client_addr else None

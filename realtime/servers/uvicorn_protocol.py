@@ -70,6 +70,12 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         if hasattr(http, "parser"):
             http.parser = None  # it refers back to the protocol
 
+    @property
+    def is_open(self) -> bool:
+        """Whether frames may be sent: none may follow a close frame, a first one or an answer (§5.5.1)."""
+        # uvicorn remembers only the first; after an answer it closes the transport, which may take its time.
+        return self.handshake_complete and not self.close_sent and not self.transport.is_closing()
+
     # --- reading --------------------------------------------------------------------------------------
 
     def handle_connect(self, event: Request) -> None:
@@ -146,7 +152,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         super().resume_writing()
         self.writable = _NOT_WAITING
         pong, self._late_pong = self._late_pong, None
-        if pong is not None and not self.close_sent and not self.disconnected:
+        if pong is not None and self.is_open:
             self.transport.write(pong)
 
     # --- the end --------------------------------------------------------------------------------------

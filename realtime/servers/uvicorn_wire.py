@@ -17,9 +17,8 @@ class PreparedWire:
         self._protocol = protocol
 
     def write(self, data: bytes) -> None:
-        protocol = self._protocol
-        if protocol.handshake_complete and not protocol.close_sent and not protocol.disconnected:
-            protocol.transport.write(data)
+        if self._protocol.is_open:
+            self._protocol.transport.write(data)
 
     def waiting(self) -> int:
         return self._protocol.transport.get_write_buffer_size()

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, FrameLocator, Page, exp
 from demo import views
 from tests.acceptance import guide
 from tests.acceptance.copied_page import ORIGIN
+from tests.servers import on_any_server
 
 # One stack each for what takes minutes: pages on PostgreSQL and Redis, terminals on SQLite and memory.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full")]
@@ -64,6 +65,7 @@ def say(person: FrameLocator, text: str) -> None:
     person.locator("#message-input").press("Enter")
 
 
+@on_any_server
 def test_ana_and_bruno_talk_after_one_click_each(opened: Callable[..., Page]):
     page = opened()
     ana, bruno = sign_in(page, "Ana"), sign_in(page, "Bruno")

@@ -1,4 +1,4 @@
-"""The guide's JavaScript, character by character, in a real browser against both servers."""
+"""The guide's JavaScript, character by character, in a real browser against any server."""
 
 import contextlib
 import re
@@ -11,9 +11,10 @@ from playwright.sync_api import TimeoutError as NotSeenError
 from tests.acceptance import guide
 from tests.acceptance.copied_page import CHAT, CHAT_AND_TYPING, NOTIFICATIONS, TYPING, CopiedPage
 from tests.acceptance.people import People
+from tests.servers import on_any_server
 
 # One stack each for what takes minutes: pages on PostgreSQL and Redis, terminals on SQLite and memory.
-pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full")]
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full"), on_any_server]
 
 Open = Callable[..., CopiedPage]
 

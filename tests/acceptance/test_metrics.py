@@ -13,19 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.acceptance.clients import Client, client
 from tests.acceptance.people import People
+from tests.acceptance.scraping import Shown, scrape, shows, value
 from tests.conftest import Backends
 from tests.processes import wait_until
 from tests.servers import ServerProcess, Workers
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
-
-Shown = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 #: What a label may hold: one of our words, a number of ours, a version. No id, topic, path or sentence.
 LABEL_VALUE = re.compile(r"[a-z][a-z_]{1,30}|[0-9]{1,4}|\+Inf|[0-9]+(\.[0-9]+){1,2}")
@@ -34,33 +32,10 @@ MAX_LINES = 30
 SECRET = "a-token-of-a-scraper-that-nobody-guesses-0123456789"
 
 
-def scrape(server: ServerProcess) -> Shown:
-    """Everything shown, by name and labels."""
-    with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def value(shown: Shown, name: str, **labels: str) -> float:
-    return shown.get((name, tuple(sorted(labels.items()))), 0.0)
-
-
 def counters(shown: Shown) -> Shown:
     return {
         key: value for key, value in shown.items() if key[0].endswith(("_total", "_count", "_bucket", "_sum"))
     }
-
-
-async def shows(server: ServerProcess, condition: Callable[[Shown], Any], *, seconds: float = 15) -> Shown:
-    """Scrape until it holds."""
-    async with asyncio.timeout(seconds):
-        while not condition(shown := await asyncio.to_thread(scrape, server)):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
-    return shown
 
 
 # ── one server, either kind ──────────────────────────────────────────────────────────────────────────────

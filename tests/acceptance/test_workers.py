@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import redis
 from websockets.exceptions import ConnectionClosed
 
 from tests.acceptance.clients import Client, client
@@ -90,6 +91,20 @@ async def test_message_said_on_one_worker_reaches_the_sockets_of_all(server: Wor
 
         first = sockets[0].seqs[0]
         assert all(one.seqs == list(range(first, first + 5)) for one in sockets)
+
+
+async def test_each_worker_has_one_subscription_to_redis_however_much_it_hears(
+    server: Workers, people: People
+) -> None:
+    groups = [people.new_conversation("bruno", "ana") for _ in range(5)]
+    async with AsyncExitStack() as stack:
+        for path in [f"chat/{group}" for group in groups for _ in range(4)] + ["notifications"] * 4:
+            url = f"{server.ws_url}/ws/{path}/?v=1&token={people.token('bruno')}"
+            await (await stack.enter_async_context(client(url))).is_there()
+        assert all(server.sockets_of(worker) for worker in server.workers())
+
+        with redis.Redis.from_url(server.redis_url) as asking:
+            assert len(asking.client_list(_type="pubsub")) == 2
 
 
 async def test_worker_that_is_killed_is_replaced_and_nothing_is_lost(server: Workers, people: People) -> None:

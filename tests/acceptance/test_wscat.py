@@ -1,13 +1,13 @@
-"""The guide's test from the command line: wscat from npm, on both servers."""
+"""The guide's test from the command line: wscat from npm, on any server."""
 
 import pytest
 
 from tests.acceptance.people import People
 from tests.acceptance.wscat import Wscat
-from tests.servers import ServerProcess
+from tests.servers import ServerProcess, on_any_server
 
 # One stack each for what takes minutes; what is tested here does not depend on it.
-pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), on_any_server]
 
 
 @pytest.fixture

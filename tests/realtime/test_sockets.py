@@ -703,6 +703,34 @@ async def test_draining_closes_many_sockets_a_few_at_a_time(hub):
     assert closed[-1] - closed[0] > 0.4
 
 
+async def test_slow_socket_leaves_although_its_server_never_says_that_the_peer_is_gone(
+    hub, settings, monkeypatch
+):
+    """As on a server without our adapter: writes wait for the peer, and what it says never comes."""
+    settings.RELAIS = {**settings.RELAIS, "write_timeout_seconds": 0.05}
+    monkeypatch.setattr(connections, "CLOSE_SECONDS", 0.05)
+    told = [{"type": "websocket.connect"}]
+
+    async def receive() -> dict[str, Any]:
+        if not told:
+            await asyncio.Event().wait()
+        return told.pop()
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] != "websocket.accept":
+            await asyncio.Event().wait()
+
+    scope = {"type": "websocket", "path": "/ws/talk/", "query_string": b"listen=1", "identity": Somebody()}
+    course = asyncio.create_task(Talk.as_asgi()(scope, receive, send))
+    await eventually(lambda: hub.sockets)
+    Talk.seen[-1].push({"type": "news"})
+
+    await asyncio.wait_for(course, ANSWER_SECONDS)  # by itself: a server logs who is cancelled as a failure
+
+    assert not hub.sockets
+    assert Talk.seen[-1].times_left == 1
+
+
 async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch):
     """Who pushes may be anybody; the line that says who was too slow must not carry the pusher's ids."""
     lines: list[dict[str, Any]] = []

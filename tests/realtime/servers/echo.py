@@ -45,7 +45,11 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def echo_as_our_sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    outbox = outbox_for(send, wire_of(scope), lambda: outbox.close(CloseCode.TOO_SLOW))
+    def close_slow() -> None:
+        say("too slow")
+        outbox.close(CloseCode.TOO_SLOW)
+
+    outbox = outbox_for(send, wire_of(scope), close_slow)
     await receive()
     await send({"type": "websocket.accept"})
     outbox.open()

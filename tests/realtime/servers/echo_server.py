@@ -8,24 +8,14 @@ from typing import Any, Literal
 from websockets.sync.client import ClientConnection, connect
 
 from tests.processes import Process
-from tests.servers import product_environment
+from tests.servers import PLAIN, product_environment
 
 APPLICATION = "tests.realtime.servers.echo:application"
 Kind = Literal["daphne", "uvicorn", "fallback"]
 
-#: What our protocol must overrule.
-WRONG = ("--ws-max-size", "4096", "--ws-per-message-deflate", "true", "--ws-ping-interval", "1")
-#: A server without our adapter, as docs/operations.md says to start one.
-PLAIN = (
-    "--ws-max-size",
-    "1048576",
-    "--ws-per-message-deflate",
-    "false",
-    "--ws-ping-interval",
-    "25",
-    "--ws-ping-timeout",
-    "10",
-)
+#: What our adapters must overrule.
+WRONG_FOR_DAPHNE = ("--websocket_timeout", "1")
+WRONG_FOR_UVICORN = ("--ws-max-size", "4096", "--ws-per-message-deflate", "true", "--ws-ping-interval", "1")
 
 
 class EchoServer(Process):
@@ -40,7 +30,8 @@ class EchoServer(Process):
 
     def command(self) -> list[str]:
         if self.kind == "daphne":
-            return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), APPLICATION]
+            address = ("-b", "127.0.0.1", "-p", str(self.port))
+            return [sys.executable, "-m", "daphne", *address, *WRONG_FOR_DAPHNE, APPLICATION]
         ours = "realtime.servers.uvicorn"
         protocol = (
             "--ws",
@@ -49,7 +40,7 @@ class EchoServer(Process):
             f"{ours}:PromptProtocol",
             "--loop",
             "uvloop",
-            *WRONG,
+            *WRONG_FOR_UVICORN,
         )
         return [
             sys.executable,
@@ -58,7 +49,7 @@ class EchoServer(Process):
             APPLICATION,
             "--port",
             str(self.port),
-            *(protocol if self.kind == "uvicorn" else PLAIN),
+            *(protocol if self.kind == "uvicorn" else PLAIN.split()),
             "--timeout-graceful-shutdown",
             "5",
         ]

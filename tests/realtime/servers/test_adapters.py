@@ -5,6 +5,7 @@ import http.client
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -88,6 +89,15 @@ def test_every_close_code_arrives(server: EchoServer, code: int) -> None:
         client.send(f"close {code}")
 
         assert close_code(client) == code
+
+
+def test_socket_is_not_closed_for_its_age(server: EchoServer) -> None:
+    # Daphne looks every 2 s; left to itself it closes after a day, here after a second.
+    with server.connect("/ws/chat/1/") as client:
+        time.sleep(5)
+        client.send("still here")
+
+        assert client.recv(timeout=5) == "still here"
 
 
 def test_sockets_are_not_compressed(server: EchoServer) -> None:

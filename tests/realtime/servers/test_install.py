@@ -1,8 +1,10 @@
 """What the adapters change, and what they leave alone, in the classes of the servers."""
 
+import asyncio
 import io
 import logging
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import daphne
@@ -14,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from realtime.servers import daphne as adapter
+from realtime.servers import daphne_protocol
 from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
 from realtime.servers.uvicorn import PreparedProtocol
 
@@ -96,6 +99,28 @@ def test_daphne_pings_as_we_say(monkeypatch: pytest.MonkeyPatch) -> None:
     server.run()
 
     assert (server.ping_interval, server.ping_timeout) == (25, 10)
+
+
+async def test_line_that_has_gone_by_itself_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A TLS transport would raise: what it could shut down is gone.
+    for name in ("dropConnection", "connectionLost"):
+        monkeypatch.setattr(WebSocketProtocol, name, lambda *_, **__: None)
+    monkeypatch.setattr(daphne_protocol, "CLOSE_SECONDS", 0.01)
+    cuts: list[str] = []
+    protocol = PreparedWebSocketProtocol()
+    protocol.wasClean = True
+    protocol.transport = SimpleNamespace(
+        dataBuffer=b"unread", offset=0, _tempDataLen=0, abortConnection=lambda: cuts.append("cut")
+    )
+
+    protocol.dropConnection()
+    protocol.connectionLost()
+    await asyncio.sleep(0.05)
+    assert cuts == []
+
+    protocol.dropConnection()  # and one that does not go
+    await asyncio.sleep(0.05)
+    assert cuts == ["cut"]
 
 
 async def test_uvicorn_pings_as_we_say_and_never_compresses() -> None:

@@ -1,12 +1,13 @@
 """Every case on every way to run Relais: uvicorn and Daphne with our adapters, and a server without one."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.realtime.servers.conformance.cases import CASES, Case
 from tests.realtime.servers.echo_server import EchoServer
-from tests.realtime.servers.raw import CLOSE, Peer, close_frame
+from tests.realtime.servers.raw import CLOSE, PING, TEXT, Frame, Peer, close_frame, frame
 
 # What is tested here depends on neither database nor Redis.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
@@ -16,6 +17,9 @@ DEVIATIONS = {
     # websockets' sans-io parser takes a close frame inside a fragmented message for a broken message.
     ("fallback", "7.1.5 close inside a message"): 1002,
 }
+
+
+LARGE = b"x" * 60_000
 
 
 @pytest.fixture(scope="module", params=["uvicorn", "daphne", "fallback"])
@@ -44,6 +48,22 @@ def test_conforms_to_rfc_6455(server: EchoServer, case: Case) -> None:
                 assert peer.frames(len(case.gets)) == list(case.gets), f"§{case.section}"
             peer.send(close_frame())
             assert [(end.opcode, end.code) for end in peer.rest()] == [(CLOSE, 1000)], f"§{case.section}"
+
+
+def test_nothing_follows_a_close_frame_that_waits_to_be_read(server: EchoServer) -> None:
+    with Peer(server.port, "/ws/echo/", receive_bytes=4096) as peer:
+        # More than the kernel takes: the server answers the close with some of it still in its hands.
+        peer.send(*[frame(TEXT, LARGE)] * 6)
+        time.sleep(0.5)
+        peer.send(frame(PING))  # answered when there is room, if at all
+        time.sleep(0.2)
+        peer.send(frame(TEXT, b"late") * 20 + close_frame())
+        time.sleep(0.5)
+
+        *before, last = peer.rest()  # which looks at what follows: §5.5.1
+
+    assert (last.opcode, last.code) == (CLOSE, 1000)
+    assert before[:6] == [Frame(TEXT, LARGE)] * 6
 
 
 def test_violations_write_no_traceback(server: EchoServer) -> None:
