@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 64
 #: Drafts without an answer; past it senders are told to come back rather than kept waiting.
 MAX_WAITING = 1_000
+#: Seconds that the first in the queue may have waited; past it the others are told the same. Longer, and most
+#: of what is stored would be for senders who have been answered meanwhile, and who send it once more.
+MAX_WAITING_SECONDS = 0.8
 #: Seconds after which a sender is answered, whatever the database does: 2 are promised, the way takes some.
 ANSWER_SECONDS = 1.8
 #: Seconds that held conversations are waited for at first: long enough for the commit of another process,
@@ -77,6 +80,10 @@ class Inbox:
         self._unanswered = 0
         self._waiting: deque[_Send] = deque()
         self._task: asyncio.Task[None] | None = None
+        #: When the batch in flight began.
+        self._began = 0.0
+        #: What those are told who would wait too long: what the last batch found.
+        self._refusal: type[RealtimeError] = OverloadedError
         #: Conversations that another transaction holds, with what waits for each, in order.
         self._held: dict[int, list[_Send]] = {}
         self._short_waits = asyncio.Semaphore(MAX_SHORT_WAITS)
@@ -94,8 +101,8 @@ class Inbox:
     def submit(self, draft: Draft) -> asyncio.Future[Outcome]:
         """Queue a draft; its outcome comes after the commit, whether or not the socket still lives."""
         held = self._held.get(draft.conversation_id)
-        if self._unanswered >= MAX_WAITING:
-            raise OverloadedError(retry_after_ms=RETRY_MS)
+        if self._unanswered >= MAX_WAITING or self._is_behind():
+            raise self._refusal(retry_after_ms=RETRY_MS)
         if held is not None and len(held) >= MAX_BATCH:
             raise BusyError(retry_after_ms=RETRY_MS)
         send = _Send(draft, asyncio.get_running_loop())
@@ -107,12 +114,19 @@ class Inbox:
             self._enqueue([send])
         return send.future
 
+    def _is_behind(self) -> bool:
+        """Whether the queue is longer than what can be stored in time: not where one batch hangs."""
+        while self._waiting and self._waiting[0].was_given_up:
+            self._waiting.popleft()  # while a batch hangs, those behind it must not pile up
+        now = asyncio.get_running_loop().time()
+        if not self._waiting or now - self._began > MAX_WAITING_SECONDS:
+            return False
+        return self._waiting[0].timer.when() - now < ANSWER_SECONDS - MAX_WAITING_SECONDS
+
     def _answered(self, _future: asyncio.Future[Outcome]) -> None:
         self._unanswered -= 1
 
     def _enqueue(self, sends: Sequence[_Send]) -> None:
-        while self._waiting and self._waiting[0].was_given_up:
-            self._waiting.popleft()  # while a batch hangs, those behind it must not pile up
         self._waiting.extend(sends)
         if self._task is None and self._waiting:
             self._task = background.start(self._send_all())  # in nobody's name: it stores for everybody
@@ -123,8 +137,10 @@ class Inbox:
         try:
             loop = asyncio.get_running_loop()
             while batch := self._take():
-                began = loop.time()
+                self._began = loop.time()
                 outcomes = await self._store(batch, patience=0)
+                is_away = all(isinstance(outcome, UnavailableError) for outcome in outcomes)
+                self._refusal = UnavailableError if is_away else OverloadedError
                 held = []
                 for send, outcome in zip(batch, outcomes, strict=True):
                     if isinstance(outcome, BusyError):
@@ -134,7 +150,7 @@ class Inbox:
                 if held:
                     self._set_aside(held)
                 if 0 < len(self._waiting) < MAX_BATCH:
-                    await asyncio.sleep(min(loop.time() - began, self._longest_rest()))
+                    await asyncio.sleep(min(loop.time() - self._began, self._longest_rest()))
         finally:
             self._task = None
 

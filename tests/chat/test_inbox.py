@@ -23,7 +23,7 @@ from chat.models import Conversation, Message
 from chat.services import Draft, Outcome, Sent, edit_message
 from realtime import events, log, threads
 from realtime.audience import Audience
-from realtime.errors import BusyError, UnavailableError, UncertainError
+from realtime.errors import BusyError, OverloadedError, UnavailableError, UncertainError
 from realtime.publishing import announcing
 from realtime.threads import close_threads, run_in_thread
 from tests.chat.speaking import aside, contents, say, send
@@ -142,6 +142,7 @@ async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_hel
         assert seq_of(await first[0]) == 1
         refused = await late[0]  # it stood behind the batch that hangs
     may_go_on.set()
+    await asyncio.gather(*submit(elsewhere, ana, "after"))  # when the batch that hung is over
 
     assert type(refused) is UnavailableError
 
@@ -236,6 +237,37 @@ def test_service_waits_for_a_held_conversation_and_then_refuses(ana, conversatio
         [refused] = send([Draft(conversation.pk, ana, "held")], patience=0.05)
         assert isinstance(refused, BusyError)
     assert say(conversation, ana, "free now").seq == 1
+
+
+async def test_queue_is_no_longer_than_what_can_be_stored_in_time(ana, conversation, monkeypatch):
+    """Each batch takes longer than it takes to fill the next: who comes then is told at once."""
+    monkeypatch.setattr(inbox, "MAX_WAITING_SECONDS", 0.3)
+    monkeypatch.setattr(inbox, "MAX_BATCH", 1)
+    box, batches = Inbox(), asyncio.Queue[list[Outcome]]()
+
+    async def store(sends, *, patience):
+        return await batches.get()
+
+    monkeypatch.setattr(box, "_store", store)
+
+    def submit() -> asyncio.Future[Outcome]:
+        return box.submit(Draft(conversation.pk, ana, "x"))
+
+    sent = Sent(1, 1, events.now(), None)
+    waiting = [submit() for _ in range(4)]
+    await asyncio.sleep(0.4)
+    waiting.append(submit())  # one batch hangs: who waits for it goes with the next
+    for found, refusal in (([sent], OverloadedError), ([UnavailableError()], UnavailableError)):
+        batches.put_nowait(found)
+        await asyncio.sleep(0.05)
+        with pytest.raises(refusal):
+            submit()
+    for _ in waiting[2:]:
+        batches.put_nowait([sent])
+    await asyncio.gather(*waiting)
+    waiting = [submit()]
+    batches.put_nowait([sent])
+    assert await waiting[0] == sent
 
 
 # ── a database that cannot ───────────────────────────────────────────────────────────────────────────────

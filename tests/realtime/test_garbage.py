@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import weakref
 from collections.abc import Iterator
 
@@ -77,6 +78,36 @@ def test_everything_is_looked_through_when_memory_has_grown(memory, before, enou
 
     assert old() is None
     assert keeper.enough_bytes > enough  # not again and again while that much is in use
+
+
+def test_everything_is_looked_through_when_objects_have_grown_though_memory_says_nothing(memory, monkeypatch):
+    """What earlier garbage left free is used again, and the process is no larger than it was."""
+    monkeypatch.setattr(garbage, "LEAST_GROWTH_BLOCKS", 50_000)
+    monkeypatch.setattr(garbage, "GROWTH", 1.0)
+    keeper = Keeper()
+    old = old_knot(keeper)
+
+    kept = [str(number) for number in range(49_000)]
+    keeper.tend()
+    assert old() is not None
+    kept += [str(number) for number in range(2_000)]
+    keeper.tend()
+
+    assert old() is None
+    assert keeper.enough_blocks > sys.getallocatedblocks()
+
+
+def test_what_ended_before_it_was_left_out_is_found(memory):
+    """In a request over HTTP, say, that outlived some collections of the young and then was refused."""
+    keeper = Keeper()
+    knot = Knot()
+    gc.collect()  # it is among the oldest now
+    seen = weakref.ref(knot)
+
+    del knot
+    keeper.tend()
+
+    assert seen() is None
 
 
 async def test_while_a_hub_runs_full_collections_are_made_here_only():
