@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from realtime import background, metrics, reactions
+from realtime.conf import conf
 from realtime.events import Delivery
 from realtime.framing import Framing, add_framed
 from realtime.pages import Place, page_after
@@ -29,7 +30,8 @@ class Audience:
 
     `position` is the seq of the last event handed to the live ones. It is None until it is known,
     and stays so for an ephemeral topic. Subscribers that are behind it read the log by themselves
-    and join the live ones in the same turn of the loop in which they have caught up.
+    and join the live ones in the same turn of the loop in which they have caught up. A live one that
+    has no room for what the others are told falls behind.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Audience:
         "_healing",
         "_held",
         "_pending",
+        "_pending_after",
         "_target",
         "_told_at",
         "_window",
@@ -45,6 +48,7 @@ class Audience:
         "hub",
         "live",
         "position",
+        "timeline",
         "topic",
     )
 
@@ -52,6 +56,8 @@ class Audience:
         self.hub = hub
         self.topic = topic
         self.position = position
+        #: How often the log went back: what was read before is of another past.
+        self.timeline = 0
         #: In the order in which they came: neighbours in time are neighbours in memory, which is half of what
         #: writing to thousands costs.
         self.live: dict[Framing, dict[Subscriber, None]] = {}
@@ -61,6 +67,8 @@ class Audience:
         self._healing: asyncio.Task[None] | None = None
         #: What each kind of socket will be told by the next flush.
         self._pending: dict[Framing, Batch] = {}
+        #: The position before that.
+        self._pending_after: int | None = None
         self._flush: asyncio.Handle | None = None
         self._flushed_at = 0.0
         #: When the oldest event that waits was told, if a bell or this process brought it.
@@ -82,23 +90,27 @@ class Audience:
         """Forget a subscriber; the last one takes the audience along."""
         self._flush_pending()
         self.behind.discard(subscriber)
-        group = self.live.get(subscriber.framing)
-        if group is not None:
-            group.pop(subscriber, None)
-            if not group:
-                del self.live[subscriber.framing]
+        self._leave_live(subscriber)
         if not self.live and not self.behind:
             self.hub.forget(self)
 
     def move(self, subscriber: Subscriber, framing: Framing) -> None:
         """Tell a live subscriber events in another way."""
         self._flush_pending()
-        group = self.live[subscriber.framing]
-        group.pop(subscriber, None)
+        was_live = self._leave_live(subscriber)
+        subscriber.framing = framing
+        if was_live:
+            self.make_live(subscriber)
+
+    def _leave_live(self, subscriber: Subscriber) -> bool:
+        """Whether it was there."""
+        group = self.live.get(subscriber.framing)
+        if group is None or subscriber not in group:
+            return False
+        del group[subscriber]
         if not group:
             del self.live[subscriber.framing]
-        subscriber.framing = framing
-        self.make_live(subscriber)
+        return True
 
     def close(self) -> None:
         if self._healing is not None:
@@ -137,8 +149,12 @@ class Audience:
         What comes next has the places of what was lost, and must be told all the same.
         """
         logger.warning("The log of %s went back from %s to %s", self.topic, self.position, seq)
+        self._flush_pending()
+        self.timeline += 1
         self.position = self._target = seq
         self._held.clear()
+        for subscriber in self.behind:
+            subscriber.position = min(subscriber.position, seq)
 
     async def reached(self, seq: int) -> None:
         """Wait until the live subscribers have been told everything up to `seq`, as far as the log goes."""
@@ -151,14 +167,19 @@ class Audience:
         self._hand_out(delivery)
 
     def _hand_out(self, delivery: Delivery) -> None:
+        half, is_full = conf.outbox_bytes // 2, False
         for framing in self.live:
             batch = self._pending.get(framing) or Batch()
             add_framed(batch, framing, delivery)
             if batch:
                 self._pending[framing] = batch
+            is_full = is_full or batch.size >= half
         if self._pending and self._flush is None:
+            self._pending_after = None if self.position is None else (delivery.seq or self.position + 1) - 1
             self._flush_soon()
-        reactions.react(delivery, self.live.values())
+        reactions.react(delivery, self.live.values(), self._flush_pending)
+        if is_full:  # more would not fit into any outbox
+            self._flush_pending()
 
     def _flush_soon(self) -> None:
         """At once where nothing was told lately; else when the busy topic's window is over."""
@@ -177,22 +198,32 @@ class Audience:
             self._flush.cancel()
             self._flush = None
         pending, self._pending = self._pending, {}
+        after = self._pending_after
         loop = asyncio.get_running_loop()
         began = loop.time()
         for framing, batch in pending.items():
-            # A copy: a socket that is found too slow leaves its topics at once.
+            # A copy: who has no room is not live any more.
             subscribers = tuple(self.live.get(framing, ()))
+            refused = 0
             for subscriber in subscribers:
                 try:
-                    subscriber.socket.push_batch(batch)
+                    if not subscriber.socket.push_batch(batch):
+                        refused += 1
+                        self._let_fall_behind(subscriber, after)
                 except Exception:
                     logger.exception("Events of %s could not be written to a socket", self.topic)
-            metrics.DELIVERIES.value += batch.told_to(len(subscribers))
+            metrics.DELIVERIES.value += batch.told_to(len(subscribers) - refused)
         metrics.written(self._told_at)
         self._told_at = None
         self._flushed_at = loop.time()
         # Writing takes at most a third of a busy topic's time; in the rest the next events are joined.
         self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, 2 * (self._flushed_at - began)))
+
+    def _let_fall_behind(self, subscriber: Subscriber, after: int | None) -> None:
+        """What it had no room for is in the log, if this topic has one."""
+        if after is not None and self._leave_live(subscriber):
+            self.behind.add(subscriber)
+            subscriber.fall_behind(after)
 
     # --- reading the log ----------------------------------------------------------------------------
 
@@ -200,8 +231,10 @@ class Audience:
         """Read from the log until nothing is missing; tell it to the live subscribers."""
         try:
             while self.position is not None and self.position < self._target:
-                target = self._target
+                target, timeline = self._target, self.timeline
                 page = await page_after(Place(self.topic, self.position))
+                if timeline != self.timeline:
+                    continue
                 for delivery in page.deliveries:
                     if (delivery.seq or 0) > self.position:  # bells may have brought it meanwhile
                         metrics.EVENTS_BACKFILLED.value += 1

@@ -1,7 +1,8 @@
 """Bells: how processes tell each other that there is something new.
 
 A bell carries the events of one batch. It may be lost, doubled or late: the database is the truth,
-and every hub compares itself with it. This module and nothing else talks to the channel layer.
+and every hub compares itself with it. Nothing else talks to the channel layer: here it is told, and in
+`hearing` it is heard.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Conf:
     #: JSON nested deeper than this is refused: nothing we understand is deeper than 4.
     max_depth: int = 32
 
-    #: Bytes waiting for one socket before it is closed with 4408.
+    #: Bytes that may wait for one socket: half for what the log has as well, the rest for answers.
     outbox_bytes: int = 256 * 1024
     #: Seconds one write may wait for the peer before it is closed with 4408.
     write_timeout_seconds: float = 10

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from realtime.sockets import JsonSocket
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks, and so the most by which a socket outlives its token.
 LOOK_SECONDS = 1.0
@@ -42,4 +45,10 @@ class Expiries:
             await asyncio.sleep(LOOK_SECONDS)
             while self._seconds and self._seconds[0] <= self._loop.time():
                 for socket in self._sockets.pop(heapq.heappop(self._seconds)):
-                    socket.expire()
+                    self._end(socket)
+
+    def _end(self, socket: JsonSocket) -> None:
+        try:
+            socket.expire()
+        except Exception:  # the others of this second must not outlive their tokens for it
+            logger.exception("A socket could not be ended with its token", extra=socket.about())

@@ -48,9 +48,7 @@ def add_framed(batch: Batch, framing: Framing, delivery: Delivery) -> None:
     """Add an event to what a kind of socket is told; a failing framing keeps nobody else waiting."""
     try:
         frame = framing.frame(delivery)
-        left_out = None if frame is None else framing.not_for(delivery)
+        if frame is not None:
+            batch.add(frame, left_out=framing.not_for(delivery), droppable=delivery.seq is None)
     except Exception:
         logger.exception("An event of %s could not be told to some sockets", delivery.topic)
-        return
-    if frame is not None:
-        batch.add(frame, left_out=left_out, droppable=delivery.seq is None)

@@ -77,22 +77,21 @@ def append(
     return logged
 
 
-def replay(name: str, *, after: int, limit: int) -> list[Logged]:
-    """The events of a topic that follow `after`, oldest first."""
-    found = LoggedEvent.objects.filter(topic__name=name, seq__gt=after).order_by("seq")[:limit]
-    return [Logged(name, seq, body) for seq, body in found.values_list("seq", "body")]
+def replay(name: str, *, after: int, limit: int, size: int | None = None) -> list[Logged]:
+    """The events of a topic that follow `after`, oldest first: so many, until they are so many bytes."""
+    return [Logged(name, seq, body) for seq, body in rows.events_after(name, after, limit, size)]
 
 
-def read_on(name: str, *, after: int, limit: int) -> tuple[list[Logged], int]:
+def read_on(name: str, *, after: int, limit: int, size: int | None = None) -> tuple[list[Logged], int]:
     """The events that follow `after`, and the seq up to which nothing else is there to be read.
 
     That is the last of them. Without any it is the head: what lay between has been pruned.
     """
-    page = replay(name, after=after, limit=limit)
+    page = replay(name, after=after, limit=limit, size=size)
     head = 0
     if not page:
         head = heads([name])[name]
-        page = replay(name, after=after, limit=limit)  # what was told between the two queries
+        page = replay(name, after=after, limit=limit, size=size)  # what was told between the two queries
     return page, page[-1].seq or 0 if page else head
 
 

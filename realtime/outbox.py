@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from realtime import background, metrics
 from realtime.conf import conf
-from realtime.prepared import Batch, Wire
-from realtime.prepared_outbox import PreparedOutbox, Send, nobody
+from realtime.prepared import Batch, Wire, size_of
+from realtime.prepared_outbox import ALL, HALF, PreparedOutbox, Send, nobody
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class Outbox:
     def __init__(self, send: Send, on_slow: Callable[[], None]) -> None:
         self._send = send
         self._on_slow = on_slow
-        self._frames: deque[str] = deque()
+        #: The texts, and the bytes that each will be.
+        self._frames: deque[tuple[str, int]] = deque()
         self._waiting_bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None
@@ -65,28 +66,26 @@ class Outbox:
 
     def push(self, frame: str, *, droppable: bool = False) -> None:
         """Send a frame after those before it; a droppable one gives way when half the room is taken."""
-        if self.is_closing:
-            return
-        if droppable and self._waiting_bytes > conf.outbox_bytes // 2:
+        if self._has_room(size_of(frame), HALF if droppable else ALL):
+            self._append(frame)
+        elif droppable:
             metrics.gave_way(frame.encode())
-            return
-        # A frame that is larger than all the room there is may go when nothing else waits.
-        if self._waiting_bytes and self._waiting_bytes + len(frame) > conf.outbox_bytes:
+        else:
             self._too_slow()
-            return
-        self._frames.append(frame)
-        self._waiting_bytes += len(frame)
-        self._write_soon()
 
-    def push_batch(self, batch: Batch, user_id: int) -> None:
-        """Send frames that others are sent as well."""
-        for text in batch.texts(user_id):
-            self.push(text, droppable=batch.is_droppable)
+    def push_batch(self, batch: Batch, user_id: int) -> bool:
+        """Send frames that others are sent as well; False when there is no room, and the log has to do."""
+        if self._has_room(batch.size, HALF):
+            for text in batch.texts(user_id):
+                self._append(text)
+            return True
+        if batch.is_droppable:
+            metrics.gave_way(batch.data(user_id))
+        return batch.is_droppable
 
     async def room_for(self, size: int) -> None:
         """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox."""
-        half = conf.outbox_bytes // 2
-        while self._waiting_bytes and self._waiting_bytes + size > half and not self.is_closing:
+        while not self._has_room(size, HALF):
             await self._wait_for_room()
 
     async def drained(self) -> None:
@@ -109,6 +108,18 @@ class Outbox:
         if self._task is not None:
             self._task.cancel()
         self._tell_room()
+
+    def _has_room(self, size: int, part: int) -> bool:
+        """Whether so much fits into that part of the room beside what waits. What is alone always does."""
+        waiting = self._waiting_bytes
+        return not waiting or waiting + size <= conf.outbox_bytes // part or self.is_closing
+
+    def _append(self, frame: str) -> None:
+        if not self.is_closing:
+            size = size_of(frame)
+            self._frames.append((frame, size))
+            self._waiting_bytes += size
+            self._write_soon()
 
     def _write_soon(self) -> None:
         if self._task is None and self._is_open:
@@ -133,10 +144,10 @@ class Outbox:
 
     async def _write_frames(self) -> None:
         while self._frames:
-            frame = self._frames.popleft()
+            frame, size = self._frames.popleft()
             async with asyncio.timeout(conf.write_timeout_seconds):
                 await self._send({"type": "websocket.send", "text": frame})
-            self._waiting_bytes -= len(frame)
+            self._waiting_bytes -= size
             if not self._frames:
                 self._tell_room()
 

@@ -15,10 +15,12 @@ from realtime.asking import Asking
 from realtime.conf import conf
 from realtime.events import Delivery
 from realtime.framing import Framing, add_framed
-from realtime.prepared import Batch
+from realtime.prepared import Batch, size_of
 
-#: Characters that are written at a time: a fraction of the room in an outbox, so that many wait for little.
+#: Bytes that are written at a time: a fraction of the room in an outbox, so that many wait for little.
 STRETCH_SIZE = 32 * 1024
+#: Bytes of a page, and at most one event more: each socket that reads slowly holds one.
+PAGE_SIZE = 4 * STRETCH_SIZE
 #: Seconds before a failed reading is tried again.
 RETRY_SECONDS = 0.5
 
@@ -33,11 +35,12 @@ class Place(NamedTuple):
 class Stretch:
     """Some of a page's events, written together."""
 
-    __slots__ = ("_batches", "deliveries")
+    __slots__ = ("_batches", "_single", "deliveries")
 
     def __init__(self, deliveries: Sequence[Delivery]) -> None:
         self.deliveries = deliveries
         self._batches: dict[Framing, Batch] = {}
+        self._single: list[Stretch] = []
 
     @property
     def reached(self) -> int:
@@ -53,6 +56,12 @@ class Stretch:
                 add_framed(batch, framing, delivery)
         return batch
 
+    def one_by_one(self) -> list[Stretch]:
+        """The same, an event at a time; made once."""
+        if not self._single:
+            self._single = [self] if len(self.deliveries) == 1 else [Stretch([d]) for d in self.deliveries]
+        return self._single
+
 
 class Page:
     """Events that follow a place, and the seq they lead to."""
@@ -64,7 +73,7 @@ class Page:
         self.stretches: list[Stretch] = []
         begin = size = 0
         for end, delivery in enumerate(deliveries, start=1):
-            size += len(delivery.body)
+            size += size_of(delivery.body)
             if size >= STRETCH_SIZE or end == len(deliveries):
                 self.stretches.append(Stretch(deliveries[begin:end]))
                 begin, size = end, 0
@@ -77,12 +86,12 @@ class Page:
 def _read(places: Collection[Place]) -> dict[Place, Page]:
     pages = {}
     for place in places:
-        rows, reached = log.read_on(place.topic, after=place.after, limit=conf.replay_page)
+        rows, reached = log.read_on(place.topic, after=place.after, limit=conf.replay_page, size=PAGE_SIZE)
         pages[place] = Page([Delivery(*row) for row in rows], reached)
     return pages
 
 
-#: A page may have megabytes, so few are read at a time.
+#: Each is some milliseconds of a thread, so few are read at a time.
 read_page: Asking[Place, Page] = Asking(_read, max_batch=8)
 
 

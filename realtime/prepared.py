@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 EXTENSION = "relais.prepared_frames"
 
+_MAX_HEADER = 10  # bytes
 _FINAL_TEXT = 0x81  # RFC 6455 §5.2: FIN, opcode 1; what a server sends is not masked
 
 
@@ -33,6 +34,11 @@ def wire_of(scope: dict[str, Any]) -> Wire | None:
     return wire
 
 
+def size_of(text: str) -> int:
+    """Bytes of a text as it travels, in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def text_frame(text: str) -> bytes:
     """One whole text frame."""
     payload = text.encode()
@@ -47,11 +53,13 @@ def text_frame(text: str) -> bytes:
 class Batch:
     """What one kind of socket is told at once: texts, and the bytes they become, made once."""
 
-    __slots__ = ("_entries", "_joined", "_spared", "has_exceptions", "is_droppable")
+    __slots__ = ("_entries", "_joined", "_spared", "has_exceptions", "is_droppable", "size")
 
     def __init__(self) -> None:
         self._entries: list[tuple[str, int | None]] = []
         self._joined: bytes | None = None
+        #: Bytes that it takes at most.
+        self.size = 0
         #: Frames that were not for those who were just given theirs.
         self._spared = 0
         #: Whether somebody is left out of something.
@@ -61,6 +69,7 @@ class Batch:
 
     def add(self, text: str, *, left_out: int | None, droppable: bool) -> None:
         """One more frame; `left_out` is the user who is not told."""
+        self.size += size_of(text) + _MAX_HEADER
         self._entries.append((text, left_out))
         self._joined = None
         self.has_exceptions = self.has_exceptions or left_out is not None
@@ -68,11 +77,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes, for somebody who is left out of nothing."""
-        return len(self._all())
 
     def texts(self, user_id: int) -> list[str]:
         """The frames for one user."""
@@ -90,9 +94,6 @@ class Batch:
         """The frames for one user, joined; made once for all to whom no exception applies."""
         if self.has_exceptions and any(left_out == user_id for _, left_out in self._entries):
             return b"".join(text_frame(text) for text in self.texts(user_id))
-        return self._all()
-
-    def _all(self) -> bytes:
         if self._joined is None:
             self._joined = b"".join([text_frame(text) for text, _ in self._entries])
         return self._joined

@@ -18,8 +18,11 @@ Send = Callable[[dict[str, object]], Awaitable[None]]
 WATCHED_BYTES = 16 * 1024
 #: Seconds a slow peer has for the close frame, which may never reach it, before it is cut off.
 ABORT_SECONDS = 5.0
-#: Seconds between two looks at a buffer that somebody waits for.
-POLL_SECONDS = 0.01
+#: Seconds between two looks at a buffer that somebody waits for: at first, and at most.
+POLL_SECONDS, MAX_POLL_SECONDS = 0.01, 0.1
+#: Parts of the room in an outbox. What the log has as well takes half, for it can be read there later; the
+#: rest is for what only this socket is told.
+ALL, HALF = 1, 2
 
 
 def nobody() -> None:
@@ -70,51 +73,72 @@ class PreparedOutbox:
 
     def push(self, frame: str, *, droppable: bool = False) -> None:
         """Send a frame after those before it; a droppable one gives way when half the room is taken."""
-        self._write(text_frame(frame), droppable)
+        data = text_frame(frame)
+        if self._write(data, HALF if droppable else ALL):
+            return
+        if droppable:
+            metrics.gave_way(data)
+        else:
+            self._too_slow()
 
-    def push_batch(self, batch: Batch, user_id: int) -> None:
-        """Send frames that others are sent as well."""
-        self._write(batch.data(user_id), batch.is_droppable)
+    def push_batch(self, batch: Batch, user_id: int) -> bool:
+        """Send frames that others are sent as well; False when there is no room, and the log has to do."""
+        data = batch.data(user_id)
+        if self._write(data, HALF):
+            return True
+        if batch.is_droppable:
+            metrics.gave_way(data)
+        return batch.is_droppable
 
-    def _write(self, data: bytes, droppable: bool) -> None:  # noqa: FBT001 - private, and on the way of every frame
+    def _write(self, data: bytes, part: int) -> bool:
+        """Whether it fits into that part of the room beside what waits. What is alone always does."""
         if self._close_code is not None or self._is_gone:
-            return
+            return True
         if self._held is not None:
-            self._hold(data)
-            return
+            return self._hold(data, part)
         waiting = self._wire.waiting()
-        if waiting > WATCHED_BYTES:
-            if droppable and waiting > conf.outbox_bytes // 2:
-                metrics.gave_way(data)
-                return
-            if waiting + len(data) > conf.outbox_bytes:
-                self._too_slow()
-                return
-            if self._watch is None:
+        if waiting:
+            if waiting + len(data) > conf.outbox_bytes // part:
+                return False
+            if waiting > WATCHED_BYTES and self._watch is None:
                 self._watch_from_here()
         self._written += len(data)
         self._wire.write(data)
+        return True
+
+    def _hold(self, data: bytes, part: int) -> bool:
+        assert self._held is not None
+        fits = not self._held or self._waiting() + len(data) <= conf.outbox_bytes // part
+        if fits:
+            self._held.append(data)
+        return fits
 
     async def room_for(self, size: int) -> None:
-        """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox."""
-        half = conf.outbox_bytes // 2
-        while (waiting := self._waiting()) and waiting + size > half and not self.is_closing:  # noqa: ASYNC110
-            await asyncio.sleep(POLL_SECONDS)
+        """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox.
+
+        A peer that takes nothing at all meanwhile has half of the time that a slow one has.
+        """
+        half = conf.outbox_bytes // HALF
+        loop = asyncio.get_running_loop()
+        pause, taken, deadline = POLL_SECONDS, -1, 0.0
+        while (waiting := self._waiting()) and waiting + size > half and not self.is_closing:
+            if self._held is not None or self._written - waiting != taken:
+                taken, deadline = self._written - waiting, loop.time() + conf.write_timeout_seconds / 2
+            elif loop.time() > deadline:
+                self._too_slow()
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_POLL_SECONDS)
 
     async def drained(self) -> None:
         """Wait until nothing waits."""
-        while self._waiting() and not self._is_gone:  # noqa: ASYNC110 - a transport has no event for it
-            await asyncio.sleep(POLL_SECONDS)
+        pause = POLL_SECONDS
+        while self._waiting() and not self._is_gone:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_POLL_SECONDS)
 
     def _waiting(self) -> int:
         return sum(map(len, self._held)) if self._held is not None else self._wire.waiting()
-
-    def _hold(self, data: bytes) -> None:
-        assert self._held is not None
-        if self._held and self._waiting() + len(data) > conf.outbox_bytes:
-            self._too_slow()
-        else:
-            self._held.append(data)
 
     def close(self, code: int) -> None:
         """Close the socket after what waits has been written; one that does not take it is cut off."""

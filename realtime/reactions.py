@@ -42,14 +42,19 @@ class Concerned:
     Every message of a conversation has a reaction; it must not cost a look at every member.
     """
 
-    __slots__ = ("_groups", "_seq")
+    __slots__ = ("_groups", "_seq", "_tell")
 
-    def __init__(self, groups: Iterable[Collection[Subscriber]], seq: int | None) -> None:
+    def __init__(
+        self, groups: Iterable[Collection[Subscriber]], seq: int | None, tell: Callable[[], None]
+    ) -> None:
         self._groups = groups
         self._seq = seq
+        self._tell = tell
 
     def __iter__(self) -> Iterator[Subscriber]:
         seq = self._seq
+        # Who has no room for it is among them no more, and meets it in the log.
+        self._tell()
         # Copies: a reaction may make subscribers leave.
         for group in tuple(self._groups):
             for subscriber in tuple(group):
@@ -61,13 +66,20 @@ class Concerned:
         return any(seq is None or seq > subscriber.as_of for group in self._groups for subscriber in group)
 
 
-def react(delivery: Delivery, groups: Iterable[Collection[Subscriber]]) -> None:
+def _told() -> None:
+    """They have been told the event already."""
+
+
+def react(
+    delivery: Delivery, groups: Iterable[Collection[Subscriber]], tell: Callable[[], None] = _told
+) -> None:
     """Run what is registered for this event; a failing reaction is logged and stops nobody.
 
+    Before the first reaction that looks for somebody, `tell` writes what waits to be written.
     Who reads the past in the log is left out of it: what it caused was known when they were let in.
     """
     registered = _reactions.get(delivery.type)
-    if registered is None or not (concerned := Concerned(groups, delivery.seq)):
+    if registered is None or not (concerned := Concerned(groups, delivery.seq, tell)):
         return
     for reaction in registered:
         try:

@@ -20,6 +20,8 @@ _as_json = msgspec.json.Encoder().encode
 
 #: SQLSTATE of a lock that was not had within lock_timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
+#: More bytes than any page has.
+_NO_LIMIT = 2**62
 
 
 def is_sqlite() -> bool:
@@ -101,3 +103,29 @@ def append_events(
             " SELECT *, %b FROM unnest(%b::bigint[], %b::bigint[], %b::text[])",
             [*columns(heads), moment, *columns(events)],
         )
+
+
+#: The bytes of each are summed up over those before it: what is beyond the last never leaves the database.
+_EVENTS_AFTER = """
+    SELECT seq, body FROM (
+        SELECT seq, body, sum(octet_length(body))
+            OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+        FROM (
+            SELECT event.seq, event.body FROM realtime_loggedevent AS event
+            JOIN realtime_topic AS topic ON topic.id = event.topic_id
+            WHERE topic.name = %s AND event.seq > %s ORDER BY event.seq LIMIT %s
+        ) AS page
+    ) AS measured
+    WHERE bytes_before IS NULL OR bytes_before < %s ORDER BY seq
+"""
+_EVENTS_AFTER_IN_SQLITE = _EVENTS_AFTER.replace("octet_length(body)", "length(CAST(body AS BLOB))")
+
+
+def events_after(name: str, after: int, limit: int, size: int | None) -> list[tuple[int, str]]:
+    """The (seq, body) of events after one: so many at most, and no more once they are so many bytes."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _EVENTS_AFTER_IN_SQLITE if is_sqlite() else _EVENTS_AFTER,
+            [name, after, limit, _NO_LIMIT if size is None else size],
+        )
+        return list(cursor.fetchall())

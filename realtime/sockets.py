@@ -119,9 +119,9 @@ class JsonSocket(Connection):
         if self._subscribers.get(subscriber.audience.topic) is subscriber:
             del self._subscribers[subscriber.audience.topic]
 
-    def push_batch(self, batch: Batch) -> None:
-        """Send frames that other sockets are sent as well."""
-        self._outbox.push_batch(batch, self.user_id)
+    def push_batch(self, batch: Batch) -> bool:
+        """Send frames that other sockets are sent as well; False when there is no room for them."""
+        return self._outbox.push_batch(batch, self.user_id)
 
     def opt_in(self) -> None:
         """The client used what the guide does not know: from now on it is told such things as well."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from realtime import metrics, pages, reactions
 from realtime.framing import Framing
-from realtime.pages import Place, Stretch
+from realtime.pages import Page, Place, Stretch
 
 if TYPE_CHECKING:
     from realtime.audience import Audience
@@ -50,6 +51,12 @@ class Subscriber:
         self.audience.remove(self)
         self.socket.detached(self.audience.topic)
 
+    def fall_behind(self, position: int) -> None:
+        """There was no room for what came after `position`: read it when there is."""
+        self.position = position
+        # In nobody's name: it is anybody's turn of the loop.
+        contextvars.Context().run(self.socket.spawn, self.catch_up())
+
     async def catch_up(self) -> None:
         """Come from its own position to its audience's, then be live."""
         audience = self.audience
@@ -61,36 +68,44 @@ class Subscriber:
             elif self.position == audience.position:
                 audience.make_live(self)
             else:
+                timeline = audience.timeline
                 page = await pages.page_after(Place(audience.topic, self.position))
-                for stretch in page.stretches:
-                    if not await self._tell_missed(stretch):
-                        return
+                if not await self._tell_page(page, timeline):
+                    continue
                 if not page.stretches and self.position >= page.reached:
                     # The log went back, and the next look will find that.
                     await asyncio.sleep(pages.RETRY_SECONDS)
+                    continue
                 self.position = max(self.position, page.reached)
                 await self.socket.drained()
 
-    async def _tell_missed(self, stretch: Stretch) -> bool:
-        """Tell it some of what it missed; False when it does not listen any more."""
-        if stretch.reached > self.as_of and len(stretch.deliveries) > 1:
+    def _reads(self, timeline: int) -> bool:
+        """Whether what was read of the log then is still what it misses."""
+        return self in self.audience.behind and self.audience.timeline == timeline
+
+    async def _tell_page(self, page: Page, timeline: int) -> bool:
+        """Tell it what it missed; False when it listens no more, or the log went back."""
+        for stretch in page.stretches:
             # What it causes may end its right to listen, exactly there.
-            for delivery in stretch.deliveries:
-                if not await self._tell_missed(Stretch([delivery])):
+            for part in stretch.one_by_one() if stretch.reached > self.as_of else [stretch]:
+                if not await self._tell_missed(part, timeline):
                     return False
-            return True
+        return self._reads(timeline)
+
+    async def _tell_missed(self, stretch: Stretch, timeline: int) -> bool:
         batch = stretch.framed(self.framing)
         if batch:
             await self.socket.room_for(batch.size)
-            if self not in self.audience.behind:  # it left while there was no room
-                return False
+        if not self._reads(timeline):  # it left, or the log went back, while there was no room or it was read
+            return False
+        if batch:
             self.socket.push_batch(batch)
             metrics.DELIVERIES.value += batch.told_to(1)
         metrics.EVENTS_REPLAYED.value += len(stretch.deliveries)
         self.position = stretch.reached
         for delivery in stretch.deliveries:
             reactions.react(delivery, ([self],))
-        return self in self.audience.behind
+        return True
 
 
 def of_user(subscribers: Iterable[Subscriber], user_id: int) -> list[Subscriber]:

@@ -32,7 +32,11 @@ class PreparedWire:
                 sent = 0
             if sent == len(data):
                 return
-            data = data[sent:]
+            if sent:
+                # As Twisted would hold a copy of the rest. So those who do not read share what all were told.
+                transport.dataBuffer, transport.offset = data, sent
+                transport.startWriting()
+                return
         transport.write(data)
 
     def waiting(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from typing import Any
 
 from realtime.events import Delivery
@@ -75,11 +76,17 @@ class Listener:
     def push(self, frame: str, *, droppable: bool = False) -> None:
         self._told.append(frame)
 
-    def push_batch(self, batch: Batch) -> None:
-        self._told += batch.texts(self.user_id)
+    def push_batch(self, batch: Batch) -> bool:
+        if self.has_room.is_set():
+            self._told += batch.texts(self.user_id)
+        return self.has_room.is_set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._work = asyncio.get_running_loop().create_task(work)
 
     async def room_for(self, size: int) -> None:
-        await self.has_room.wait()
+        while not self.has_room.is_set():  # somebody may have taken it before our turn
+            await self.has_room.wait()
 
     async def drained(self) -> None:
         await self.has_room.wait()

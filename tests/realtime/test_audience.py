@@ -17,7 +17,8 @@ from realtime.audience import MAX_HELD, Audience
 from realtime.events import Delivery
 from realtime.framing import EVERYTHING, NOTHING
 from realtime.hub import Hub
-from realtime.prepared import Batch
+from realtime.prepared import Batch, text_frame
+from realtime.prepared_outbox import PreparedOutbox
 from realtime.subscribers import Subscriber, of_user
 from tests.realtime.listeners import TOPIC, Listener, Log, body, delivery, settle
 
@@ -566,9 +567,10 @@ async def test_socket_that_leaves_while_it_is_told_disturbs_nobody(quiet_hub, lo
     for listener in listeners:
         listener.join(quiet_hub, position=0)
 
-    def told_and_gone(self: Listener, batch: Batch) -> None:
+    def told_and_gone(self: Listener, batch: Batch) -> bool:
         self._told += batch.texts(self.user_id)
         self.leave()
+        return True
 
     for listener in listeners[:4]:
         listener.push_batch = told_and_gone.__get__(listener)
@@ -583,7 +585,7 @@ async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_h
     ana = Listener()
     ana.join(quiet_hub, position=0)
     batches: list[list[str]] = []
-    ana.push_batch = lambda batch: batches.append(batch.texts(1))
+    ana.push_batch = lambda batch: batches.append(batch.texts(1)) or True
 
     ring(quiet_hub, log, log.append())
     await settle(2)
@@ -606,6 +608,219 @@ async def test_who_joins_is_not_told_what_was_handed_out_before(quiet_hub, log):
     ring(quiet_hub, log, log.append())
 
     assert (ana.seqs, bruno.seqs) == ([1, 2], [2])
+
+
+# ── who has no room ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_burst_is_written_in_pieces_that_fit(quiet_hub, log, settings):
+    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": 2_000}
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    sizes: list[int] = []
+    ana.push_batch = lambda batch: sizes.append(batch.size) or True
+
+    for _ in range(20):
+        log.append(text="😀" * 40)
+    one = len(text_frame(log.bodies[1]))
+    ring(quiet_hub, log, *range(1, 21))
+    heard(quiet_hub).flush()
+
+    assert sum(sizes) >= 20 * one
+    assert max(sizes) < 1_000 + one + 20
+
+
+async def test_who_has_no_room_reads_the_log_when_it_has_and_holds_up_nobody(quiet_hub, log):
+    ana, bruno = Listener(1), Listener(2)
+    ana.join(quiet_hub, position=0)
+    bruno.join(quiet_hub, position=0)
+    ring(quiet_hub, log, log.append())
+    heard(quiet_hub).flush()
+
+    bruno.has_room.clear()
+    ring(quiet_hub, log, log.append(), log.append())
+    heard(quiet_hub).receive(delivery(None))
+    heard(quiet_hub).flush()
+    ring(quiet_hub, log, log.append())
+    await settle()
+    assert (ana.seqs, bruno.seqs) == ([1, 2, 3, None, 4], [1])
+
+    bruno.has_room.set()
+    await settle()
+    ring(quiet_hub, log, log.append())
+    assert (ana.seqs[-1], bruno.seqs) == (5, [1, 2, 3, 4, 5])
+    assert heard(quiet_hub).behind == set()
+
+
+async def test_who_was_caught_up_before_a_flush_is_told_nothing_twice_when_it_falls_behind(quiet_hub, log):
+    ana, mute = Listener(1), Listener(2)
+    mute.join(quiet_hub, position=0, framing=NOTHING)
+    ring(quiet_hub, log, log.append(), log.append())
+    ana.join(quiet_hub, position=2, as_of=2)
+
+    ana.has_room.clear()
+    ring(quiet_hub, log, log.append())
+    heard(quiet_hub).flush()
+    ana.has_room.set()
+    await settle()
+
+    assert ana.seqs == [3]
+
+
+async def test_removed_user_without_room_is_told_up_to_the_removal_all_the_same(quiet_hub, log, reacting):
+    ana, bruno, at_home = Listener(1), Listener(2), Listener(2)
+    for listener, framing in ((ana, EVERYTHING), (bruno, EVERYTHING), (at_home, Counting())):
+        listener.join(quiet_hub, position=0, framing=framing)
+    bruno.has_room.clear()
+    at_home.has_room.clear()
+    for kind in ("said", "removed", "said"):
+        log.append(kind, user_id=2)
+
+    ring(quiet_hub, log, 1, 2, 3)
+    bruno.has_room.set()
+    at_home.has_room.set()
+    await settle()
+
+    assert (ana.seqs, bruno.seqs, at_home.seqs) == ([1, 2, 3], [1, 2], [1, 2])
+    assert bruno.detached_from == at_home.detached_from == [TOPIC]
+
+
+async def test_topic_without_a_log_closes_nobody_who_has_no_room(quiet_hub, log):
+    ana = Listener()
+    ana.join(quiet_hub)
+    ana.has_room.clear()
+
+    heard(quiet_hub).receive(delivery(7))
+    heard(quiet_hub).flush()
+    ana.has_room.set()
+    heard(quiet_hub).receive(delivery(8))
+
+    assert ana.seqs == [8]
+
+
+class Reader(Listener):
+    """A peer behind an outbox as on our servers, that takes a little in every turn of the loop."""
+
+    def __init__(self, takes: int) -> None:
+        super().__init__()
+        self.takes = takes
+        self.buffer = b""
+        self.largest = self.slow = 0
+        self.outbox = PreparedOutbox(self._nowhere, self, self._too_slow)
+        self.outbox.open()
+
+    async def _nowhere(self, message: dict[str, object]) -> None: ...
+
+    def _too_slow(self) -> None:
+        self.slow += 1
+
+    def push_batch(self, batch: Batch) -> bool:
+        taken = self.outbox.push_batch(batch, self.user_id)
+        if taken:
+            self._told += batch.texts(self.user_id)
+        return taken
+
+    async def room_for(self, size: int) -> None:
+        await self.outbox.room_for(size)
+
+    async def drained(self) -> None:
+        await self.outbox.drained()
+
+    def write(self, data: bytes) -> None:
+        self.buffer += data
+        self.largest = max(self.largest, len(self.buffer))
+
+    def waiting(self) -> int:
+        return len(self.buffer)
+
+    def abort(self) -> None: ...
+
+    async def read(self) -> None:
+        while True:
+            self.buffer = self.buffer[self.takes :]
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("is_bell_lost", [False, True])
+async def test_burst_beyond_all_room_reaches_who_reads_and_never_takes_more_than_there_is(
+    quiet_hub, log, settings, is_bell_lost
+):
+    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": 20_000}
+    log.page = 20
+    ana = Reader(takes=2_000)
+    reading = asyncio.create_task(ana.read())
+    ana.join(quiet_hub, position=0)
+    for _ in range(100):
+        log.append(text="x" * 1_000)
+
+    if is_bell_lost:
+        heard(quiet_hub).expect(100)
+    else:
+        ring(quiet_hub, log, *range(1, 101))
+    async with asyncio.timeout(10):
+        while len(ana.seqs) < 100:  # noqa: ASYNC110 - a list has no event
+            await asyncio.sleep(0.01)
+    reading.cancel()
+
+    assert ana.seqs == list(range(1, 101))
+    assert ana.slow == 0
+    assert ana.largest <= 20_000
+
+
+# ── a log that goes back ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_page_of_a_log_that_went_back_meanwhile_is_thrown_away(quiet_hub, log):
+    log.is_open, log.page = False, 500
+    while log.append() < 12:
+        pass
+    ana = Listener()
+    ana.join(quiet_hub, position=10, as_of=10)
+    heard(quiet_hub).expect(12)
+    await settle()
+    old = log.read_on(10)
+
+    log.read_on = lambda after: old
+    heard(quiet_hub).go_back(8)
+    heard(quiet_hub).expect(12)
+    log.let_one_through()
+    await settle()
+    del log.read_on
+    while log.let_one_through():
+        await settle()
+
+    assert ana.seqs == [9, 10, 11, 12]
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+async def test_who_is_behind_when_the_log_goes_back_is_told_what_comes_in_its_place(quiet_hub, log, is_read):
+    """Its page is still being read, or is read and waits for room."""
+    log.is_open, log.page = False, 500
+    while log.append() < 12:
+        pass
+    ana, bruno = Listener(), Listener()
+    ana.join(quiet_hub, position=12, as_of=12)
+    bruno.join(quiet_hub, position=10, as_of=12)
+    bruno.has_room.clear()
+    await settle()
+    old = log.read_on(10)
+    log.read_on = lambda after: old
+    if is_read:
+        log.let_one_through()
+        await settle()
+
+    heard(quiet_hub).go_back(8)
+    heard(quiet_hub).expect(12)
+    if not is_read:
+        log.let_one_through()
+        await settle()
+    del log.read_on
+    bruno.has_room.set()
+    await settle()
+    while log.let_one_through():
+        await settle()
+
+    assert (ana.seqs, bruno.seqs) == ([9, 10, 11, 12], [9, 10, 11, 12])
 
 
 # ── the standing test: whatever the order of things ──────────────────────────────────────────────────────

@@ -167,7 +167,7 @@ async def test_event_that_cannot_be_handed_out_holds_up_no_other(hub, caplog, mo
     ]
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"type":"whispered', '{"type":7}', "\ud800"])
+@pytest.mark.parametrize("text", ["", "{", '{"type":"whispered', '{"type":7}'])
 async def test_text_of_a_foreign_event_breaks_nothing(hub, text):
     listener = Listener()
     listener.join(hub)
@@ -175,6 +175,15 @@ async def test_text_of_a_foreign_event_breaks_nothing(hub, text):
     hub.receive([(TOPIC, None, text)])
 
     assert listener.told == [text]
+
+
+async def test_text_that_no_frame_can_hold_keeps_nobody_from_the_next(hub):
+    listener = Listener()
+    listener.join(hub)
+
+    hub.receive([(TOPIC, None, "\ud800"), (TOPIC, None, body(None))])
+
+    assert listener.seqs == [None]
 
 
 # ── asking the database ──────────────────────────────────────────────────────────────────────────────────

@@ -213,6 +213,32 @@ async def test_nothing_leaves_before_the_socket_is_accepted_and_nothing_is_lost(
     assert (before, peer.got) == ([], ["a", 4401])
 
 
+async def test_what_waits_is_counted_in_bytes(peer):
+    peer.reads.clear()
+
+    peer.outbox.push("😀" * 15)
+    peer.outbox.push("😀" * 15)
+
+    assert peer.slow == 1
+
+
+def batch_of(*texts: str, droppable: bool = False) -> Batch:
+    batch = Batch()
+    for text in texts:
+        batch.add(text, left_out=None, droppable=droppable)
+    return batch
+
+
+async def test_batch_that_does_not_fit_is_refused_whole_and_is_nobodys_fault(peer):
+    peer.reads.clear()
+
+    taken = [peer.outbox.push_batch(batch_of("x" * 20, "y" * 20), 1) for _ in range(2)]
+    peer.reads.set()
+    await peer.outbox.drained()
+
+    assert (taken, peer.got, peer.slow) == ([True, False], ["x" * 20, "y" * 20], 0)
+
+
 # ── prepared frames ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -302,6 +328,66 @@ async def test_peer_that_takes_nothing_is_found_slow_once_and_cut_off(prepared, 
     assert prepared.slow == 1
     assert len(prepared.wire.written) <= LIMIT
     assert prepared.wire.is_aborted
+
+
+async def test_little_that_waits_makes_no_room_for_more_than_there_is(prepared):
+    prepared.wire.room = 0
+    prepared.outbox.push("x")
+    written = prepared.wire.written
+
+    taken = prepared.outbox.push_batch(batch_of("x" * 60), 1)
+    assert (taken, prepared.wire.written, prepared.slow) == (False, written, 0)
+
+    prepared.outbox.push("x" * 100)
+    assert (prepared.wire.written, prepared.slow) == (written, 1)
+
+
+async def test_what_the_log_has_leaves_room_for_what_only_this_socket_is_told(prepared):
+    prepared.wire.room = 0
+    while prepared.outbox.push_batch(batch_of("x" * 10), 1):
+        pass
+
+    prepared.outbox.push("ack" * 10)
+
+    assert (len(prepared.wire.written) > LIMIT // 2, prepared.slow) == (True, 0)
+
+
+@pytest.mark.parametrize("size", [LIMIT // 2 + 1, LIMIT, LIMIT * 3])
+async def test_large_batch_is_written_when_nothing_waits(prepared, size):
+    assert prepared.outbox.push_batch(batch_of("x" * size), 1)
+    assert prepared.outbox.push_batch(batch_of("x" * size), 1)
+
+    assert (prepared.wire.written, prepared.slow) == (text_frame("x" * size) * 2, 0)
+
+
+async def test_batch_may_be_dropped_when_all_of_it_may(prepared):
+    prepared.wire.room = 0
+    prepared.outbox.push("x" * 60)
+    written = prepared.wire.written
+
+    assert prepared.outbox.push_batch(batch_of("typing", droppable=True), 1)
+    assert prepared.wire.written == written
+
+
+async def test_who_takes_nothing_while_the_log_waits_for_room_is_given_up(prepared):
+    prepared.wire.room = 0
+    prepared.outbox.push("x" * 40)
+
+    await asyncio.wait_for(prepared.outbox.room_for(60), 2)
+
+    assert prepared.slow == 1
+
+
+async def test_who_takes_a_little_at_a_time_is_waited_for(prepared):
+    prepared.wire.room = 0
+    prepared.outbox.push("x" * 90)
+    waiting = asyncio.create_task(prepared.outbox.room_for(10))
+    for _ in range(6):
+        await asyncio.sleep(0.015)
+        prepared.wire.room += 10
+    await waiting
+
+    assert prepared.slow == 0
 
 
 async def test_few_bytes_that_wait_too_long_are_found_too(prepared, monkeypatch):

@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from django.db import transaction
 
-from realtime import pages
-from realtime.events import Delivery, Logged
+from realtime import log, pages
+from realtime.events import Delivery, Event, Logged
 from realtime.framing import EVERYTHING
 from realtime.pages import STRETCH_SIZE, Page, Place, read_page
+from realtime.pages import _read as read_pages
 from tests.realtime.listeners import body
+
+
+class Said(Event, tag="said", frozen=True):
+    words: str
+    seq: int = 0
 
 
 def page_of(*sizes: int) -> Page:
@@ -44,10 +51,33 @@ def test_stretch_is_framed_once_per_kind_of_socket():
     assert batch.texts(7) == ["x" * 10, "x" * 20]
 
 
+def test_stretch_is_taken_apart_once_for_all():
+    [stretch] = page_of(10, 20).stretches
+
+    parts = stretch.one_by_one()
+
+    assert stretch.one_by_one() is parts
+    assert [[d.seq for d in part.deliveries] for part in parts] == [[1], [2]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_page_of_large_events_is_short_and_leads_to_its_last():
+    large = STRETCH_SIZE // 4 + 1
+    with transaction.atomic():
+        log.append([("t", Said(words="😀" * large))] * 9)
+
+    first = read_pages([Place("t", 0)])[Place("t", 0)]
+    second = read_pages([Place("t", 4)])[Place("t", 4)]
+
+    assert ([d.seq for d in first.deliveries], first.reached) == ([1, 2, 3, 4], 4)
+    assert ([d.seq for d in second.deliveries], second.reached) == ([5, 6, 7, 8], 8)
+    assert len(first.stretches) == 4
+
+
 async def test_sockets_at_the_same_place_are_read_for_once(monkeypatch):
     readings = []
 
-    def read_on(name: str, *, after: int, limit: int):
+    def read_on(name: str, *, after: int, limit: int, size: int):
         readings.append((name, after))
         return [Logged(name, after + 1, body(after + 1))], after + 1
 
