@@ -581,7 +581,9 @@ async def test_socket_that_leaves_while_it_is_told_disturbs_nobody(quiet_hub, lo
     assert [listener.seqs for listener in listeners] == [[1], [1], [1], [1], [1, 2]]
 
 
-async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_hub, log):
+async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_hub, log, monkeypatch):
+    monkeypatch.setattr(module, "MIN_WINDOW_SECONDS", 0.2)
+    monkeypatch.setattr(module, "MAX_WINDOW_SECONDS", 0.2)
     ana = Listener()
     ana.join(quiet_hub, position=0)
     batches: list[list[str]] = []
@@ -594,7 +596,7 @@ async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_h
         ring(quiet_hub, log, log.append())
         await settle(2)
     joined = len(batches)
-    await asyncio.sleep(3 * module.MIN_WINDOW_SECONDS)
+    await asyncio.sleep(0.3)
 
     assert (first, joined) == (1, 1)
     assert [len(batch) for batch in batches] == [1, 5]
