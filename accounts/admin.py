@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
-from django.forms import ModelForm
+from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import services
 from accounts.models import Session, User
+from accounts.throttling import count_sign_in
+from realtime.errors import RateLimitedError
+
+
+class SignInForm(AdminAuthenticationForm):
+    """Staff sign in under the limits of everybody."""
+
+    def clean(self) -> dict[str, Any]:
+        try:
+            count_sign_in(self.request, str(self.cleaned_data.get("username", "")))
+        except RateLimitedError as error:
+            raise ValidationError(error.message, code=error.code) from error
+        return super().clean()
+
+
+admin.site.login_form = SignInForm
 
 
 @admin.register(User)

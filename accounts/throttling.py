@@ -69,6 +69,11 @@ class LoginThrottle(BucketThrottle):
             name = request.user.username  # who changes a password guesses the old one
         else:
             name = str(request.data.get("username", "")) if isinstance(request.data, dict) else ""
+        return self.key_of(request, name)
+
+    @staticmethod
+    def key_of(request: object, name: str) -> object:
+        """The bucket of somebody who says that this is their name."""
         name = User.normalize_username(name.strip()[:MAX_NAME_CHARACTERS]).casefold()
         return counted_address(request), name
 
@@ -91,6 +96,15 @@ class RegistrationThrottle(BucketThrottle):
 
     def key(self, request: Request) -> object:
         return counted_address(request)
+
+
+def count_sign_in(request: object, name: str) -> None:
+    """Count an attempt to sign in before anything is hashed, or raise RateLimitedError.
+
+    The name first: who tries one again and again must not use up what everybody at their address has.
+    """
+    LoginThrottle.take(LoginThrottle.key_of(request, name))
+    LoginsPerAddressThrottle.take(counted_address(request))
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:

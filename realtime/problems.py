@@ -8,10 +8,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions as drf
-from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
-from rest_framework.views import exception_handler as drf_exception_handler
-from rest_framework.views import set_rollback
 
 from realtime.errors import RealtimeError, UnauthenticatedError, UnavailableError, is_outage
 
@@ -51,6 +48,11 @@ def problem(
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Answer every error of a REST view as a problem document; unknown exceptions stay Django's."""
+    # Late: loading the views loads the classes that the settings name, and they load this.
+    from rest_framework.renderers import JSONRenderer
+    from rest_framework.views import exception_handler as drf_exception_handler
+    from rest_framework.views import set_rollback
+
     # A problem is JSON whatever the view speaks: the OpenAPI document is YAML, its errors are not.
     if (request := context.get("request")) is not None:
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON

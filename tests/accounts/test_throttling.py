@@ -244,3 +244,18 @@ def test_limits_can_be_switched_off(stranger, ana, limit):
     limit(limit_logins="off", limit_logins_per_address="off")
 
     assert {sign_in(stranger) for _ in range(70)} == {401}
+
+
+def test_admin_has_the_same_limits_before_anything_is_hashed(client, ana, limit):
+    limit(limit_logins="1/min:1")
+    ana.is_staff = True
+    ana.save()
+
+    def answer(password: str) -> tuple[int, str]:
+        page = client.post("/admin/login/", {"username": "ana", "password": password})
+        return page.status_code, page.content.decode()
+
+    assert "slow down" not in answer("wrong")[1]
+    status, page = answer("demo-password")
+    assert (status, "sessionid" in client.cookies) == (200, False)
+    assert "Too many requests; slow down." in page
