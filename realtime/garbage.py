@@ -7,8 +7,8 @@ socket, its outbox and its server's protocol let go of each other (tests/accepta
 
 So what has lived for some seconds is left out of collections, as the program itself is. Some things leave
 cycles behind all the same: a refused request over HTTP, with its traceback. Most of them end before they are
-left out, and are found among the young. Of the others what is in use grows; when it has grown by half, all is
-looked through once.
+left out, and are found among the young. Of the others there are more and more; when there is half as much
+again in use, all is looked through once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import gc
 import sys
 
 from realtime import background, heap
-from realtime.vitals import resident_bytes
 
 #: Net allocations before the youngest are collected, such collections before the next older ones are, and a
 #: number that is never reached: full collections are made here.
@@ -27,9 +26,10 @@ THRESHOLDS = (2_000, 10, 1_000_000_000)
 SETTLE_SECONDS = 5.0
 #: Such times between two that free memory is given back.
 GIVE_BACK_ROUNDS = 12
-#: How much memory may grow before a full collection, and at least: in bytes, and in objects of Python's own
-#: heap. Bytes alone would say less each time: what garbage left free between what is in use counts in them.
-GROWTH, LEAST_GROWTH_BYTES, LEAST_GROWTH_BLOCKS = 1.5, 128 * 2**20, 1_000_000
+#: How much more may be in use before a full collection, in all and at least, in blocks of Python's own heap:
+#: about one for each object. Resident memory says less: hashing a password takes 100 MB of it for a moment,
+#: and what garbage left free between what is in use stays resident.
+GROWTH, LEAST_GROWTH_BLOCKS = 1.5, 1_000_000
 
 
 def leave_out_program() -> None:
@@ -42,26 +42,23 @@ class Keeper:
     """Decides between leaving out what is alive and looking through all of it."""
 
     def __init__(self) -> None:
-        self._set_limits()
+        self.enough_blocks = self._enough()
 
     def tend(self) -> None:
         """Once in a while."""
-        if resident_bytes() > self.enough_bytes or sys.getallocatedblocks() > self.enough_blocks:
+        if sys.getallocatedblocks() > self.enough_blocks:
             gc.unfreeze()
             gc.collect()
             gc.freeze()
-            self._set_limits()
+            self.enough_blocks = self._enough()
         else:
             gc.collect()  # of what came since the last time, and most of it is dead
             gc.freeze()  # a list appended to another: however many there are
 
-    def _set_limits(self) -> None:
-        self.enough_bytes = _enough(resident_bytes(), LEAST_GROWTH_BYTES)
-        self.enough_blocks = _enough(sys.getallocatedblocks(), LEAST_GROWTH_BLOCKS)
-
-
-def _enough(now: int, least_growth: int) -> int:
-    return max(round(now * GROWTH), now + least_growth)
+    @staticmethod
+    def _enough() -> int:
+        now = sys.getallocatedblocks()
+        return max(round(now * GROWTH), now + LEAST_GROWTH_BLOCKS)
 
 
 @background.runs_with_hub
