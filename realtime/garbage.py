@@ -6,9 +6,8 @@ makes such objects all the time: every few seconds, for nothing. For what ends h
 socket, its outbox and its server's protocol let go of each other (tests/acceptance/test_left_over.py).
 
 So what has lived for some seconds is left out of collections, as the program itself is. Some things leave
-cycles behind all the same: a refused request over HTTP, with its traceback. Most of them end before they are
-left out, and are found among the young. Of the others there are more and more; when there is half as much
-again in use, all is looked through once.
+cycles behind all the same: a refused request over HTTP, with its traceback. Those that were left out add up;
+when there is half as much again in use, all is looked through once.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Keeper:
             gc.freeze()
             self.enough_blocks = self._enough()
         else:
-            gc.collect()  # of what came since the last time, and most of it is dead
+            gc.collect(1)  # the young, of whom most are dead
             gc.freeze()  # a list appended to another: however many there are
 
     @staticmethod

@@ -96,19 +96,6 @@ def test_objects_are_what_is_counted(monkeypatch):
     assert old() is None
 
 
-def test_what_ended_before_it_was_left_out_is_found(in_use):
-    """In a request over HTTP, say, that outlived some collections of the young and then was refused."""
-    keeper = Keeper()
-    knot = Knot()
-    gc.collect()  # it is among the oldest now
-    seen = weakref.ref(knot)
-
-    del knot
-    keeper.tend()
-
-    assert seen() is None
-
-
 async def test_while_a_hub_runs_full_collections_are_made_here_only():
     before = gc.get_threshold()
 
