@@ -25,7 +25,15 @@ CANARY = "canary-5c1d"
 def _patient(settings: Any) -> None:
     """An attack that is tested for what it finds is not sent away for coming often."""
     off = dict.fromkeys(
-        ("limit_rest", "limit_handshakes", "limit_frames", "limit_mistakes", "limit_sends"), "off"
+        (
+            "limit_rest",
+            "limit_handshakes",
+            "limit_frames",
+            "limit_mistakes",
+            "limit_sends",
+            "limit_invitations",
+        ),
+        "off",
     )
     settings.RELAIS = {**settings.RELAIS, **off}
     for kind in (LoginThrottle, LoginsPerAddressThrottle, RegistrationThrottle):

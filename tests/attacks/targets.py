@@ -24,6 +24,7 @@ NO_LIMITS = {
     f"LIMIT_{name}": "off"
     for name in (
         "SENDS",
+        "INVITATIONS",
         "FRAMES",
         "TYPING",
         "SOCKETS_PER_USER",
