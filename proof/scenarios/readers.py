@@ -154,13 +154,13 @@ async def sockets_are_half_open(run: Run) -> None:
         places = [place for table in seats for place in table]
         for each in await bystanders(stage, places[:100]):  # so that pools and caches are what they will be
             each.socket.close()
-        await _until(lambda: not stage.sockets(), seconds=10)
+        await comes_true(lambda: not stage.sockets(), seconds=10)
         baseline = stage.descriptors()
         crowd = await bystanders(stage, places)
         started = loop.time()
         for proxy in proxies:
             proxy.freeze()
-        reclaimed = await _until(lambda: not stage.sockets(), seconds=90)
+        reclaimed = await comes_true(lambda: not stage.sockets(), seconds=90)
         run.figure("until all are reclaimed", loop.time() - started if reclaimed else math.inf)
         run.figure("descriptors over the baseline", stage.descriptors() - baseline)
         run.note_tracebacks(stage)
@@ -168,7 +168,7 @@ async def sockets_are_half_open(run: Run) -> None:
             each.socket.reset()
 
 
-async def _until(condition: Callable[[], bool], *, seconds: float) -> bool:
+async def comes_true(condition: Callable[[], bool], *, seconds: float) -> bool:
     """Whether it came true within that time."""
     until = asyncio.get_running_loop().time() + seconds
     while not condition():
