@@ -78,6 +78,8 @@ class Member:
         self._ready = asyncio.Event()
         self._leaves = False
         self._pending: dict[str, Send] = {}
+        #: Client ids of those that were refused for now, and will be said again when they may.
+        self._later: set[str] = set()
         #: What a ref means; the guide's frames have none, there it is the text.
         self._open: dict[int | str, tuple[Send, Attempt]] = {}
         self._refs = 0
@@ -244,13 +246,16 @@ class Member:
         self._failures = 0
         self._ready.set()
         for send in list(self._pending.values()):
-            self._attempt(send)
+            if send.client_id not in self._later:
+                self._attempt(send)
 
     # --- saying -----------------------------------------------------------------------------------------
 
     def _attempt(self, send: Send) -> None:
         if send.client_id not in self._pending or self._socket is None or not self._ready.is_set():
             return
+        if send.attempts and send.attempts[-1].ended_at == math.inf:
+            return  # said on this connection, and not answered yet
         self._refs += 1
         attempt = Attempt(self._loop.time())
         send.attempts.append(attempt)
@@ -258,7 +263,8 @@ class Member:
         self._socket.say(self.dialect.say(send, self._refs))
 
     def _repeat(self, send: Send) -> None:
-        """Say again what was refused for now."""
+        """Say again what was refused for now; when nobody listens, the next connection does."""
+        self._later.discard(send.client_id)
         self._attempt(send)
 
     def _answered(self, key: int | str | None, now: float) -> tuple[Send, Attempt] | None:
@@ -327,6 +333,7 @@ class Member:
         attempt.outcome, attempt.detail = "error", frame.code
         if frame.retryable or frame.code in SENT_AGAIN:
             wait = (frame.retry_after_ms or 500) / 1000
+            self._later.add(send.client_id)
             self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._repeat, send)
         else:
             send.is_refused = True

@@ -39,7 +39,7 @@ class Paced(Member):
     def say(self, content: str = "") -> Send:
         if not self._again:
             return super().say(content)
-        self._attempt(send := self._again.popleft())
+        super()._repeat(send := self._again.popleft())
         return send
 
     def keep_pace(self) -> None:
@@ -50,7 +50,7 @@ class Paced(Member):
         """Say again what is left whenever it may be, at no pace."""
         self._keeps_pace = False
         while self._again:
-            self._attempt(self._again.popleft())
+            super()._repeat(self._again.popleft())
 
     def _repeat(self, send: Send) -> None:
         if self._keeps_pace:

@@ -1,0 +1,108 @@
+"""A member repeats what was refused once, however often its connection ends meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+
+import pytest
+
+from proof.member import Member, Place
+from proof.scenarios.overload import Paced
+
+pytestmark = pytest.mark.stack("small")
+
+
+class Wire:
+    """A socket that only notes what is said."""
+
+    def __init__(self) -> None:
+        self.refs: list[int] = []
+
+    def say(self, payload: bytes) -> None:
+        self.refs.append(json.loads(payload)["ref"])
+
+
+def connected(member: Member) -> Wire:
+    member._socket = wire = Wire()
+    member.opened()
+    tell(member, type="subscribed", seq=0)
+    return wire
+
+
+def tell(member: Member, **frame) -> None:
+    member.heard(json.dumps(frame).encode())
+
+
+def refuse(member: Member, ref: int) -> None:
+    tell(member, type="error", code="overloaded", ref=ref, retryable=True, retry_after_ms=40)
+
+
+def cut(member: Member) -> None:
+    member.ended(1006, status=101, retry_after=0)
+
+
+def made(kind: type[Member] = Member) -> Member:
+    return kind(Place(7, 1), port=lambda: 0, rng=random.Random(1))
+
+
+def test_what_waits_to_be_said_again_is_said_once_over_many_connections():
+    async def play() -> None:
+        member = made()
+        wire = connected(member)
+        member.say()
+        refuse(member, wire.refs[0])
+        for _ in range(3):
+            cut(member)
+            wire = connected(member)
+        assert wire.refs == []
+
+        await asyncio.sleep(0.1)
+        assert len(wire.refs) == 1
+
+    asyncio.run(play())
+
+
+def test_what_came_due_while_nobody_listened_is_said_with_the_next_connection():
+    async def play() -> None:
+        member = made()
+        refuse(member, (connected(member), member.say())[0].refs[0])
+        cut(member)
+        await asyncio.sleep(0.1)
+
+        assert len(connected(member).refs) == 1
+
+    asyncio.run(play())
+
+
+def test_what_is_not_answered_yet_is_not_said_again_on_the_same_connection():
+    async def play() -> None:
+        member = made()
+        wire = connected(member)
+        member.say()
+        tell(member, type="resync", seq=0, reason="gap")
+        assert len(wire.refs) == 1
+
+        cut(member)
+        assert len(connected(member).refs) == 1
+
+    asyncio.run(play())
+
+
+def test_paced_member_says_what_was_refused_in_place_of_something_new():
+    async def play() -> None:
+        member = made(Paced)
+        wire = connected(member)
+        first = member.say()
+        refuse(member, wire.refs[0])
+        await asyncio.sleep(0.1)
+        cut(member)
+        wire = connected(member)
+        assert wire.refs == []
+
+        assert member.say() is first
+        assert member.say() is not first
+        assert len(wire.refs) == 2
+
+    asyncio.run(play())
