@@ -122,7 +122,8 @@ def _blind(evidence: Evidence, receiver: Receiver) -> list[Window]:
     windows = [*evidence.faults, *receiver.asleep]
     gone = -math.inf
     for connection in receiver.connections:
-        windows.append(Window(gone, connection.subscribed_at))
+        # One that closed before it was told where it stands ends nothing, and the next absence goes on.
+        windows.append(Window(gone, min(connection.subscribed_at, connection.closed_at)))
         gone = connection.closed_at
     if gone < math.inf:
         windows.append(Window(gone, math.inf))

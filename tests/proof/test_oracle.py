@@ -303,6 +303,13 @@ def test_i6_fault_that_was_over_before_excuses_nothing():
     assert broken(evidence) == {"I6": 1}
 
 
+def test_i6_socket_that_closed_before_it_stood_excuses_nothing_for_good():
+    evidence = late(15.5)
+    evidence.receivers[1].connections.insert(0, Connection(0.1, closed_at=0.2, close_code=1006))
+
+    assert broken(evidence) == {"I6": 1}
+
+
 def test_faults_in_a_row_move_the_moment_on():
     assert due(1.0, [Window(2.0, 4.0), Window(8.0, 12.0), Window(30.0, 31.0)], 5.0) == 17.0
 
