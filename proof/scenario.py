@@ -173,11 +173,11 @@ class Run:
     def figure(self, name: str, value: Any) -> None:
         """What was found for a mark; measured more than once, the worst counts."""
         mark = next(mark for mark in self.scenario.marks if mark.name == name)
-        before = self.figures.get(name, value)
-        if mark.kind == "exactly":
-            self.figures[name] = value if mark.allows(before) else before
-        else:
-            self.figures[name] = max(before, value) if mark.kind == "at most" else min(before, value)
+        found = [self.figures.get(name, value), value]
+        # What is not allowed wins first: not a number is neither more nor less than any other.
+        found = [figure for figure in found if not mark.allows(figure)] or found
+        worst: Callable[[list[Any]], Any] = max if mark.kind == "at most" else min
+        self.figures[name] = found[0] if mark.kind == "exactly" else worst(found)
 
     # --- what came out ----------------------------------------------------------------------------------
 

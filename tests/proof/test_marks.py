@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import replace
 
 import pytest
@@ -57,6 +58,15 @@ def test_worst_of_several_figures_counts(delays):
         found.figure("delay", delay)
 
     assert found.failures() == ["delay at most 2 s: 3 s"]
+
+
+@pytest.mark.parametrize("delays", [(1.0, math.nan), (math.nan, 1.0), (1.0, "never")])
+def test_figure_that_is_no_number_stays_wrong(delays):
+    found = played(share=1.0, closed="all")
+    for delay in delays:
+        found.figure("delay", delay)
+
+    assert len(found.failures()) == 1
 
 
 @pytest.mark.parametrize("closed", [("all", "none"), ("none", "all")])
