@@ -213,7 +213,10 @@ async def _storm(run: Run, kind: Kind) -> float:
                     member.come()
                 while not all(member.is_here for member in rest) and loop.time() < started + 120:
                     await asyncio.sleep(0.05)
-            back = [member.receiver.connections[-1].subscribed_at - started for member in rest]
+            back = [
+                member.receiver.connections[-1].subscribed_at - started if member.is_here else math.inf
+                for member in rest
+            ]
             took = max(back)
         await load.settle()
         await run.judge(load)
