@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from proof.figures import ack_seconds, delivery_seconds, percentile
+from proof.figures import ack_seconds, closed, delivery_seconds, percentile
 from proof.history import Window
 from proof.load import Load
 from proof.member import Member, Place
@@ -66,6 +67,7 @@ async def bystanders(stage: Stage, places: Sequence[Place], *, at_once: int = 50
     at_least("throughput of the others", 0.95, "of before"),
     at_most("delivery p99 of the others", 2, "× as before"),
     exactly("slow readers that were closed", "all"),
+    at_most("others closed", 0),
     at_most("until they were given up as too slow (4408), max", 10, "s"),
     at_most("resident memory", 32, "MB more"),
     short="10 of 200",
@@ -106,12 +108,15 @@ async def readers_stop_reading(run: Run) -> None:
         meanwhile = Window(start, loop.time())
         took = meanwhile.end - start
         kept_up = (heard() - heard_before) / took / usual if usual else math.nan
-        lost = sum(each.code is not None for each in crowd)
         for member in slow:
             member.read_on()
         await load.settle(seconds=60)
         evidence = await run.judge(load)
         run.note_tracebacks(stage)
+        # The server counts sockets, not whose: one of theirs that is closed is no slow reader's.
+        lost = sum(each.code is not None for each in crowd)
+        reading = [member.receiver for member in members if member not in slow]
+        lost += closed(replace(evidence, receivers=reading))
         for each in crowd:
             each.socket.close()
         await load.leave()
@@ -120,12 +125,13 @@ async def readers_stop_reading(run: Run) -> None:
     p99 = [percentile(delivery_seconds(evidence, [window]), 0.99) for window in (before, meanwhile)]
     run.figure("throughput of the others", kept_up)
     run.figure("delivery p99 of the others", p99[1] / p99[0])
+    run.figure("others closed", lost)
     run.figure("slow readers that were closed", "all" if took < GONE_SECONDS else "not all")
     run.figure("until they were given up as too slow (4408), max", given_up)
     run.figure("resident memory", peak - memory)
     run.notes.append(
         f"gone after {took:.1f} s; delivery p99 of the others "
-        f"{p99[0] * 1000:.0f} → {p99[1] * 1000:.0f} ms; {len(crowd)} more listened, {lost} of them lost"
+        f"{p99[0] * 1000:.0f} → {p99[1] * 1000:.0f} ms; {len(crowd)} more listened"
     )
 
 
