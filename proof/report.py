@@ -38,7 +38,7 @@ class Result:
 
 def tell(result: Result) -> None:
     """A few lines as soon as it is over."""
-    for mark in result.scenario.marks:
+    for mark in result.run.marks:
         figure = result.run.figures.get(mark.name, "not measured")
         print(f"   {'ok    ' if mark.allows(figure) else 'FAILED'} {mark}: {said(figure, mark.unit)}")
     for note in [*result.run.notes, *result.failures]:
@@ -58,7 +58,7 @@ def markdown(results: Sequence[Result]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for result in results:
-        for index, mark in enumerate(result.scenario.marks):
+        for index, mark in enumerate(result.run.marks):
             figure = result.run.figures.get(mark.name, "not measured")
             first = index == 0
             cells = [

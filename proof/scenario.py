@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from proof.figures import ack_seconds, delivery_seconds, milliseconds
@@ -32,6 +32,8 @@ class Mark:
     kind: Literal["at most", "at least", "exactly"]
     limit: Any
     unit: str = ""
+    #: What it must be in the short size, where it counts what that has less of.
+    short: Any = None
 
     def allows(self, figure: Any) -> bool:
         if isinstance(figure, str) or self.kind == "exactly":
@@ -47,8 +49,8 @@ def at_most(name: str, limit: float, unit: str = "") -> Mark:
     return Mark(name, "at most", limit, unit)
 
 
-def at_least(name: str, limit: float, unit: str = "") -> Mark:
-    return Mark(name, "at least", limit, unit)
+def at_least(name: str, limit: float, unit: str = "", *, short: float | None = None) -> Mark:
+    return Mark(name, "at least", limit, unit, short)
 
 
 def exactly(name: str, limit: Any, unit: str = "") -> Mark:
@@ -117,6 +119,14 @@ class Run:
         is_smaller = played and (self.short or self.minutes is not None)
         return f"{self.scenario.does} (played: {played})" if is_smaller else self.scenario.does
 
+    @property
+    def marks(self) -> list[Mark]:
+        """What must be reached in this play, with the size that it has."""
+        return [
+            mark if not self.short or mark.short is None else replace(mark, limit=mark.short)
+            for mark in self.scenario.marks
+        ]
+
     # --- what a scenario asks for -----------------------------------------------------------------------
 
     def size(self, full: int, short: int) -> int:
@@ -172,7 +182,7 @@ class Run:
 
     def figure(self, name: str, value: Any) -> None:
         """What was found for a mark; measured more than once, the worst counts."""
-        mark = next(mark for mark in self.scenario.marks if mark.name == name)
+        mark = next(mark for mark in self.marks if mark.name == name)
         found = [self.figures.get(name, value), value]
         # What is not allowed wins first: not a number is neither more nor less than any other.
         found = [figure for figure in found if not mark.allows(figure)] or found
@@ -184,7 +194,7 @@ class Run:
     def failures(self) -> list[str]:
         """Marks that were not reached, or not measured."""
         found = []
-        for mark in self.scenario.marks:
+        for mark in self.marks:
             if mark.name not in self.figures:
                 found.append(f"{mark}: not measured")
             elif not mark.allows(self.figures[mark.name]):

@@ -87,6 +87,18 @@ def test_failure_names_the_command_that_plays_it_again():
     assert row in report.markdown([result])
 
 
+def test_mark_that_counts_asks_for_less_in_the_short_size():
+    marks = (at_least("sequences", 2_000, short=100),)
+    short = played()
+    short = replace(short, scenario=replace(short.scenario, marks=marks))
+    short.figure("sequences", 100)
+    full = replace(short, short=False)
+
+    assert short.failures() == []
+    assert full.failures() == ["sequences at least 2000: 100"]
+    assert "sequences at least 100 " in report.markdown([report.Result(short, 1.0, [])])
+
+
 def test_report_of_a_full_play_says_its_full_size():
     full = replace(played(), short=False)
 
