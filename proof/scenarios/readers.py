@@ -111,10 +111,11 @@ async def readers_stop_reading(run: Run) -> None:
         for member in slow:
             member.read_on()
         await load.settle(seconds=60)
+        # The server counts sockets, not whose: one of theirs that is closed is no slow reader's. Counted
+        # before it is judged: meanwhile nobody here reads.
+        lost = sum(each.code is not None for each in crowd)
         evidence = await run.judge(load)
         run.note_tracebacks(stage)
-        # The server counts sockets, not whose: one of theirs that is closed is no slow reader's.
-        lost = sum(each.code is not None for each in crowd)
         reading = [member.receiver for member in members if member not in slow]
         lost += closed(replace(evidence, receivers=reading))
         for each in crowd:
