@@ -6,7 +6,7 @@ while the server is frozen, and TCP sees nothing wrong: the kernel of a frozen s
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -24,6 +24,19 @@ AttemptWithBackoff.INITIAL_DELAY = 0.002
 
 class PunctualConnection(psycopg.Connection[Any]):
     """Closes itself when an answer does not come before the thread's deadline."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        """As psycopg does, but an attempt that fails is closed at once.
+
+        Its frame holds the half-made connection and the error, which holds the frame: a cycle that only the
+        collector ends, and what `garbage` has left out it does not look at. A database that was frozen for an
+        hour would cost as many descriptors as there were attempts, and find them all connected afterwards.
+        """
+        try:
+            return super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error, less the frame
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         left = remaining()

@@ -1,15 +1,19 @@
 """The pool: nobody waits for a database that is back longer than it takes to connect."""
 
+import gc
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
 from config.backends import database
+from realtime.postgresql import PunctualConnection
 from tests.services import PostgresServer
 
 pytestmark = pytest.mark.stack("full")
@@ -57,3 +61,23 @@ def test_who_waits_gets_a_connection_as_soon_as_there_is_a_database(postgres, po
         pool.putconn(waiting.result(10))
 
     assert time.monotonic() - began < 1
+
+
+def test_an_attempt_that_got_no_answer_leaves_nothing_open():
+    gc.collect()
+    gc.disable()  # as good as left out of collections
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as frozen:  # its kernel accepts, and nobody answers
+            port = frozen.getsockname()[1]
+            before = _descriptors()
+            for _ in range(2):
+                with pytest.raises(psycopg.errors.ConnectionTimeout):
+                    PunctualConnection.connect(f"host=127.0.0.1 port={port} user=x", connect_timeout=1)
+
+            assert _descriptors() == before
+    finally:
+        gc.enable()
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
