@@ -19,6 +19,8 @@ CLOSE_SECONDS = 5.0
 #: Seconds from a connection, or from the first byte of a request, to the end of the request's head: nobody
 #: who means it takes longer for a kilobyte, and who does not holds a descriptor meanwhile.
 HEAD_SECONDS = 5.0
+#: Seconds between two pieces of a request's body; who stops in the middle of it is not waited for.
+BODY_SECONDS = 10.0
 #: Seconds from the beginning of a message to its end; the line of a phone in a train carries 128 KiB in less.
 MESSAGE_SECONDS = 30.0
 #: Frames that one message may be cut into: 1 MiB in the smallest pieces that the Autobahn testsuite sends.

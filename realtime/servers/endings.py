@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 Reason = Literal[
     "unfinished_head",  # a request, most of the time a handshake, that was not asked within HEAD_SECONDS
+    "unfinished_body",  # the body of a request, of which nothing came for BODY_SECONDS
     "protocol_error",  # RFC 6455 was broken
     "not_utf8",  # a text or the reason of a close that is no UTF-8
     "too_big",  # a message above the limit of its path

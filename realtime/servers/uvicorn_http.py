@@ -6,14 +6,19 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from realtime.servers import HEAD_SECONDS
-from realtime.servers.endings import ended
+from realtime.servers import BODY_SECONDS, HEAD_SECONDS
+from realtime.servers.endings import Reason, ended
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """The head of a request, a handshake's too, has HEAD_SECONDS from the connection or its first byte."""
+    """The head of a request, a handshake's too, has HEAD_SECONDS from the connection or its first byte.
+
+    BODY_SECONDS may pass between two pieces of its body, and more where it is us who read no further.
+    """
 
     _late: asyncio.TimerHandle | None = None
+    #: Whether a piece of the body came since the last look.
+    _goes_on = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
         """Somebody is there."""
@@ -30,6 +35,18 @@ class PromptProtocol(HttpToolsProtocol):
         """Its head is whole."""
         self._stop_waiting()
         super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            self._late = self.loop.call_later(BODY_SECONDS, self._look_at_body)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        self._goes_on = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of it is here."""
+        self._stop_waiting()
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The line is gone."""
@@ -44,7 +61,14 @@ class PromptProtocol(HttpToolsProtocol):
             self._late.cancel()
             self._late = None
 
-    def _give_up(self) -> None:
+    def _look_at_body(self) -> None:
+        if self._goes_on or self.flow.read_paused:
+            self._goes_on = False
+            self._late = self.loop.call_later(BODY_SECONDS, self._look_at_body)
+        else:
+            self._give_up("unfinished_body")
+
+    def _give_up(self, reason: Reason = "unfinished_head") -> None:
         self._late = None
-        ended("unfinished_head", client=self.client[0] if self.client else None, path="")
+        ended(reason, client=self.client[0] if self.client else None, path="")
         self.transport.abort()

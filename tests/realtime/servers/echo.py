@@ -23,7 +23,13 @@ from realtime.servers import daphne, pacing, uvicorn_http, uvicorn_protocol  # n
 
 # What takes half a minute of real time, for tests that wait for it.
 for module in (daphne, pacing, uvicorn_http, uvicorn_protocol):
-    for name in ("HEAD_SECONDS", "MESSAGE_SECONDS", "PING_INTERVAL_SECONDS", "PING_TIMEOUT_SECONDS"):
+    for name in (
+        "HEAD_SECONDS",
+        "BODY_SECONDS",
+        "MESSAGE_SECONDS",
+        "PING_INTERVAL_SECONDS",
+        "PING_TIMEOUT_SECONDS",
+    ):
         if name in os.environ and hasattr(module, name):
             setattr(module, name, float(os.environ[name]))
 
@@ -86,6 +92,9 @@ async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         say("slow begins")
         await asyncio.sleep(1)
+    elif scope["path"] == "/body":
+        while (await receive()).get("more_body"):
+            pass
     elif scope["path"] == "/endless":
         say("endless begins")
         await asyncio.sleep(600)

@@ -61,10 +61,13 @@ def pinging(request: pytest.FixtureRequest, server_database: str) -> Iterator[Ec
         yield running
 
 
+PROMPT = {"HEAD_SECONDS": "0.5", "BODY_SECONDS": "0.5"}
+
+
 @pytest.fixture(params=["uvicorn", "daphne"])
 def prompt(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
-    """Gives the head of a request half a second."""
-    with EchoServer(request.param, database_url=server_database, env={"HEAD_SECONDS": "0.5"}) as running:
+    """Gives the head of a request half a second, and each piece of its body."""
+    with EchoServer(request.param, database_url=server_database, env=PROMPT) as running:
         yield running
 
 
@@ -195,6 +198,32 @@ def test_request_that_is_never_asked_is_given_up(prompt: EchoServer, begun: byte
         assert 0.4 < time.monotonic() - began < 3
     if prompt.kind == "uvicorn":
         assert '"reason": "unfinished_head"' in prompt.log()
+
+
+POST = b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n"
+
+
+def test_request_whose_body_does_not_come_is_given_up(prompt: EchoServer) -> None:
+    with socket.create_connection(("127.0.0.1", prompt.port), timeout=5) as peer:
+        began = time.monotonic()
+        peer.sendall(POST + b"abc")
+
+        with contextlib.suppress(ConnectionResetError):
+            assert peer.recv(4096) == b""
+
+        assert 0.4 < time.monotonic() - began < 3
+    if prompt.kind == "uvicorn":
+        assert '"reason": "unfinished_body"' in prompt.log()
+
+
+def test_body_may_come_as_slowly_as_it_likes_if_it_comes(prompt: EchoServer) -> None:
+    with socket.create_connection(("127.0.0.1", prompt.port), timeout=5) as peer:
+        peer.sendall(POST)
+        for piece in (b"a", b"b", b"c", b"d", b"e", b"f"):
+            time.sleep(0.3)
+            peer.sendall(piece)
+
+        assert peer.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_answer_may_take_longer_than_the_question(prompt: EchoServer) -> None:
