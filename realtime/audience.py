@@ -82,13 +82,13 @@ class Audience:
         return [subscriber for group in self.live.values() for subscriber in group] + list(self.behind)
 
     def make_live(self, subscriber: Subscriber) -> None:
-        self._flush_pending()
+        self.flush()
         self.behind.discard(subscriber)
         self.live.setdefault(subscriber.framing, {})[subscriber] = None
 
     def remove(self, subscriber: Subscriber) -> None:
         """Forget a subscriber; the last one takes the audience along."""
-        self._flush_pending()
+        self.flush()
         self.behind.discard(subscriber)
         self._leave_live(subscriber)
         if not self.live and not self.behind:
@@ -96,7 +96,7 @@ class Audience:
 
     def move(self, subscriber: Subscriber, framing: Framing) -> None:
         """Tell a live subscriber events in another way."""
-        self._flush_pending()
+        self.flush()
         was_live = self._leave_live(subscriber)
         subscriber.framing = framing
         if was_live:
@@ -117,11 +117,6 @@ class Audience:
             self._healing.cancel()
         if self._flush is not None:
             self._flush.cancel()
-
-    def _flush_pending(self) -> None:
-        """What was handed out until now is for those who listened until now."""
-        if self._pending:
-            self.flush()
 
     # --- what they are told -------------------------------------------------------------------------
 
@@ -149,7 +144,7 @@ class Audience:
         What comes next has the places of what was lost, and must be told all the same.
         """
         logger.warning("The log of %s went back from %s to %s", self.topic, self.position, seq)
-        self._flush_pending()
+        self.flush()
         self.timeline += 1
         self.position = self._target = seq
         self._held.clear()
@@ -177,9 +172,9 @@ class Audience:
         if self._pending and self._flush is None:
             self._pending_after = None if self.position is None else (delivery.seq or self.position + 1) - 1
             self._flush_soon()
-        reactions.react(delivery, self.live.values(), self._flush_pending)
+        reactions.react(delivery, self.live.values(), self.flush)
         if is_full:  # more would not fit into any outbox
-            self._flush_pending()
+            self.flush()
 
     def _flush_soon(self) -> None:
         """At once where nothing was told lately; else when the busy topic's window is over."""
@@ -194,6 +189,8 @@ class Audience:
 
     def flush(self) -> None:
         """Write what waits to everybody it is for. Whoever comes, goes or changes has this done first."""
+        if not self._pending:
+            return
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
