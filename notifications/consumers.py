@@ -144,20 +144,30 @@ class NotificationConsumer(Listener, JsonSocket):
         self.spawn(self._say_subscribed(resumed=resumed))
 
     async def _say_subscribed(self, *, resumed: bool) -> None:
-        """Say how much is unread at a position this socket is at: what is told after it adds to it."""
+        """Say how much is unread at a position this socket was told: what is told after it adds to it."""
+        own = user_topic(self.user_id)
         try:
             for _ in range(COUNT_TRIES):
                 standing = await self.run(selectors.standing, self.user_id)
-                audience = self.hub.audience(user_topic(self.user_id))
-                if audience is None:
+                subscriber = self._subscribers.get(own)
+                if subscriber is None:
                     return  # closed meanwhile
-                await audience.reached(standing.head)
-                if audience.position == standing.head:
+                await subscriber.audience.reached(standing.head)
+                subscriber.audience.flush()  # what is counted may still wait to be written with others'
+                told = subscriber.told_up_to
+                if told == standing.head:
                     break
+                if told < standing.head and subscriber in subscriber.audience.behind:
+                    # It had no room for what is counted: it says where it is when it has caught up.
+                    then = partial(self._live, resumed=resumed)
+                    self.join(own, position=told, as_of=subscriber.as_of, then=then)
+                    return
         except errors.RealtimeError as error:
             self.refuse(error)
         else:
-            self.push(Subscribed(seq=standing.head, resumed=resumed, unread_count=standing.unread_count))
+            # Never more than was told, or a resume from there would pass over the rest.
+            seq = min(told, standing.head)
+            self.push(Subscribed(seq=seq, resumed=resumed, unread_count=standing.unread_count))
 
 
 def _why_not_resume(since: str, *, floor: int, head: int) -> str | None:

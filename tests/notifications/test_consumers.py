@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,8 +13,9 @@ from django.db import OperationalError
 from accounts import services as accounts
 from accounts.models import User
 from notifications import selectors, services
+from notifications.consumers import NotificationConsumer
 from notifications.models import Notification
-from realtime import bells, log
+from realtime import audience, bells, log, pages
 from realtime.hub import Hub
 from realtime.testing import open_socket
 from tests.factories import make_user
@@ -351,6 +353,63 @@ async def test_what_the_count_holds_is_shown_before_it(
     async with connect(ana, V1) as socket:
         assert (await socket.receive())["id"] == arrived[0].pk
         assert await socket.receive() == {"type": "subscribed", "seq": 1, "resumed": False, "unread_count": 1}
+
+
+async def test_what_the_count_holds_is_shown_before_it_though_it_waits_to_be_written(
+    ana: User, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def while_others_arrive(user_id: int) -> Any:
+        if not arrived:  # the second waits for the window that the first has opened
+            arrived.extend(
+                services.notify(user=ana, kind="payment_completed", data={"payment_id": payment_id})
+                for payment_id in range(2)
+            )
+        return standing(user_id)
+
+    arrived: list[Notification] = []
+    standing = selectors.standing
+    monkeypatch.setattr(selectors, "standing", while_others_arrive)
+    monkeypatch.setattr(audience, "MIN_WINDOW_SECONDS", 1.0)
+    monkeypatch.setattr(audience, "MAX_WINDOW_SECONDS", 1.0)
+    async with connect(ana, V1) as socket:
+        assert [(await socket.receive()).get("id") for _ in range(2)] == [entry.pk for entry in arrived]
+        assert await socket.receive() == {"type": "subscribed", "seq": 2, "resumed": False, "unread_count": 2}
+
+
+async def test_socket_that_fell_behind_says_where_it_is_when_it_was_told_what_is_counted(
+    ana: User, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that is cut before it caught up would otherwise be resumed past what it was never told."""
+
+    def while_there_is_no_room(user_id: int) -> Any:
+        if not arrived:
+            arrived.append(services.notify(user=ana, kind="payment_completed", data={"payment_id": 1}))
+        return standing(user_id)
+
+    def has_room_later(socket: NotificationConsumer, batch: Any) -> bool:
+        return room.is_set() and push_batch(socket, batch)
+
+    async def read_later(place: pages.Place) -> pages.Page:
+        await room.wait()
+        return await page_after(place)
+
+    arrived: list[Notification] = []
+    room = asyncio.Event()
+    standing, push_batch, page_after = (
+        selectors.standing,
+        NotificationConsumer.push_batch,
+        pages.page_after,
+    )
+    monkeypatch.setattr(selectors, "standing", while_there_is_no_room)
+    monkeypatch.setattr(NotificationConsumer, "push_batch", has_room_later)
+    monkeypatch.setattr(pages, "page_after", read_later)
+    async with connect(ana, V1) as socket:
+        assert await socket.receives_nothing()
+        room.set()
+
+        assert (await socket.receive())["id"] == arrived[0].pk
+        assert await socket.receive() == {"type": "subscribed", "seq": 1, "resumed": False, "unread_count": 1}
+        assert await socket.receives_nothing()
 
 
 async def test_database_that_is_away_sends_the_client_away_for_a_moment(
