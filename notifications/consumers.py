@@ -111,9 +111,15 @@ class NotificationConsumer(Listener, JsonSocket):
     # --- what it listens to -------------------------------------------------------------------------
 
     def follow(self, source: Source, topic: str, *, after: int) -> None:
-        if not self._is_ready or topic in self._followed:
+        if not self._is_ready:
             return  # what is said before it is ready is told again when it is
-        if len(self._followed) < MAX_TOPICS:
+        if topic in self._followed:
+            # The end of the membership that this one follows may not be told yet. It must not end this one,
+            # and what was said between the two is not for this user.
+            is_new = self._subscribers[topic].told_up_to < after
+        else:
+            is_new = len(self._followed) < MAX_TOPICS
+        if is_new:
             self._listen(source, topic, after=after)
 
     def detached(self, topic: str) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from accounts.models import User
+from chat import services as chat
+from chat.events import conversation_topic
 from notifications import consumers, kinds, selectors, sources
 from notifications.models import Notification
 from notifications.sources import NoticeFraming, framing_for, register_source, topics_for
-from realtime import log
+from realtime import audience, bells, log
 from realtime.events import Delivery, encode
 from realtime.hub import Hub
+from realtime.pages import Page, Place, page_after
 from realtime.publishing import publish_on_commit
 from realtime.testing import eventually
+from tests.chat.speaking import say
 from tests.factories import make_conversation, make_user
 from tests.notifications.conftest import SOCKET, BallKicked, TeamJoined, Teams, Tell, own
 
@@ -247,6 +252,45 @@ async def test_socket_that_was_detached_hears_no_more_and_may_come_back(
         await publish(own(bruno), TeamJoined(team=1, after=1))
         await kick(by=ana)
         assert (await socket.receive())["type"] == "message_received"
+        assert await socket.receives_nothing()
+
+
+async def test_member_who_was_removed_and_added_again_is_noticed_from_there_on(
+    ana: User, bruno: User, connect: Any, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word of the new membership overtakes the removal, which waits for a message whose bell is lost."""
+
+    async def read_later(place: Place) -> Page:
+        await may_read.wait()
+        return await page_after(place)
+
+    def leave_and_return() -> None:
+        with monkeypatch.context() as silence:
+            silence.setattr(bells, "ring", lambda events: None)
+            say(group, bruno)
+        chat.remove_member(conversation_id=group.pk, by=ana, user_id=bruno.pk)
+        say(group, ana, "while Bruno is no member")
+        chat.add_members(conversation_id=group.pk, by=ana, users=[bruno])
+
+    may_read = asyncio.Event()
+    group = await sync_to_async(make_conversation)(ana, bruno, title="Team")
+    topic = conversation_topic(group.pk)
+    async with connect(bruno, SOCKET) as socket:
+        await listens(hub, topic)
+        monkeypatch.setattr(audience, "page_after", read_later)
+        await sync_to_async(leave_and_return)()
+        head = (await sync_to_async(log.heads)([own(bruno)]))[own(bruno)]
+        await eventually(lambda: (mine := hub.audience(own(bruno))) and mine.position == head)
+        assert hub.audience(topic).position == 0  # type: ignore[union-attr]  # nothing of it was told
+        may_read.set()
+
+        assert await socket.receives_nothing()
+        await sync_to_async(say)(group, ana)
+        assert (await socket.receive())["data"] == {"conversation_id": group.pk}
+        assert await socket.receives_nothing()
+
+        await sync_to_async(chat.remove_member)(conversation_id=group.pk, by=ana, user_id=bruno.pk)
+        await sync_to_async(say)(group, ana)
         assert await socket.receives_nothing()
 
 
