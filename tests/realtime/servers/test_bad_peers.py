@@ -310,6 +310,36 @@ def test_who_breaks_the_rules_before_it_is_let_in_is_ended_like_anybody(server: 
     assert "Traceback" not in server.log()
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/ws/echo/" + "x" * 9000, ""),
+        ("/ws/echo/", f"X-Long: {'x' * 9000}\r\n"),
+        ("/ws/echo/", "X-Longer: 1\r\n" * 3000),
+        ("/ws/echo/", "X-Many: 1\r\n" * 130),
+        ("/ws/echo/", "Content-Length: 5\r\n"),
+    ],
+    ids=["long path", "long header", "long head", "many headers", "body"],
+)
+def test_handshake_that_is_refused_is_answered_at_once(server: EchoServer, path: str, headers: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SOON_SECONDS) as peer:
+        peer.sendall(handshake(server.port, path, headers=headers) + b"12345")  # the body, where it has one
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while b"\r\n\r\n" not in answer and (more := peer.recv(4096)):
+                answer += more
+        if server.kind == "daphne" and answer.startswith(b"HTTP/1.1 101"):  # it takes longer lines
+            return
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(4096):
+                pass
+
+    assert not answer or answer.startswith(b"HTTP/1.1 4")
+    if server.kind == "uvicorn":
+        assert answer
+        assert "Traceback" not in server.log()
+
+
 def test_half_open_peer_with_much_on_its_way_is_given_up(pinging: EchoServer) -> None:
     # A line that is closed politely waits until its peer has read what is left: this one never will.
     with Peer(pinging.port, "/stranger", receive_bytes=4096) as peer:
