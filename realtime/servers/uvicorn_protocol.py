@@ -194,6 +194,11 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self.transport.close()
         self._cut_if_stuck()
 
+    def eof_received(self) -> None:
+        """The peer says no more; the transport closes itself after this, once all that is left was read."""
+        super().eof_received()
+        self.loop.call_soon(self._cut_if_stuck)
+
     def handle_close(self, event: Frame) -> None:
         """The peer's close frame: a first word, or the answer to ours."""
         super().handle_close(event)

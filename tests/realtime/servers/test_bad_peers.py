@@ -97,6 +97,10 @@ def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[No
     assert sorted(waits)[int(len(waits) * 0.99)] < 0.5
 
 
+def descriptors(server: EchoServer) -> int:
+    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+
+
 def told(server: EchoServer, reason: str) -> bool:
     """Whether the log gives this reason, in a line of its own."""
     lines = [line for line in server.log().splitlines() if f'"reason": "{reason}"' in line]
@@ -350,6 +354,18 @@ def test_half_open_peer_with_much_on_its_way_is_given_up(pinging: EchoServer) ->
     assert '"reason": "no_pong"' in pinging.log()
 
 
+def test_half_closed_peer_that_does_not_read_is_given_up(server: EchoServer) -> None:
+    with Peer(server.port, "/stranger", receive_bytes=4096) as peer:
+        peer.send(*[frame(TEXT, b"large")] * 30)
+        time.sleep(0.5)
+        opened = descriptors(server)
+        peer.end()
+
+        wait_until(lambda: descriptors(server) < opened, seconds=10, what="the line is cut")
+        if server.kind == "uvicorn":
+            assert '"reason": "unanswered_close"' in server.log()
+
+
 def test_application_that_is_busy_does_not_cost_its_peer_the_connection(pinging: EchoServer) -> None:
     # What is not read cannot be answered: neither the pongs that wait unread nor the peer are to blame.
     with Peer(pinging.port, "/stranger") as peer:
@@ -378,14 +394,11 @@ def test_half_open_sockets_are_reclaimed_within_45_seconds(server: EchoServer) -
 
 
 def test_attackers_who_vanish_leave_nothing(server: EchoServer) -> None:
-    def descriptors() -> int:
-        return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
-
-    before = descriptors()
+    before = descriptors(server)
     for begun in (frame(TEXT, b"half", claims=8), frame(TEXT, b"first", fin=False), b"\x81"):
         for _ in range(30):
             with Peer(server.port, "/ws/echo/") as peer:
                 peer.send(begun)
                 peer.reset()
 
-    wait_until(lambda: descriptors() <= before, seconds=10, what="their descriptors are closed")
+    wait_until(lambda: descriptors(server) <= before, seconds=10, what="their descriptors are closed")
