@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +23,8 @@ from realtime.servers.daphne_wire import waiting_in
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake, Message
 from realtime.servers.pacing import PacedReading, bound_send_buffer
+
+logger = logging.getLogger(__name__)
 
 #: Bytes waiting for a peer from which on only its last ping is answered: asyncio's own high water.
 HIGH_WATER_BYTES = 64 * 1024
@@ -216,6 +219,15 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
             self._cut = None
         super().connectionLost(*reason)
         forget_handshake(self)  # where it was refused
+
+    def check_timeouts(self) -> None:
+        """Daphne's look after pings and patience: if it raised, it would be the last, for all connections."""
+        try:
+            super().check_timeouts()
+        except Exception:
+            logger.exception("A connection whose timeouts cannot be checked is cut")
+            with contextlib.suppress(Exception):  # what is left of it may be anything
+                self.transport.abortConnection()
 
     def onAutoPingTimeout(self) -> None:  # noqa: N802 - autobahn's name
         """The ping was not answered in time."""

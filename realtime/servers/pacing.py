@@ -27,6 +27,7 @@ class PacedReading:
     # Most connections never need their own: an attribute of the class costs a socket nothing.
     _unread = b""
     _is_held = False
+    _will_read_on = False
     _has_failed = False
     _watch: asyncio.TimerHandle | None = None
     #: Messages, and control frames outside of one, that have been read to their end.
@@ -65,7 +66,7 @@ class PacedReading:
             self._unread = data[SLICE_BYTES:]
             if not self._is_held:
                 self._hold()
-                asyncio.get_running_loop().call_soon(self._read_on)
+                self._read_on_soon()
         if self._watch is None and self._is_inside_message():
             self._watch_from_here()
 
@@ -73,7 +74,8 @@ class PacedReading:
         """What the application is told next."""
         message = await self.intake.get()
         if self._is_held and self.intake.empty():
-            self._read_on()
+            # Not here: an application that is told without waiting would have one slice after another.
+            self._read_on_soon()
         return message
 
     def _hold(self) -> None:
@@ -82,8 +84,16 @@ class PacedReading:
             self._is_held = True
             self._pause()
 
+    def _read_on_soon(self) -> None:
+        """In the loop's next turn, once."""
+        if not self._will_read_on:
+            self._will_read_on = True
+            asyncio.get_running_loop().call_soon(self._read_on)
+
     def _read_on(self) -> None:
-        if self._is_held and not self.intake.is_full:
+        self._will_read_on = False
+        # If it is full, whoever empties it comes here again; the line may have gone meanwhile.
+        if self._is_held and not self._has_failed and not self.intake.is_full:
             self._let_go()
             self.feed(b"")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -96,6 +97,8 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self.handle_events()  # before what may be wrong after them
         if self.conn.parser_exc is not None and not self._has_failed:
             self.handle_parser_exception()
+        elif self.conn.handshake_exc is not None and not self.handshake_initiated and not self._has_failed:
+            self._refuse()
         self._completed = self.conn.completed
 
     def _pause(self) -> None:
@@ -176,6 +179,25 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self.transport.write_eof()
         # While it is set, uvicorn leaves the end to it.
         self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def _refuse(self) -> None:
+        """Answer a request that websockets does not take, though uvicorn's parser of HTTP did.
+
+        There is no event for it: uvicorn would leave its peer waiting for ever.
+        """
+        self._ended("protocol_error", None)
+        # It has an answer for lines too long and too many; for anything else, a body say, just the end.
+        bad_request = self.conn.reject(HTTPStatus.BAD_REQUEST, "")
+        self.transport.write(b"".join(self.conn.data_to_send()) or bad_request.serialize())
+        self.handshake_complete = self.close_sent = True
+        self._fail()
+        self.transport.close()
+        self._cut_if_stuck()
+
+    def eof_received(self) -> None:
+        """The peer says no more; the transport closes itself after this, once all that is left was read."""
+        super().eof_received()
+        self.loop.call_soon(self._cut_if_stuck)
 
     def handle_close(self, event: Frame) -> None:
         """The peer's close frame: a first word, or the answer to ours."""
@@ -264,4 +286,5 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
 
     def _ended(self, reason: Reason, code: int | None) -> None:
         client = self.client[0] if self.client else None
-        ended(reason, client=client, path=self.scope["path"], close_code=code)
+        path = self.scope["path"] if self.handshake_initiated else ""
+        ended(reason, client=client, path=path, close_code=code)

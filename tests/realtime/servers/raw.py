@@ -162,6 +162,10 @@ class Peer:
         """How long each read and write may take from now on."""
         self._socket.settimeout(seconds)
 
+    def end(self) -> None:
+        """Say no more, and stay."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """Disappear without a goodbye."""
         linger_not = b"\1\0\0\0\0\0\0\0"

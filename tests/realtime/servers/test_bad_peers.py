@@ -100,6 +100,10 @@ def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[No
     assert sorted(waits)[int(len(waits) * 0.99)] < 0.5
 
 
+def descriptors(server: EchoServer) -> int:
+    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+
+
 def told(server: EchoServer, reason: str) -> bool:
     """Whether the log gives this reason, in a line of its own."""
     lines = [line for line in server.log().splitlines() if f'"reason": "{reason}"' in line]
@@ -339,6 +343,36 @@ def test_who_breaks_the_rules_before_it_is_let_in_is_ended_like_anybody(server: 
     assert "Traceback" not in server.log()
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/ws/echo/" + "x" * 9000, ""),
+        ("/ws/echo/", f"X-Long: {'x' * 9000}\r\n"),
+        ("/ws/echo/", "X-Longer: 1\r\n" * 3000),
+        ("/ws/echo/", "X-Many: 1\r\n" * 130),
+        ("/ws/echo/", "Content-Length: 5\r\n"),
+    ],
+    ids=["long path", "long header", "long head", "many headers", "body"],
+)
+def test_handshake_that_is_refused_is_answered_at_once(server: EchoServer, path: str, headers: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SOON_SECONDS) as peer:
+        peer.sendall(handshake(server.port, path, headers=headers) + b"12345")  # the body, where it has one
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while b"\r\n\r\n" not in answer and (more := peer.recv(4096)):
+                answer += more
+        if server.kind == "daphne" and answer.startswith(b"HTTP/1.1 101"):  # it takes longer lines
+            return
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(4096):
+                pass
+
+    assert not answer or answer.startswith(b"HTTP/1.1 4")
+    if server.kind == "uvicorn":
+        assert answer
+        assert "Traceback" not in server.log()
+
+
 def test_half_open_peer_with_much_on_its_way_is_given_up(pinging: EchoServer) -> None:
     # A line that is closed politely waits until its peer has read what is left: this one never will.
     with Peer(pinging.port, "/stranger", receive_bytes=4096) as peer:
@@ -347,6 +381,18 @@ def test_half_open_peer_with_much_on_its_way_is_given_up(pinging: EchoServer) ->
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             wait_until(lambda: peer.send(frame(PING)) is not None, seconds=15, what="the line is cut")
     assert '"reason": "no_pong"' in pinging.log()
+
+
+def test_half_closed_peer_that_does_not_read_is_given_up(server: EchoServer) -> None:
+    with Peer(server.port, "/stranger", receive_bytes=4096) as peer:
+        peer.send(*[frame(TEXT, b"large")] * 30)
+        time.sleep(0.5)
+        opened = descriptors(server)
+        peer.end()
+
+        wait_until(lambda: descriptors(server) < opened, seconds=10, what="the line is cut")
+        if server.kind == "uvicorn":
+            assert '"reason": "unanswered_close"' in server.log()
 
 
 def test_application_that_is_busy_does_not_cost_its_peer_the_connection(pinging: EchoServer) -> None:
@@ -377,14 +423,11 @@ def test_half_open_sockets_are_reclaimed_within_45_seconds(server: EchoServer) -
 
 
 def test_attackers_who_vanish_leave_nothing(server: EchoServer) -> None:
-    def descriptors() -> int:
-        return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
-
-    before = descriptors()
+    before = descriptors(server)
     for begun in (frame(TEXT, b"half", claims=8), frame(TEXT, b"first", fin=False), b"\x81"):
         for _ in range(30):
             with Peer(server.port, "/ws/echo/") as peer:
                 peer.send(begun)
                 peer.reset()
 
-    wait_until(lambda: descriptors() <= before, seconds=10, what="their descriptors are closed")
+    wait_until(lambda: descriptors(server) <= before, seconds=10, what="their descriptors are closed")

@@ -9,6 +9,7 @@ from typing import Any
 
 import daphne
 import pytest
+from daphne import server as daphne_server
 from daphne.access import AccessLogGenerator
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
@@ -121,6 +122,36 @@ async def test_line_that_has_gone_by_itself_is_not_cut(monkeypatch: pytest.Monke
     protocol.dropConnection()  # and one that does not go
     await asyncio.sleep(0.05)
     assert cuts == ["cut"]
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["open", "gone"])
+def test_connection_that_cannot_be_checked_is_cut_and_the_others_are_checked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_there: bool
+) -> None:
+    checked: list[object] = []
+    cuts: list[str] = []
+    again: list[float] = []
+
+    def check(protocol: WebSocketProtocol) -> None:
+        checked.append(protocol)
+        if protocol is broken:
+            raise AttributeError("handshake_deferred")
+
+    monkeypatch.setattr(WebSocketProtocol, "check_timeouts", check)
+    monkeypatch.setattr(
+        daphne_server, "reactor", SimpleNamespace(callLater=lambda seconds, _: again.append(seconds))
+    )
+    broken, healthy = PreparedWebSocketProtocol(), PreparedWebSocketProtocol()
+    broken.transport = SimpleNamespace(abortConnection=lambda: cuts.append("cut")) if is_there else None
+    server = Server(None, endpoints=["none"])
+    server.connections = {broken: {}, healthy: {}}
+
+    server.timeout_checker()
+
+    assert checked == [broken, healthy]
+    assert cuts == ["cut"] * is_there
+    assert again == [2]
+    assert "AttributeError: handshake_deferred" in caplog.text
 
 
 async def test_uvicorn_pings_as_we_say_and_never_compresses() -> None:
