@@ -331,8 +331,7 @@ def written_by_another_process(_conversation: Conversation) -> Iterator[None]:
 
 async def test_what_waits_for_a_flush_anyway_lets_the_inbox_rest_longer(ana, conversation, elsewhere, hub):
     busy = hub._audiences[conversation_topic(conversation.pk)] = Audience(hub, "busy", None)
-    busy.flush()
-    busy._window = 0.5
+    busy._flushed_at, busy._window = hub.loop.time(), 0.5
     waiting = submit(conversation, ana, "with many others")
 
     assert Inbox.current()._longest_rest() == inbox.MAX_BUSY_REST_SECONDS
