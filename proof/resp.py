@@ -38,7 +38,7 @@ class Mistreats:
                 self.doubled += 1
                 passed.append(reply)
             if len(passed) > 1 and passed[-2].startswith(_PUBLISHED) and self.rng.random() < self.swaps:
-                self.swapped += 1
+                self.swapped += passed[-2] != passed[-1]  # a bell before its own double is in order
                 passed[-2:] = passed[:-3:-1]
         return passed
 

@@ -37,6 +37,7 @@ _WRONG_INBOXES = """
     "30 % of the bells come twice, 30 % in the wrong order; a worker is killed mid-batch: 100 times",
     KEPT,
     at_least("bells doubled", 1),
+    at_least("bells in the wrong order", 1),
     at_most("inboxes that do not count each message once", 0),
     short="4 times",
     in_short=False,
@@ -50,13 +51,12 @@ async def told_twice(run: Run) -> None:
                 await asyncio.sleep(run.rng.random())
                 await stage.do(worker.kill)
                 await stage.do(worker.start)
-            await run.calm(1)
+            await run.calm(6)  # longer than I6 allows: between two kills all must have heard everything
         await load.settle()
         run.figure("inboxes that do not count each message once", await _wrong_inboxes(stage))
     run.figure("bells doubled", bells.doubled)
-    run.notes.append(
-        f"of {bells.seen:,} bells {bells.doubled:,} came twice, {bells.swapped:,} in the wrong order"
-    )
+    run.figure("bells in the wrong order", bells.swapped)
+    run.notes.append(f"of {bells.seen:,} bells")
 
 
 async def _wrong_inboxes(stage: Stage) -> int:
