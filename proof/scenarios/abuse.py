@@ -69,38 +69,49 @@ async def floods(run: Run) -> None:
     run.notes.append(f"ack p99 of the victims {usual * 1000:.0f} ms before; during: {told} ms")
 
 
-async def _pour(listener: Listener, payload: bytes, *, rate: int, seconds: float) -> None:
-    """So many frames a second, in a write per hundredth of one; a socket that is closed takes no more."""
+async def _pour(port: int, path: str, payload: bytes, *, rate: int, seconds: float) -> list[Listener]:
+    """So many frames a second, in a write per hundredth of one; who is closed for it comes back."""
     loop = asyncio.get_running_loop()
     piece, until, at = frame(payload) * (rate // 100), loop.time() + seconds, loop.time()
-    while loop.time() < until and not listener.is_gone:
-        listener.socket.write(piece)
+    listeners = [await Listener.at(port, path)]
+    while loop.time() < until:
+        if listeners[-1].is_gone:
+            listeners.append(await Listener.at(port, path))
+        listeners[-1].socket.write(piece)
         at += 0.01
         await asyncio.sleep(max(0.0, at - loop.time()))
+    for listener in listeners:
+        listener.socket.close()
+    return listeners
+
+
+def _ends(listeners: list[Listener]) -> str:
+    return f"{len(listeners)} sockets, closed with {dict(Counter(each.code for each in listeners))}"
 
 
 async def _frames(run: Run, stage: Stage, attackers: list[Place], seconds: float) -> None:
     one = attackers[0]
     path = f"/ws/chat/{one.conversation}/?v=1&token={one.token}"
-    listener = await Listener.at(stage.workers[0].port, path)
     started = asyncio.get_running_loop().time()
-    await _pour(listener, b'{"message":"flood","ref":1}', rate=5_000, seconds=seconds)
-    limited = [at for at, told in listener.of_type("error") if told["code"] == "rate_limited"]
+    flood = b'{"message":"flood","ref":1}'
+    listeners = await _pour(stage.workers[0].port, path, flood, rate=5_000, seconds=seconds)
+    errors = [error for listener in listeners for error in listener.of_type("error")]
+    limited = [at for at, told in errors if told["code"] == "rate_limited"]
     run.figure("frames limited after", min(limited, default=math.inf) - started)
-    run.notes.append(f"the flood of frames was closed with {listener.code or 'nothing'}")
-    listener.socket.close()
+    run.notes.append(f"the flood of frames: {_ends(listeners)}")
 
 
 async def _typing(run: Run, stage: Stage, attackers: list[Place], seconds: float) -> None:
     one, other = attackers[1], attackers[2]
-    listener = await Listener.at(stage.workers[0].port, f"/ws/typing/{one.conversation}/?token={one.token}")
+    path = f"/ws/typing/{one.conversation}/?token={one.token}"
     victim = await Listener.at(stage.workers[1].port, f"/ws/typing/{other.conversation}/?token={other.token}")
-    await _pour(listener, b'{"is_typing":true}', rate=10_000, seconds=seconds)
+    port = stage.workers[0].port
+    listeners = await _pour(port, path, b'{"is_typing":true}', rate=10_000, seconds=seconds)
     run.notes.append(
-        f"10,000 typing frames/s for {seconds} s were {len(victim.frames)} frames for another member"
+        f"10,000 typing frames/s for {seconds} s were {len(victim.frames)} frames for another member; "
+        f"{_ends(listeners)}"
     )
-    for each in (listener, victim):
-        each.socket.close()
+    victim.socket.close()
 
 
 async def _handshakes(run: Run, stage: Stage, attackers: list[Place], seconds: float) -> None:
