@@ -25,7 +25,8 @@ class Wire:
 
 
 def connected(member: Member) -> Wire:
-    member._socket = wire = Wire()
+    wire = Wire()
+    member._socket = wire  # type: ignore[assignment]  # as much of one as is used here
     member.opened()
     tell(member, type="subscribed", seq=0)
     return wire
