@@ -123,6 +123,11 @@ def memory(pid: int) -> Memory:
     return Memory(unique, resident)
 
 
+def descriptors(pid: int | str = "self") -> int:
+    """Files and sockets that a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 # ── what the report says ─────────────────────────────────────────────────────────────────────────────────
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from bench.machine import ROOT, family, memory
+from bench.machine import ROOT, descriptors, family, memory
 from bench.relais import Conversation, Relais, migrate
 from proof import tables
 from proof.history import Interval, Row, Seat
@@ -146,7 +146,7 @@ class Ground:
 
     def descriptors(self) -> int:
         """Files and sockets that the workers have open."""
-        return sum(len(list(Path(f"/proc/{worker.pid}/fd").iterdir())) for worker in self.workers)
+        return sum(descriptors(worker.pid) for worker in self.workers)
 
     async def health(self, worker: Process) -> dict[str, Any]:
         """What /health/ready says, with the HTTP status."""

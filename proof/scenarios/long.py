@@ -15,6 +15,7 @@ from proof.load import Load
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.scenarios.readers import bystanders, comes_true
 from proof.stage import Stage
+from realtime.conf import Conf
 
 #: What 10,000 idle sockets may use of a core, in percent, and each of them of memory, by server.
 IDLE_PERCENT = {"uvicorn": 5, "daphne": 15}
@@ -23,10 +24,10 @@ IDLE_KB = {"uvicorn": 20, "daphne": 26}
 SETTLED_SECONDS, FEW_SECONDS = 5.0, 30.0
 #: After which sockets that are still there when everybody has left count as what was left behind.
 EMPTY_SECONDS = 30.0
-#: Threads of a worker that keep a connection to the database (`database_threads` in realtime/conf.py), and
-#: the one of /health/ready, times two workers. The pool opens them as they are needed: how many a calm start
-#: has opened says nothing about how many there may be.
-DATABASE_THREADS = 2 * (8 + 1)
+#: What two workers may keep open to the database: a connection for each thread, and one for /health/ready.
+#: The pool opens them as they are needed: how many a calm start has opened says nothing about how many there
+#: may be.
+DATABASE_THREADS = 2 * (Conf.database_threads + 1)
 
 
 class Held(NamedTuple):

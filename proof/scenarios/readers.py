@@ -218,8 +218,7 @@ async def _storm(run: Run, kind: Kind) -> float:
             async with pulse(stage.workers) as lags:
                 for member in rest:
                     member.come()
-                while not all(member.is_here for member in rest) and loop.time() < started + 120:
-                    await asyncio.sleep(0.05)
+                await comes_true(lambda: all(member.is_here for member in rest), seconds=120)
             back = [
                 member.receiver.connections[-1].subscribed_at - started if member.is_here else math.inf
                 for member in rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -23,20 +24,21 @@ class PromptProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
         """Somebody is there."""
         super().connection_made(transport)
-        self._wait()
+        self._wait(HEAD_SECONDS, self._give_up)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
         if self._late is None:
-            self._wait()
+            self._wait(HEAD_SECONDS, self._give_up)
 
     def on_headers_complete(self) -> None:
         """Its head is whole."""
         self._stop_waiting()
         super().on_headers_complete()
         if not self.parser.should_upgrade():
-            self._late = self.loop.call_later(BODY_SECONDS, self._look_at_body)
+            self._goes_on = False
+            self._wait(BODY_SECONDS, self._look_at_body)
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body."""
@@ -53,8 +55,8 @@ class PromptProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._late = self.loop.call_later(HEAD_SECONDS, self._give_up)
+    def _wait(self, seconds: float, late: Callable[[], None]) -> None:
+        self._late = self.loop.call_later(seconds, late)
 
     def _stop_waiting(self) -> None:
         if self._late is not None:
@@ -64,7 +66,7 @@ class PromptProtocol(HttpToolsProtocol):
     def _look_at_body(self) -> None:
         if self._goes_on or self.flow.read_paused:
             self._goes_on = False
-            self._late = self.loop.call_later(BODY_SECONDS, self._look_at_body)
+            self._wait(BODY_SECONDS, self._look_at_body)
         else:
             self._give_up("unfinished_body")
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
+from bench.machine import descriptors
 from config.backends import database
 from realtime.postgresql import PunctualConnection
 from tests.services import PostgresServer
@@ -69,15 +70,11 @@ def test_an_attempt_that_got_no_answer_leaves_nothing_open():
     try:
         with socket.create_server(("127.0.0.1", 0)) as frozen:  # its kernel accepts, and nobody answers
             port = frozen.getsockname()[1]
-            before = _descriptors()
+            before = descriptors()
             for _ in range(2):
                 with pytest.raises(psycopg.errors.ConnectionTimeout):
                     PunctualConnection.connect(f"host=127.0.0.1 port={port} user=x", connect_timeout=1)
 
-            assert _descriptors() == before
+            assert descriptors() == before
     finally:
         gc.enable()
-
-
-def _descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
+from bench.machine import descriptors
 from tests.processes import wait_until
 from tests.realtime.servers.cost import private_bytes
 from tests.realtime.servers.echo_server import EchoServer
@@ -98,10 +98,6 @@ def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[No
     assert max(grown) <= memory
     # Generous: this machine runs other things beside the test.
     assert sorted(waits)[int(len(waits) * 0.99)] < 0.5
-
-
-def descriptors(server: EchoServer) -> int:
-    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
 
 
 def told(server: EchoServer, reason: str) -> bool:
@@ -387,10 +383,10 @@ def test_half_closed_peer_that_does_not_read_is_given_up(server: EchoServer) -> 
     with Peer(server.port, "/stranger", receive_bytes=4096) as peer:
         peer.send(*[frame(TEXT, b"large")] * 30)
         time.sleep(0.5)
-        opened = descriptors(server)
+        opened = descriptors(server.pid)
         peer.end()
 
-        wait_until(lambda: descriptors(server) < opened, seconds=10, what="the line is cut")
+        wait_until(lambda: descriptors(server.pid) < opened, seconds=10, what="the line is cut")
         if server.kind == "uvicorn":
             assert '"reason": "unanswered_close"' in server.log()
 
@@ -423,11 +419,11 @@ def test_half_open_sockets_are_reclaimed_within_45_seconds(server: EchoServer) -
 
 
 def test_attackers_who_vanish_leave_nothing(server: EchoServer) -> None:
-    before = descriptors(server)
+    before = descriptors(server.pid)
     for begun in (frame(TEXT, b"half", claims=8), frame(TEXT, b"first", fin=False), b"\x81"):
         for _ in range(30):
             with Peer(server.port, "/ws/echo/") as peer:
                 peer.send(begun)
                 peer.reset()
 
-    wait_until(lambda: descriptors(server) <= before, seconds=10, what="their descriptors are closed")
+    wait_until(lambda: descriptors(server.pid) <= before, seconds=10, what="their descriptors are closed")
