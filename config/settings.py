@@ -256,6 +256,13 @@ RELAIS = {
     "service_api_keys": tuple(env.keys("SERVICE_API_KEYS")),
     "metrics_token": METRICS_TOKEN,
     "metrics_directory": METRICS_DIR,
+    "limit_message_bytes": env.integer("LIMIT_MESSAGE_BYTES", 131_072, minimum=1_024, maximum=16_777_216),
+    "limit_foreign_message_bytes": env.integer(
+        "LIMIT_FOREIGN_MESSAGE_BYTES", 1_048_576, minimum=1_024, maximum=16_777_216
+    ),
+    "limit_content": env.integer("LIMIT_CONTENT", 8_000, maximum=32_000),
+    "limit_outbox_bytes": env.integer("LIMIT_OUTBOX_BYTES", 262_144, minimum=16_384, maximum=1_073_741_824),
+    "limit_mistakes": env.rate("LIMIT_MISTAKES", "20/min:20"),
     "limit_sends": env.rate("LIMIT_SENDS", "10/s:30"),
     "limit_invitations": env.rate("LIMIT_INVITATIONS", "30/min:60"),
     "limit_frames": env.rate("LIMIT_FRAMES", "50/s:200"),

@@ -162,7 +162,7 @@ class Audience:
         self._hand_out(delivery)
 
     def _hand_out(self, delivery: Delivery) -> None:
-        half, is_full = conf.outbox_bytes // 2, False
+        half, is_full = conf.limit_outbox_bytes // 2, False
         for framing in self.live:
             batch = self._pending.get(framing) or Batch()
             add_framed(batch, framing, delivery)

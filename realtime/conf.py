@@ -16,15 +16,9 @@ from realtime.rates import Rate
 class Conf:
     """The defaults. All are read at the first look at any of them, and are plain attributes from then on."""
 
-    #: A message on the guide's and native sockets; larger ones close the socket with 1009.
-    max_message_bytes: int = 128 * 1024
-    #: A message on the sockets of foreign dialects, whose clients send whole rows.
-    max_foreign_message_bytes: int = 1024 * 1024
     #: JSON nested deeper than this is refused: nothing we understand is deeper than 4.
     max_depth: int = 32
 
-    #: Bytes that may wait for one socket: half for what the log has as well, the rest for answers.
-    outbox_bytes: int = 256 * 1024
     #: Seconds one write may wait for the peer before it is closed with 4408.
     write_timeout_seconds: float = 10
     #: Seconds between two looks at the heads in the database: the longest a lost bell can delay an event.
@@ -38,6 +32,14 @@ class Conf:
     #: Groups of the channel layer that the bells are spread over, by a hash of the topic.
     bell_shards: int = 1
 
+    #: A message on the guide's and native sockets; larger ones close the socket with 1009.
+    limit_message_bytes: int = 128 * 1024
+    #: A message on the sockets of foreign dialects, whose clients send whole rows, and a body of REST.
+    limit_foreign_message_bytes: int = 1024 * 1024
+    #: Characters of a message: 8,000 are two pages of text, and at most 32 KiB of UTF-8.
+    limit_content: int = 8_000
+    #: Bytes that may wait for one socket: half for what the log has as well, the rest for answers.
+    limit_outbox_bytes: int = 256 * 1024
     #: Unusable frames a socket may send, before it is closed with 4400.
     limit_mistakes: Rate = Rate.parse("20/min:20")
     #: Frames per socket.

@@ -22,7 +22,7 @@ __all__ = [
 
 def max_message_bytes(path: str) -> int:
     """The largest message accepted on the socket at `path`."""
-    return conf.max_message_bytes if path.startswith("/ws/") else conf.max_foreign_message_bytes
+    return conf.limit_message_bytes if path.startswith("/ws/") else conf.limit_foreign_message_bytes
 
 
 @lru_cache(maxsize=64)

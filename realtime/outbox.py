@@ -112,7 +112,7 @@ class Outbox:
     def _has_room(self, size: int, part: int) -> bool:
         """Whether so much fits into that part of the room beside what waits. What is alone always does."""
         waiting = self._waiting_bytes
-        return not waiting or waiting + size <= conf.outbox_bytes // part or self.is_closing
+        return not waiting or waiting + size <= conf.limit_outbox_bytes // part or self.is_closing
 
     def _append(self, frame: str) -> None:
         if not self.is_closing:

@@ -27,7 +27,7 @@ class JsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        limit = conf.max_foreign_message_bytes
+        limit = conf.limit_foreign_message_bytes
         body = stream.read(limit + 1)
         if len(body) > limit:
             raise TooBigError

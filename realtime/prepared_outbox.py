@@ -98,7 +98,7 @@ class PreparedOutbox:
             return self._hold(data, part)
         waiting = self._wire.waiting()
         if waiting:
-            if waiting + len(data) > conf.outbox_bytes // part:
+            if waiting + len(data) > conf.limit_outbox_bytes // part:
                 return False
             if waiting > WATCHED_BYTES and self._watch is None:
                 self._watch_from_here()
@@ -108,7 +108,7 @@ class PreparedOutbox:
 
     def _hold(self, data: bytes, part: int) -> bool:
         assert self._held is not None
-        fits = not self._held or self._waiting() + len(data) <= conf.outbox_bytes // part
+        fits = not self._held or self._waiting() + len(data) <= conf.limit_outbox_bytes // part
         if fits:
             self._held.append(data)
         return fits
@@ -118,7 +118,7 @@ class PreparedOutbox:
 
         A peer that takes nothing at all meanwhile has half of the time that a slow one has.
         """
-        half = conf.outbox_bytes // HALF
+        half = conf.limit_outbox_bytes // HALF
         loop = asyncio.get_running_loop()
         pause, taken, deadline = POLL_SECONDS, -1, 0.0
         while (waiting := self._waiting()) and waiting + size > half and not self.is_closing:

@@ -14,21 +14,21 @@ from chat.errors import (
 from chat.events import MessageDeleted, MessageEdited, conversation_topic
 from chat.models import Message, Participant
 from realtime import events, log
+from realtime.conf import conf
 from realtime.errors import NotAllowedError
 from realtime.frames import clean_text
 from realtime.log import LockedTopic
 from realtime.publishing import announce, announcing
 
-MAX_CONTENT_LENGTH = 8_000  # characters: two pages of text, and at most 32 KiB of UTF-8
 #: Of one message: enough for one that is written while it is thought, and its row stays small.
 MAX_EDITS = 1_000
 
 
 def clean_content(content: object) -> str:
     """The text of a message as it may be stored."""
-    if isinstance(content, str) and len(content) > MAX_CONTENT_LENGTH:
-        raise MessageTooLongError(f"A message may have {MAX_CONTENT_LENGTH} characters.")
-    text = clean_text(content, max_length=MAX_CONTENT_LENGTH)
+    if isinstance(content, str) and len(content) > conf.limit_content:
+        raise MessageTooLongError(f"A message may have {conf.limit_content} characters.")
+    text = clean_text(content, max_length=conf.limit_content)
     if not text.strip():
         raise EmptyMessageError
     return text

@@ -323,6 +323,19 @@ def test_edit_obeys_the_rules_of_sending(db, ana, conversation, api):
     assert contents(conversation) == ["fine"]
 
 
+def test_length_of_a_message_is_a_setting(db, ana, conversation, api, relais):
+    relais(limit_content=5)
+    message_id = say(conversation, ana, "x" * 5).message_id
+
+    refused = api(ana).patch(
+        f"/api/conversations/{conversation.pk}/messages/{message_id}/", {"message": "y" * 6}
+    )
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "message_too_long")
+    assert refused.json()["detail"] == "A message may have 5 characters."
+    assert contents(conversation) == ["xxxxx"]
+
+
 def test_staff_may_moderate_anything_that_is_left(db, ana, clara, conversation):
     message_id = say(conversation, ana, SECRET).message_id
 

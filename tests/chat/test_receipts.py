@@ -284,7 +284,7 @@ async def test_all_cursors_are_told_after_a_resume_however_many(
 ):
     """More than fit at once, to somebody who reads."""
     monkeypatch.setattr(receipts, "RECEIPTS_AT_A_TIME", 3)
-    relais(outbox_bytes=1_000)
+    relais(limit_outbox_bytes=1_000)
     sent = await aside(say)(group, ana)
 
     def read_by_many() -> set[int]:

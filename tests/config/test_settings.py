@@ -84,6 +84,8 @@ def settings_with(*names: str, **variables: str) -> list[object]:
             {"LIMIT_SOCKETS_PER_USER": "many"},
             "LIMIT_SOCKETS_PER_USER is 'many': expected off or a whole number",
         ),
+        ({"LIMIT_CONTENT": "off"}, "LIMIT_CONTENT is 'off': expected a whole number from 1 to 32000."),
+        ({"LIMIT_OUTBOX_BYTES": "1024"}, "LIMIT_OUTBOX_BYTES is '1024': expected a whole number from 16384"),
     ],
 )
 def test_wrong_value_stops_the_server_with_a_sentence(variables: dict[str, str], sentence: str) -> None:
@@ -142,6 +144,22 @@ def test_demo_is_an_app_only_when_enabled() -> None:
     assert "demo" not in without
     assert enabled == [*without, "demo"]
     assert without[0] == "daphne"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LIMIT_MESSAGE_BYTES", 2_048),
+        ("LIMIT_FOREIGN_MESSAGE_BYTES", 4_096),
+        ("LIMIT_CONTENT", 100),
+        ("LIMIT_OUTBOX_BYTES", 65_536),
+    ],
+)
+def test_sizes_can_be_changed(variable: str, value: int) -> None:
+    (changed,) = settings_with("RELAIS", **{variable: str(value)})
+
+    assert isinstance(changed, dict)
+    assert changed[variable.lower()] == value
 
 
 def test_limits_by_default_are_those_of_the_core() -> None:

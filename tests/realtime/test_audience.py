@@ -616,7 +616,7 @@ async def test_who_joins_is_not_told_what_was_handed_out_before(quiet_hub, log):
 
 
 async def test_burst_is_written_in_pieces_that_fit(quiet_hub, log, settings):
-    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": 2_000}
+    settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 2_000}
     ana = Listener()
     ana.join(quiet_hub, position=0)
     sizes: list[int] = []
@@ -747,7 +747,7 @@ class Reader(Listener):
 async def test_burst_beyond_all_room_reaches_who_reads_and_never_takes_more_than_there_is(
     quiet_hub, log, settings, is_bell_lost
 ):
-    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": 20_000}
+    settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 20_000}
     log.page = 20
     ana = Reader(takes=2_000)
     reading = asyncio.create_task(ana.read())

@@ -14,12 +14,12 @@ from realtime.rates import Rate
 
 def test_default_holds_until_it_is_overridden_by_name():
     with override_settings(RELAIS={}):
-        assert conf.outbox_bytes == Conf.__dict__["outbox_bytes"] == 256 * 1024
-    with override_settings(RELAIS={"outbox_bytes": 5}):
-        assert (conf.outbox_bytes, conf.replay_page) == (5, 500)
+        assert conf.limit_outbox_bytes == Conf.__dict__["limit_outbox_bytes"] == 256 * 1024
+    with override_settings(RELAIS={"limit_outbox_bytes": 5}):
+        assert (conf.limit_outbox_bytes, conf.replay_page) == (5, 500)
         with override_settings(RELAIS={"replay_page": 7}):
-            assert (conf.outbox_bytes, conf.replay_page) == (256 * 1024, 7)
-        assert (conf.outbox_bytes, conf.replay_page) == (5, 500)
+            assert (conf.limit_outbox_bytes, conf.replay_page) == (256 * 1024, 7)
+        assert (conf.limit_outbox_bytes, conf.replay_page) == (5, 500)
 
 
 def test_rate_may_be_written_as_text():
@@ -52,7 +52,7 @@ def test_thread_that_reads_first_shows_others_no_default():
             return super().get(name, default)
 
     with override_settings(RELAIS=Slow(service_api_keys=("secret",))), ThreadPoolExecutor(2) as threads:
-        first = threads.submit(lambda: conf.outbox_bytes)
+        first = threads.submit(lambda: conf.limit_outbox_bytes)
         assert is_reading.wait(5)
         second = threads.submit(lambda: conf.service_api_keys)
 

@@ -80,7 +80,7 @@ def test_what_is_no_address_is_no_proxy(address):
 
 
 def test_foreign_dialects_may_send_more(settings):
-    settings.RELAIS = {"max_message_bytes": 10, "max_foreign_message_bytes": 20}
+    settings.RELAIS = {"limit_message_bytes": 10, "limit_foreign_message_bytes": 20}
 
     sizes = [
         max_message_bytes(path) for path in ("/ws/chat/1/", "/ws/", "/websocket", "/realtime/v1/websocket")

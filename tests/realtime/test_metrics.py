@@ -159,7 +159,7 @@ def batch_of(*texts: str) -> Batch:
 
 
 async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> None:
-    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": 2 * WATCHED_BYTES}
+    settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 2 * WATCHED_BYTES}
     typing, receipts = rise(metrics.EVENTS_GIVEN_WAY, "typing"), rise(metrics.EVENTS_GIVEN_WAY, "receipt")
     outbox = PreparedOutbox(nowhere, SlowWire(2 * WATCHED_BYTES - 100), lambda: None)
     outbox.open()
@@ -173,7 +173,7 @@ async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> Non
 
 
 async def test_what_gives_way_without_prepared_frames_is_counted_too(settings: Any, rise) -> None:
-    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": 100}
+    settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 100}
     typing = rise(metrics.EVENTS_GIVEN_WAY, "typing")
     outbox = Outbox(nowhere, lambda: None)
     outbox.push("x" * 60)

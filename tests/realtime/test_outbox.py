@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from realtime import prepared_outbox as module
 from realtime.errors import CloseCode
+from realtime.metrics import slow_wires
 from realtime.outbox import Outbox
 from realtime.prepared import Batch, text_frame
 from realtime.prepared_outbox import PreparedOutbox
@@ -42,7 +44,14 @@ class Peer:
 
 @pytest.fixture(autouse=True)
 def limits(settings: Any) -> None:
-    settings.RELAIS = {**settings.RELAIS, "outbox_bytes": LIMIT, "write_timeout_seconds": 0.05}
+    settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": LIMIT, "write_timeout_seconds": 0.05}
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays_slow() -> Iterator[None]:
+    """The process counts slow readers for its metrics; those of a test end with it."""
+    yield
+    slow_wires.clear()
 
 
 @pytest.fixture

@@ -436,7 +436,7 @@ async def test_who_is_refused_now_and_then_is_not_closed(talk, monkeypatch):
     ],
 )
 async def test_size_is_counted_in_bytes(talk, settings, text, fits):
-    settings.RELAIS = {**settings.RELAIS, "max_message_bytes": 100}
+    settings.RELAIS = {**settings.RELAIS, "limit_message_bytes": 100}
     async with talk() as (socket, _):
         await socket.send_text(text)
         if fits:
@@ -446,7 +446,7 @@ async def test_size_is_counted_in_bytes(talk, settings, text, fits):
 
 
 async def test_large_binary_message_is_too_big_too(talk, settings):
-    settings.RELAIS = {**settings.RELAIS, "max_message_bytes": 100}
+    settings.RELAIS = {**settings.RELAIS, "limit_message_bytes": 100}
     async with talk() as (socket, _):
         await socket.send_bytes(b"x" * 101)
         assert await refused_with(socket) == ("too_big", 1009)
