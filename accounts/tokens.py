@@ -9,10 +9,11 @@ import datetime as dt
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypedDict, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import BigIntegerField, CharField, F, OuterRef, Subquery, Value
+from django.db.models import BigIntegerField, CharField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 from rest_framework_simplejwt import tokens as simplejwt
 from rest_framework_simplejwt.backends import TokenBackend
@@ -159,18 +160,29 @@ def identities_of(claims: Collection[Claims]) -> dict[Claims, Identity | Realtim
     The heads of the users' topics are read by the same statement, so by the same snapshot: a revocation is
     either seen here or numbered above them.
     """
-    topic = Topic.objects.filter(name=Concat(Value("user."), Cast(OuterRef("user_key"), CharField())))
-    as_of = Coalesce(Subquery(topic.values("head")), 0, output_field=BigIntegerField())
     session_ids = {each.session_id for each in claims if each.session_id is not None}
     user_ids = {each.user_id for each in claims if each.session_id is None}
-    sessions: dict[uuid.UUID, Any] = {}
-    users: dict[int, Any] = {}
-    if session_ids:
-        rows = Session.objects.annotate(user_key=F("user_id")).annotate(as_of=as_of).select_related("user")
-        sessions = rows.in_bulk(session_ids)
-    if user_ids:
-        users = User.objects.annotate(user_key=F("pk")).annotate(as_of=as_of).in_bulk(user_ids)
+    sessions = _sessions().in_bulk(session_ids) if session_ids else {}
+    users = _users().in_bulk(user_ids) if user_ids else {}
     return {each: _identity(each, sessions, users) for each in claims}
+
+
+# Made once: to put the expressions together takes as long as all the rest of the query.
+
+
+@cache
+def _sessions() -> QuerySet[Any]:
+    return Session.objects.annotate(as_of=_head_of_topic_of("user_id")).select_related("user")
+
+
+@cache
+def _users() -> QuerySet[Any]:
+    return User.objects.annotate(as_of=_head_of_topic_of("pk"))
+
+
+def _head_of_topic_of(user_id: str) -> Coalesce:
+    topic = Topic.objects.filter(name=Concat(Value("user."), Cast(OuterRef(user_id), CharField())))
+    return Coalesce(Subquery(topic.values("head")), 0, output_field=BigIntegerField())
 
 
 def _identity(

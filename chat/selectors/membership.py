@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.db.models import BigIntegerField, Case, CharField, F, OuterRef, QuerySet, Subquery, Value, When
@@ -51,32 +52,34 @@ def membership_for(*, user_id: int, conversation_id: int) -> Membership:
 
 def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAParticipantError]:
     """`membership_for` many at once. One query."""
-    rows = (
-        # Whatever else these users have in these conversations is read too: a condition per pair costs more.
-        Participant.objects.filter(
-            user_id__in={user_id for user_id, _ in shares},
-            conversation_id__in={conversation_id for _, conversation_id in shares},
-        )
-        .annotate(
-            topic_head=topic_number(OuterRef("conversation_id"), "head"),
-            topic_floor=topic_number(OuterRef("conversation_id"), "floor"),
-        )
-        .values_list(
-            "conversation_id",
-            "user_id",
-            "conversation__kind",
-            "conversation__title",
-            "role",
-            "topic_head",
-            "topic_floor",
-            readable_after(),
-            "delivered_seq",
-            "read_seq",
-            "user__shares_receipts",
-        )
+    # Whatever else these users have in these conversations is read too: a condition per pair costs more.
+    rows = _memberships().filter(
+        user_id__in={user_id for user_id, _ in shares},
+        conversation_id__in={conversation_id for _, conversation_id in shares},
     )
     found = {(row[1], row[0]): Membership(*row) for row in rows}
     return {share: found.get(share) or NotAParticipantError() for share in shares}
+
+
+@cache
+def _memberships() -> QuerySet[Participant, Any]:
+    """All of them, in the order of a Membership's fields. Made once: that takes as long as all the rest."""
+    return Participant.objects.annotate(
+        topic_head=topic_number(OuterRef("conversation_id"), "head"),
+        topic_floor=topic_number(OuterRef("conversation_id"), "floor"),
+    ).values_list(
+        "conversation_id",
+        "user_id",
+        "conversation__kind",
+        "conversation__title",
+        "role",
+        "topic_head",
+        "topic_floor",
+        readable_after(),
+        "delivered_seq",
+        "read_seq",
+        "user__shares_receipts",
+    )
 
 
 def topic_number(conversation_id: Any, column: str) -> Coalesce:
