@@ -126,7 +126,8 @@ class MessagesView(APIView):
     def get(self, request: Request, conversation_id: int) -> Response:
         """History by position: the newest page, or `before` / `after` a seq; always newest first."""
         query = _checked(shapes.HistoryQuerySerializer, request.query_params)
-        membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
+        viewer_id = _me(request).pk
+        membership = selectors.membership_for(user_id=viewer_id, conversation_id=conversation_id)
         page = selectors.history(
             membership, before=query.get("before"), after=query.get("after"), limit=query["limit"]
         )
@@ -136,7 +137,7 @@ class MessagesView(APIView):
                 "results": [
                     shapes.message_row(
                         message,
-                        viewer_id=_me(request).pk,
+                        viewer_id=viewer_id,
                         read_seq=membership.read_seq,
                         read_by_others=page.read_by_others,
                     )

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from chat.models import Conversation, Message, Participant
-from chat.selectors import DEFAULT_PAGE, MAX_PAGE, Membership
+from chat.models import Conversation, Participant
+from chat.selectors import DEFAULT_PAGE, MAX_PAGE, Membership, Said
 from realtime.frames import MAX_INTEGER
 
 MAX_PARTICIPANTS_PER_REQUEST = 100
@@ -179,23 +179,10 @@ class ReadSerializer(serializers.Serializer[Any]):
     unread_count = serializers.IntegerField(read_only=True)
 
 
-def message_row(message: Message, *, viewer_id: int, read_seq: int, read_by_others: int) -> dict[str, Any]:
+def message_row(message: Said, *, viewer_id: int, read_seq: int, read_by_others: int) -> dict[str, Any]:
     """One message for one viewer: others' are read up to their cursor, their own up to all that share one."""
     is_read = message.seq <= (read_by_others if message.sender_id == viewer_id else read_seq)
-    return {
-        "type": "message",
-        "message_id": message.pk,
-        "sender_id": message.sender_id,
-        "sender_username": message.sender.username,
-        "content": message.content,
-        "created_at": message.created_at,
-        "is_read": is_read,
-        "conversation_id": message.conversation_id,
-        "seq": message.seq,
-        "client_id": message.client_id,
-        "edited_at": message.edited_at,
-        "deleted_at": message.deleted_at,
-    }
+    return {"type": "message", **message._asdict(), "is_read": is_read}
 
 
 def conversation_row(conversation: Any, *, viewer_id: int) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from chat.selectors.conversations import (
     members_of,
 )
 from chat.selectors.membership import Membership, Share, membership_for, memberships_for, topic_number
-from chat.selectors.messages import HistoryPage, Receipt, history, read_by_others, receipts_in, unread_count
+from chat.selectors.messages import (
+    HistoryPage,
+    Receipt,
+    Said,
+    history,
+    read_by_others,
+    receipts_in,
+    unread_count,
+)
 
 __all__ = [
     "DEFAULT_PAGE",
@@ -21,6 +29,7 @@ __all__ = [
     "HistoryPage",
     "Membership",
     "Receipt",
+    "Said",
     "Share",
     "conversations_of",
     "conversations_to_note",

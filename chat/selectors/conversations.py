@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce, Greatest
 
 from chat.models import Conversation, Message, Participant
 from chat.selectors.membership import Membership, readable_after, topic_number, who_share
+from chat.selectors.messages import Said, said
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
 #: Members named in a list of conversations; a group's page asks for all of them.
@@ -27,8 +28,8 @@ def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
     )
     rows = list(heads.order_by("-conversation_id").values_list("conversation_id", "head")[: limit + 1])
     if len(rows) > limit:
-        said = Message.objects.filter(conversation_id=OuterRef("conversation_id")).order_by("-seq")
-        spoken = heads.annotate(last=Coalesce(Subquery(said.values("pk")[:1]), 0))
+        latest = Message.objects.filter(conversation_id=OuterRef("conversation_id")).order_by("-seq")
+        spoken = heads.annotate(last=Coalesce(Subquery(latest.values("pk")[:1]), 0))
         rows = list(
             spoken.order_by("-last", "-conversation_id").values_list("conversation_id", "head")[:limit]
         )
@@ -70,11 +71,8 @@ def conversations_of(
         )
     )
     by_conversation = {share.conversation_id: share for share in shares}
-    messages = (
-        Message.objects.select_related("sender")
-        .defer("edit_seqs")
-        .in_bulk([share.last_id for share in by_conversation.values() if share.last_id])
-    )
+    last_ids = [share.last_id for share in by_conversation.values() if share.last_id]
+    messages = {row[0]: Said(*row) for row in said().filter(pk__in=last_ids)}
     first_members = Participant.objects.select_related("user").order_by("pk")[:MEMBERS_SHOWN]
     conversations: list[Any] = list(  # with what the serializer shows of the viewer
         Conversation.objects.filter(pk__in=by_conversation)

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from django.db.models import Min, Q
+from django.db.models import Min, Q, QuerySet
 
 from chat.models import Message, Participant
 from chat.selectors.membership import Membership, who_share
+
+
+class Said(NamedTuple):
+    """A message as it is shown. To make models of a page's rows took a fifth of the page's time."""
+
+    message_id: int
+    sender_id: int
+    sender_username: str
+    content: str
+    created_at: dt.datetime
+    conversation_id: int
+    seq: int
+    client_id: UUID | None
+    edited_at: dt.datetime | None
+    deleted_at: dt.datetime | None
+
+
+@cache
+def said() -> QuerySet[Message, Any]:
+    """All messages, in the order of those fields."""
+    return Message.objects.values_list(
+        "pk",
+        "sender_id",
+        "sender__username",
+        "content",
+        "created_at",
+        "conversation_id",
+        "seq",
+        "client_id",
+        "edited_at",
+        "deleted_at",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
     """Messages, newest first, with what came before and after them."""
 
-    messages: Sequence[Message]
+    messages: Sequence[Said]
     has_older: bool
     has_newer: bool
     #: Others, as far as they share it, have read this user's messages up to here.
@@ -25,17 +60,13 @@ class HistoryPage:
 
 def history(membership: Membership, *, before: int | None, after: int | None, limit: int) -> HistoryPage:
     """A page of messages: the newest, those before a seq, or the oldest after one. Three queries at most."""
-    rows = (
-        Message.objects.filter(conversation_id=membership.conversation_id, seq__gt=membership.readable_after)
-        .select_related("sender")
-        .defer("edit_seqs")
-    )
+    rows = said().filter(conversation_id=membership.conversation_id, seq__gt=membership.readable_after)
     forward = after is not None and before is None
     if before is not None:
         rows = rows.filter(seq__lt=before)
     if after is not None:
         rows = rows.filter(seq__gt=after)
-    page = list(rows.order_by("seq" if forward else "-seq")[: limit + 1])
+    page = [Said(*row) for row in rows.order_by("seq" if forward else "-seq")[: limit + 1]]
     more = len(page) > limit
     page = page[:limit]
     if forward:
