@@ -68,6 +68,14 @@ def pinned(cores: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def pin(pid: int, cores: Sequence[int]) -> None:
+    """From now on a process, its threads and its descendants run on these cores."""
+    for each in family(pid):
+        for task in (PROC / str(each) / "task").glob("*"):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), cores)
+
+
 def allow_many_files() -> int:
     """Raise our limit of open files, and that of what we start, as far as it goes; what it is then."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -14,11 +14,11 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from bench.machine import ROOT, descriptors, family, memory
+from bench.machine import ROOT, descriptors, family, memory, pin, pinned
 from bench.relais import Conversation, Relais, migrate
 from proof import tables
 from proof.history import Interval, Row, Seat
@@ -223,6 +223,18 @@ class Stage(Ground):
     def _through(proxy: Proxy, url: str) -> str:
         start, _, rest = url.partition("@127.0.0.1:")
         return f"{start}@127.0.0.1:{proxy.port}/{rest.partition('/')[2]}"
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """The clients have a core of their own meanwhile, and take none of the servers' time."""
+        *others, last = sorted(os.sched_getaffinity(0))
+        if not others:
+            yield
+            return
+        for process in (*self.workers, self.redis, self.postgres):
+            pin(process.pid, others)
+        with pinned([last]):
+            yield
 
     async def people(self, *, conversations: int, members: int) -> list[list[Place]]:
         """New people, in conversations of so many each."""

@@ -81,14 +81,15 @@ async def more_than_can_be_stored(run: Run) -> None:
     async with run.stage(is_direct=True) as stage:
         seats = await stage.people(conversations=CONVERSATIONS, members=MEMBERS)
         load = Load(stage, run.rng, kind=Paced)
-        await load.gather(place for table in zip(*seats, strict=True) for place in table)
-        peak = await _peak(load)
-        memory = most = stage.resident()
-        storm = asyncio.create_task(_offered(load, peak * TIMES, seconds))
-        while not storm.done():
-            await asyncio.sleep(0.5)
-            most = max(most, stage.resident())
-        window = await storm
+        with stage.apart():
+            await load.gather(place for table in zip(*seats, strict=True) for place in table)
+            peak = await _peak(load)
+            memory = most = stage.resident()
+            storm = asyncio.create_task(_offered(load, peak * TIMES, seconds))
+            while not storm.done():
+                await asyncio.sleep(0.5)
+                most = max(most, stage.resident())
+            window = await storm
         for member in _paced(load):
             member.finish()
         await load.settle()
