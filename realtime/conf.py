@@ -40,6 +40,17 @@ class Conf:
     limit_content: int = 8_000
     #: Bytes that may wait for one socket: half for what the log has as well, the rest for answers.
     limit_outbox_bytes: int = 256 * 1024
+    #: Seconds of silence before a socket is pinged. Proxies cut idle connections after 55 to 60 s.
+    limit_ping_seconds: float = 25
+    #: Seconds a peer has to answer before it counts as gone.
+    limit_pong_seconds: float = 10
+    #: Seconds from a connection, or from the first byte of a request, to the end of the request's head:
+    #: nobody who means it takes longer for a kilobyte, and who does not holds a descriptor meanwhile.
+    limit_head_seconds: float = 5
+    #: Seconds between two pieces of a request's body; who stops in the middle of it is not waited for.
+    limit_body_seconds: float = 10
+    #: Seconds from the beginning of a message to its end; a phone in a train carries 128 KiB in less.
+    limit_unfinished_seconds: float = 30
     #: Unusable frames a socket may send, before it is closed with 4400.
     limit_mistakes: Rate = Rate.parse("20/min:20")
     #: Frames per socket.

@@ -44,8 +44,8 @@ MAX_FLOOD = 400
 
 
 def _restarting() -> errors.RestartingError:
-    # The hub spreads the closes over 4 s; this makes it 5.5 until all are back, and under 2 s away for each.
-    return errors.RestartingError(retry_after_ms=200 + secrets.randbelow(1500))
+    # The hub spreads the closes over 4.4 s; this makes it 5.8 until all ask again, and none is away for 2.
+    return errors.RestartingError(retry_after_ms=200 + secrets.randbelow(1200))
 
 
 class Ping(msgspec.Struct):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Seconds over which many sockets are closed when the server stops: they do not all come back at once...
-DRAIN_SPREAD_SECONDS = 4.0
+DRAIN_SPREAD_SECONDS = 4.4
 #: ...and seconds between one lot and the next. Of few sockets each is a lot, and they are soon closed.
 DRAIN_STEP_SECONDS = 0.05
 
@@ -104,7 +104,7 @@ class Hub:
         deadline = self.loop.time() + seconds
         sockets = list(self.sockets)
         count = len(sockets)
-        steps = min(count, int(min(DRAIN_SPREAD_SECONDS, seconds * 2 / 3) / DRAIN_STEP_SECONDS))
+        steps = min(count, int(min(DRAIN_SPREAD_SECONDS, seconds * 3 / 4) / DRAIN_STEP_SECONDS))
         for step in range(steps):
             for socket in sockets[count * step // steps : count * (step + 1) // steps]:
                 socket.restart()

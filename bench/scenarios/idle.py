@@ -13,7 +13,7 @@ from bench.crowd import Place
 from bench.machine import cpu_seconds, memory
 from bench.results import Outcome, Plot, Series, Table, at_most, spread
 from bench.workbench import KINDS, Workbench
-from realtime.servers import PING_INTERVAL_SECONDS
+from realtime.conf import Conf
 from tests.processes import Process
 
 WARM, STEPS, STEP_SOCKETS = 200, 4, 500
@@ -87,7 +87,7 @@ def _server(bench: Workbench, name: str, sockets: int) -> tuple[Process, list[Pl
 def _measure_cpu(bench: Workbench, outcome: Outcome) -> None:
     sockets = bench.effort.sized(IDLE_SOCKETS, least=20)
     # Each window holds one ping of every socket.
-    window = PING_INTERVAL_SECONDS if bench.effort.scale == 1 else bench.effort.seconds
+    window = Conf.limit_ping_seconds if bench.effort.scale == 1 else bench.effort.seconds
     rows = []
     for kind in KINDS:
         with bench.part() as part:

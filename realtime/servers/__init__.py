@@ -1,12 +1,9 @@
 """What each ASGI server needs from us: limits, pings, a graceful end.
 
-On any other server everything still works, with that server's own limits and habits.
+On any other server everything still works, with that server's own limits and habits. What somebody may want
+to change is a setting: see `realtime/conf.py`.
 """
 
-#: Seconds of silence before a socket is pinged. Proxies cut idle connections after 55 to 60 s.
-PING_INTERVAL_SECONDS = 25.0
-#: Seconds a peer has to answer before it counts as gone.
-PING_TIMEOUT_SECONDS = 10.0
 #: Seconds between the last accept and the end for who has said nothing: a connection closed while its
 #: first bytes are on their way looks like a crash, and its client is told nothing.
 ACCEPTED_SECONDS = 0.5
@@ -16,13 +13,6 @@ DRAIN_SECONDS = 6.0
 FINISH_SECONDS = 4.0
 #: Seconds a peer has to answer our close frame, or to read what is before it, until the line is cut.
 CLOSE_SECONDS = 5.0
-#: Seconds from a connection, or from the first byte of a request, to the end of the request's head: nobody
-#: who means it takes longer for a kilobyte, and who does not holds a descriptor meanwhile.
-HEAD_SECONDS = 5.0
-#: Seconds between two pieces of a request's body; who stops in the middle of it is not waited for.
-BODY_SECONDS = 10.0
-#: Seconds from the beginning of a message to its end; the line of a phone in a train carries 128 KiB in less.
-MESSAGE_SECONDS = 30.0
 #: Frames that one message may be cut into: 1 MiB in the smallest pieces that the Autobahn testsuite sends.
 MAX_FRAGMENTS = 16 * 1024
 #: Bytes that the kernel may hold for a peer (Linux doubles it for its own needs). Left to itself it takes

@@ -18,6 +18,7 @@ import daphne
 from daphne import access, server, ws_protocol
 from twisted.internet import defer
 
+from realtime.conf import conf
 from realtime.errors import CloseCode
 from realtime.hub import Hub
 from realtime.prepared import EXTENSION
@@ -25,9 +26,6 @@ from realtime.servers import (
     ACCEPTED_SECONDS,
     DRAIN_SECONDS,
     FINISH_SECONDS,
-    HEAD_SECONDS,
-    PING_INTERVAL_SECONDS,
-    PING_TIMEOUT_SECONDS,
 )
 from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
 from realtime.servers.daphne_wire import PreparedWire
@@ -128,8 +126,8 @@ def _create_application(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
 def _run(self: Any) -> None:
     """`Server.run` with our pings and our patience, whatever the command line says."""
     self.websocket_handshake_timeout = self.websocket_connect_timeout = LET_IN_SECONDS
-    self.ping_interval = PING_INTERVAL_SECONDS
-    self.ping_timeout = PING_TIMEOUT_SECONDS
+    self.ping_interval = conf.limit_ping_seconds
+    self.ping_timeout = conf.limit_pong_seconds
     self.websocket_timeout = NEVER  # Daphne's own is a day, whoever is talking
     self.ports = []
     _run.stock(self)  # type: ignore[attr-defined]  # see install()
@@ -139,7 +137,7 @@ def _listen_success(self: Any, port: Any) -> None:
     """`Server.listen_success`, remembering the port so that it can be closed."""
     self.ports.append(port)
     PreparedWebSocketProtocol.take_options(self.ws_factory)
-    self.http_factory.timeOut = HEAD_SECONDS  # Twisted's own is a minute
+    self.http_factory.timeOut = conf.limit_head_seconds  # Twisted's own is a minute
     host = port.getHost()
     where = f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
     if hasattr(host, "port"):

@@ -13,13 +13,13 @@ from realtime import metrics
 logger = logging.getLogger(__name__)
 
 Reason = Literal[
-    "unfinished_head",  # a request, most of the time a handshake, that was not asked within HEAD_SECONDS
-    "unfinished_body",  # the body of a request, of which nothing came for BODY_SECONDS
+    "unfinished_head",  # a request, most of the time a handshake, not asked in LIMIT_HEAD_SECONDS
+    "unfinished_body",  # the body of a request, of which nothing came for LIMIT_BODY_SECONDS
     "protocol_error",  # RFC 6455 was broken
     "not_utf8",  # a text or the reason of a close that is no UTF-8
     "too_big",  # a message above the limit of its path
     "too_many_fragments",  # a message in more than MAX_FRAGMENTS frames
-    "unfinished_message",  # begun, and not ended within MESSAGE_SECONDS
+    "unfinished_message",  # begun, and not ended within LIMIT_UNFINISHED_SECONDS
     "no_pong",  # a ping was not answered: half-open, most of the time
     "unanswered_close",  # our close frame was not answered, or what is before it not read
 ]

@@ -1,7 +1,7 @@
 """How a socket is read, on every server: slice by slice, no further than its application follows.
 
-A message that was begun must also end: it has MESSAGE_SECONDS. A mixin of the two protocols, which say how
-to parse, pause, resume and fail in their server's words.
+A message that was begun must also end: it has LIMIT_UNFINISHED_SECONDS. A mixin of the two protocols, which
+say how to parse, pause, resume and fail in their server's words.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import socket
 
-from realtime.servers import MESSAGE_SECONDS, SEND_BUFFER_BYTES, SLICE_BYTES
+from realtime.conf import conf
+from realtime.servers import SEND_BUFFER_BYTES, SLICE_BYTES
 from realtime.servers.intake import Intake
 
 
@@ -112,7 +113,7 @@ class PacedReading:
     def _watch_from_here(self) -> None:
         """What was begun must be ended in time."""
         loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(MESSAGE_SECONDS, self._look_again, self._completed)
+        self._watch = loop.call_later(conf.limit_unfinished_seconds, self._look_again, self._completed)
 
     def _look_again(self, completed: int) -> None:
         self._watch = None

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from realtime.servers import BODY_SECONDS, HEAD_SECONDS
+from realtime.conf import conf
 from realtime.servers.endings import Reason, ended
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """The head of a request, a handshake's too, has HEAD_SECONDS from the connection or its first byte.
+    """The head of a request, a handshake's too, has LIMIT_HEAD_SECONDS from the connection or its first byte.
 
-    BODY_SECONDS may pass between two pieces of its body, and more where it is us who read no further.
+    LIMIT_BODY_SECONDS may pass between two pieces of its body, and more where it is us who read no further.
     """
 
     _late: asyncio.TimerHandle | None = None
@@ -24,13 +24,13 @@ class PromptProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
         """Somebody is there."""
         super().connection_made(transport)
-        self._wait(HEAD_SECONDS, self._give_up)
+        self._wait(conf.limit_head_seconds, self._give_up)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
         if self._late is None:
-            self._wait(HEAD_SECONDS, self._give_up)
+            self._wait(conf.limit_head_seconds, self._give_up)
 
     def on_headers_complete(self) -> None:
         """Its head is whole."""
@@ -38,7 +38,7 @@ class PromptProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if not self.parser.should_upgrade():
             self._goes_on = False
-            self._wait(BODY_SECONDS, self._look_at_body)
+            self._wait(conf.limit_body_seconds, self._look_at_body)
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body."""
@@ -66,7 +66,7 @@ class PromptProtocol(HttpToolsProtocol):
     def _look_at_body(self) -> None:
         if self._goes_on or self.flow.read_paused:
             self._goes_on = False
-            self._wait(BODY_SECONDS, self._look_at_body)
+            self._wait(conf.limit_body_seconds, self._look_at_body)
         else:
             self._give_up("unfinished_body")
 

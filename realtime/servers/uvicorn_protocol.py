@@ -13,6 +13,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from realtime import background
+from realtime.conf import conf
 from realtime.errors import CloseCode
 from realtime.limits import max_message_bytes
 from realtime.prepared import EXTENSION
@@ -21,8 +22,6 @@ from realtime.servers import (
     DRAIN_SECONDS,
     FINISH_SECONDS,
     MAX_FRAGMENTS,
-    PING_INTERVAL_SECONDS,
-    PING_TIMEOUT_SECONDS,
 )
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake
@@ -55,8 +54,8 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.ping_interval = PING_INTERVAL_SECONDS
-        self.ping_timeout = PING_TIMEOUT_SECONDS
+        self.ping_interval = conf.limit_ping_seconds
+        self.ping_timeout = conf.limit_pong_seconds
         # Compression costs every socket buffers and CPU of its own, and a small frame may become a large one.
         self.conn = Parser(logger=self.logger)
         self.intake = Intake()

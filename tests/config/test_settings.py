@@ -85,6 +85,7 @@ def settings_with(*names: str, **variables: str) -> list[object]:
             "LIMIT_SOCKETS_PER_USER is 'many': expected off or a whole number",
         ),
         ({"LIMIT_CONTENT": "off"}, "LIMIT_CONTENT is 'off': expected a whole number from 1 to 32000."),
+        ({"LIMIT_PING_SECONDS": "0"}, "LIMIT_PING_SECONDS is '0': expected a whole number from 1 to 3600."),
         ({"LIMIT_OUTBOX_BYTES": "1024"}, "LIMIT_OUTBOX_BYTES is '1024': expected a whole number from 16384"),
     ],
 )
@@ -153,9 +154,14 @@ def test_demo_is_an_app_only_when_enabled() -> None:
         ("LIMIT_FOREIGN_MESSAGE_BYTES", 4_096),
         ("LIMIT_CONTENT", 100),
         ("LIMIT_OUTBOX_BYTES", 65_536),
+        ("LIMIT_PING_SECONDS", 50),
+        ("LIMIT_PONG_SECONDS", 20),
+        ("LIMIT_HEAD_SECONDS", 30),
+        ("LIMIT_BODY_SECONDS", 60),
+        ("LIMIT_UNFINISHED_SECONDS", 300),
     ],
 )
-def test_sizes_can_be_changed(variable: str, value: int) -> None:
+def test_sizes_and_times_can_be_changed(variable: str, value: int) -> None:
     (changed,) = settings_with("RELAIS", **{variable: str(value)})
 
     assert isinstance(changed, dict)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from realtime.servers import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS
+from realtime.conf import Conf
 from tests.deployment.descriptions import INTERPOLATED, REPOSITORY, dockerfile_lines, passwords_in, web_of
 
 # What `scripts/serve` promises; each platform kills what is left some seconds later.
@@ -132,7 +132,7 @@ def test_documented_nginx_outlasts_a_ping_and_logs_no_query() -> None:
     timeouts = [int(seconds) for seconds in re.findall(r"proxy_(?:read|send)_timeout\s+(\d+)s;", directives)]
 
     assert len(timeouts) == 2
-    assert min(timeouts) > PING_INTERVAL_SECONDS + PING_TIMEOUT_SECONDS
+    assert min(timeouts) > Conf.limit_ping_seconds + Conf.limit_pong_seconds
     assert re.search(r"proxy_set_header Upgrade\s+\$http_upgrade;", directives)
     (log_format,) = re.findall(r"log_format\s.*?;", directives, re.DOTALL)
     assert not re.search(r"\$(request|request_uri|args|query_string|http_referer)\b", log_format)

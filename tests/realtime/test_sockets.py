@@ -677,7 +677,7 @@ async def test_draining_closes_every_socket_with_a_time_to_come_back(talk, hub):
         frame = await native.receive()
 
         assert frame["code"] == "restarting"
-        assert 200 <= frame["retry_after_ms"] < 1700
+        assert 200 <= frame["retry_after_ms"] < 1400
         assert await native.receive_close() == 1012
         assert (await guide._communicator.receive_output(ANSWER_SECONDS))["code"] == 1012
         for socket in (guide, native):
