@@ -276,7 +276,7 @@ RELAIS = {
     "limit_sockets": env.count_or_off("LIMIT_SOCKETS", 10_000),
     "limit_sockets_per_address": env.count_or_off("LIMIT_SOCKETS_PER_ADDRESS", 1_000),
     "limit_pending_sockets": env.count_or_off("LIMIT_PENDING_SOCKETS", 500),
-    "limit_handshakes": env.rate("LIMIT_HANDSHAKES", "50/s:500"),
+    "limit_handshakes": env.rate("LIMIT_HANDSHAKES", "50/s:200"),
     "limit_rest": env.rate("LIMIT_REST", "50/s:200"),
     "limit_logins": env.rate("LIMIT_LOGINS", "10/min:10"),
     "limit_logins_per_address": env.rate("LIMIT_LOGINS_PER_ADDRESS", "60/min:60"),

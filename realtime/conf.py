@@ -69,7 +69,7 @@ class Conf:
     #: Sockets whose handshake is not answered yet, in one process: what a database that hangs makes wait.
     limit_pending_sockets: int = 500
     #: New sockets per client address.
-    limit_handshakes: Rate = Rate.parse("50/s:500")
+    limit_handshakes: Rate = Rate.parse("50/s:200")
     #: REST requests per user (per address where nobody is signed in).
     limit_rest: Rate = Rate.parse("50/s:200")
     #: Sign-in attempts per address and name.
