@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import importlib
 import random
 import signal
@@ -20,6 +21,9 @@ from proof.scenario import SCENARIOS, Run, Scenario
 #: Of one scenario scaled down, where the soak has 4 minutes, and in full, where it has an hour; what hangs is
 #: a failure.
 LONGEST_SECONDS = {True: 420, False: 5400}
+#: Collections after which all objects are looked through: never. What a soak has heard is millions of them,
+#: and meanwhile the proxies would stand still, and with them, for the workers, both servers.
+YOUNGER_COLLECTIONS = 2**30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     importlib.import_module(scenarios.__name__)
     options = parse(arguments)
     allow_many_files()
+    gc.set_threshold(*gc.get_threshold()[:2], YOUNGER_COLLECTIONS)
     chosen = [SCENARIOS[row] for row in options.rows]
     seed = random.randrange(10**6) if options.seed is None else options.seed
     results: list[report.Result] = []
