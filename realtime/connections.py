@@ -44,7 +44,7 @@ MAX_FLOOD = 400
 
 
 def _restarting() -> errors.RestartingError:
-    # The hub spreads the closes over 4.4 s; this makes it 5.8 until all ask again, and none is away for 2.
+    # The hub spreads the closes over 4.4 s; this makes it 5.8 until all ask again, and few are away for 2.
     return errors.RestartingError(retry_after_ms=200 + secrets.randbelow(1200))
 
 

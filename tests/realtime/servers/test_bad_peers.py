@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bench.machine import descriptors
+from bench.machine import cpu_seconds, descriptors
 from tests.processes import wait_until
-from tests.realtime.servers.cost import cpu_seconds, private_bytes
+from tests.realtime.servers.cost import private_bytes
 from tests.realtime.servers.echo_server import EchoServer
 from tests.realtime.servers.raw import (
     BINARY,
@@ -38,6 +38,8 @@ SOON_SECONDS = 1.0
 #: How long a server may work for an attacker while somebody else waits, in seconds of a core: by the clock it
 #: would be how busy the machine is. One turn of its loop takes about 0.02.
 TURN_SECONDS = 0.25
+#: And how long it may take by the clock all the same: a server that stands still does no work at all.
+STILL_SECONDS = 5.0
 #: The same for a crowd of those who do not read; each of them is cut 5 s after it was found too slow.
 CROWD_BYTES = 32 * MIB
 CUT_SECONDS = 12.0
@@ -79,6 +81,7 @@ def prompt(request: pytest.FixtureRequest, server_database: str) -> Iterator[Ech
 @contextlib.contextmanager
 def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[None]:
     """Somebody else talks to the server meanwhile and does not notice; its memory does not grow by much."""
+    waits: list[float] = []
     works: list[float] = []
     grown: list[int] = []
     is_over = threading.Event()
@@ -86,10 +89,11 @@ def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[No
     def talk() -> None:
         with Peer(server.port, "/ws/echo/bystander/") as peer:
             while not is_over.wait(0.01):
-                began = cpu_seconds(server.pid)
+                began, worked = time.monotonic(), cpu_seconds(server.pid)
                 peer.send(frame(TEXT, b"hello"))
                 assert peer.frame() == Frame(TEXT, b"hello")
-                works.append(cpu_seconds(server.pid) - began)
+                waits.append(time.monotonic() - began)
+                works.append(cpu_seconds(server.pid) - worked)
                 grown.append(private_bytes(server.pid) - before)
 
     before = private_bytes(server.pid)
@@ -102,6 +106,7 @@ def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[No
         bystander.result(30)
     assert max(grown) <= memory
     assert sorted(works)[int(len(works) * 0.99)] < TURN_SECONDS
+    assert max(waits) < STILL_SECONDS
 
 
 def told(server: EchoServer, reason: str) -> bool:
