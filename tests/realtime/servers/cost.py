@@ -9,9 +9,9 @@ import secrets
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import get_args
 
+from bench.machine import cpu_seconds, memory
 from tests.realtime.servers.echo_server import EchoServer, Kind
 from tests.realtime.servers.raw import Peer
 
@@ -21,18 +21,6 @@ BATCHES = 40
 SETTLE_SECONDS = 3.0
 
 
-def cpu_seconds(pid: int) -> float:
-    """The time a process has been on a CPU, with all its threads."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
-
-
-def private_bytes(pid: int) -> int:
-    """What would be free if the process ended: its private pages."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
-
-
 def measure(kind: Kind, sockets: int) -> str:
     """One line of figures."""
     with tempfile.TemporaryDirectory() as directory:
@@ -40,7 +28,7 @@ def measure(kind: Kind, sockets: int) -> str:
         with EchoServer(kind, database_url=database, env={"SECRET_KEY": secret}) as server:
             warm = [Peer(server.port, "/cost") for _ in range(WARM_UP)]
             time.sleep(SETTLE_SECONDS)
-            memory = private_bytes(server.pid)
+            before_them = memory(server.pid).unique
 
             opened, cheapest = [], float("inf")
             for _ in range(BATCHES):
@@ -48,10 +36,10 @@ def measure(kind: Kind, sockets: int) -> str:
                 opened += [Peer(server.port, "/cost") for _ in range(sockets // BATCHES)]
                 cheapest = min(cheapest, (cpu_seconds(server.pid) - before) / (sockets // BATCHES))
             time.sleep(SETTLE_SECONDS)
-            memory = private_bytes(server.pid) - memory
+            held = memory(server.pid).unique - before_them
             for peer in warm + opened:
                 peer.reset()
-    microseconds, kib = cheapest * 1e6, memory / sockets / 1024
+    microseconds, kib = cheapest * 1e6, held / sockets / 1024
     return f"{kind}: {microseconds:.0f} µs of CPU per connect, {kib:.1f} KiB per idle socket"
 
 

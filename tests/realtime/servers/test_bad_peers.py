@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bench.machine import cpu_seconds, descriptors
+from bench.machine import cpu_seconds, descriptors, memory
 from tests.processes import wait_until
-from tests.realtime.servers.cost import private_bytes
 from tests.realtime.servers.echo_server import EchoServer
 from tests.realtime.servers.raw import (
     BINARY,
@@ -79,7 +78,7 @@ def prompt(request: pytest.FixtureRequest, server_database: str) -> Iterator[Ech
 
 
 @contextlib.contextmanager
-def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[None]:
+def unharmed(server: EchoServer, *, at_most: int = ATTACKER_BYTES) -> Iterator[None]:
     """Somebody else talks to the server meanwhile and does not notice; its memory does not grow by much."""
     waits: list[float] = []
     works: list[float] = []
@@ -94,9 +93,9 @@ def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[No
                 assert peer.frame() == Frame(TEXT, b"hello")
                 waits.append(time.monotonic() - began)
                 works.append(cpu_seconds(server.pid) - worked)
-                grown.append(private_bytes(server.pid) - before)
+                grown.append(memory(server.pid).unique - before)
 
-    before = private_bytes(server.pid)
+    before = memory(server.pid).unique
     with ThreadPoolExecutor(1) as others:
         bystander = others.submit(talk)
         try:
@@ -104,7 +103,7 @@ def unharmed(server: EchoServer, *, memory: int = ATTACKER_BYTES) -> Iterator[No
         finally:
             is_over.set()
         bystander.result(30)
-    assert max(grown) <= memory
+    assert max(grown) <= at_most
     assert sorted(works)[int(len(works) * 0.99)] < TURN_SECONDS
     assert max(waits) < STILL_SECONDS
 
@@ -308,7 +307,7 @@ def test_slow_readers_of_many_are_cut_off(server: EchoServer, bytes_a_second: in
 
     found = server.log().count("too slow")
     with (
-        unharmed(server, memory=CROWD_BYTES),
+        unharmed(server, at_most=CROWD_BYTES),
         contextlib.ExitStack() as opened,
         ThreadPoolExecutor(20) as attackers,
     ):
