@@ -19,7 +19,7 @@ fi
 if ! "$PYTHON" -m tests.programs chromium >/dev/null 2>&1; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "Installing Chromium …"
-        { apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium; } >&2 || true
+        { apt update && apt install --yes --no-install-recommends chromium; } || true
     fi
 fi
 if ! "$PYTHON" -m tests.programs chromium >/dev/null 2>&1; then

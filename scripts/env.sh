@@ -55,6 +55,16 @@ find_python() {
     die "Relais needs Python 3.11 or newer; PATH has $(python3 --version 2>/dev/null || echo 'no python3')."
 }
 
+# apt-get, as root. A machine that has just started updates itself: its locks are waited for.
+apt() {
+    local _try
+    for _try in 1 2 3 4 5 6; do
+        DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >&2 && return
+        sleep 10
+    done
+    return 1
+}
+
 create_venv() {
     local python
     python=$(find_python)
@@ -63,8 +73,8 @@ create_venv() {
         [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
             die "$python cannot create virtual environments: install python3-venv (apt-get install python3-venv)."
         say "Installing python3-venv …"
-        apt-get update -qq >&2
-        apt-get install -qq --yes --no-install-recommends python3-venv >&2
+        apt update
+        apt install --yes --no-install-recommends python3-venv
     fi
     say "Creating $VENV with $("$python" --version) …"
     "$python" -m venv "$VENV"

@@ -9,17 +9,28 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
 from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresWrapper
 
 from accounts.models import User
 from accounts.tokens import access_token
+from bench.machine import allow_many_files
 from tests import environment, services
 from tests.factories import make_user
 from tests.servers import ServerProcess, manage
 
 pytest_plugins = ["realtime.testing"]
+
+# With its own deadlines (0.2 s for an example, 1 s for making ten of them) a busy machine fails a test.
+hypothesis.settings.register_profile("relais", deadline=None)
+hypothesis.settings.load_profile("relais")
+
+
+def pytest_configure() -> None:
+    """A thousand sockets at once are more than many shells allow, us and the servers that we start."""
+    allow_many_files()
 
 
 def pytest_report_header() -> list[str]:

@@ -6,6 +6,7 @@ Which servers there are lives in `tests.services` (Redis, PostgreSQL) and `tests
 import atexit
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,6 +22,11 @@ START_SECONDS = 60.0
 # Until a server that was asked politely is gone; our own promises to stop within 12 s.
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
+#: Below the ports that the kernel gives away by itself, to clients and to who asks for any: nobody is given
+#: ours in the seconds from our look at it until its server listens. The two stacks run side by side: each has
+#: every other one.
+OWN_PORTS = range(20_000 + (os.environ.get("TEST_STACK") == "full"), 32_000, 2)
+_given: set[int] = set()
 
 
 class ServerError(RuntimeError):
@@ -28,11 +34,15 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    """A port of 127.0.0.1 that nothing listens on, and that nobody is given before our server does."""
+    while True:
+        port = random.SystemRandom().choice(OWN_PORTS)  # not of a test's seed: two runs must not meet
+        if port in _given:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _given.add(port)
+            return port
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:

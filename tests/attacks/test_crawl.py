@@ -19,7 +19,7 @@ def server(request: pytest.FixtureRequest, new_backends: Callable[[], Backends])
 
 @pytest.mark.stack("full")
 @pytest.mark.acceptance
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_nothing_of_another_tenant_is_in_any_byte(server: ServerProcess):
     found = await Crawl(server, seed=1).run(requests=1_500)
 

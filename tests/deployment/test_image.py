@@ -1,5 +1,6 @@
 """The Dockerfile's own instructions, run in a clean directory, make a server that starts and stops."""
 
+import contextlib
 import functools
 import http.client
 import json
@@ -22,6 +23,7 @@ from tests.processes import Process
 
 REPOSITORY = Path(__file__).parents[2]
 GRACEFUL_STOP_SECONDS = 15
+ANSWER_SECONDS = 20
 
 # Installing the lock takes 20 s with a warm pip cache and minutes without one.
 # On one stack: building the image takes a minute.
@@ -93,11 +95,12 @@ class Container(Process):
 
     def get(self, path: str, *, host: str = "localhost") -> tuple[int, Any]:
         """The status and the JSON of a GET, asked under a host name of our choice."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        connection.request("GET", path, headers={"Host": host})
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        ) as connection:
+            connection.request("GET", path, headers={"Host": host})
+            response = connection.getresponse()
+            body = response.read()
         return response.status, json.loads(body) if body else None
 
     def is_healthy(self) -> bool:
@@ -136,14 +139,14 @@ def test_image_starts_answers_and_stops(
 def test_image_serves_the_static_files_it_collected(image: Image, settings: dict[str, str]) -> None:
     with Container(image, **settings) as container:
         stylesheet = next(Path(image.inside("/app/staticfiles")).glob("admin/css/base.*.css"))
-        connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=5)
-        connection.request(
-            "GET", f"/static/admin/css/{stylesheet.name}", headers={"Host": "chat.example.com"}
-        )
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", container.port, timeout=ANSWER_SECONDS)
+        ) as connection:
+            connection.request(
+                "GET", f"/static/admin/css/{stylesheet.name}", headers={"Host": "chat.example.com"}
+            )
 
-        assert connection.getresponse().status == 200
-
-        connection.close()
+            assert connection.getresponse().status == 200
 
 
 def test_image_without_a_secret_key_does_not_start(image: Image, settings: dict[str, str]) -> None:

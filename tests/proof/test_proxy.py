@@ -76,13 +76,19 @@ async def test_frozen_connection_stands_and_goes_on_when_it_is_thawed():
 
 
 async def test_delayed_bytes_are_late_and_in_order():
+    arrived = asyncio.Event()
+
+    def note(_data: bytes) -> float:
+        arrived.set()
+        return 0.0
+
     async with echo() as proxy, through(proxy) as (reader, writer):
-        proxy.delay = 0.1
+        proxy.delay, proxy.hesitates = 0.1, note
         started = asyncio.get_running_loop().time()
-        for number in range(10):
-            writer.write(b"%d" % number)
-            await asyncio.sleep(0)
+        writer.write(b"01234")
+        await arrived.wait()  # else it might find the proxy without its delay
         proxy.delay = 0.0
+        writer.write(b"56789")
 
         assert await reader.readexactly(10) == b"0123456789"
         assert asyncio.get_running_loop().time() - started >= 0.1
