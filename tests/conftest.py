@@ -8,6 +8,7 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import hypothesis
 import pytest
@@ -17,6 +18,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper as PostgresWrappe
 from accounts.models import User
 from accounts.tokens import access_token
 from bench.machine import allow_many_files
+from realtime.hub import Hub
 from tests import environment, services
 from tests.factories import make_user
 from tests.servers import ServerProcess, manage
@@ -92,6 +94,18 @@ def clara(db: None) -> User:
 def token_of() -> Callable[[User], str]:
     """What `connect` signs people in with."""
     return access_token
+
+
+@pytest.fixture
+def tokens_age(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """`tokens_age(60)`: to open sockets it is a minute later. A token that really ends soon ends too soon
+    for a busy machine, and PyJWT cuts the fraction of its `exp` off."""
+
+    def age(seconds: float) -> None:
+        clock = hub.loop.time
+        monkeypatch.setattr(hub.expiries, "_loop", SimpleNamespace(time=lambda: clock() + seconds))
+
+    return age
 
 
 # ── running servers: other processes, other databases; the people above do not exist for them ────────────

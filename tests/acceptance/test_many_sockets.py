@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.clients import client
+from tests.acceptance.clients import Client, client
 from tests.acceptance.people import People
 from tests.servers import ServerProcess
 
@@ -45,19 +47,47 @@ async def test_thirty_two_concurrent_senders_leave_neither_hole_nor_double(
         ]
         senders = await asyncio.gather(*[stack.enter_async_context(client(url)) for url in urls])
 
-        async def send(number: int) -> None:
-            for turn in range(10):
-                await senders[number].send(message=f"{number}.{turn}", ref=turn)
-
-        await asyncio.gather(*[send(number) for number in range(32)])
+        await asyncio.gather(*[one.until_frames(1) for one in senders])
+        at_once = await asyncio.gather(*[say_all(one, contents(n)) for n, one in enumerate(senders)])
         await asyncio.gather(*[one.until_messages(320) for one in senders])
 
         assert all(one.seqs == list(range(1, 321)) for one in senders)
         assert all(one.messages == senders[0].messages for one in senders)
-        own = [
-            [m["content"] for m in senders[0].messages if m["content"].startswith(f"{n}.")] for n in range(32)
-        ]
-        assert own == [[f"{number}.{turn}" for turn in range(10)] for number in range(32)]
+        heard = [message["content"] for message in senders[0].messages]
+        for number, taken in enumerate(at_once):
+            own = [content for content in heard if content in contents(number)]
+            assert sorted(own) == sorted(contents(number))
+            assert [content for content in own if content in taken] == taken
+
+
+def contents(number: int) -> list[str]:
+    """What a sender has to say."""
+    return [f"{number}.{turn}" for turn in range(10)]
+
+
+async def say_all(sender: Client, what: list[str]) -> list[str]:
+    """Send everything at once, and again what was refused, as clients do; what was taken the first time."""
+    waiting = {content: str(uuid4()) for content in what}
+    taken: list[list[str]] = []
+    while waiting:
+        already = len(answers(sender))
+        for content, client_id in waiting.items():
+            await sender.send(message=content, client_id=client_id, ref=content)
+        await sender.until(lambda: len(answers(sender)) == already + len(waiting))
+        said = answers(sender)[already:]
+        assert {answer["code"] for answer in said if answer["type"] == "error"} <= {
+            "unavailable",
+            "overloaded",
+        }
+        taken.append([answer["ref"] for answer in said if answer["type"] == "ack"])
+        for content in taken[-1]:
+            del waiting[content]
+    return taken[0]
+
+
+def answers(sender: Client) -> list[dict[str, Any]]:
+    """Acks and errors."""
+    return [frame for frame in sender.received if frame["type"] in ("ack", "error")]
 
 
 @pytest.mark.slow

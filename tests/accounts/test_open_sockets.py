@@ -1,7 +1,6 @@
 """What is open when access is withdrawn: the right sockets close, with the right code, and only those."""
 
 import asyncio
-import time
 from collections.abc import Collection
 from typing import Any
 
@@ -13,7 +12,7 @@ from accounts.models import Session, User
 from accounts.tickets import sell_ticket
 from accounts.tokens import Claims, Identity, identify, identities_of
 from realtime.asking import Asking
-from tests.accounts.forgeries import good_claims, sign
+from tests.accounts.forgeries import good, good_claims, sign
 
 
 @pytest.fixture
@@ -97,11 +96,10 @@ async def test_revocation_between_handshake_and_joining_is_not_missed(open_with,
         assert await socket.receive_close() == 4401
 
 
-async def test_socket_ends_with_its_token(open_with, session):
-    token = sign({**good_claims(session), "exp": time.time() + 1})
-
-    async with open_with(f"?token={token}") as socket:
+async def test_socket_ends_with_its_token(open_with, session, tokens_age):
+    async with open_with(f"?token={good(session)}") as socket:  # for an hour
         await socket.receive_until("open")
+        tokens_age(3600)
         assert (await socket.receive())["code"] == "token_expired"
         assert await socket.receive_close() == 4401
 

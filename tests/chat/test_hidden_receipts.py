@@ -6,6 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.services import update_profile
 from chat import selectors, services
+from realtime.testing import eventually
 from tests.chat.speaking import aside, chat_path, say, share_of
 
 URL = "/api/conversations/"
@@ -41,10 +42,10 @@ async def test_nobody_is_told_live(ana, bruno, dora, group, connect, kind):
 
         await aside(hide)(bruno)
         await reader.send({"type": kind, "up_to_seq": 2})
+        await eventually(aside(lambda: share_of(bruno, group).delivered_seq == 2))
 
         for socket in (sender, other, other_device, reader):
             assert await socket.receives_nothing()
-        assert (await aside(share_of)(bruno, group)).delivered_seq == 2
 
 
 async def test_who_shares_again_is_told_of_as_before(ana, bruno, conversation, connect):

@@ -8,11 +8,14 @@ import pytest
 from chat import inbox
 from chat.inbox import Inbox
 from chat.services import Draft
+from realtime.conf import conf
 from realtime.errors import OverloadedError, RateLimitedError
 from tests.chat.speaking import aside, chat_path, contents, say, send
 
 
-async def test_twenty_mistakes_are_too_many(ana, bruno, conversation, connect):
+async def test_twenty_mistakes_are_too_many(ana, bruno, conversation, connect, relais):
+    assert conf.limit_mistakes.burst == 20
+    relais(limit_mistakes="20/h:20")  # none is forgiven meanwhile, however busy the machine
     async with (
         connect(ana, chat_path(conversation)) as socket,
         connect(bruno, chat_path(conversation)) as other,
@@ -151,7 +154,7 @@ async def test_flood_of_frames_is_refused_then_closed(ana, bruno, conversation, 
 
 
 async def test_who_comes_back_after_the_time_that_was_named_is_served(ana, conversation, connect, relais):
-    relais(limit_frames="20/s:2")
+    relais(limit_frames="1/s:2")  # a second to send six
     async with connect(ana, chat_path(conversation)) as socket:
         for _ in range(6):
             await socket.send({"type": "delivered", "up_to_seq": 0})

@@ -200,12 +200,13 @@ def test_membership_is_checked_under_the_lock(transactional_db, ana, bruno, grou
         with announcing():
             remove(group, ana, bruno)
             removed.set()
-            release.wait(10)
+            release.wait(40)
         connections.close_all()
 
     def send_both():
         try:
-            return send([Draft(group.pk, bruno, "too late"), Draft(group.pk, ana, "in time")])
+            drafts = [Draft(group.pk, bruno, "too late"), Draft(group.pk, ana, "in time")]
+            return send(drafts, patience=30)
         finally:
             connections.close_all()
 
@@ -216,7 +217,7 @@ def test_membership_is_checked_under_the_lock(transactional_db, ana, bruno, grou
         with pytest.raises(TimeoutError):
             sending.result(timeout=0.3)
         release.set()
-        too_late, in_time = sending.result(timeout=10)
+        too_late, in_time = sending.result(timeout=30)
         removing.result()
 
     assert too_late.code == "not_a_participant"
