@@ -68,21 +68,21 @@ def contents(number: int) -> list[str]:
 async def say_all(sender: Client, what: list[str]) -> list[str]:
     """Send everything at once, and again what was refused, as clients do; what was taken the first time."""
     waiting = {content: str(uuid4()) for content in what}
-    taken: list[list[str]] = []
-    while waiting:
-        already = len(answers(sender))
-        for content, client_id in waiting.items():
-            await sender.send(message=content, client_id=client_id, ref=content)
-        await sender.until(lambda: len(answers(sender)) == already + len(waiting))
-        said = answers(sender)[already:]
-        assert {answer["code"] for answer in said if answer["type"] == "error"} <= {
-            "unavailable",
-            "overloaded",
-        }
-        taken.append([answer["ref"] for answer in said if answer["type"] == "ack"])
-        for content in taken[-1]:
-            del waiting[content]
-    return taken[0]
+    at_once = taken = await taken_of(sender, waiting)
+    while waiting := {content: waiting[content] for content in waiting if content not in taken}:
+        taken = await taken_of(sender, waiting)
+    return at_once
+
+
+async def taken_of(sender: Client, waiting: dict[str, str]) -> list[str]:
+    """What is acknowledged of what is sent, once all of it is answered."""
+    already = len(answers(sender))
+    for content, client_id in waiting.items():
+        await sender.send(message=content, client_id=client_id, ref=content)
+    await sender.until(lambda: len(answers(sender)) == already + len(waiting))
+    said = answers(sender)[already:]
+    assert {answer["code"] for answer in said if answer["type"] == "error"} <= {"unavailable", "overloaded"}
+    return [answer["ref"] for answer in said if answer["type"] == "ack"]
 
 
 def answers(sender: Client) -> list[dict[str, Any]]:
