@@ -1,5 +1,6 @@
 """Our own server as a process of its own, started with the command lines that the documents name."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -166,8 +167,11 @@ class Workers(ServerProcess):
         established = {
             f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{self.port:04X}") and row[3] == "01"
         }
-        held = [str(each.readlink()) for each in Path(f"/proc/{worker}/fd").iterdir()]
-        return len(established.intersection(held))
+        held = set()
+        for each in Path(f"/proc/{worker}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile: no socket of a client's
+                held.add(str(each.readlink()))
+        return len(established & held)
 
     def replace_workers(self) -> None:
         """SIGHUP: what a release sends."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.servers import ServerProcess
 
+#: For a page to open its socket, on a busy machine.
+PATIENCE_SECONDS = 20.0
 PASSWORDS = {"reader": "reader-password-1"}
 
 
@@ -47,9 +49,10 @@ class People:
 
     def say_until(self, heard: Callable[[], object], username: str, conversation_id: int) -> None:
         """Send messages until one of them was heard."""
-        for _attempt in range(20):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
             self.say(username, conversation_id, "Can you hear me?")
-            time.sleep(0.1)
+            time.sleep(0.2)
             if heard():
                 return
         raise TimeoutError(f"nobody heard {username}")

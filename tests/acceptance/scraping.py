@@ -11,12 +11,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import ServerProcess
 
+#: Who is dealt to a worker that is just starting waits until it has started.
+ANSWER_SECONDS = 60
+
 Shown = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def scrape(server: ServerProcess) -> Shown:
     """Everything shown, by name and labels."""
-    with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=ANSWER_SECONDS) as answer:
         text = answer.read().decode()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -29,7 +32,9 @@ def value(shown: Shown, name: str, **labels: str) -> float:
     return shown.get((name, tuple(sorted(labels.items()))), 0.0)
 
 
-async def shows(server: ServerProcess, condition: Callable[[Shown], Any], *, seconds: float = 15) -> Shown:
+async def shows(
+    server: ServerProcess, condition: Callable[[Shown], Any], *, seconds: float = ANSWER_SECONDS
+) -> Shown:
     """Scrape until it holds."""
     async with asyncio.timeout(seconds):
         while not condition(shown := await asyncio.to_thread(scrape, server)):  # noqa: ASYNC110 - another process

@@ -79,7 +79,7 @@ def test_ana_and_bruno_talk_after_one_click_each(opened: Callable[..., Page]):
 
     expect(log.get_by_text("Salut", exact=True)).to_have_count(1)
     expect(ana.get_by_role("log").get_by_text("Salut", exact=True)).to_have_count(1)
-    expect(bruno.locator("#typing")).to_be_empty()
+    expect(bruno.locator("#typing")).to_be_empty(timeout=5_000)  # after 6 s it would end by itself
     expect(bruno.locator("#notices")).to_contain_text("New message")
     expect(bruno.locator("#bell-count")).to_have_text("1")
     expect(ana.locator("#bell-count")).to_have_text("0")

@@ -92,7 +92,7 @@ def test_typing_shows_until_blur_and_never_to_the_typist(opened: Open):
     ana.page.get_by_role("button").click()
 
     bruno.wait_for("typists.size === 0", seconds=3)
-    assert ana.sent("/ws/typing/123/")[-1] == {"is_typing": False}
+    ana.until(lambda: ana.sent("/ws/typing/123/")[-1] == {"is_typing": False})
     assert ana.received("/ws/typing/123/") == []
 
 

@@ -23,7 +23,7 @@ from tests.conftest import Backends
 from tests.processes import wait_until
 from tests.servers import ServerProcess, Workers
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 #: What a label may hold: one of our words, a number of ours, a version. No id, topic, path or sentence.
 LABEL_VALUE = re.compile(r"[a-z][a-z_]{1,30}|[0-9]{1,4}|\+Inf|[0-9]+(\.[0-9]+){1,2}")
@@ -136,6 +136,10 @@ async def test_token_opens_it_and_stands_in_no_log(server_database: str) -> None
 # ── two workers on one port ──────────────────────────────────────────────────────────────────────────────
 
 
+#: Sockets: so many that it is no accident when each worker has some of them.
+MANY = 24
+
+
 class ByHand(ServerProcess):
     """uvicorn with its own supervisor; what starts it owns the directory of the metrics."""
 
@@ -144,7 +148,14 @@ class ByHand(ServerProcess):
 
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [int(pid) for pid in children if b"spawn_main" in _command_line(pid)]
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return b""
 
 
 @pytest.fixture(params=["daphne", "uvicorn", "by hand"])
@@ -175,21 +186,21 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(
             await stack.enter_async_context(
                 client(f"{workers.ws_url}/ws/chat/123/?token={people.token(username)}")
             )
-            for username in ("ana", "bruno") * 8
+            for username in ("ana", "bruno") * (MANY // 2)
         ]
         for socket in sockets:
             await socket.send(message="Bonjour")
         for socket in sockets:
-            await socket.until_messages(16)
+            await socket.until_messages(MANY)
 
         def is_counted(shown: Shown) -> bool:
             """As many as there were, whichever worker stored and told them."""
             expected = {
-                "relais_chat_messages_stored_total": 16,
-                "relais_chat_ack_seconds_count": 16,
-                "relais_deliveries_total": 16 * 16,
+                "relais_chat_messages_stored_total": MANY,
+                "relais_chat_ack_seconds_count": MANY,
+                "relais_deliveries_total": MANY * MANY,
             }
-            return value(shown, "relais_sockets_open", kind="chat") == 16 and all(
+            return value(shown, "relais_sockets_open", kind="chat") == MANY and all(
                 value(shown, name) - value(before, name) == number for name, number in expected.items()
             )
 
@@ -223,15 +234,15 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(
 
         # The killed one had sockets, and so had the other; the clients learn of it in their own time.
         await shows(
-            workers, lambda shown: value(shown, "relais_sockets_open", kind="chat") == len(alive()) < 16
+            workers, lambda shown: value(shown, "relais_sockets_open", kind="chat") == len(alive()) < MANY
         )
         assert (
             value(last, "relais_chat_messages_stored_total")
             - value(before, "relais_chat_messages_stored_total")
-            == 16
+            == MANY
         )
         await alive()[0].send(message="still here")
-        await shows(workers, lambda shown: value(shown, "relais_chat_messages_stored_total") >= 17)
+        await shows(workers, lambda shown: value(shown, "relais_chat_messages_stored_total") > MANY)
 
 
 # ── two processes and one directory, whatever started them ───────────────────────────────────────────────

@@ -41,7 +41,7 @@ async def test_socket_that_does_not_read_is_closed_logged_and_counted(
                 lambda shown: value(shown, "relais_sockets_closed_total", code="4408", reason="too_slow"),
                 seconds=GONE_SECONDS,
             )
-            assert len(ana.messages) == MESSAGES
+            await ana.until_messages(MESSAGES)
 
     assert value(shown, "relais_sockets_closed_total", code="4408", reason="too_slow") == 1
     assert value(shown, "relais_sockets_open", kind="chat") == 1

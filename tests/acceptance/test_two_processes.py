@@ -81,7 +81,10 @@ async def test_typing_that_is_not_shared_any_more_ends_on_the_other_process_with
             await asyncio.to_thread(fleet.people.share_typing, "ana", shares=shares)
             await asyncio.sleep(1)
             await ana.send(is_typing=True)
-            await asyncio.sleep(0.5)
+            if shares:
+                await bruno.until(lambda: [f for f in bruno.received if f.get("is_typing")])
+            else:
+                await asyncio.sleep(0.5)
 
             assert len([f for f in bruno.received if f.get("is_typing")]) == shares
 

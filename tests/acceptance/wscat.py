@@ -3,6 +3,7 @@
 It needs a terminal: without one it does not say that, or with which code, it was disconnected.
 """
 
+import codecs
 import json
 import os
 import pty
@@ -83,11 +84,12 @@ class Wscat:
         return found
 
     def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end inside of a letter
         while True:
             try:
                 chunk = os.read(self._terminal, 65536)
             except OSError:  # what Linux says when the other side is closed
                 return
             with self._changed:
-                self._text += _COLOURS.sub("", chunk.decode(errors="replace"))
+                self._text += _COLOURS.sub("", decoder.decode(chunk))
                 self._changed.notify_all()

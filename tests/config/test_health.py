@@ -14,6 +14,9 @@ from config import health
 from config.health import HealthChecks
 from realtime.hub import Hub
 
+#: Less than the database hangs for; far more than anybody should wait, on a machine that stands still too.
+PATIENCE_SECONDS = 20.0
+
 
 class FakeHub:
     def __init__(self) -> None:
@@ -48,9 +51,9 @@ async def get(app: HealthChecks, path: str, method: str = "GET") -> tuple[int, A
     scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", b"10.1.2.3")]}
     communicator = ApplicationCommunicator(app, scope)
     await communicator.send_input({"type": "http.request", "body": b""})
-    start = await communicator.receive_output(5)
-    body = (await communicator.receive_output(5))["body"]
-    await communicator.wait()
+    start = await communicator.receive_output(PATIENCE_SECONDS)
+    body = (await communicator.receive_output(PATIENCE_SECONDS))["body"]
+    await communicator.wait(PATIENCE_SECONDS)
     return start["status"], json.loads(body) if body else None
 
 
@@ -107,21 +110,19 @@ async def test_database_that_hangs_is_unavailable_within_3_seconds(
 
     def hang() -> None:
         questions.append(1)
-        released.wait(30)
+        released.wait(2 * PATIENCE_SECONDS)
 
     monkeypatch.setattr(health, "_ask_database", hang)
     now = [0.0]
     app = HealthChecks(elsewhere, clock=lambda: now[0])
+    assert health.DATABASE_TIMEOUT_SECONDS < 3
     try:
-        started = time.monotonic()
         first, _ = await get(app, "/health/ready")
-        assert time.monotonic() - started < 3
 
         # The next one does not wait for the thread that hangs, nor queue behind it.
         now[0] += 10
-        started = time.monotonic()
+        monkeypatch.setattr(health, "DATABASE_TIMEOUT_SECONDS", 2 * PATIENCE_SECONDS)
         second, _ = await get(app, "/health/ready")
-        assert time.monotonic() - started < 1
     finally:
         released.set()
 
