@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 MAX_WAITING = 10_000
 #: Bodies in one bell. A larger batch travels in several, so that none holds a connection for long.
 MAX_BELL_BYTES = 512 * 1024
+#: Seconds that a process which ends gives to the last bells.
+FAREWELL_SECONDS = 2.0
 
 
 class Ring(msgspec.Struct, array_like=True):
@@ -190,7 +192,9 @@ class _Outpost(threading.Thread):
         if not self.is_alive():
             return  # a forked child: its parent has them
         try:
-            asyncio.run_coroutine_threadsafe(self.ringer.drained(), self.loop).result(timeout=2)
+            asyncio.run_coroutine_threadsafe(self.ringer.drained(), self.loop).result(
+                timeout=FAREWELL_SECONDS
+            )
         except Exception:
             logger.debug("The last bells were not rung", exc_info=True)
 

@@ -20,7 +20,7 @@ from realtime.hub import Hub
 from realtime.prepared import Batch, text_frame
 from realtime.prepared_outbox import PreparedOutbox
 from realtime.subscribers import Subscriber, of_user
-from tests.realtime.listeners import TOPIC, Listener, Log, body, delivery, settle
+from tests.realtime.listeners import TOPIC, Listener, Log, StillClock, body, delivery, settle
 
 
 def detach_removed(event: Delivery, subscribers: Collection[Subscriber]) -> None:
@@ -584,6 +584,7 @@ async def test_socket_that_leaves_while_it_is_told_disturbs_nobody(quiet_hub, lo
 async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_hub, log, monkeypatch):
     monkeypatch.setattr(module, "MIN_WINDOW_SECONDS", 0.2)
     monkeypatch.setattr(module, "MAX_WINDOW_SECONDS", 0.2)
+    clock = StillClock(monkeypatch)
     ana = Listener()
     ana.join(quiet_hub, position=0)
     batches: list[list[str]] = []
@@ -596,7 +597,7 @@ async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_h
         ring(quiet_hub, log, log.append())
         await settle(2)
     joined = len(batches)
-    await asyncio.sleep(0.3)
+    await clock.passes(300)
 
     assert (first, joined) == (1, 1)
     assert [len(batch) for batch in batches] == [1, 5]

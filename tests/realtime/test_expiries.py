@@ -9,6 +9,7 @@ import pytest
 
 from realtime import expiries
 from realtime.expiries import Expiries
+from realtime.testing import eventually
 
 
 class Socket:
@@ -34,7 +35,7 @@ async def test_socket_that_cannot_be_ended_keeps_no_other_alive(
     for socket in sockets:
         ending.add(socket, seconds=-1)
     running = asyncio.create_task(ending.run())
-    await asyncio.sleep(0.05)
+    await eventually(lambda: sockets[-1].has_ended)
     running.cancel()
 
     assert [socket.has_ended for socket in sockets] == [False, True] * 5

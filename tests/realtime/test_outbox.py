@@ -14,7 +14,7 @@ from realtime.metrics import slow_wires
 from realtime.outbox import Outbox
 from realtime.prepared import Batch, text_frame
 from realtime.prepared_outbox import PreparedOutbox
-from tests.realtime.listeners import settle
+from tests.realtime.listeners import StillClock, settle
 
 LIMIT = 100
 
@@ -55,6 +55,12 @@ def nobody_stays_slow() -> Iterator[None]:
 
 
 @pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> StillClock:
+    """For those who must not be found slow because the machine is."""
+    return StillClock(monkeypatch)
+
+
+@pytest.fixture
 async def peer() -> Peer:
     return Peer()
 
@@ -80,7 +86,7 @@ async def test_close_follows_what_waits_and_nothing_follows_the_close(peer):
     assert peer.outbox.is_closing
 
 
-async def test_peer_that_lets_too_much_wait_is_closed_as_slow_once(peer):
+async def test_peer_that_lets_too_much_wait_is_closed_as_slow_once(peer, clock):
     peer.reads.clear()
     for _ in range(12):
         peer.outbox.push("x" * 10)
@@ -146,7 +152,7 @@ async def test_large_frame_reaches_a_peer_that_reads(peer, size):
     assert peer.slow == 0
 
 
-async def test_reader_of_a_long_log_waits_for_room_and_leaves_some(peer):
+async def test_reader_of_a_long_log_waits_for_room_and_leaves_some(peer, clock):
     peer.reads.clear()
     told = []
 
@@ -169,7 +175,7 @@ async def test_reader_of_a_long_log_waits_for_room_and_leaves_some(peer):
     assert peer.slow == 0
 
 
-async def test_nobody_waits_for_room_or_silence_once_the_socket_is_gone(peer):
+async def test_nobody_waits_for_room_or_silence_once_the_socket_is_gone(peer, clock):
     peer.reads.clear()
     peer.outbox.push("x" * 60)
     waiting = [asyncio.ensure_future(waiter) for waiter in (peer.outbox.room_for(60), peer.outbox.drained())]
@@ -184,7 +190,7 @@ async def test_nobody_waits_for_room_or_silence_once_the_socket_is_gone(peer):
     assert peer.got == []
 
 
-async def test_nobody_waits_for_room_once_the_socket_is_refused(peer):
+async def test_nobody_waits_for_room_once_the_socket_is_refused(peer, clock):
     peer.reads.clear()
     peer.outbox.push("x" * 60)
     waiting = asyncio.ensure_future(peer.outbox.room_for(60))
@@ -387,16 +393,16 @@ async def test_who_takes_nothing_while_the_log_waits_for_room_is_given_up(prepar
     assert prepared.slow == 1
 
 
-async def test_who_takes_a_little_at_a_time_is_waited_for(prepared):
+async def test_who_takes_a_little_at_a_time_is_waited_for(prepared, clock):
     prepared.wire.room = 0
     prepared.outbox.push("x" * 90)
     waiting = asyncio.create_task(prepared.outbox.room_for(10))
     for _ in range(6):
-        await asyncio.sleep(0.015)
+        await clock.passes(15)
         prepared.wire.room += 10
-    await waiting
+    await clock.passes(100)
 
-    assert prepared.slow == 0
+    assert (waiting.done(), prepared.slow) == (True, 0)
 
 
 async def test_few_bytes_that_wait_too_long_are_found_too(prepared, monkeypatch):
@@ -409,13 +415,13 @@ async def test_few_bytes_that_wait_too_long_are_found_too(prepared, monkeypatch)
     assert prepared.slow == 1
 
 
-async def test_slow_but_steady_peer_is_left_alone(prepared, monkeypatch):
+async def test_slow_but_steady_peer_is_left_alone(prepared, monkeypatch, clock):
     monkeypatch.setattr(module, "WATCHED_BYTES", 10)
     prepared.wire.room = 0
     for _ in range(8):
         prepared.outbox.push("x" * 20)
         prepared.outbox.push("x")
-        await asyncio.sleep(0.02)
+        await clock.passes(20)
         prepared.wire.room = len(prepared.wire.written) - 11
 
     assert prepared.slow == 0
@@ -432,14 +438,14 @@ async def test_droppable_prepared_frames_give_way(prepared, monkeypatch):
     assert (prepared.wire.written, prepared.slow) == (written, 0)
 
 
-async def test_reader_of_the_log_waits_for_room(prepared):
+async def test_reader_of_the_log_waits_for_room(prepared, clock):
     prepared.wire.room = 0
     prepared.outbox.push("x" * 60)
     waiting = asyncio.create_task(prepared.outbox.room_for(1))
-    await asyncio.sleep(0.03)
+    await clock.passes(20)
     waited = not waiting.done()
 
     prepared.wire.room = 1000
-    await waiting
+    await clock.passes(100)
 
-    assert waited
+    assert (waited, waiting.done(), prepared.slow) == (True, True, 0)

@@ -147,9 +147,9 @@ def test_forked_child_does_not_hold_its_parents_slot(tmp_path, monkeypatch):
     parent = Worker(tmp_path)
     monkeypatch.setattr(scoreboard, "_current", parent.board)
     read, write = os.pipe()
-    if os.fork() == 0:
+    if (child := os.fork()) == 0:
         os._exit(0 if scoreboard._current is None and parent.board._lock_fd is None else 1)
-    _, status = os.wait()
+    _, status = os.waitpid(child, 0)  # not any child: servers of other tests are ours as well
     os.close(read)
     os.close(write)
 

@@ -1,12 +1,14 @@
 """Applications that say back what they are told, and say on standard error what happened to them.
 
 Below `/ws/echo/` and on `/websocket` texts leave as those of our own sockets do, through an outbox (finished
-frames where the server takes them). Everywhere else it is a stranger's ASGI application: no outbox, no hub.
+frames where the server takes them), and who says "worked?" is told the seconds that the process has been on a
+CPU. Everywhere else it is a stranger's ASGI application: no outbox, no hub.
 """
 
 import asyncio
 import os
 import sys
+import time
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -49,7 +51,7 @@ async def echo_as_our_sockets(scope: dict[str, Any], receive: Any, send: Any) ->
     outbox.open()
     while (message := await receive())["type"] == "websocket.receive":
         if (text := message.get("text")) is not None:
-            outbox.push(text)
+            outbox.push(str(time.process_time()) if text == "worked?" else text)
         else:  # our sockets never send binary: as a stranger would, in its turn
             await outbox.drained()
             await send({"type": "websocket.send", "bytes": message["bytes"]})

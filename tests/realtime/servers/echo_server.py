@@ -11,6 +11,8 @@ from tests.processes import Process
 from tests.servers import PLAIN, product_environment
 
 APPLICATION = "tests.realtime.servers.echo:application"
+#: What is answered with the seconds that the server has been on a CPU.
+WORKED = b"worked?"
 Kind = Literal["daphne", "uvicorn", "fallback"]
 
 #: What our adapters must overrule.

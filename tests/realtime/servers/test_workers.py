@@ -138,9 +138,13 @@ async def test_who_knocks_while_a_worker_is_replaced_is_served_by_the_next(
         assert await ask(port) == b"served"
 
 
-async def test_worker_that_pauses_gets_no_connections(port: Port, caplog: pytest.LogCaptureFixture) -> None:
+async def test_worker_that_pauses_gets_no_connections(
+    port: Port, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_PAUSE_SECONDS", workers.LONGEST_PAUSE_SECONDS)
+
     async with supervised(port, SERVES, DIES, count=2):
-        await until_logged(caplog, "a new one starts in 1 s")
+        await until_logged(caplog, "a new one starts in 30 s")
 
         assert [await ask(port) for _ in range(20)] == [b"served"] * 20
 
