@@ -127,7 +127,7 @@ def _run(self: Any) -> None:
     """`Server.run` with our pings and our patience, whatever the command line says."""
     self.websocket_handshake_timeout = self.websocket_connect_timeout = LET_IN_SECONDS
     self.ping_interval = conf.limit_ping_seconds
-    self.ping_timeout = conf.limit_pong_seconds
+    self.ping_timeout = conf.limit_pong_seconds + 1  # autobahn's timers round down to a second of the clock
     self.websocket_timeout = NEVER  # Daphne's own is a day, whoever is talking
     self.ports = []
     _run.stock(self)  # type: ignore[attr-defined]  # see install()
