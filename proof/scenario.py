@@ -32,8 +32,7 @@ class Mark:
     kind: Literal["at most", "at least", "exactly"]
     limit: Any
     unit: str = ""
-    #: What it must be in the short size: that has less of what is counted, and where it measures seconds, CI
-    #: plays it on a machine that does other things as well.
+    #: What it must be in the short size, where it counts what that has less of.
     short: Any = None
 
     def allows(self, figure: Any) -> bool:
@@ -46,8 +45,8 @@ class Mark:
         return f"{self.name} {relation}{self.limit} {self.unit}".rstrip()
 
 
-def at_most(name: str, limit: float, unit: str = "", *, short: float | None = None) -> Mark:
-    return Mark(name, "at most", limit, unit, short)
+def at_most(name: str, limit: float, unit: str = "") -> Mark:
+    return Mark(name, "at most", limit, unit)
 
 
 def at_least(name: str, limit: float, unit: str = "", *, short: float | None = None) -> Mark:

@@ -26,14 +26,13 @@ from proof.member import Place
 from proof.proxy import Proxy
 from proof.resp import Mistreats
 from tests import services
-from tests.processes import Process
+from tests.processes import Process, established
 from tests.servers import Kind
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Process)
 #: Below the ports that the kernel gives to clients: a worker must get its own again after it was killed.
 OWN_PORTS = range(20_000, 32_000)
-ESTABLISHED = "01"  # in /proc/net/tcp
 
 
 def own_port() -> int:
@@ -154,9 +153,7 @@ class Ground:
 
     def sockets(self, *workers: Process) -> int:
         """TCP connections that clients have to these workers, or to all."""
-        ports = {f"{worker.port:04X}" for worker in workers or self.workers}
-        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(row[1].rpartition(":")[2] in ports and row[3] == ESTABLISHED for row in rows)
+        return sum(len(established(worker.port)) for worker in workers or self.workers)
 
     def tracebacks(self) -> list[str]:
         """The last line of each traceback in the workers' logs."""

@@ -45,6 +45,12 @@ def free_port() -> int:
             return port
 
 
+def established(port: int) -> list[str]:
+    """The connections that clients have to a port of ours, by the inode of our end (0: not accepted)."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+
+
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
     """Poll until the condition holds; TimeoutError names what was awaited."""
     deadline = time.monotonic() + seconds

@@ -12,7 +12,7 @@ from typing import Literal
 
 import pytest
 
-from tests.processes import Process, ServerError
+from tests.processes import Process, ServerError, established
 
 Kind = Literal["daphne", "uvicorn", "runserver", "fallback"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,15 +163,12 @@ class Workers(ServerProcess):
 
     def sockets_of(self, worker: int) -> int:
         """How many connections of clients a worker holds."""
-        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        established = {
-            f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{self.port:04X}") and row[3] == "01"
-        }
+        clients = {f"socket:[{inode}]" for inode in established(self.port)}
         held = set()
         for each in Path(f"/proc/{worker}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile: no socket of a client's
                 held.add(str(each.readlink()))
-        return len(established & held)
+        return len(clients & held)
 
     def replace_workers(self) -> None:
         """SIGHUP: what a release sends."""

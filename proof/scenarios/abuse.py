@@ -172,7 +172,7 @@ async def _unfinished(run: Run, stage: Stage, attackers: list[Place], seconds: f
     KEPT,
     at_most("acks meanwhile", 0),
     exactly("what a send is answered meanwhile", "unavailable"),
-    at_most("until it is answered, max", 2, "s", short=5),
+    at_most("until it is answered, max", 2, "s"),
     at_most("sockets closed", 0),
     short="once",
 )

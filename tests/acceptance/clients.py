@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -66,8 +66,17 @@ class Client:
 
     async def is_there(self) -> None:
         """Wait until the server has let it in and listens to it."""
-        await self.send(type="ping", ref="there?")
-        await self.until(lambda: [frame for frame in self.received if frame["type"] == "pong"])
+        assert await self.is_let_in(), f"closed with {self.closed_with}"
+
+    async def is_let_in(self) -> bool:
+        """Whether the server listens to it: who is refused was accepted too, and is told a moment later."""
+        with suppress(ConnectionClosed):
+            await self.send(type="ping", ref="there?")
+        async with self._news, asyncio.timeout(ANSWER_SECONDS):
+            await self._news.wait_for(
+                lambda: self.closed_with is not None or any(f["type"] == "pong" for f in self.received)
+            )
+        return self.closed_with is None
 
     async def hears(self, content: str, *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """Wait for a message with this content."""

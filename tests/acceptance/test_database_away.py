@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from websockets.exceptions import ConnectionClosed
 
 from config.threads import API_SECONDS
 from tests.acceptance.clients import Client, client
@@ -127,23 +126,12 @@ async def test_new_sockets_are_refused_in_time_and_let_in_when_the_database_is_b
     deadline = time.monotonic() + NORMAL_SECONDS
     while True:
         async with client(path) as socket:
-            if await is_let_in(socket):
+            if await socket.is_let_in():
                 # All of NORMAL_SECONDS is for the database threads too: the socket's was one of many.
                 await stored_again(socket, "let in", str(uuid4()))
                 break
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
-
-
-async def is_let_in(socket: Client) -> bool:
-    """Whether it is listened to: who is refused has been accepted as well, and is told a moment later."""
-    with suppress(ConnectionClosed):
-        await socket.send(type="ping", ref="there?")
-    async with socket._news, asyncio.timeout(15):
-        await socket._news.wait_for(
-            lambda: socket.closed_with is not None or any(f["type"] == "pong" for f in socket.received)
-        )
-    return socket.closed_with is None
 
 
 async def turned_away(path: str) -> tuple[int | None, dict[str, Any], float]:

@@ -17,6 +17,7 @@ import pytest
 import redis
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
+from realtime.testing import eventually
 from tests.acceptance.clients import Client, client
 from tests.acceptance.people import People
 from tests.conftest import Backends
@@ -121,10 +122,8 @@ async def test_worker_that_is_killed_is_replaced_and_nothing_is_lost(server: Wor
         assert before[1] in server.workers()
 
         survive = server.sockets_of(before[1])
-        async with asyncio.timeout(15):
-            # The clients learn of the death in their own time.
-            while sum(one.closed_with is None for one in sockets) != survive:  # noqa: ASYNC110 - see above
-                await asyncio.sleep(0.02)
+        # The clients learn of the death in their own time.
+        await eventually(lambda: sum(one.closed_with is None for one in sockets) == survive, within=15)
         gone = [one for one in sockets if one.closed_with is not None]
         here = [one for one in sockets if one.closed_with is None]
         assert {one.closed_with for one in gone} == {1006}

@@ -25,7 +25,6 @@ json_values = st.recursive(
 )
 fuzz = settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )

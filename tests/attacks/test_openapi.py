@@ -62,7 +62,6 @@ def _try(operation: Any, headers: dict[str, str], *, is_refused: bool) -> None:
     @seed(1)
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),

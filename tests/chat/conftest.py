@@ -10,8 +10,9 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from accounts.throttling import RestThrottle
 from accounts.tokens import access_token
-from chat import limits
+from chat import inbox, limits
 from chat.models import Conversation
+from realtime import threads
 from tests.factories import make_conversation, make_user
 
 
@@ -37,6 +38,15 @@ def relais(settings: Any) -> Callable[..., None]:
 def unlimited(relais: Callable[..., None]) -> None:
     """For tests that make mistakes, and many; how many are too many is tested by itself."""
     relais(limit_mistakes="off", limit_frames="off", limit_sends="off")
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is answered because of the time that a busy machine takes: only because of what happened."""
+    for module in (inbox, threads):
+        monkeypatch.setattr(module, "ANSWER_SECONDS", 30)
+    monkeypatch.setattr(threads, "DATABASE_SECONDS", 25)
+    monkeypatch.setattr(inbox, "LONG_SECONDS", 20)
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, OperationalError, connections
 
-from chat import inbox, rows
+from chat import rows
 from chat.events import conversation_topic
 from chat.models import Message
 from chat.services import Draft, Sent, create_conversation, messages
-from realtime import log, threads
+from realtime import log
 from realtime.errors import BusyError, UnavailableError
 from realtime.publishing import announcing
 from tests.chat.speaking import aside, chat_path, contents, logged, say, send
@@ -71,15 +71,8 @@ async def test_ack_is_for_the_sending_socket_alone(ana, conversation, connect):
         assert await other_device.receives_nothing()
 
 
-async def test_nothing_is_acknowledged_or_told_before_the_commit(
-    ana, bruno, conversation, connect, monkeypatch
-):
+async def test_nothing_is_acknowledged_or_told_before_the_commit(ana, bruno, conversation, connect, patient):
     """Another transaction holds the conversation: until it ends there is nothing to acknowledge."""
-    # The sender is not answered before that because a busy machine takes its time.
-    for module in (inbox, threads):
-        monkeypatch.setattr(module, "ANSWER_SECONDS", 30)
-    monkeypatch.setattr(threads, "DATABASE_SECONDS", 25)
-    monkeypatch.setattr(inbox, "LONG_SECONDS", 20)
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:

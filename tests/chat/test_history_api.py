@@ -76,7 +76,7 @@ def test_messages_between_two_positions(db, bruno, long_history, api, url):
 @given(
     after=st.none() | st.integers(0, 130), before=st.none() | st.integers(0, 130), limit=st.integers(1, 200)
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_page_is_a_slice_of_the_table(db, bruno, long_history, api, url, after, before, limit, request):
     client = _one_client(request, api, bruno)
     query = "&".join(

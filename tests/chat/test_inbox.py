@@ -71,15 +71,6 @@ def seq_of(outcome: Outcome) -> int:
     return outcome.seq
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is answered because of the time that a busy machine takes: only because of what happened."""
-    for module in (inbox, threads):
-        monkeypatch.setattr(module, "ANSWER_SECONDS", 30)
-    monkeypatch.setattr(threads, "DATABASE_SECONDS", 25)
-    monkeypatch.setattr(inbox, "LONG_SECONDS", 20)
-
-
 # ── a conversation that another transaction holds ────────────────────────────────────────────────────────
 
 

@@ -270,7 +270,7 @@ class History:
 
 
 @given(steps=STEPS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cursors_and_counts_hold_in_any_history(db, ana, bruno, dora, steps):
     Notification.objects.all().delete()
     history = History([ana, bruno, dora])

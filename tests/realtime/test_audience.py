@@ -910,7 +910,7 @@ class World:
 
 
 @given(steps=STEPS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_everybody_is_told_everything_once_in_order_and_nothing_after_their_removal(steps):
     async def run() -> None:
         world = World()

@@ -109,7 +109,7 @@ def refused(buckets: Buckets, keys: range) -> int:
 
 
 @given(crowds=st.lists(st.tuples(st.integers(0, 5000), st.floats(0, 100_000)), max_size=6))
-@settings(database=None, deadline=None, max_examples=50)
+@settings(database=None, max_examples=50)
 def test_table_that_was_full_has_room_again_when_its_buckets_are_idle(
     crowds: list[tuple[int, float]],
 ) -> None:
