@@ -18,6 +18,8 @@ env = Environment.load(BASE_DIR)
 
 DEBUG = env.flag("DEBUG")
 DEMO_ENABLED = env.flag("DEMO_ENABLED")
+# Of the demo's administrator. Everybody knows the default; `scripts/dev` writes a secret one.
+DEMO_ADMIN_PASSWORD = env.text("DEMO_ADMIN_PASSWORD", "admin-password-1")
 SECRET_KEY = env.secret_key("SECRET_KEY")
 SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS")
 

@@ -1,9 +1,12 @@
 """Who is in the demo, and the conversation that the guide calls 123.
 
-Everybody who opens the page knows these passwords. That is why the demo has a switch, off by default.
+Everybody knows these passwords, the administrator's aside where DEMO_ADMIN_PASSWORD names one.
+That is why the demo has a switch, off by default.
 """
 
 from dataclasses import dataclass
+
+from django.conf import settings
 
 #: The number in the guide's snippets, which the demo runs as they are.
 CONVERSATION_ID = 123
@@ -26,7 +29,7 @@ class Person:
 
 ANA = Person("ana", "ana@example.com", "demo-password")
 BRUNO = Person("bruno", "bruno@example.com", "demo-password")
-ADMIN = Person("admin", "admin@example.com", "admin-password-1", is_superuser=True)
+ADMIN = Person("admin", "admin@example.com", settings.DEMO_ADMIN_PASSWORD, is_superuser=True)
 READER = Person("reader", "reader@example.com", "reader-password-1")
 
 EVERYBODY = (ANA, BRUNO, ADMIN, READER)

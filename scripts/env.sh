@@ -13,11 +13,12 @@ die() {
     exit 1
 }
 
-# Sets SERVER, HOST, PORT, DATABASE and LAYER to what the server itself will read, from the
-# environment and .env; a wrong value stops here, with the server's own sentence about it.
+# read_settings HOST: sets SERVER, HOST, PORT, DATABASE, LAYER and DEMO_ADMIN_PASSWORD to what the server itself
+# reads, from the environment and .env, with this HOST where neither names one. A wrong value stops here, with the
+# server's own sentence about it.
 read_settings() {
     local assignments
-    assignments=$("$PYTHON" - <<'PYTHON'
+    assignments=$("$PYTHON" - "$1" <<'PYTHON'
 import shlex
 import sys
 
@@ -32,10 +33,11 @@ sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
 redis = "hosts" in settings.CHANNEL_LAYERS["default"].get("CONFIG", {})
 for name, value in {
     "SERVER": settings.SERVER,
-    "HOST": settings.HOST,
+    "HOST": settings.env.text("HOST", sys.argv[1]),
     "PORT": settings.PORT,
     "DATABASE": "SQLite" if sqlite else "PostgreSQL",
     "LAYER": "Redis" if redis else "memory layer: one process only",
+    "DEMO_ADMIN_PASSWORD": settings.DEMO_ADMIN_PASSWORD,
 }.items():
     print(f"{name}={shlex.quote(str(value))}")
 PYTHON

@@ -118,6 +118,29 @@ def test_refused_without_the_demo(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_administrator_gets_the_password_of_the_setting(new_database):
+    """`seed_demo` by itself keeps the public one; `scripts/dev` names another."""
+    environment = product_environment(database_url=new_database()) | {"DEMO_ADMIN_PASSWORD": "our own"}
+    script = (
+        "import django; django.setup()\n"
+        "from accounts.models import User; from demo.services import seed\n"
+        "User.objects.filter(username='admin').delete(); seed()\n"
+        "admin = User.objects.get(username='admin')\n"
+        "print([admin.check_password(password) for password in ('our own', 'admin-password-1')])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment | {"DJANGO_SETTINGS_MODULE": "config.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "[True, False]\n", done.stderr
+
+
 def _everything() -> list[object]:
     return [
         list(User.objects.order_by("pk").values()),

@@ -1,0 +1,1 @@
+"""What somebody meets who has just cloned the project and does what the documents say."""
