@@ -8,12 +8,13 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractUser
-from django.db import models, transaction
+from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.signals import access_withdrawn
+from accounts.signals import access_withdrawn, account_switched
+from realtime.publishing import announcing
 
 
 class User(AbstractUser):
@@ -71,7 +72,7 @@ class User(AbstractUser):
         if self.pk is None or not touches_access:
             super().save(*args, **kwargs)
             return
-        with transaction.atomic():
+        with announcing():
             # Locked, so that of two savers the second compares with what the first one stored.
             stored = User.objects.select_for_update(no_key=True).filter(pk=self.pk)
             before = stored.values_list("password", "is_active").first()
@@ -82,6 +83,8 @@ class User(AbstractUser):
             disabled = before[1] and not after[1]
             if disabled or before[0] != after[0]:
                 access_withdrawn.send(sender=User, user=self, disabled=disabled)
+            if before[1] != after[1]:
+                account_switched.send(sender=User, user=self)
 
     def check_password(self, raw_password: str | None) -> bool:
         return check_password(raw_password, self.password, self._renew_hash)

@@ -7,3 +7,6 @@ from django.dispatch import Signal
 #: A saved user may no longer use the sessions it has: `user`, and `disabled` (else the password changed).
 #: Sent inside the transaction of the save.
 access_withdrawn = Signal()
+
+#: An account was disabled or enabled: `user`. Sent inside the transaction of the save.
+account_switched = Signal()

@@ -14,6 +14,7 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,13 @@ def _conversation(users: Sequence[User], *, title: str) -> Conversation:
 
     # Not by the service: it would tell each member on a topic of their own, ten thousand events nobody reads.
     conversation = Conversation.objects.create(title=title, created_by=users[0], opens_history=True)
+    roles = chain([Participant.Role.OWNER], repeat(Participant.Role.MEMBER))
     Participant.objects.bulk_create(
-        [Participant(conversation=conversation, user=user) for user in users], batch_size=BATCH
+        [
+            Participant(conversation=conversation, user=user, role=role)
+            for user, role in zip(users, roles, strict=False)
+        ],
+        batch_size=BATCH,
     )
     log.lock([conversation_topic(conversation.pk)])
     return conversation

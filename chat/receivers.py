@@ -1,19 +1,34 @@
-"""A membership that is deleted without a service of ours (a shell, somebody's code) ends all the same."""
+"""Rows that change without a service of ours (a shell, the admin, a cascade) have their consequences too.
+
+A membership that is deleted ends, an account that is disabled or deleted leaves its groups an heir.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import Model, QuerySet
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 
+from accounts.models import User
+from accounts.signals import account_switched
 from chat import services
 from chat.models import Participant
 
 
 @receiver(post_delete, sender=Participant, dispatch_uid="chat.member_deleted")
 def tell_that_member_is_gone(instance: Participant, origin: Model | QuerySet[Any], **_: Any) -> None:
-    # With a conversation everything of it goes, with a user all sockets: there is nobody left to tell.
+    # With a conversation everything of it goes; with a user, `tell_that_user_is_gone` has told it.
     if (origin.model if isinstance(origin, QuerySet) else type(origin)) is Participant:
         services.was_removed(instance)
+
+
+@receiver(pre_delete, sender=User, dispatch_uid="chat.user_deleted")
+def tell_that_user_is_gone(instance: User, **_: Any) -> None:
+    services.user_is_deleted(instance)
+
+
+@receiver(account_switched, sender=User, dispatch_uid="chat.account_switched")
+def appoint_heirs(user: User, **_: Any) -> None:
+    services.account_was_switched(user_id=user.pk, is_active=user.is_active)

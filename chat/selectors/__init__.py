@@ -12,7 +12,15 @@ from chat.selectors.conversations import (
     heads_of_conversations,
     members_of,
 )
-from chat.selectors.membership import Membership, Share, membership_for, memberships_for, topic_number
+from chat.selectors.membership import (
+    Membership,
+    Share,
+    active_owners,
+    membership_for,
+    memberships_for,
+    topic_number,
+    without_owner,
+)
 from chat.selectors.messages import (
     HistoryPage,
     Receipt,
@@ -31,6 +39,7 @@ __all__ = [
     "Receipt",
     "Said",
     "Share",
+    "active_owners",
     "conversations_of",
     "conversations_to_note",
     "heads_of_conversations",
@@ -42,4 +51,5 @@ __all__ = [
     "receipts_in",
     "topic_number",
     "unread_count",
+    "without_owner",
 ]

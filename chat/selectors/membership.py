@@ -7,11 +7,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from django.db.models import BigIntegerField, Case, CharField, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    CharField,
+    Exists,
+    F,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from chat.errors import NotAParticipantError
-from chat.models import Participant
+from chat.models import Conversation, Participant
 from realtime.models import Topic
 
 
@@ -101,3 +112,26 @@ def readable_after() -> Any:
 def who_share(conversation_id: Any) -> QuerySet[Participant]:
     """The members of a conversation whose cursors may be told to others."""
     return Participant.objects.filter(conversation_id=conversation_id, user__shares_receipts=True)
+
+
+def active_owners(conversation_id: Any) -> QuerySet[Participant]:
+    """The owners of a conversation whose accounts are enabled."""
+    members = Participant.objects.filter(conversation_id=conversation_id, user__is_active=True)
+    return members.filter(role=Participant.Role.OWNER)
+
+
+def without_owner(groups: QuerySet[Conversation], *, besides: int | None = None) -> list[tuple[int, int]]:
+    """Those of some groups that nobody active owns, each with the participation of its heir. One query.
+
+    An heir is the active admin who has been there longest, else the member; groups without any are left out.
+    A user whom `besides` names does not count.
+    """
+    active = Participant.objects.filter(conversation_id=OuterRef("pk"), user__is_active=True)
+    owners = active_owners(OuterRef("pk"))
+    if besides is not None:
+        active, owners = active.exclude(user_id=besides), owners.exclude(user_id=besides)
+    is_admin = Case(When(role=Participant.Role.ADMIN, then=Value(0)), default=Value(1))
+    orphans = groups.filter(~Exists(owners), kind=Conversation.Kind.GROUP).annotate(
+        heir_id=Subquery(active.order_by(is_admin, "pk").values("pk")[:1])
+    )
+    return list(orphans.filter(heir_id__isnull=False).order_by("pk").values_list("pk", "heir_id"))

@@ -1,10 +1,12 @@
 """The verbs of the chat: every write to a conversation, and what is announced of it.
 
-`conversations` makes them and names them · `members` come and go · `sends` stores messages, many at once ·
-`messages` are edited, deleted · `receipts` say how far somebody got · `unread` becomes entries of inboxes.
+`conversations` makes them and names them · `members` come and go · `heirs` inherit groups ·
+`sends` stores messages, many at once · `messages` are edited, deleted · `receipts` say how far somebody got ·
+`unread` becomes entries of inboxes.
 """
 
 from chat.services.conversations import create_conversation, open_conversation, rename_conversation, set_title
+from chat.services.heirs import account_was_switched, ensure_owners, user_is_deleted
 from chat.services.members import add_members, change_role, remove_member, was_removed
 from chat.services.messages import clean_content, delete_message, edit_message, moderate_message
 from chat.services.receipts import mark_delivered, mark_read
@@ -15,12 +17,14 @@ __all__ = [
     "Draft",
     "Outcome",
     "Sent",
+    "account_was_switched",
     "add_members",
     "change_role",
     "clean_content",
     "create_conversation",
     "delete_message",
     "edit_message",
+    "ensure_owners",
     "mark_delivered",
     "mark_read",
     "moderate_message",
@@ -30,5 +34,6 @@ __all__ = [
     "rename_conversation",
     "send_messages",
     "set_title",
+    "user_is_deleted",
     "was_removed",
 ]

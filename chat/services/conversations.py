@@ -109,6 +109,7 @@ def _create(conversation: Conversation, creator: User, others: list[User]) -> Co
 @announcing()
 def rename_conversation(*, conversation_id: int, by: User, title: str) -> Conversation:
     """Change the title of a group and, once it is committed, tell the conversation."""
+    log.lock([conversation_topic(conversation_id)], create=False)  # under which nobody loses the right to
     conversation = managed_by(conversation_id=conversation_id, by=by).conversation
     set_title(conversation=conversation, by=by, title=title)
     return conversation

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from accounts.events import user_topic
 from accounts.models import User
+from chat import selectors
 from chat.errors import DirectConversationError, NotAParticipantError, TooManyMembersError
 from chat.events import ConversationJoined, ConversationLeft, MemberAdded, MemberRemoved, MemberRoleChanged
 from chat.events import conversation_topic as topic_of
 from chat.models import Conversation, Participant
 from chat.services.conversations import MAX_MEMBERS, managed_by
+from chat.services.heirs import ensure_owners
 from chat.services.receipts import COLLAPSE_KEY
 from notifications.services import read_collapsed
 from realtime import log
@@ -27,8 +29,9 @@ def add_members(
     """Add people to a group, who may read from here on; those who are members already stay as they are."""
     topics = log.lock([topic_of(conversation_id)], create=False)
     manager = managed_by(conversation_id=conversation_id, by=by)
-    if role == Role.OWNER and manager.role != Role.OWNER:
-        raise NotAllowedError("Only an owner may make owners.")
+    if role != Role.MEMBER and manager.role != Role.OWNER:
+        # Or an admin would change roles by removing people and adding them again.
+        raise NotAllowedError("Only an owner may make owners and admins.")
     members = Participant.objects.filter(conversation_id=conversation_id)
     present = set(members.filter(user__in=users).values_list("user_id", flat=True))
     new = [user for user in {user.pk: user for user in users}.values() if user.pk not in present]
@@ -85,8 +88,8 @@ def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
     if not leaving and not mine.manages:
         raise NotAllowedError("Only owners and admins may remove members.")
     member = mine if leaving else _member(conversation_id, user_id)
-    if not leaving and member.role == Role.OWNER and mine.role != Role.OWNER:
-        raise NotAllowedError("Only an owner may remove an owner.")
+    if not leaving and member.role != Role.MEMBER and mine.role != Role.OWNER:
+        raise NotAllowedError("Only an owner may remove owners and admins.")
 
     member.removed_by = by
     member.delete()
@@ -108,20 +111,20 @@ def was_removed(member: Participant) -> None:
     announce(log.append([(topic_of(conversation_id), event)], locked=topics))
     publish_on_commit(user_topic(user.pk), ConversationLeft(conversation_id=conversation_id))
     if member.role == Role.OWNER:
-        _ensure_owner(conversation_id)
+        ensure_owners([conversation_id])
 
 
 @announcing()
 def change_role(*, conversation_id: int, by: User, user_id: int, role: str) -> Participant:
-    """Give a member another role; only owners do that, and the last owner stays one."""
+    """Give a member another role; only owners do that, and the last who can sign in stays one."""
     log.lock([topic_of(conversation_id)], create=False)
     mine = managed_by(conversation_id=conversation_id, by=by)
     if mine.role != Role.OWNER:
         raise NotAllowedError("Only an owner may change roles.")
     member = _member(conversation_id, user_id)
-    owners = Participant.objects.filter(conversation_id=conversation_id, role=Role.OWNER)
-    if member.role == Role.OWNER and role != Role.OWNER and owners.count() == 1:
-        raise NotAllowedError("A group keeps at least one owner.")
+    others = selectors.active_owners(conversation_id).exclude(pk=member.pk)
+    if member.role == Role.OWNER and role != Role.OWNER and not others.exists():
+        raise NotAllowedError("A group keeps at least one owner who can sign in.")
     if member.role != role:
         _set_role(member, role, by=by)
     return member
@@ -138,24 +141,14 @@ def _member(conversation_id: int, user_id: int) -> Participant:
     return member
 
 
-def _ensure_owner(conversation_id: int) -> None:
-    """A group without owner would have nobody to manage it: the oldest manager, or member, takes over."""
-    rest = Participant.objects.select_related("user").filter(conversation_id=conversation_id).order_by("pk")
-    if rest.filter(role=Role.OWNER).exists():
-        return
-    heir = rest.filter(role=Role.ADMIN).first() or rest.first()
-    if heir is not None:
-        _set_role(heir, Role.OWNER, by=None)
-
-
-def _set_role(member: Participant, role: str, *, by: User | None) -> None:
+def _set_role(member: Participant, role: str, *, by: User) -> None:
     member.role = role
     member.save(update_fields=["role"])
     event = MemberRoleChanged(
         user_id=member.user_id,
         username=member.user.username,
         role=role,
-        changed_by=by.pk if by else None,
+        changed_by=by.pk,
         conversation_id=member.conversation_id,
     )
     publish_on_commit(topic_of(member.conversation_id), event)

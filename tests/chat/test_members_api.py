@@ -47,7 +47,7 @@ NO, OUT = "not_allowed", "not_a_participant"
     ("verb", "whom", "allowed"),
     [
         ("remove", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
-        ("remove", "other_admin", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
+        ("remove", "other_admin", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
         ("remove", "other_member", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
         (
             "remove",
@@ -59,7 +59,7 @@ NO, OUT = "not_allowed", "not_a_participant"
         ("make member", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
         ("make member", "other_stranger", {"owner": "not_found", "admin": NO, "member": NO, "stranger": OUT}),
         ("add as member", "other_stranger", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
-        ("add as admin", "other_stranger", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
+        ("add as admin", "other_stranger", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
         ("add as owner", "other_stranger", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
         ("rename", "", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
     ],

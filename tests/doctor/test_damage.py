@@ -195,6 +195,11 @@ DAMAGE = {
         "chat.members",
         "a member joined at another seq",
     ),
+    "an owner who was switched off behind our back": (
+        ("UPDATE accounts_user SET is_active = NOT is_active WHERE id = %(clara)s"),
+        "chat.owners",
+        "nobody active owns a group",
+    ),
     # inboxes
     "a count that is too high": (
         ("UPDATE notifications_notification SET count = count + 1000 WHERE id = %(entry)s"),
