@@ -9,11 +9,11 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
 from django.forms import ModelForm, ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts import services
+from accounts import hashing, services
 from accounts.models import Session, User
 from accounts.throttling import count_sign_in
 from realtime.errors import RateLimitedError
@@ -50,6 +50,12 @@ class UserAdmin(DjangoUserAdmin):
         (None, {"classes": ("wide",), "fields": ("email", "language")}),
     )
     actions = ("deactivate", "sign_out_everywhere")
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method != "POST":
+            return super().add_view(request, *args, **kwargs)
+        with hashing.turn():  # before the transaction: nobody waits for a turn inside of one
+            return super().add_view(request, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
         super().save_model(request, obj, form, change)

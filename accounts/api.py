@@ -61,7 +61,7 @@ class RegisterView(PublicView):
         operation_id="register",
         summary="Create an account",
         request=serializers.RegisterSerializer,
-        responses={201: serializers.MeSerializer, **problems(400, 429)},
+        responses={201: serializers.MeSerializer, **problems(400, 429, 503)},
     )
     def post(self, request: Request) -> Response:
         user = services.register(**_validated(serializers.RegisterSerializer, request))
@@ -76,7 +76,7 @@ class TokenView(PublicView):
         operation_id="sign_in",
         summary="Sign in with a username or an e-mail",
         request=serializers.SignInSerializer,
-        responses={200: serializers.PairSerializer, **problems(400, 401, 429)},
+        responses={200: serializers.PairSerializer, **problems(400, 401, 429, 503)},
     )
     def post(self, request: Request) -> Response:
         pair = services.sign_in(
@@ -123,7 +123,7 @@ class PasswordView(AccountView):
         operation_id="change_password",
         summary="Change the password and sign out everywhere else",
         request=serializers.PasswordSerializer,
-        responses={204: NO_CONTENT, **problems(400, 401, 403, 429)},
+        responses={204: NO_CONTENT, **problems(400, 401, 403, 429, 503)},
     )
     def post(self, request: Request) -> Response:
         identity = identity_of_request(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.errors import InvalidInputError, UnauthenticatedError
+from realtime.errors import InvalidInputError, OverloadedError, UnauthenticatedError
 
 
 class WrongCredentialsError(UnauthenticatedError):
@@ -39,3 +39,7 @@ class UnknownUserError(InvalidInputError):
     """At least one of these users does not exist."""
 
     code = "unknown_user"
+
+
+class TooManyPasswordsError(OverloadedError):
+    """Too many passwords are being checked right now; come back later."""

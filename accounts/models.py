@@ -13,6 +13,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts import hashing
+from accounts.errors import TooManyPasswordsError
 from accounts.signals import access_withdrawn, account_switched
 from realtime.publishing import announcing
 
@@ -95,7 +97,11 @@ class User(AbstractUser):
     def _renew_hash(self, raw_password: str) -> None:
         """Replace an outdated hash of the password that was just checked: nobody is signed out."""
         checked = self.password
-        self.set_password(raw_password)
+        try:
+            with hashing.turn(waits=False):
+                self.set_password(raw_password)
+        except TooManyPasswordsError:
+            return  # whoever waits comes first: the next sign-in renews it
         self._password = None  # it is no new one
         # Only the hash that was checked: a new password may have been stored meanwhile.
         User.objects.filter(pk=self.pk, password=checked).update(password=self.password)

@@ -17,6 +17,7 @@ _MEANINGS = {
     403: "The account is disabled, or may not do this.",
     404: "There is nothing here, or it is not yours.",
     429: "Too many requests; come back after `retry_after_ms`.",
+    503: "Too many passwords are being checked, or the database is away; come back after `retry_after_ms`.",
 }
 
 

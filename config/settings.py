@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.middleware.PasswordTurns",
     "config.threads.OneThread",  # last
 ]
 
@@ -149,8 +150,8 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # for users that an older Django made
+    "accounts.hashing.Argon2Hasher",
+    "accounts.hashing.PBKDF2Hasher",  # for users that an older Django made
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -283,4 +284,9 @@ RELAIS = {
     "limit_logins": env.rate("LIMIT_LOGINS", "10/min:10"),
     "limit_logins_per_address": env.rate("LIMIT_LOGINS_PER_ADDRESS", "60/min:60"),
     "limit_registrations": env.rate("LIMIT_REGISTRATIONS", "10/min:20"),
+    "limit_passwords_waiting": env.integer("LIMIT_PASSWORDS_WAITING", 64, maximum=1_000),
+    "limit_passwords_waiting_per_address": env.integer(
+        "LIMIT_PASSWORDS_WAITING_PER_ADDRESS", 32, maximum=1_000
+    ),
+    "limit_password_seconds": env.integer("LIMIT_PASSWORD_SECONDS", 5, maximum=60),
 }

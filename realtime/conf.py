@@ -78,6 +78,12 @@ class Conf:
     limit_logins_per_address: Rate = Rate.parse("60/min:60")
     #: New accounts, and new e-mails of old ones, per address.
     limit_registrations: Rate = Rate.parse("10/min:20")
+    #: Requests that wait for their turn to hash a password, in one process: each is a thread.
+    limit_passwords_waiting: int = 64
+    #: Those of one address; an office behind one address signs in at nine.
+    limit_passwords_waiting_per_address: int = 32
+    #: Seconds that one may wait.
+    limit_password_seconds: float = 5
 
     #: Origins a browser may come from, besides the host it talks to.
     allowed_origins: tuple[str, ...] = ()

@@ -25,6 +25,17 @@ def deadline_in(seconds: float) -> Iterator[None]:
         _deadline.at = before
 
 
+@contextmanager
+def paused() -> Iterator[None]:
+    """Do not count what this thread does meanwhile: it waits, and not for the database."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        if _deadline.at is not None:
+            _deadline.at += time.monotonic() - began
+
+
 def remaining() -> float | None:
     """Seconds until the deadline, never below zero; None without one."""
     return None if _deadline.at is None else max(0.0, _deadline.at - time.monotonic())

@@ -9,14 +9,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-#: glibc's number for `mallopt`.
+#: glibc's numbers for `mallopt`.
 _M_ARENA_MAX = -8
+_M_MMAP_THRESHOLD = -3
+#: What is larger lives outside of the heap and goes back when it is freed: the 19 MB of a password's hash.
+#: glibc would take it into the heap from its second time on.
+LARGE_BYTES = 4 * 1024 * 1024
 
 
 def share_among_threads() -> None:
     """Once, before there are threads."""
     with contextlib.suppress(OSError, AttributeError):  # other C libraries have no such thing
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 1)
+        libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def give_back() -> None:

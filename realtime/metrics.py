@@ -37,7 +37,7 @@ COMMANDS_REFUSED = Counter(
 # --- requests -----------------------------------------------------------------------------------------
 
 REQUESTS_REFUSED = Counter(
-    "relais_requests_refused_total", "Requests answered 429, by the limit that was reached.", "reason"
+    "relais_requests_refused_total", "Requests answered 429 or 503, by the limit that was reached.", "reason"
 )
 
 # --- telling ------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ for code, reason in (("4408", "too_slow"), ("4500", "internal_error")):
     SOCKETS_CLOSED.add(code, reason, n=0)
 for reason in ("draining", "origin", "overload", "path", "rate"):
     HANDSHAKES_REFUSED.add(reason, n=0)
-for reason in ("logins", "logins_per_address", "registrations", "rest"):
+for reason in ("logins", "logins_per_address", "passwords", "registrations", "rest"):
     REQUESTS_REFUSED.add(reason, n=0)
 for code in ("internal_error", "overloaded", "unavailable"):
     COMMANDS_REFUSED.add(code, n=0)

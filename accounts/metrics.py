@@ -1,0 +1,7 @@
+"""What accounts count about themselves; `docs/operations/metrics.md` explains each to who reads it."""
+
+from __future__ import annotations
+
+from realtime.instruments import Gauge
+
+PASSWORDS_WAITING = Gauge("relais_passwords_waiting", "Requests that wait for their turn to hash a password.")

@@ -1,0 +1,39 @@
+"""Middleware of accounts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import ClassVar
+
+from django.http import HttpRequest, HttpResponse
+
+from accounts import hashing
+from realtime.errors import OverloadedError
+
+
+class PasswordTurns:
+    """Passwords are hashed in the name of whoever asks; a page that gets no turn is answered 503.
+
+    REST answers by itself, as a problem document.
+    """
+
+    # With the views in one thread: see `config/threads.py`.
+    sync_capable: ClassVar[bool] = True
+    async_capable: ClassVar[bool] = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with hashing.on_behalf_of(request):
+            return self.get_response(request)
+
+    def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, OverloadedError):
+            return None
+        answer = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
+        answer["Cache-Control"] = "no-store"
+        if error.retry_after_ms is not None:
+            answer["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
+        return answer

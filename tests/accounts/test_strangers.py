@@ -1,0 +1,90 @@
+"""What strangers' passwords may cost a real server, which hashes as the product does."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.factories import PASSWORD
+from tests.processes import wait_until
+from tests.servers import ServerProcess, manage
+
+ATTEMPTS = 60
+#: Much less than two of the hashes that Django's own parameters make, and than four of ours.
+MARK_BYTES = 150 * 1024 * 1024
+ROOM = {"LIMIT_PASSWORDS_WAITING_PER_ADDRESS": "4", "LIMIT_PASSWORDS_WAITING": "8"}
+
+#: Accounts as the version before made them: a hash of theirs takes 100 MiB to check, until it is renewed.
+OLD_ACCOUNTS = """
+from django.contrib.auth.hashers import Argon2PasswordHasher
+from accounts.models import User
+hasher = Argon2PasswordHasher()
+stored = hasher.encode({password!r}, hasher.salt())
+User.objects.bulk_create(User(username=f"old-{{n}}", password=stored) for n in range({count}))
+"""
+
+
+class Answer(NamedTuple):
+    status: int
+    code: str | None
+    retry_after: str | None
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def guarded(request, new_backends) -> Iterator[ServerProcess]:
+    backends = new_backends()
+    manage(
+        "shell",
+        "-c",
+        OLD_ACCOUNTS.format(password=PASSWORD, count=ATTEMPTS),
+        database_url=backends.database_url,
+    )
+    with ServerProcess(request.param, **vars(backends), env=ROOM) as server:
+        yield server
+
+
+def sign_in(server: ServerProcess, name: str, password: str, address: str) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60, source_address=(address, 0))
+    try:
+        body = json.dumps({"username": name, "password": password})
+        connection.request("POST", "/api/token/", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        told = json.loads(response.read())
+        return Answer(response.status, told.get("code"), response.headers.get("Retry-After"))
+    finally:
+        connection.close()
+
+
+def memory(server: ServerProcess, what: str) -> int:
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    return int(status.split(f"{what}:")[1].split()[0]) * 1024
+
+
+def test_strangers_who_sign_in_at_once_cost_one_hash_and_lock_nobody_out(guarded: ServerProcess) -> None:
+    assert sign_in(guarded, "nobody", "warms up", "127.0.0.4").status == 401
+    peak, resident = memory(guarded, "VmHWM"), memory(guarded, "VmRSS")
+
+    with ThreadPoolExecutor(ATTEMPTS + 1) as crowd:
+        names = [f"old-{n}" if n % 2 else f"nobody-{n}" for n in range(ATTEMPTS)]
+        strangers = [crowd.submit(sign_in, guarded, name, "a-guess", "127.0.0.2") for name in names]
+        member = crowd.submit(sign_in, guarded, "old-0", PASSWORD, "127.0.0.3")
+
+        assert member.result().status == 200
+        answers = [stranger.result() for stranger in strangers]
+
+    assert memory(guarded, "VmHWM") - peak < MARK_BYTES
+    checked = [answer for answer in answers if answer.status == 401]
+    refused = [answer for answer in answers if answer.status == 503]
+    assert len(checked) + len(refused) == ATTEMPTS
+    assert checked
+    assert refused
+    assert {answer.code for answer in refused} == {"overloaded"}
+    assert all(int(answer.retry_after or 0) >= 1 for answer in refused)
+    # And what a hash took is the system's again.
+    wait_until(
+        lambda: memory(guarded, "VmRSS") - resident < MARK_BYTES / 3, seconds=5, what="memory is given back"
+    )
