@@ -10,7 +10,7 @@ from accounts import turns as module
 from accounts.turns import NoTurnError, Turns
 from tests.processes import wait_until
 
-PATIENT = 60.0
+PATIENT = 30.0
 
 
 class Clerk:
