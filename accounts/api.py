@@ -7,11 +7,9 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.views import APIView
 
 from accounts import selectors, serializers, services
 from accounts.authentication import bearer_token, identity_of_request
@@ -24,8 +22,8 @@ from accounts.throttling import (
     RestThrottle,
 )
 from accounts.tickets import TICKET_TTL_SECONDS, sell_ticket
+from accounts.views import ApiView, PublicView
 from realtime.limits import client_address
-from realtime.parsers import JsonParser
 
 NO_CONTENT = OpenApiResponse(description="Done.")
 
@@ -34,24 +32,6 @@ def _validated(serializer: type[BaseSerializer[Any]], request: Request, **option
     checked = serializer(data=request.data, **options)
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)
-
-
-class AccountView(APIView):
-    """Base of these views: what they answer is about one person, and often a secret."""
-
-    parser_classes = [JsonParser]
-    throttle_classes = [RestThrottle]
-
-    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        response.headers["Cache-Control"] = "no-store"
-        return super().finalize_response(request, response, *args, **kwargs)
-
-
-class PublicView(AccountView):
-    """For those who are not signed in (yet): a stale token in the header does not stand in the way."""
-
-    authentication_classes = []
-    permission_classes = [AllowAny]
 
 
 class RegisterView(PublicView):
@@ -116,7 +96,7 @@ class LogoutView(PublicView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class PasswordView(AccountView):
+class PasswordView(ApiView):
     throttle_classes = [LoginThrottle, RestThrottle]
 
     @extend_schema(
@@ -135,7 +115,7 @@ class PasswordView(AccountView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class MeView(AccountView):
+class MeView(ApiView):
     @extend_schema(
         operation_id="me",
         summary="Who am I",
@@ -160,7 +140,7 @@ class MeView(AccountView):
         return Response(serializers.MeSerializer(user).data)
 
 
-class TicketView(AccountView):
+class TicketView(ApiView):
     @extend_schema(
         operation_id="ws_ticket",
         summary="Buy the right to open one socket, once, within 30 seconds",
@@ -173,7 +153,7 @@ class TicketView(AccountView):
         return Response({"ticket": ticket, "expires_in": TICKET_TTL_SECONDS})
 
 
-class SessionsView(AccountView):
+class SessionsView(ApiView):
     @extend_schema(
         operation_id="list_sessions",
         summary="The devices I am signed in on",
@@ -186,7 +166,7 @@ class SessionsView(AccountView):
         return Response(serializers.SessionsSerializer(listed, context=context).data)
 
 
-class SessionView(AccountView):
+class SessionView(ApiView):
     @extend_schema(
         operation_id="revoke_session",
         summary="Sign one of my devices out",

@@ -20,8 +20,11 @@ class BearerAuthentication(BaseAuthentication):
     """`request.user` is the user of the access token, `request.auth` its Identity."""
 
     def authenticate(self, request: Request) -> tuple[User, Identity] | None:
-        token = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        token = bearer_token(header)
         if token is None:
+            if header.strip():
+                raise UnauthenticatedError("This scheme is not known: send Authorization: Bearer <token>.")
             return None
         identity = identify(token)
         return identity.user, identity

@@ -7,11 +7,11 @@ from typing import Any, cast
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.errors import UnknownUserError
 from accounts.models import User
 from accounts.schema import problems
+from accounts.views import ApiView
 from chat import selectors, services
 from chat import serializers as shapes
 from chat.limits import allow_invitation, allow_send
@@ -44,7 +44,7 @@ def _link(request: Request, **query: Any) -> str:
     return request.build_absolute_uri(f"{request.path}?" + "&".join(f"{k}={v}" for k, v in query.items()))
 
 
-class ConversationsView(APIView):
+class ConversationsView(ApiView):
     """The viewer's conversations."""
 
     @extend_schema(
@@ -94,7 +94,7 @@ class ConversationsView(APIView):
         return Response(shown, status=201 if is_new else 200)
 
 
-class ConversationView(APIView):
+class ConversationView(ApiView):
     @extend_schema(
         operation_id="conversations_retrieve", responses={200: shapes.ConversationSerializer, **_ABOUT_ONE}
     )
@@ -117,7 +117,7 @@ class ConversationView(APIView):
         return self.get(request, conversation_id)
 
 
-class MessagesView(APIView):
+class MessagesView(ApiView):
     @extend_schema(
         operation_id="messages_list",
         parameters=[shapes.HistoryQuerySerializer],
@@ -172,7 +172,7 @@ class MessagesView(APIView):
         return Response(shapes.SentSerializer(outcome).data, status=200 if outcome.duplicate else 201)
 
 
-class MessageView(APIView):
+class MessageView(ApiView):
     @extend_schema(
         operation_id="messages_edit",
         request=shapes.EditSerializer,
@@ -197,7 +197,7 @@ class MessageView(APIView):
         return Response({"seq": seq})
 
 
-class MembersView(APIView):
+class MembersView(ApiView):
     @extend_schema(
         operation_id="members_list", responses={200: shapes.MemberSerializer(many=True), **_ABOUT_ONE}
     )
@@ -226,7 +226,7 @@ class MembersView(APIView):
         return Response(shapes.member_rows(added, viewer_id=_me(request).pk), status=201)
 
 
-class MemberView(APIView):
+class MemberView(ApiView):
     @extend_schema(
         operation_id="members_change_role",
         request=shapes.ChangeRoleSerializer,
@@ -250,7 +250,7 @@ class MemberView(APIView):
         return Response(status=204)
 
 
-class ReadView(APIView):
+class ReadView(ApiView):
     @extend_schema(
         operation_id="conversations_read",
         request=shapes.CursorSerializer,
@@ -266,7 +266,7 @@ class ReadView(APIView):
         return Response(shapes.read_state(membership, selectors.unread_count(membership)))
 
 
-class DeliveredView(APIView):
+class DeliveredView(ApiView):
     @extend_schema(
         operation_id="conversations_delivered",
         request=shapes.CursorSerializer,

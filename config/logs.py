@@ -58,6 +58,14 @@ def is_no_clients_fault(record: logging.LogRecord) -> bool:
     return not (record.exc_info and record.exc_info[0] is UnicodeDecodeError)
 
 
+def without_traceback_of_clients(record: logging.LogRecord) -> bool:
+    """Tell in one line what Django tells with a traceback: a client sent what cannot be read."""
+    if record.name.startswith("django.security"):
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
 def _before_rendering() -> list[Any]:
     """What every record goes through, whether it comes from structlog or from the standard library."""
     return [
@@ -110,9 +118,14 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
                 "processors": _rendering(readable=readable),
             }
         },
-        "filters": {"faults": {"()": lambda: is_no_clients_fault}},
+        "filters": {
+            "faults": {"()": lambda: is_no_clients_fault},
+            "unreadable": {"()": lambda: without_traceback_of_clients},
+        },
         # Standard error: what a command prints on standard output (`manage.py token ana`) is for programs.
-        "handlers": {"relais": {"class": "logging.StreamHandler", "formatter": "relais"}},
+        "handlers": {
+            "relais": {"class": "logging.StreamHandler", "formatter": "relais", "filters": ["unreadable"]}
+        },
         "root": {"handlers": ["relais"], "level": level},
         # Loggers that bring handlers of their own, which would write the same line without our formatter.
         "loggers": {

@@ -3,8 +3,10 @@
 A client of the API reads every error as a problem document; a person gets Django's plain page.
 """
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect, JsonResponse
+from django.urls import resolve
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 from realtime.problems import PROBLEM_JSON, problem
 
@@ -16,8 +18,34 @@ def home(_request: HttpRequest) -> JsonResponse:
     )
 
 
+@csrf_exempt
+def nothing_in_the_api(request: HttpRequest) -> HttpResponse:
+    """No such path below /api/: said in JSON with `DEBUG` too, where Django would show a page.
+
+    A path that lacks only its last slash is named. To redirect there would drop what was posted.
+    """
+    right = f"{request.path_info}/"
+    if request.path_info.endswith("/") or resolve(right).func is nothing_in_the_api:
+        return _problem(404, "not_found", "There is nothing here; /api/ lists what there is.")
+    if request.method in ("GET", "HEAD"):
+        return HttpResponsePermanentRedirect(request.get_full_path(force_append_slash=True))
+    return _problem(
+        404, "not_found", f"There is nothing here; did you mean {right}, with a slash at its end?"
+    )
+
+
+def unknown_host(request: HttpRequest) -> HttpResponse:
+    """The Host header names somebody else."""
+    detail = (
+        "This server is not known by the name in the Host header; the setting ALLOWED_HOSTS lists its names."
+    )
+    if _is_api(request):
+        return _problem(400, "invalid_input", detail)
+    return HttpResponse(detail, status=400, content_type="text/plain; charset=utf-8")
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The request could not even be read: a wrong Host, a body too large."""
+    """The request could not even be read: too many fields, a body too large."""
     if _is_api(request):
         return _problem(400, "invalid_input", "The request is not valid.")
     return defaults.bad_request(request, exception)

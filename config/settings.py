@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "config.static.StaticFiles",
     "django_structlog.middlewares.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "config.hosts.KnownHost",  # before whatever asks for the host
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -192,15 +193,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "The REST side of a realtime server; the sockets are described in docs/protocols/.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/",
-    # From the sidecar package: the page works without the internet.
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False},
 }
 
 # --- Browsers ----------------------------------------------------------------------------------------

@@ -2,17 +2,18 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from django.urls import include, path, re_path
 
-from config import pages
+from config import documents, pages
 
 urlpatterns = [
     path("api/", include("accounts.urls")),
     path("api/", include("chat.urls")),
     path("api/", include("notifications.urls")),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/", documents.IndexView.as_view(), name="index"),
+    path("api/schema/", documents.SchemaView.as_view(), name="schema"),
+    path("api/docs/", documents.DocsView.as_view(), name="docs"),
+    re_path("^api/", pages.nothing_in_the_api),  # the last of them
     path("admin/", admin.site.urls),
     path("", include("demo.urls")) if settings.DEMO_ENABLED else path("", pages.home),
 ]

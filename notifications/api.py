@@ -12,10 +12,10 @@ from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
 from accounts.authentication import BearerAuthentication, identity_of_request
 from accounts.schema import ProblemSerializer, problems
+from accounts.views import ApiView
 from notifications import idempotency, selectors, serializers, services
 from notifications.service_keys import IsService, Service, ServiceKeyAuthentication
 from realtime.errors import NotFoundError
@@ -37,7 +37,7 @@ _SENT = PolymorphicProxySerializer(
 )
 
 
-class InboxView(APIView):
+class InboxView(ApiView):
     """My notifications; and for services, the way to send one."""
 
     def get_authenticators(self) -> Sequence[BaseAuthentication]:  # type: ignore[override]  # any sequence is read
@@ -105,7 +105,7 @@ class InboxView(APIView):
         )
 
 
-class ReadView(APIView):
+class ReadView(ApiView):
     @extend_schema(
         operation_id="notifications_read",
         summary="I have read this one",
@@ -119,7 +119,7 @@ class ReadView(APIView):
         return Response({"unread_count": services.mark_read(user_id=user_id, ids=[notification_id])})
 
 
-class ReadAllView(APIView):
+class ReadAllView(ApiView):
     @extend_schema(
         operation_id="notifications_read_all",
         summary="I have read everything",
@@ -130,7 +130,7 @@ class ReadAllView(APIView):
         return Response({"read": services.mark_all_read(user_id=_user_id(request)), "unread_count": 0})
 
 
-class UnreadCountView(APIView):
+class UnreadCountView(ApiView):
     @extend_schema(
         operation_id="notifications_unread_count",
         summary="How many are unread",

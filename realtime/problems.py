@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
-from realtime.errors import RealtimeError, UnauthenticatedError, UnavailableError, is_outage
+from realtime.errors import (
+    InvalidInputError,
+    RealtimeError,
+    TooBigError,
+    UnauthenticatedError,
+    UnavailableError,
+    is_outage,
+)
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -58,6 +66,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON
     if is_outage(exc):
         exc = UnavailableError(retry_after_ms=1000)
+    if isinstance(exc, SuspiciousOperation):  # Django would log each with its traceback
+        exc = TooBigError() if isinstance(exc, RequestDataTooBig) else InvalidInputError()
     if isinstance(exc, RealtimeError):
         set_rollback()
         body = problem(
@@ -76,7 +86,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     otherwise = "invalid_input" if answer.status_code < 500 else RealtimeError.code
     code = next((code for kind, code in _DRF_CODES if isinstance(exc, kind)), otherwise)
     is_about_fields = isinstance(exc, drf.ValidationError)  # one of which may be called "detail"
-    detail = None if is_about_fields else answer.data.get("detail")
+    detail = None if is_about_fields else _instead(exc, context) or answer.data.get("detail")
     wait = getattr(exc, "wait", None)
     body = problem(
         answer.status_code,
@@ -89,4 +99,23 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         body["errors"] = answer.data if isinstance(answer.data, dict) else {"non_field_errors": answer.data}
     answer.data = body
     answer.content_type = PROBLEM_JSON
+    if isinstance(exc, drf.UnsupportedMediaType):
+        answer["Accept"] = _media_types(context["view"].parser_classes)  # RFC 9110 §15.5.16
     return answer
+
+
+def _instead(exc: Exception, context: dict[str, Any]) -> str | None:
+    """What would have been right, where a request went to the right place in a wrong way."""
+    if isinstance(exc, drf.NotAuthenticated):
+        return "An access token is required: send the header Authorization: Bearer <token>."
+    if isinstance(exc, drf.MethodNotAllowed):
+        return f"This path knows {', '.join(context['view'].allowed_methods)}."
+    if isinstance(exc, drf.NotAcceptable):
+        return f"This path answers with {_media_types(context['view'].renderer_classes)}."
+    if isinstance(exc, drf.UnsupportedMediaType):
+        return f"Send the body as {_media_types(context['view'].parser_classes)}, and say so in Content-Type."
+    return None
+
+
+def _media_types(kinds: Iterable[Any]) -> str:
+    return ", ".join(kind.media_type for kind in kinds)

@@ -90,11 +90,13 @@ HTTP: dict[tuple[str, str], Rule] = {
     ("/api/auth/logout/", "POST"): _rule(204, 204, 204, {}, anonymous=401),
     ("/api/token/", "POST"): nobody(401, {"username": "admin", "password": "guessed"}),
     ("/api/token/refresh/", "POST"): nobody(401, {"refresh": "guessed"}),
+    ("/api/", "GET"): nobody(200),
     ("/api/schema/", "GET"): nobody(200),
+    ("/api/docs/", "GET"): nobody(200),
 }
 
 #: Routes of Django's that are no part of the API. Whatever begins with /admin/ is for staff.
-PAGES = {"/", "/demo/<slug:username>/", "/api/docs/"}
+PAGES = {"/", "/demo/<slug:username>/", "/^api/"}
 
 CHAT = "/ws/chat/<str:conversation_id>/"
 NOTIFICATIONS = "/ws/notifications/"

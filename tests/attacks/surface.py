@@ -63,13 +63,16 @@ def routes() -> dict[str, Any]:
     return dict(_routes(get_resolver().url_patterns))
 
 
+def views() -> dict[str, type[APIView]]:
+    """Every view of the API, by its route."""
+    found = {route: getattr(view, "view_class", None) for route, view in routes().items()}
+    return {route: kind for route, kind in found.items() if kind is not None and issubclass(kind, APIView)}
+
+
 def endpoints() -> list[Endpoint]:
     """Every method of every route of the API."""
     found = []
-    for route, view in routes().items():
-        kind = getattr(view, "view_class", None)
-        if kind is None or not issubclass(kind, APIView):
-            continue
+    for route, kind in views().items():
         is_public = AllowAny in kind.permission_classes
         found += [Endpoint(route, name, is_public) for name in METHODS if hasattr(kind, name.lower())]
     return found

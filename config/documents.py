@@ -1,0 +1,176 @@
+"""What the API says of itself: /api/ lists its paths, /api/schema/ is OpenAPI, /api/docs/ a page to try it.
+
+Each is made once per process and form, and is the same for everybody, whatever a query or a header asks for:
+to put the OpenAPI document together takes as long as hundreds of answers, and anybody may ask for it.
+"""
+
+import functools
+import hashlib
+import json
+import re
+import threading
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.templatetags.static import static
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import translation
+from django.utils.cache import get_conditional_response
+from django.utils.encoding import force_bytes
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
+from drf_spectacular.utils import extend_schema
+from rest_framework.renderers import BaseRenderer, JSONRenderer, StaticHTMLRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.views import PublicView
+
+#: They change with a release and with nothing else; who has one asks again after five minutes, by its ETag.
+CACHE_CONTROL = "public, max-age=300"
+
+
+@dataclass(frozen=True)
+class Document:
+    """What is sent as it is, and the headers that it needs."""
+
+    content: bytes | str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def etag(self) -> str:
+        """What tells two of them apart."""
+        return f'"{hashlib.sha256(force_bytes(self.content)).hexdigest()[:32]}"'
+
+
+class DocumentView(PublicView):
+    """Answers with a document, and makes it when it is asked for the first time."""
+
+    _making: ClassVar[threading.Lock] = threading.Lock()
+    _made: ClassVar[dict[tuple[type, type], Document]] = {}
+
+    @staticmethod
+    def make(renderer: BaseRenderer) -> Document:
+        """The document, in the form that a client accepts."""
+        raise NotImplementedError
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        renderer = request.accepted_renderer
+        document = self._document(renderer)
+        answer = get_conditional_response(request, etag=document.etag)
+        if answer is None:
+            kind = f"{renderer.media_type}; charset=utf-8"
+            answer = HttpResponse(document.content, content_type=kind, headers=document.headers)
+        answer.headers["ETag"] = document.etag
+        answer.headers["Cache-Control"] = CACHE_CONTROL
+        return answer
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        """What may be asked is in the headers, and there is nothing more to say."""
+        return Response(status=204)
+
+    def _document(self, renderer: BaseRenderer) -> Document:
+        key = type(self), type(renderer)
+        with self._making:  # else those who come first, together, would make it as often as they are many
+            if key not in self._made:
+                with translation.override(settings.LANGUAGE_CODE):
+                    self._made[key] = self.make(renderer)
+            return self._made[key]
+
+
+class SchemaView(DocumentView):
+    """The OpenAPI document, as YAML or as JSON."""
+
+    renderer_classes = [OpenApiYamlRenderer, OpenApiYamlRenderer2, OpenApiJsonRenderer, OpenApiJsonRenderer2]
+
+    @staticmethod
+    def make(renderer: BaseRenderer) -> Document:
+        content = renderer.render(
+            SchemaGenerator().get_schema(request=None, public=True), renderer_context={}
+        )
+        return Document(content, {"Content-Disposition": f'inline; filename="Relais.{renderer.format}"'})
+
+
+class DocsView(DocumentView):
+    """Swagger UI, from our own static files."""
+
+    renderer_classes = [StaticHTMLRenderer]
+
+    @staticmethod
+    def make(_renderer: BaseRenderer) -> Document:
+        page = render_to_string(
+            "drf_spectacular/swagger_ui.html",
+            {
+                "title": "Relais",
+                "swagger_ui_css": _swagger_ui("swagger-ui.css"),
+                "swagger_ui_bundle": _swagger_ui("swagger-ui-bundle.js"),
+                "swagger_ui_standalone": _swagger_ui("swagger-ui-standalone-preset.js"),
+                "favicon_href": _swagger_ui("favicon-32x32.png"),
+                "schema_url": reverse("schema"),
+                "settings": json.dumps({"persistAuthorization": False}),
+                "schema_auth_names": "[]",
+                "template_name_js": "drf_spectacular/swagger_ui.js",
+                # Tokens authenticate the API, and no cookie: nothing of a request is in this page.
+                "csrf_header_name": "X-CSRFToken",
+                "csrf_token": "",
+            },
+        )
+        return Document(page, {"Content-Security-Policy": _content_security_policy(page)})
+
+
+def _swagger_ui(name: str) -> str:
+    """A file of the sidecar package: the page works without the internet."""
+    return static(f"drf_spectacular_sidecar/swagger-ui-dist/{name}")
+
+
+def _content_security_policy(page: str) -> str:
+    """Our own files and this one script; Swagger UI brings styles and pictures inside of itself."""
+    script = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    hashes = " ".join(
+        f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in script
+    )
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' {hashes}",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+class IndexView(DocumentView):
+    """Where a newcomer begins: the name and the path of everything below /api/."""
+
+    renderer_classes = [JSONRenderer]
+
+    @staticmethod
+    def make(renderer: BaseRenderer) -> Document:
+        paths = dict(_named(get_resolver().url_patterns))
+        return Document(renderer.render({"name": "Relais", "docs": reverse("docs"), "paths": paths}))
+
+
+def _named(patterns: Iterable[URLPattern | URLResolver], prefix: str = "/") -> Iterator[tuple[str, str]]:
+    """Name and path of each view of the API, with `{…}` where an id goes."""
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _named(pattern.url_patterns, route)
+        elif route.startswith("/api/") and pattern.name:
+            yield pattern.name, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route)
