@@ -28,7 +28,7 @@ from accounts.tokens import Pair
 from realtime.errors import NotFoundError, RealtimeError, SessionRevokedError, UnauthenticatedError
 from realtime.publishing import announcing, publish_on_commit
 
-#: Two tabs that refresh at once, or an answer lost on the way, are no theft; later reuse is.
+#: Two tabs that refresh at once, or an answer lost on the way, are no theft and go on; later reuse is one.
 REUSE_GRACE = dt.timedelta(seconds=60)
 #: What a user may keep from others; the names are the model's fields and the event's.
 SWITCHES = ("shares_receipts", "shares_typing")
@@ -102,7 +102,11 @@ def _is_as_checked(user: User) -> bool:
 
 
 def refresh(*, token: str) -> Pair:
-    """Trade a refresh token for the next pair, once; who uses it again much later ends the session."""
+    """Trade a refresh token for the next pair, whose refresh token is the same however often it is asked for.
+
+    Whoever asks again after the grace, or when the next one is used up as well, ends the session: two hold
+    the token, one is a thief, and nobody can tell which (RFC 9700 §4.14.2).
+    """
     old, user_id, session_id = tokens.read_refresh(token)
     with announcing():
         found = Session.objects.select_for_update(of=("self",)).select_related("user")
@@ -112,12 +116,13 @@ def refresh(*, token: str) -> Pair:
         tokens.refuse_unless_live(session.user, session)
         retired_at = old.retired_at()
         if retired_at is None:
-            old.retire(session.user)
             session.last_used_at = timezone.now()
             session.save(update_fields=["last_used_at"])
-            return tokens.pair(session)
-        if timezone.now() - retired_at > REUSE_GRACE:
-            revoke_session(user=session.user, session_id=session_id)
+            return tokens.with_access(old.successor(session, retired_at=old.retire(session.user)))
+        following = old.successor(session, retired_at=retired_at)
+        if timezone.now() - retired_at <= REUSE_GRACE and following.retired_at() is None:
+            return tokens.with_access(following)
+        revoke_session(user=session.user, session_id=session_id)
     raise UnauthenticatedError  # outside: the revocation stays
 
 

@@ -6,6 +6,7 @@ Everything stands on simplejwt's token classes (type, signature, expiry); no JWT
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, TypedDict, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BigIntegerField, CharField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Coalesce, Concat
+from django.utils import timezone
 from rest_framework_simplejwt import tokens as simplejwt
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
@@ -72,8 +74,29 @@ class RefreshToken(simplejwt.RefreshToken):
         retired = BlacklistedToken.objects.filter(token__jti=self["jti"])
         return retired.values_list("blacklisted_at", flat=True).first()
 
-    def retire(self, user: User) -> None:
-        """Use this token up. Its text is not kept: simplejwt's own method would store it readable."""
+    def successor(self, session: Session, *, retired_at: dt.datetime) -> RefreshToken:
+        """The token that this one buys: the same, to the letter, however often it is asked for.
+
+        It follows from this token and from when it was used up, so nothing of it has to be stored.
+        """
+        following = RefreshToken.of(session, at=retired_at)
+        following["jti"] = hashlib.sha256(f"successor of {self['jti']}".encode()).hexdigest()[:32]
+        return following
+
+    @classmethod
+    def of(cls, session: Session, *, at: dt.datetime) -> RefreshToken:
+        """A token of a session, issued at a time."""
+        token = cls()
+        token.set_iat(at_time=at)
+        token.set_exp(from_time=at)
+        token["user_id"], token["sid"] = str(session.user_id), str(session.pk)
+        return token
+
+    def retire(self, user: User) -> dt.datetime:
+        """Use this token up, and say when.
+
+        Its text is not kept: simplejwt's own method would store it readable.
+        """
         outstanding, _ = OutstandingToken.objects.get_or_create(
             jti=self["jti"],
             defaults={
@@ -83,7 +106,8 @@ class RefreshToken(simplejwt.RefreshToken):
                 "expires_at": dt.datetime.fromtimestamp(self["exp"], dt.UTC),
             },
         )
-        BlacklistedToken.objects.get_or_create(token=outstanding)
+        retired, _ = BlacklistedToken.objects.get_or_create(token=outstanding)
+        return retired.blacklisted_at
 
 
 T = TypeVar("T", bound=simplejwt.Token)
@@ -228,9 +252,15 @@ class Pair(TypedDict):
 
 def pair(session: Session) -> Pair:
     """A fresh access and refresh token of a session."""
-    refresh = RefreshToken()
-    refresh["user_id"], refresh["sid"] = str(session.user_id), str(session.pk)
-    return {"access": str(refresh.access_token), "refresh": str(refresh)}
+    return with_access(RefreshToken.of(session, at=timezone.now()))
+
+
+def with_access(refresh: RefreshToken) -> Pair:
+    """This refresh token, and an access token of its session whose time begins now."""
+    access, now = refresh.access_token, timezone.now()
+    access.set_iat(at_time=now)
+    access.set_exp(from_time=now)
+    return {"access": str(access), "refresh": str(refresh)}
 
 
 def issue(user: User, *, user_agent: str = "", address: str = "") -> Pair:

@@ -192,10 +192,13 @@ def test_refresh_rotates(stranger, ana):
 
     assert response.status_code == 200
     assert set(response.json()) == {"access", "refresh"}
+    following = {"refresh": response.json()["refresh"]}
+    again = stranger.post("/api/token/refresh/", {"refresh": first["refresh"]})
+    assert again.json()["refresh"] == following["refresh"] != first["refresh"]
+    assert stranger.post("/api/token/refresh/", following).status_code == 200
     assert_problem(
         stranger.post("/api/token/refresh/", {"refresh": first["refresh"]}), 401, "unauthenticated"
     )
-    assert stranger.post("/api/token/refresh/", {"refresh": response.json()["refresh"]}).status_code == 200
 
 
 @pytest.mark.parametrize("refresh", ["", None, 7, [], "x" * 9000])

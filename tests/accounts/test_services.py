@@ -22,7 +22,6 @@ from realtime.errors import (
     RealtimeError,
     SessionRevokedError,
     TokenExpiredError,
-    UnauthenticatedError,
 )
 from realtime.topics import user_topic
 from tests.accounts.forgeries import good_claims, sign
@@ -267,14 +266,41 @@ def test_refresh_gives_the_next_pair_of_the_same_session(ana):
     assert services.refresh(token=second["refresh"])
 
 
-def test_rotated_refresh_token_is_refused(ana):
+def test_refresh_token_asked_again_buys_the_same_next_one(ana):
+    """The answer may have been lost on its way, or two tabs refresh at once: no theft, and both go on."""
+    first = tokens.issue(ana)
+    answers = [services.refresh(token=first["refresh"]) for _ in range(3)]
+
+    assert len({answer["refresh"] for answer in answers}) == 1
+    assert answers[0]["refresh"] != first["refresh"]
+    assert [identify(answer["access"]).session_id for answer in answers] == [sid(first)] * 3
+    assert services.refresh(token=answers[2]["refresh"])["refresh"] != answers[2]["refresh"]
+
+
+def test_access_token_of_a_repeated_answer_lives_as_long_as_any(ana, monkeypatch):
+    first = tokens.issue(ana)
+    lost = tokens.AccessToken(services.refresh(token=first["refresh"])["access"])
+    BlacklistedToken.objects.update(blacklisted_at=timezone.now() - dt.timedelta(seconds=30))
+
+    repeated = services.refresh(token=first["refresh"])
+
+    assert tokens.AccessToken(repeated["access"])["exp"] >= lost["exp"]
+    refresh = tokens.RefreshToken(repeated["refresh"])
+    assert refresh["exp"] - refresh["iat"] == tokens.RefreshToken.lifetime.total_seconds()
+    assert timezone.now().timestamp() - refresh["iat"] > 29  # when the first answer was given
+
+
+def test_refresh_token_whose_successor_was_used_ends_the_session(transactional_db, ana, published):
+    """Within the grace too: whoever has the next pair, and goes on with it, does not ask for it again."""
     first = tokens.issue(ana)
     second = services.refresh(token=first["refresh"])
+    third = services.refresh(token=second["refresh"])
 
     assert refused(services.refresh, token=first["refresh"]) == "unauthenticated"
 
-    # Two tabs at once are no theft: the session goes on.
-    assert identify(second["access"]).user == ana
+    assert refused(identify, raw_token=third["access"]) == "session_revoked"
+    assert refused(services.refresh, token=third["refresh"]) == "session_revoked"
+    assert [event["session_id"] for _, event in published] == [sid(first)]
 
 
 def test_late_reuse_of_a_refresh_token_ends_the_session(transactional_db, ana, published):
@@ -294,23 +320,22 @@ def test_late_reuse_of_a_refresh_token_ends_the_session(transactional_db, ana, p
     assert identify(other["access"]).user == ana
 
 
-def test_one_of_two_refreshes_at_once_wins(transactional_db, ana):
+def test_refreshes_at_once_all_go_on_and_fork_nothing(transactional_db, ana):
     for _ in range(5):
         pair = tokens.issue(ana)
         barrier = threading.Barrier(3)
 
-        def use(pair=pair, barrier=barrier) -> bool:
+        def use(pair=pair, barrier=barrier) -> tokens.Pair:
             barrier.wait()
             try:
-                services.refresh(token=pair["refresh"])
-            except UnauthenticatedError:
-                return False
+                return services.refresh(token=pair["refresh"])
             finally:
                 connection.close()
-            return True
 
         with ThreadPoolExecutor(3) as pool:
-            assert sorted(pool.map(lambda _: use(), range(3))) == [False, False, True]
+            answers = list(pool.map(lambda _: use(), range(3)))
+        assert len({answer["refresh"] for answer in answers}) == 1
+        assert {identify(answer["access"]).session_id for answer in answers} == {sid(pair)}
 
 
 def test_refresh_tokens_are_not_stored(ana):
