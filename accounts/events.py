@@ -5,7 +5,7 @@ from __future__ import annotations
 from realtime.events import Event
 from realtime.topics import user_topic
 
-__all__ = ["AccountDisabled", "SessionRevoked", "SharingChanged", "user_topic"]
+__all__ = ["AccountDisabled", "SessionRevoked", "SharingChanged", "UserRenamed", "user_topic"]
 
 
 class SessionRevoked(Event, frozen=True, tag="session_revoked"):
@@ -26,4 +26,11 @@ class SharingChanged(Event, frozen=True, tag="sharing_changed"):
 
     shares_receipts: bool
     shares_typing: bool
+    seq: int = 0
+
+
+class UserRenamed(Event, frozen=True, tag="user_renamed"):
+    """The user has another name; their open sockets speak under it, and tell no client."""
+
+    username: str
     seq: int = 0

@@ -15,8 +15,13 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import hashing
 from accounts.errors import TooManyPasswordsError
-from accounts.signals import access_withdrawn, account_switched
+from accounts.signals import access_withdrawn, account_switched, renamed
+from realtime import log
 from realtime.publishing import announcing
+from realtime.topics import user_topic
+
+#: The columns of a user whose change has consequences.
+WATCHED = ("password", "is_active", "username")
 
 
 class User(AbstractUser):
@@ -25,8 +30,9 @@ class User(AbstractUser):
     Whoever saves a new password or `is_active=False` (a service, the admin, a shell) withdraws access:
     `save()` compares with the stored row and signs the user out everywhere in the same transaction.
     It reads the row instead of remembering what it loaded, so a stale instance cannot slip an old
-    password back unnoticed. `QuerySet.update()` does not pass here; it stops new requests all the
-    same, because every credential is checked against the stored row.
+    password back unnoticed. A new username, and an account that is switched off or on, are told too.
+    `QuerySet.update()` does not pass here; it stops new requests all the same, because every credential is
+    checked against the stored row.
     """
 
     # NULL for none: "" would be one e-mail that two users cannot share.
@@ -70,23 +76,28 @@ class User(AbstractUser):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.email = self.email or None
         written = kwargs.get("update_fields")
-        touches_access = written is None or not {"password", "is_active"}.isdisjoint(written)
-        if self.pk is None or not touches_access:
+        is_watched = written is None or not set(WATCHED).isdisjoint(written)
+        if self.pk is None or not is_watched:
             super().save(*args, **kwargs)
             return
         with announcing():
             # Locked, so that of two savers the second compares with what the first one stored.
             stored = User.objects.select_for_update(no_key=True).filter(pk=self.pk)
-            before = stored.values_list("password", "is_active").first()
+            before = stored.values_list(*WATCHED, named=True).first()
+            if before is not None and before.username != self.username:
+                # Before the row: who tells this user something has their topic, and needs the row to commit.
+                log.lock([user_topic(self.pk)])
             super().save(*args, **kwargs)
             if before is None:
                 return
-            after = stored.values_list("password", "is_active").get()
-            disabled = before[1] and not after[1]
-            if disabled or before[0] != after[0]:
+            after = stored.values_list(*WATCHED, named=True).get()
+            disabled = before.is_active and not after.is_active
+            if disabled or before.password != after.password:
                 access_withdrawn.send(sender=User, user=self, disabled=disabled)
-            if before[1] != after[1]:
+            if before.is_active != after.is_active:
                 account_switched.send(sender=User, user=self)
+            if before.username != after.username:
+                renamed.send(sender=User, user=self)
 
     def check_password(self, raw_password: str | None) -> bool:
         return check_password(raw_password, self.password, self._renew_hash)

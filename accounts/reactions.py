@@ -1,4 +1,4 @@
-"""What open sockets do when their user changes: close without access, and tell only what is shared."""
+"""What open sockets do when their user changes: close without access, take its name, tell what it shares."""
 
 from __future__ import annotations
 
@@ -33,3 +33,10 @@ def share_as_chosen(delivery: Delivery, subscribers: Iterable[Subscriber]) -> No
         user = subscriber.socket.user
         user.shares_receipts = delivery.fields["shares_receipts"]
         user.shares_typing = delivery.fields["shares_typing"]
+
+
+@reacts_to("user_renamed")
+def take_new_name(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
+    """From now on the open sockets speak under the new name."""
+    for subscriber in subscribers:
+        subscriber.socket.user.username = delivery.fields["username"]

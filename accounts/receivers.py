@@ -1,4 +1,4 @@
-"""Rows that change without a service of ours (the admin, a shell, a cascade) withdraw access all the same."""
+"""Rows that change without a service of ours (the admin, a shell, a cascade) have their consequences too."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from django.dispatch import receiver
 
 from accounts import services
 from accounts.models import Session, User
-from accounts.signals import access_withdrawn
+from accounts.signals import access_withdrawn, renamed
 
 
 @receiver(access_withdrawn, sender=User, dispatch_uid="accounts.access_withdrawn")
 def end_sessions(user: User, disabled: bool, **_: Any) -> None:  # noqa: FBT001 - signals pass keywords
     services.access_was_withdrawn(user=user, disabled=disabled)
+
+
+@receiver(renamed, sender=User, dispatch_uid="accounts.user_renamed")
+def tell_new_name(user: User, **_: Any) -> None:
+    services.was_renamed(user=user)
 
 
 @receiver(post_delete, sender=User, dispatch_uid="accounts.user_deleted")

@@ -22,7 +22,7 @@ from accounts.errors import (
     WrongCredentialsError,
     WrongPasswordError,
 )
-from accounts.events import AccountDisabled, SessionRevoked, SharingChanged, user_topic
+from accounts.events import AccountDisabled, SessionRevoked, SharingChanged, UserRenamed, user_topic
 from accounts.models import Session, User
 from accounts.tokens import Pair
 from realtime.errors import NotFoundError, RealtimeError, SessionRevokedError, UnauthenticatedError
@@ -198,6 +198,11 @@ def access_was_withdrawn(*, user: User, disabled: bool) -> None:
     """Follow a saved user who was disabled or got a new password: every session and every socket ends."""
     Session.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())
     publish_on_commit(user_topic(user.pk), AccountDisabled() if disabled else SessionRevoked(session_id=None))
+
+
+def was_renamed(*, user: User) -> None:
+    """Follow a saved user who has another name: the open sockets, which know the old one, take it."""
+    publish_on_commit(user_topic(user.pk), UserRenamed(username=user.username))
 
 
 def was_deleted(*, user_id: int, session_id: str | None = None) -> None:

@@ -8,5 +8,8 @@ from django.dispatch import Signal
 #: Sent inside the transaction of the save.
 access_withdrawn = Signal()
 
+#: A saved user has another username: `user`. Sent inside the transaction of the save.
+renamed = Signal()
+
 #: An account was disabled or enabled: `user`. Sent inside the transaction of the save.
 account_switched = Signal()

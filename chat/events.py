@@ -82,6 +82,15 @@ class MemberRoleChanged(Event, tag="member_role_changed", frozen=True):
     seq: int = 0
 
 
+class MemberRenamed(Event, tag="member_renamed", frozen=True):
+    """A member has another name; the old one is not repeated."""
+
+    user_id: int
+    username: str
+    conversation_id: int
+    seq: int = 0
+
+
 class ConversationRenamed(Event, tag="conversation_renamed", frozen=True):
     title: str
     renamed_by: int | None

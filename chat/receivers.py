@@ -5,14 +5,16 @@ A membership that is deleted ends, an account that is disabled or deleted leaves
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 
 from accounts.models import User
-from accounts.signals import account_switched
+from accounts.signals import account_switched, renamed
 from chat import services
 from chat.models import Participant
 
@@ -32,3 +34,9 @@ def tell_that_user_is_gone(instance: User, **_: Any) -> None:
 @receiver(account_switched, sender=User, dispatch_uid="chat.account_switched")
 def appoint_heirs(user: User, **_: Any) -> None:
     services.account_was_switched(user_id=user.pk, is_active=user.is_active)
+
+
+@receiver(renamed, sender=User, dispatch_uid="chat.user_renamed")
+def tell_conversations_the_name(user: User, **_: Any) -> None:
+    # Robust: the name is stored, whatever becomes of telling it.
+    transaction.on_commit(partial(services.tell_new_name, user_id=user.pk), robust=True)

@@ -1,6 +1,6 @@
 """The verbs of the chat: every write to a conversation, and what is announced of it.
 
-`conversations` makes them and names them · `members` come and go · `heirs` inherit groups ·
+`conversations` makes them and names them · `members` come and go · `heirs` inherit groups · `names` change ·
 `sends` stores messages, many at once · `messages` are edited, deleted · `receipts` say how far somebody got ·
 `unread` becomes entries of inboxes.
 """
@@ -9,6 +9,7 @@ from chat.services.conversations import create_conversation, open_conversation, 
 from chat.services.heirs import account_was_switched, ensure_owners, user_is_deleted
 from chat.services.members import add_members, change_role, remove_member, was_removed
 from chat.services.messages import clean_content, delete_message, edit_message, moderate_message
+from chat.services.names import tell_new_name
 from chat.services.receipts import mark_delivered, mark_read
 from chat.services.sends import Draft, Outcome, Sent, send_messages
 from chat.services.unread import note_unread
@@ -34,6 +35,7 @@ __all__ = [
     "rename_conversation",
     "send_messages",
     "set_title",
+    "tell_new_name",
     "user_is_deleted",
     "was_removed",
 ]

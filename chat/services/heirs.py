@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from accounts.events import user_topic
 from accounts.models import User
 from chat import selectors
 from chat.events import MemberRemoved, MemberRoleChanged
@@ -60,7 +61,8 @@ def account_was_switched(*, user_id: int, is_active: bool) -> None:
 def user_is_deleted(user: User) -> None:
     """Tell the conversations of a user whose row is about to go; what they owned has an heir."""
     ids = list(Participant.objects.filter(user=user).values_list("conversation_id", flat=True))
-    topics = log.lock(map(topic_of, ids), create=False)
+    # Their own topic too, on which their end will be told: who holds it needs their row to commit.
+    topics = log.lock([*map(topic_of, ids), user_topic(user.pk)], create=False)
     entries = [
         (
             topic_of(conversation_id),

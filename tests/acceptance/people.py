@@ -28,6 +28,10 @@ class People:
             self._tokens[username] = answer["access"]
         return self._tokens[username]
 
+    def id(self, username: str) -> int:
+        """The number of a demo user."""
+        return int(self.ask("/api/me/", None, self.token(username), method="GET")["id"])
+
     def new_conversation(self, creator: str, *others: str) -> int:
         """Start a group."""
         body = {"participants": others, "title": "Elsewhere"}
@@ -57,12 +61,14 @@ class People:
                 return
         raise TimeoutError(f"nobody heard {username}")
 
-    def ask(self, path: str, body: dict[str, Any], token: str = "", method: str = "POST") -> dict[str, Any]:
+    def ask(
+        self, path: str, body: dict[str, Any] | None, token: str = "", method: str = "POST"
+    ) -> dict[str, Any]:
         """What the server answers; an error where it refuses."""
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        data = json.dumps(body).encode()
+        data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.server.url + path, data, headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as response:
             content = response.read()

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
-from tests.acceptance.clients import client
+from tests.acceptance.clients import Client, client
 from tests.acceptance.people import People
 from tests.servers import ROOT, ServerProcess, product_environment
 from tests.services import RedisServer
@@ -87,6 +88,37 @@ async def test_typing_that_is_not_shared_any_more_ends_on_the_other_process_with
                 await asyncio.sleep(0.5)
 
             assert len([f for f in bruno.received if f.get("is_typing")]) == shares
+
+
+async def test_new_name_reaches_the_sockets_of_every_process(fleet: Fleet) -> None:
+    """It is saved by a third one: `manage.py shell`."""
+    async with (
+        client(fleet.path(fleet.one, "bruno")) as one,
+        client(fleet.path(fleet.other, "bruno")) as other,
+        client(fleet.path(fleet.other, "ana", "&v=1")) as ana,
+    ):
+        for number, name in enumerate(("brunello", "bruno")):
+            await asyncio.to_thread(_rename, fleet, user_id=fleet.people.id("bruno"), name=name)
+            told = partial(_was_told, ana, name)
+            await ana.until(told, seconds=CAUGHT_UP_SECONDS)
+            await asyncio.sleep(1)  # what is promised to open sockets
+            for place, socket in (("one", one), ("other", other)):
+                await socket.send(message=f"{number} {place}")
+                assert (await ana.hears(f"{number} {place}"))["sender_username"] == name
+
+
+def _was_told(socket: Client, name: str) -> bool:
+    return any(frame.get("username") == name for frame in socket.received)
+
+
+def _rename(fleet: Fleet, *, user_id: int, name: str) -> None:
+    code = (
+        "from accounts.models import User; "
+        f"user = User.objects.get(pk={user_id}); user.username = {name!r}; user.save()"
+    )
+    environment = product_environment(database_url=fleet.database_url, redis_url=fleet.redis.url)
+    command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", code]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60)
 
 
 async def test_nothing_is_lost_and_no_socket_closes_while_redis_restarts(fleet: Fleet) -> None:
