@@ -130,6 +130,19 @@ def memory(pid: int) -> Memory:
     return Memory(unique, resident)
 
 
+def peak_memory(pid: int) -> int:
+    """Bytes that a process has held at most, since it began or since `forget_peak`."""
+    text = (PROC / str(pid) / "status").read_text()
+    found = re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE)
+    assert found is not None, "a process that lives"
+    return int(found[1]) * 1024
+
+
+def forget_peak(pid: int) -> None:
+    """From now on only what it holds from now on counts."""
+    (PROC / str(pid) / "clear_refs").write_text("5")
+
+
 def descriptors(pid: int | str = "self") -> int:
     """Files and sockets that a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))

@@ -12,6 +12,7 @@ from proof.scenarios import (
     relays,
     rights,
     stops,
+    strangers,
     workers,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "relays",
     "rights",
     "stops",
+    "strangers",
     "workers",
 ]

@@ -1,0 +1,219 @@
+"""People without a token who take what they can get, all at once: `-m proof.strangers '{"ports": …}'`.
+
+A process of its own, so that it takes none of the members' time, and one that gives way: a real stranger
+brings a machine along, this one shares the servers'. It prints what each kind of visit was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+#: The kernel gives them the time that servers and members leave.
+NICENESS = 10
+#: What a body claims to be, and at most is.
+BODY_BYTES = 2 * 2**30
+PIECE = b"x" * 65_536
+HEADERS = 200_000
+#: Between two bytes of somebody who drips.
+DRIP_SECONDS = 0.5
+#: Who is refused, or cut off, is back after so long.
+PAUSE_SECONDS = 0.1
+#: A visit that does not end by itself ends so long after the last.
+GRACE_SECONDS = 5.0
+DOCUMENTS = (
+    "/api/schema/?lang={n}",
+    "/api/docs/?n={n}",
+    "/admin/login/?next=/{n}",
+    "/?n={n}",
+    "/nothing/{n}/",
+)
+
+
+class Line:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def status(self) -> str:
+        """The status of the answer; `closed` when there is none."""
+        line = await self.reader.readline()
+        words = line.split()
+        return words[1].decode("latin1") if len(words) > 1 else "closed"
+
+    async def pour(self, piece: bytes, size: int) -> int:
+        """Send so much, until the other side has heard enough; what was sent."""
+        sent = 0
+        while sent < size and not self.reader.at_eof() and not self._is_answered():
+            self.writer.write(piece)
+            await self.writer.drain()
+            sent += len(piece)
+        return sent
+
+    def _is_answered(self) -> bool:
+        return bool(self.reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001 - a look that takes nothing out
+
+
+Visit = Callable[[Line, random.Random], Awaitable[str]]
+
+
+def _request(method: str, path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]).encode()
+
+
+def _json(path: str, body: dict[str, str]) -> bytes:
+    content = json.dumps(body).encode()
+    size = f"Content-Length: {len(content)}"
+    return _request("POST", path, "Content-Type: application/json", size, "Connection: close") + content
+
+
+async def sign_in(line: Line, rng: random.Random) -> str:
+    """With a name that nobody has: it costs a hash all the same."""
+    name = f"nobody-{rng.getrandbits(48):x}"
+    line.writer.write(_json("/api/token/", {"username": name, "password": "a guess"}))
+    return await line.status()
+
+
+async def register(line: Line, rng: random.Random) -> str:
+    name = f"new-{rng.getrandbits(48):x}"
+    wish = {"username": name, "email": f"{name}@example.com", "password": f"correct horse {name}"}
+    line.writer.write(_json("/api/auth/register/", wish))
+    return await line.status()
+
+
+async def large_body(line: Line, rng: random.Random) -> str:
+    """2 GB, as it says itself."""
+    length = f"Content-Length: {BODY_BYTES}"
+    line.writer.write(_request("POST", "/api/token/", "Content-Type: application/json", length))
+    await line.pour(PIECE, BODY_BYTES)
+    return await line.status()
+
+
+async def endless_body(line: Line, rng: random.Random) -> str:
+    """2 GB in chunks, without a word about it."""
+    head = ("Content-Type: application/json", "Transfer-Encoding: chunked")
+    line.writer.write(_request("POST", "/api/token/", *head))
+    await line.pour(b"%x\r\n%s\r\n" % (len(PIECE), PIECE), BODY_BYTES)
+    return await line.status()
+
+
+async def dripping_head(line: Line, rng: random.Random) -> str:
+    return await _drip(line, _request("GET", "/ws/chat/1/", f"X-Long: {'x' * 4_000}"))
+
+
+async def dripping_body(line: Line, rng: random.Random) -> str:
+    line.writer.write(
+        _request("POST", "/api/token/", "Content-Type: application/json", "Content-Length: 4000")
+    )
+    return await _drip(line, b" " * 4_000)
+
+
+async def _drip(line: Line, data: bytes) -> str:
+    for byte in data:
+        if line.reader.at_eof():
+            break
+        line.writer.write(bytes([byte]))
+        await line.writer.drain()
+        await asyncio.sleep(DRIP_SECONDS)
+    return await line.status()
+
+
+async def many_headers(line: Line, rng: random.Random) -> str:
+    line.writer.write(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+    sent = await line.pour(b"".join(b"X-%d: 1\r\n" % n for n in range(1_000)), HEADERS // 1_000 * 8_890)
+    if sent >= HEADERS * 8:
+        line.writer.write(b"\r\n")
+    return await line.status()
+
+
+async def documents(line: Line, rng: random.Random) -> str:
+    path = rng.choice(DOCUMENTS).format(n=f"{rng.getrandbits(32):x}")
+    line.writer.write(_request("GET", path, "Connection: close"))
+    status = await line.status()
+    while await line.reader.read(65_536):
+        pass
+    return status
+
+
+async def silence(line: Line, rng: random.Random) -> str:
+    """Connected, and not a word."""
+    return await line.status()
+
+
+#: How many make each visit at the same time, again and again.
+CROWD: dict[Visit, int] = {
+    sign_in: 20,
+    register: 10,
+    large_body: 4,
+    endless_body: 4,
+    dripping_head: 50,
+    dripping_body: 50,
+    many_headers: 4,
+    documents: 10,
+    silence: 100,
+}
+
+
+@dataclass
+class Strangers:
+    """All of them, for so long, each connection from one of these addresses to one of these ports."""
+
+    ports: list[int]
+    addresses: list[str]
+    seconds: float
+    seed: int
+    answers: dict[str, Counter[str]] = field(default_factory=dict)
+
+    async def come(self) -> None:
+        """Return when all have gone."""
+        rng = random.Random(self.seed)
+        async with asyncio.TaskGroup() as group:
+            for visit, crowd in CROWD.items():
+                self.answers[visit.__name__] = Counter()
+                for _ in range(crowd):
+                    group.create_task(self._again_and_again(visit, random.Random(rng.getrandbits(64))))
+
+    async def _again_and_again(self, visit: Visit, rng: random.Random) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.seconds
+        while loop.time() < until:
+            try:
+                async with asyncio.timeout_at(until + GRACE_SECONDS):
+                    answer = await self._visit(visit, rng)
+            except TimeoutError:
+                answer = "still there at the end"
+            except OSError:
+                answer = "cut off"
+            self.answers[visit.__name__][answer] += 1
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _visit(self, visit: Visit, rng: random.Random) -> str:
+        source = (rng.choice(self.addresses), 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", rng.choice(self.ports), local_addr=source)
+        try:
+            return await visit(Line(reader, writer), rng)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+def main(order: str) -> dict[str, Any]:
+    """What they were answered."""
+    os.nice(NICENESS)
+    strangers = Strangers(**json.loads(order))
+    asyncio.run(strangers.come())
+    return {name: dict(answers) for name, answers in strangers.answers.items()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1])))
