@@ -268,6 +268,8 @@ RELAIS = {
     "limit_sends": env.rate("LIMIT_SENDS", "10/s:30"),
     "limit_invitations": env.rate("LIMIT_INVITATIONS", "30/min:60"),
     "limit_frames": env.rate("LIMIT_FRAMES", "50/s:200"),
+    "limit_control_frames": env.rate("LIMIT_CONTROL_FRAMES", "20/s:200"),
+    "limit_fragments": env.rate("LIMIT_FRAGMENTS", "200/s:20000"),
     "limit_typing": env.rate("LIMIT_TYPING", "5/s:20"),
     "limit_sockets_per_user": env.count_or_off("LIMIT_SOCKETS_PER_USER", 20),
     "limit_sockets": env.count_or_off("LIMIT_SOCKETS", 10_000),

@@ -55,6 +55,10 @@ class Conf:
     limit_mistakes: Rate = Rate.parse("20/min:20")
     #: Frames per socket.
     limit_frames: Rate = Rate.parse("50/s:200")
+    #: Pings and pongs per socket: who pings every few seconds is far below.
+    limit_control_frames: Rate = Rate.parse("20/s:200")
+    #: Fragments below 1 KiB per socket; at once one message of MAX_FRAGMENTS.
+    limit_fragments: Rate = Rate.parse("200/s:20000")
     #: Messages per user.
     limit_sends: Rate = Rate.parse("10/s:30")
     limit_invitations: Rate = Rate.parse("30/min:60")

@@ -61,15 +61,15 @@ class Bucket:
     def __init__(self) -> None:
         self._full_until = 0.0
 
-    def wait(self, rate: Rate, now: float) -> float:
-        """Take one; 0 when it was granted, else the seconds until one will be."""
+    def wait(self, rate: Rate, now: float, count: int = 1) -> float:
+        """Take one, or all of `count`; 0 when they were granted, else the seconds until they will be."""
         if not rate.count:
             return 0.0
-        earliest = max(self._full_until, now)
-        excess = earliest + rate.interval - now - rate.burst * rate.interval
+        full_until = max(self._full_until, now) + count * rate.interval
+        excess = full_until - now - rate.burst * rate.interval
         if excess > 1e-9:
             return excess
-        self._full_until = earliest + rate.interval
+        self._full_until = full_until
         return 0.0
 
     def is_idle(self, now: float) -> bool:

@@ -41,6 +41,14 @@ _LEFT_OVER = (
 )
 
 
+def is_http_1_0(protocol: Any) -> bool:
+    """Whether the request for a socket came as HTTP/1.0: Daphne passes every one on as if it were 1.1."""
+    channel = getattr(protocol.transport, "producer", None)
+    if not isinstance(channel, http.HTTPChannel):
+        return False
+    return any(request.clientproto == b"HTTP/1.0" for request in channel.requests)
+
+
 def forget_handshake(protocol: Any) -> None:
     """Both sides of it: autobahn's, and the HTTP one, which its transport would keep to the end."""
     for name in _LEFT_OVER:

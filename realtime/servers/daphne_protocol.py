@@ -13,12 +13,13 @@ from urllib.parse import unquote
 
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
+from autobahn.websocket.types import ConnectionDeny
 from daphne import ws_protocol
 
 from realtime.errors import CloseCode
 from realtime.limits import max_message_bytes
-from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
-from realtime.servers.daphne_handshake import Nobody, Request, forget_handshake
+from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS, SMALL_FRAGMENT_BYTES
+from realtime.servers.daphne_handshake import Nobody, Request, forget_handshake, is_http_1_0
 from realtime.servers.daphne_wire import waiting_in
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake, Message
@@ -26,6 +27,10 @@ from realtime.servers.pacing import PacedReading, bound_send_buffer
 
 logger = logging.getLogger(__name__)
 
+#: The first opcode of the frames that control the connection (RFC 6455 §5.5).
+CLOSE = 8
+#: The code of a close frame that has none.
+NO_CODE = 1005
 #: Bytes waiting for a peer from which on only its last ping is answered: asyncio's own high water.
 HIGH_WATER_BYTES = 64 * 1024
 #: Seconds between two looks whether the last of those pings can be answered now.
@@ -42,6 +47,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
 
     # State of one connection that most never need; an attribute of the class costs a socket nothing.
     path = b"/"
+    server: Any = None
     _fragments = 0
     _late_pong: bytes | None = None
     _cut: asyncio.TimerHandle | None = None
@@ -85,19 +91,23 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         super().onOpen()
         self.request: Any = Request(self.request.path)
         forget_handshake(self)
+        self._is_let_in()
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         """The handshake: from here on the path is known, and with it the size of a message."""
+        if is_http_1_0(self):
+            raise ConnectionDeny(505, "HTTP Version Not Supported")  # type: ignore[no-untyped-call]  # autobahn's
         self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes(unquote(request.path))
         self.intake = Intake()
+        self._wait_to_be_let_in()
         return super().onConnect(request)
 
     # --- reading --------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """What the peer sent."""
-        if self.state == self.STATE_CONNECTING:
-            super().dataReceived(data)
+        if self.state == self.STATE_CONNECTING and not self._is_pending:
+            super().dataReceived(data)  # the request
         else:
             self.feed(data)
 
@@ -114,8 +124,8 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         is_inside = self.inside_message or self.current_frame is not None or bool(self.data)
         return is_inside and self.state == self.STATE_OPEN
 
-    def _fail_unfinished(self) -> None:
-        self._fail_connection(CloseCode.TOO_SLOW, "unfinished message")
+    def _fail_with(self, code: CloseCode) -> None:
+        self._fail_connection(code)
 
     def onMessageBegin(self, isBinary: bool) -> None:  # noqa: FBT001, N802, N803 - autobahn's signature
         """The first frame of a message."""
@@ -131,6 +141,11 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
 
     def onFrameEnd(self) -> Any:  # noqa: N802 - autobahn's name
         """A frame is whole."""
+        frame = self.current_frame
+        if frame.opcode >= CLOSE:
+            self._control_frames += 1
+        elif frame.length < SMALL_FRAGMENT_BYTES and not (frame.fin and frame.opcode):
+            self._small_fragments += 1
         result = super().onFrameEnd()
         if not self.inside_message:
             self._completed += 1
@@ -199,11 +214,20 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
             code, ""
         )  # autobahn's reasons quote nothing of the peer's, but nobody needs them
         if was_open:
-            why: Reason = REASON_OF_CODE.get(code, "unfinished_message")
-            self._ended("too_many_fragments" if self._fragments > MAX_FRAGMENTS else why, int(code))
+            why: Reason = (
+                "too_many_fragments"
+                if self._fragments > MAX_FRAGMENTS
+                else REASON_OF_CODE.get(code, "protocol_error")
+            )
+            self._ended(why, int(code))
             self._fail()
             if hasattr(self.transport, "loseWriteConnection"):
                 self.transport.loseWriteConnection()
+
+    def onClose(self, wasClean: bool, code: int | None, reason: Any) -> None:  # noqa: FBT001, N802, N803 - autobahn's signature
+        """The socket is over; RFC 6455 §7.1.5 has a code for a close frame without one."""
+        if self.server is not None:  # else it was refused before Daphne knew of it
+            super().onClose(wasClean, NO_CODE if code is None else code, reason)
 
     def onCloseHandshakeTimeout(self) -> None:  # noqa: N802 - autobahn's name
         """Our close frame was not answered in time."""

@@ -19,12 +19,19 @@ Reason = Literal[
     "not_utf8",  # a text or the reason of a close that is no UTF-8
     "too_big",  # a message above the limit of its path
     "too_many_fragments",  # a message in more than MAX_FRAGMENTS frames
+    "flood",  # more pings, pongs or small fragments than LIMIT_CONTROL_FRAMES and LIMIT_FRAGMENTS allow
     "unfinished_message",  # begun, and not ended within LIMIT_UNFINISHED_SECONDS
     "no_pong",  # a ping was not answered: half-open, most of the time
     "unanswered_close",  # our close frame was not answered, or what is before it not read
 ]
 
-REASON_OF_CODE: dict[int, Reason] = {1002: "protocol_error", 1007: "not_utf8", 1009: "too_big"}
+REASON_OF_CODE: dict[int, Reason] = {
+    1002: "protocol_error",
+    1007: "not_utf8",
+    1009: "too_big",
+    4408: "unfinished_message",
+    4429: "flood",
+}
 
 
 def ended(reason: Reason, *, client: object, path: str, close_code: int | None = None) -> None:

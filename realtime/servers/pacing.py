@@ -1,7 +1,8 @@
 """How a socket is read, on every server: slice by slice, no further than its application follows.
 
-A message that was begun must also end: it has LIMIT_UNFINISHED_SECONDS. A mixin of the two protocols, which
-say how to parse, pause, resume and fail in their server's words.
+A message that was begun must also end: it has LIMIT_UNFINISHED_SECONDS. What the application is never told
+of is limited here, since nobody else sees it: LIMIT_CONTROL_FRAMES, LIMIT_FRAGMENTS. A mixin of the two
+protocols, which say how to parse, pause, resume and fail in their server's words.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 
 from realtime.conf import conf
+from realtime.errors import CloseCode
+from realtime.rates import Bucket
 from realtime.servers import SEND_BUFFER_BYTES, SLICE_BYTES
 from realtime.servers.intake import Intake
 
@@ -28,11 +32,19 @@ class PacedReading:
     # Most connections never need their own: an attribute of the class costs a socket nothing.
     _unread = b""
     _is_held = False
+    #: Whether its handshake is not answered yet: what comes until then is nobody's.
+    _is_pending = False
     _will_read_on = False
     _has_failed = False
     _watch: asyncio.TimerHandle | None = None
     #: Messages, and control frames outside of one, that have been read to their end.
     _completed = 0
+    #: Frames of the slice being parsed that the application is never told of: pings and pongs, and fragments
+    #: below SMALL_FRAGMENT_BYTES.
+    _control_frames = 0
+    _small_fragments = 0
+    _control_bucket: Bucket | None = None
+    _fragment_bucket: Bucket | None = None
 
     intake: Intake
 
@@ -49,8 +61,8 @@ class PacedReading:
         """Whether something was begun and not ended: a message, or any frame."""
         raise NotImplementedError
 
-    def _fail_unfinished(self) -> None:
-        """Close the connection with 4408."""
+    def _fail_with(self, code: CloseCode) -> None:
+        """Close the connection with this code, and look at nothing that comes after."""
         raise NotImplementedError
 
     def feed(self, data: bytes) -> None:
@@ -59,10 +71,15 @@ class PacedReading:
             return
         if self._unread:
             data, self._unread = self._unread + data, b""
-        if self._is_held:
+        if self._is_held or self._is_pending:
             self._unread = data
+            if self._is_held or len(data) > SLICE_BYTES:
+                self._is_held = True
+                self._pause()  # once more where it was: Daphne resumes what it has made a socket of
             return
         self._parse(data[:SLICE_BYTES])
+        if (self._control_frames or self._small_fragments) and not self._has_failed:
+            self._limit_unheard()
         if len(data) > SLICE_BYTES and not self._has_failed:
             self._unread = data[SLICE_BYTES:]
             if not self._is_held:
@@ -79,6 +96,20 @@ class PacedReading:
             self._read_on_soon()
         return message
 
+    def _wait_to_be_let_in(self) -> None:
+        """From here on nothing is parsed until the handshake is answered; more than a slice is not even read.
+
+        An honest peer sends nothing now, and that it leaves is seen.
+        """
+        self._is_pending = True
+
+    def _is_let_in(self) -> None:
+        """The handshake was answered."""
+        self._is_pending = False
+        if self._unread:
+            self._hold()
+            self._read_on_soon()
+
     def _hold(self) -> None:
         """Read no more until the application has caught up."""
         if not self._is_held:
@@ -94,7 +125,7 @@ class PacedReading:
     def _read_on(self) -> None:
         self._will_read_on = False
         # If it is full, whoever empties it comes here again; the line may have gone meanwhile.
-        if self._is_held and not self._has_failed and not self.intake.is_full:
+        if self._is_held and not self._is_pending and not self._has_failed and not self.intake.is_full:
             self._let_go()
             self.feed(b"")
 
@@ -122,7 +153,21 @@ class PacedReading:
         if self._completed > completed or self._is_held:  # whom we do not read cannot end anything
             self._watch_from_here()
         else:
-            self._fail_unfinished()
+            self._fail_with(CloseCode.TOO_SLOW)
+
+    def _limit_unheard(self) -> None:
+        """Each ping and each small fragment costs as much as a frame that the application limits itself."""
+        control, self._control_frames = self._control_frames, 0
+        small, self._small_fragments = self._small_fragments, 0
+        now, is_flood = time.monotonic(), False
+        if control:
+            self._control_bucket = self._control_bucket or Bucket()
+            is_flood = self._control_bucket.wait(conf.limit_control_frames, now, control) > 0
+        if small:
+            self._fragment_bucket = self._fragment_bucket or Bucket()
+            is_flood = self._fragment_bucket.wait(conf.limit_fragments, now, small) > 0 or is_flood
+        if is_flood:
+            self._fail_with(CloseCode.TOO_MANY)
 
     def _stop_watching(self) -> None:
         """The connection is gone."""

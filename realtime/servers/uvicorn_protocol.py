@@ -24,7 +24,7 @@ from realtime.servers import (
     MAX_FRAGMENTS,
 )
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
-from realtime.servers.intake import Intake
+from realtime.servers.intake import Intake, Message
 from realtime.servers.pacing import PacedReading, bound_send_buffer
 from realtime.servers.uvicorn_parser import Parser
 from realtime.servers.uvicorn_wire import PreparedWire
@@ -49,6 +49,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     response: Any = None
     _cut: asyncio.TimerHandle | None = None
     _late_pong: bytes | None = None
+    _is_http_1_0 = False
     #: Whether its application is over.
     _has_ended = False
 
@@ -67,6 +68,9 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         super().connection_made(transport)
         bound_send_buffer(transport.get_extra_info("socket"))
         http = transport.get_protocol()
+        # uvicorn passes every request on as if it were HTTP/1.1.
+        if http.scope["http_version"] == "1.0":
+            self._is_http_1_0 = True
         if hasattr(http, "parser"):
             http.parser = None  # it refers back to the protocol
 
@@ -80,12 +84,16 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         """The handshake: from here on the path is known, and with it the size of a message."""
+        if self._is_http_1_0:
+            self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+            return
         self.conn.max_message_size = max_message_bytes(unquote(event.path.partition("?")[0]))
         super().handle_connect(event)
         if self.handshake_initiated and not self.handshake_complete:
             # The application starts in the loop's next turn, so it finds this in its scope.
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = PreparedWire(self)
+            self._wait_to_be_let_in()
 
     def data_received(self, data: bytes) -> None:
         """What the peer sent."""
@@ -99,6 +107,9 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         elif self.conn.handshake_exc is not None and not self.handshake_initiated and not self._has_failed:
             self._refuse()
         self._completed = self.conn.completed
+        if self.conn.control_frames or self.conn.small_fragments:
+            self._control_frames, self.conn.control_frames = self.conn.control_frames, 0
+            self._small_fragments, self.conn.small_fragments = self.conn.small_fragments, 0
 
     def _pause(self) -> None:
         self.read_paused = True
@@ -112,24 +123,25 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     def _is_inside_message(self) -> bool:
         return self.conn.is_inside_message and not self.disconnected
 
-    def _fail_unfinished(self) -> None:
-        self.conn.fail(CloseCode.TOO_SLOW, "unfinished message")
+    def _fail_with(self, code: CloseCode) -> None:
+        if self.close_sent:  # it was told to go already, and has CLOSE_SECONDS for that
+            self._fail()
+            return
+        self.conn.fail(code)
         self.handle_parser_exception()
 
-    def send_receive_event_to_app(self) -> None:
-        """A whole message is there."""
-        data, self.frames = b"".join(self.frames), []
+    def handle_text(self, event: Frame) -> None:
+        """A whole text."""
+        self._tell({"type": "websocket.receive", "text": event.data})
+
+    def handle_bytes(self, event: Frame) -> None:
+        """A whole message of bytes."""
+        self._tell({"type": "websocket.receive", "bytes": event.data})
+
+    def _tell(self, message: Message) -> None:
         if self.close_sent:  # the application has said goodbye
             return
-        if self.curr_msg_data_type == "text":
-            try:
-                self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
-            except UnicodeDecodeError:
-                self.conn.fail(1007)
-                self.handle_parser_exception()
-                return
-        else:
-            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        self.intake.put_nowait(message)
         if self.intake.is_full:
             self._hold()
 
@@ -167,7 +179,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self.transport.abort()
             return
         code = int(self.conn.close_sent.code)
-        reason: Reason = REASON_OF_CODE.get(code, "unfinished_message")
+        reason = REASON_OF_CODE.get(code, "protocol_error")
         self._ended("too_many_fragments" if self.conn.fragments > MAX_FRAGMENTS else reason, code)
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
         self.transport.write(b"".join(self.conn.data_to_send()))
@@ -179,15 +191,15 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         # While it is set, uvicorn leaves the end to it.
         self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
-    def _refuse(self) -> None:
+    def _refuse(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         """Answer a request that websockets does not take, though uvicorn's parser of HTTP did.
 
         There is no event for it: uvicorn would leave its peer waiting for ever.
         """
         self._ended("protocol_error", None)
         # It has an answer for lines too long and too many; for anything else, a body say, just the end.
-        bad_request = self.conn.reject(HTTPStatus.BAD_REQUEST, "")
-        self.transport.write(b"".join(self.conn.data_to_send()) or bad_request.serialize())
+        refusal = self.conn.reject(status, "")
+        self.transport.write(b"".join(self.conn.data_to_send()) or refusal.serialize())
         self.handshake_complete = self.close_sent = True
         self._fail()
         self.transport.close()
@@ -221,6 +233,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
 
     def _forget_handshake(self) -> None:
         """What is read by nobody after it; and a dictionary of few enough names takes half the memory."""
+        self._is_let_in()
         self.request.headers.clear()  # kept by the parser; the application's are another list
         self.__dict__ = {name: value for name, value in vars(self).items() if name not in _LEFT_OVER}
 

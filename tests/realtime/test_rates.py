@@ -56,6 +56,13 @@ def test_bucket_says_how_long_to_wait() -> None:
     assert bucket.wait(rate, 50.5) == 0
 
 
+def test_many_are_granted_together_or_not_at_all() -> None:
+    bucket, rate = Bucket(), Rate.parse("2/s:5")
+
+    assert [bucket.wait(rate, 50.0, 3), bucket.wait(rate, 50.0, 3)] == [0, pytest.approx(0.5)]
+    assert bucket.wait(rate, 50.0, 2) == 0
+
+
 def test_rate_that_is_off_limits_nothing() -> None:
     bucket = Bucket()
 

@@ -61,6 +61,7 @@ async def echo_as_our_sockets(scope: dict[str, Any], receive: Any, send: Any) ->
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()
     if scope["path"] == "/late":
+        say("late begins")
         await asyncio.sleep(1)
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
