@@ -87,6 +87,8 @@ class Message(models.Model):
     created_at = models.DateTimeField(editable=False)
     edited_at = models.DateTimeField(null=True, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
+    #: The place of the event that says so: inboxes that were noted before it still count this message.
+    deleted_seq = models.BigIntegerField(null=True, editable=False)
     #: Where its edits stand in the log, so that deleting it can bury them too.
     edit_seqs = models.JSONField(default=list, editable=False)
 
@@ -97,6 +99,13 @@ class Message(models.Model):
                 fields=["conversation", "sender", "client_id"],
                 condition=models.Q(client_id__isnull=False),
                 name="chat_message_once",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["conversation", "deleted_seq"],
+                condition=models.Q(deleted_seq__isnull=False),
+                name="chat_message_deleted",
             ),
         ]
 

@@ -19,11 +19,21 @@ from chat import services
 from chat.models import Participant
 
 
+@receiver(pre_delete, sender=Participant, dispatch_uid="chat.member_goes")
+def lock_before_member_goes(instance: Participant, origin: Model | QuerySet[Any], **_: Any) -> None:
+    if _is_about_members(origin):
+        services.will_be_removed(instance)
+
+
 @receiver(post_delete, sender=Participant, dispatch_uid="chat.member_deleted")
 def tell_that_member_is_gone(instance: Participant, origin: Model | QuerySet[Any], **_: Any) -> None:
-    # With a conversation everything of it goes; with a user, `tell_that_user_is_gone` has told it.
-    if (origin.model if isinstance(origin, QuerySet) else type(origin)) is Participant:
+    if _is_about_members(origin):
         services.was_removed(instance)
+
+
+def _is_about_members(origin: Model | QuerySet[Any]) -> bool:
+    """With a conversation everything of it goes; with a user, `tell_that_user_is_gone` has told it."""
+    return (origin.model if isinstance(origin, QuerySet) else type(origin)) is Participant
 
 
 @receiver(pre_delete, sender=User, dispatch_uid="chat.user_deleted")

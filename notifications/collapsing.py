@@ -17,7 +17,8 @@ from notifications.models import Notification
 # The order is one for everybody, so that two writers of the same rows wait for each other instead of
 # locking each other out. The conflict's condition is the index's own, word for word.
 _UPSERT = """
-INSERT INTO {table} (user_id, collapse_key, kind, data, title, message, created_at, count)
+INSERT INTO {table} (user_id, collapse_key, kind, data, title, message, created_at, count,
+    counted_after)
 {select}
 ORDER BY 1, 2
 ON CONFLICT (user_id, collapse_key) WHERE read_at IS NULL AND NOT (collapse_key = '')
@@ -29,18 +30,19 @@ DO UPDATE SET
 _SELECT = {
     "postgresql": """
 SELECT (pair ->> 0)::bigint, entry ->> 'collapse_key', entry ->> 'kind', entry -> 'data',
-       entry ->> 'title', entry ->> 'message', %s, (pair ->> 1)::integer
+       entry ->> 'title', entry ->> 'message', %s, (pair ->> 1)::integer, (entry ->> 'counted_after')::bigint
 FROM jsonb_array_elements(%s::jsonb) AS entry, jsonb_array_elements(entry -> 'counts') AS pair
 """,
     # SQLite reads all of a JSON text for each thing that is taken out of it: an entry's, with everybody it is
     # for, must be read once, and not once more for each of them.
     "sqlite": """
 SELECT json_extract(pair.value, '$[0]'), entry.collapse_key, entry.kind, entry.data, entry.title,
-       entry.message, entry.at, json_extract(pair.value, '$[1]')
+       entry.message, entry.at, json_extract(pair.value, '$[1]'), entry.counted_after
 FROM (
     SELECT json_extract(value, '$.collapse_key') AS collapse_key, json_extract(value, '$.kind') AS kind,
            json_extract(value, '$.data') AS data, json_extract(value, '$.title') AS title,
-           json_extract(value, '$.message') AS message, json_extract(value, '$.counts') AS counts, %s AS at
+           json_extract(value, '$.message') AS message, json_extract(value, '$.counts') AS counts,
+           json_extract(value, '$.counted_after') AS counted_after, %s AS at
     FROM json_each(%s)
     LIMIT -1 OFFSET 0  -- or SQLite puts these expressions into the SELECT around
 ) AS entry, json_each(entry.counts) AS pair
@@ -58,6 +60,8 @@ class Row(msgspec.Struct, frozen=True):
     title: str
     message: str
     counts: list[tuple[int, int]]
+    #: Kept from the first row of an entry: where what it stands for begins.
+    counted_after: int = 0
 
 
 def upsert(rows: Iterable[Row], *, at: dt.datetime) -> None:

@@ -34,6 +34,8 @@ class Notification(models.Model):
     collapse_key = models.CharField(max_length=100, default="", blank=True, editable=False)
     #: How many things it stands for.
     count = models.PositiveIntegerField(_("count"), default=1, editable=False)
+    #: Of an entry that stands for many things: the position in their source after which they come.
+    counted_after = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
         verbose_name = _("notification")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils import timezone
 
 from accounts.models import User
 from notifications import collapsing, kinds
+from notifications.collapsed import in_order, unread_entries
 from notifications.events import NotificationsRead, Notified
 from notifications.models import Notification
 from notifications.texts import MAX_MESSAGE_CHARACTERS, MAX_TITLE_CHARACTERS, Text, supported_language
@@ -85,6 +85,8 @@ def notify_many(
         for user_id, language in recipients.items()
     ]
     if collapse_key:
+        # Before the entries, as everybody does: see docs/subsystems/locks.md.
+        log.lock(user_topic(user_id) for user_id in recipients)
         stored = _collapsed(stored, collapse_key)
     else:
         Notification.objects.bulk_create(stored)
@@ -107,60 +109,7 @@ def _collapsed(entries: Sequence[Notification], collapse_key: str) -> list[Notif
         at=entries[0].created_at,
     )
     users = [entry.user_id for entry in entries]
-    return list(_unread().filter(user_id__in=users, collapse_key=collapse_key))
-
-
-# --- what stands for many things --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Collapsed:
-    """What `collapse` writes: something several people have so many of, such as a conversation's messages."""
-
-    collapse_key: str
-    kind: str
-    data: Mapping[str, Any]
-    #: How many new ones there are for each user, by id.
-    counts: Mapping[int, int]
-    variables: Mapping[str, object] = field(default_factory=dict)
-
-
-@announcing()
-def collapse(*, entries: Iterable[Collapsed]) -> None:
-    """Write one unread entry per user and key, or add to the one that is there; nothing is announced.
-
-    For what was shown when it happened (`sources.py`) and must also be found in the inbox. Two
-    statements, however many entries and people; users that do not exist are left out.
-    """
-    wanted = [entry for entry in entries if entry.counts]
-    people = {user_id for entry in wanted for user_id in entry.counts}
-    languages = {
-        user_id: supported_language(language)
-        for user_id, language in User.objects.filter(pk__in=people).values_list("pk", "language")
-    }
-    rows = [row for entry in wanted for row in _rows(entry, languages)]
-    if rows:
-        collapsing.upsert(rows, at=events.now())
-
-
-def _rows(entry: Collapsed, languages: Mapping[int, str]) -> list[collapsing.Row]:
-    kind = kinds.get(entry.kind)
-    values = {**entry.data, **entry.variables}
-    counts: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for user_id, count in entry.counts.items():
-        if user_id in languages and count > 0:
-            counts[languages[user_id]].append((user_id, count))
-    return [
-        collapsing.Row(
-            entry.collapse_key, entry.kind, entry.data, *kind.text(values, language=language), pairs
-        )
-        for language, pairs in counts.items()
-    ]
-
-
-def read_collapsed(*, user_id: int, collapse_key: str) -> int:
-    """The user has seen what an entry stands for; how many entries that were. Nothing is announced."""
-    return _unread().filter(user_id=user_id, collapse_key=collapse_key).update(read_at=timezone.now())
+    return list(unread_entries().filter(user_id__in=users, collapse_key=collapse_key))
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -169,12 +118,12 @@ def read_collapsed(*, user_id: int, collapse_key: str) -> int:
 @announcing()
 def mark_read(*, user_id: int, ids: Collection[int]) -> int:
     """The user has read these entries; those that are not theirs are left alone. Returns the unread count."""
-    unread = _unread().filter(user_id=user_id)
+    unread = unread_entries().filter(user_id=user_id)
     if not unread.filter(pk__in=ids).exists():
         return unread.count()
     # Counted in the order in which it is told: whoever waits here counts after the one before.
     log.lock([user_topic(user_id)])
-    newly_read = sorted(unread.filter(pk__in=ids).values_list("pk", flat=True))
+    newly_read = sorted(entry.pk for entry in in_order(unread.filter(pk__in=ids)))
     unread.filter(pk__in=newly_read).update(read_at=timezone.now())
     unread_count = unread.count()
     if newly_read:
@@ -185,15 +134,13 @@ def mark_read(*, user_id: int, ids: Collection[int]) -> int:
 @announcing()
 def mark_all_read(*, user_id: int) -> int:
     """The user has read everything; how many entries that were."""
-    unread = _unread().filter(user_id=user_id)
+    unread = unread_entries().filter(user_id=user_id)
     if not unread.exists():
         return 0
     log.lock([user_topic(user_id)])
+    # An update locks rows as it meets them; only those that stand for many things are written by others too.
+    list(in_order(unread.exclude(collapse_key="")).values_list("pk"))
     newly_read = unread.update(read_at=timezone.now())
     if newly_read:
         publish_on_commit(user_topic(user_id), NotificationsRead(ids=None, unread_count=0))
     return newly_read
-
-
-def _unread() -> Any:
-    return Notification.objects.filter(read_at=None)

@@ -50,7 +50,7 @@ def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
 
 
 def lock_topics(names: Sequence[str], patience: float | None) -> list[tuple[int, str, int, int]]:
-    """The (id, name, head, floor) of topics, locked in the order of their ids; those absent are left out.
+    """The (id, name, head, floor) of topics, locked in the order of their names; those absent are left out.
 
     For `patience` see `log.lock`.
     """
@@ -58,14 +58,13 @@ def lock_topics(names: Sequence[str], patience: float | None) -> list[tuple[int,
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT id, name, head, floor FROM realtime_topic"
-                " WHERE name IN (SELECT value FROM json_each(%s)) ORDER BY id",
+                " WHERE name IN (SELECT value FROM json_each(%s))",
                 [_as_json(names).decode()],
             )
             return list(cursor.fetchall())
     # NO KEY UPDATE: the lock orders appends, it need not stop foreign keys from pointing here.
-    select = (
-        "SELECT id, name, head, floor FROM realtime_topic WHERE name = ANY(%b) ORDER BY id FOR NO KEY UPDATE"
-    )
+    select = "SELECT id, name, head, floor FROM realtime_topic WHERE name = ANY(%b)"
+    select += ' ORDER BY name COLLATE "C" FOR NO KEY UPDATE'
     with binary_cursor() as cursor:
         if patience:
             cursor.execute("SELECT set_config('lock_timeout', %b, true)", [f"{patience:g}s"])

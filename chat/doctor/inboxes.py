@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Concat
 from chat.doctor.places import places
 from chat.events import MemberRemoved, conversation_topic
 from chat.models import Message, Participant
-from chat.services.receipts import COLLAPSE_KEY
+from chat.services.unread import COLLAPSE_KEY
 from notifications.models import Notification
 from realtime import examinations
 from realtime.examinations import Finding, examination, snapshot
@@ -30,12 +30,14 @@ WITH cursors AS (
     FROM chat_participant p JOIN chat_conversation c ON c.id = p.conversation_id
     WHERE c.id IN ({ids}) AND p.read_seq < c.noticed_seq
 ), spans AS (
-    SELECT conversation_id, read_seq,
+    SELECT conversation_id, read_seq, noticed_seq,
            LEAD(read_seq, 1, noticed_seq) OVER (PARTITION BY conversation_id ORDER BY read_seq) AS up_to
     FROM cursors
 )
 SELECT s.conversation_id, s.read_seq, m.sender_id,
-       COUNT(m.id), COUNT(CASE WHEN m.deleted_at IS NULL THEN m.id END)
+       COUNT(CASE WHEN m.deleted_at IS NULL OR m.deleted_seq IS NULL OR m.deleted_seq > s.noticed_seq
+             THEN m.id END),
+       COUNT(CASE WHEN m.deleted_at IS NULL THEN m.id END)
 FROM spans s
 LEFT JOIN chat_message m ON m.conversation_id = s.conversation_id AND m.seq > s.read_seq AND m.seq <= s.up_to
 GROUP BY s.conversation_id, s.read_seq, m.sender_id
@@ -71,7 +73,7 @@ def _wrong_entries(conversation_ids: list[int]) -> Iterator[Finding]:
         shares[share.conversation_id, share.read_seq].append(share)
     for place, said, alive in _recounted(conversation_ids):
         for share in shares.pop(place):
-            # At least what is unread and there, at most what was: deleting a message uncounts nothing.
+            # A deletion is uncounted when it is noted, and was not at all before messages had a deleted_seq.
             most = said.total() - said[share.user_id]
             least = alive.total() - alive[share.user_id]
             yield from _compare(share, least, most)

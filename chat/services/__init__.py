@@ -7,14 +7,15 @@
 
 from chat.services.conversations import create_conversation, open_conversation, rename_conversation, set_title
 from chat.services.heirs import account_was_switched, ensure_owners, user_is_deleted
-from chat.services.members import add_members, change_role, remove_member, was_removed
+from chat.services.members import add_members, change_role, remove_member, was_removed, will_be_removed
 from chat.services.messages import clean_content, delete_message, edit_message, moderate_message
 from chat.services.names import tell_new_name
-from chat.services.receipts import mark_delivered, mark_read
+from chat.services.receipts import Cursor, mark_delivered, mark_read, move_cursors
 from chat.services.sends import Draft, Outcome, Sent, send_messages
 from chat.services.unread import note_unread
 
 __all__ = [
+    "Cursor",
     "Draft",
     "Outcome",
     "Sent",
@@ -29,6 +30,7 @@ __all__ = [
     "mark_delivered",
     "mark_read",
     "moderate_message",
+    "move_cursors",
     "note_unread",
     "open_conversation",
     "remove_member",
@@ -38,4 +40,5 @@ __all__ = [
     "tell_new_name",
     "user_is_deleted",
     "was_removed",
+    "will_be_removed",
 ]

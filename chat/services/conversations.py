@@ -118,6 +118,7 @@ def rename_conversation(*, conversation_id: int, by: User, title: str) -> Conver
 @announcing()
 def set_title(*, conversation: Conversation, by: User, title: str) -> None:
     """Change the title as the site's staff, who need not be members."""
+    log.lock([conversation_topic(conversation.pk)], create=False)
     conversation.title = clean_text(title, max_length=MAX_TITLE_LENGTH).strip()
     conversation.save(update_fields=["title"])
     event = ConversationRenamed(title=conversation.title, renamed_by=by.pk, conversation_id=conversation.pk)

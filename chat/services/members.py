@@ -13,8 +13,8 @@ from chat.events import conversation_topic as topic_of
 from chat.models import Conversation, Participant
 from chat.services.conversations import MAX_MEMBERS, managed_by
 from chat.services.heirs import ensure_owners
-from chat.services.receipts import COLLAPSE_KEY
-from notifications.services import read_collapsed
+from chat.services.unread import COLLAPSE_KEY
+from notifications.collapsed import read_collapsed
 from realtime import log
 from realtime.errors import NotAllowedError, NotFoundError
 from realtime.publishing import announce, announcing, publish_on_commit
@@ -95,11 +95,16 @@ def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
     member.delete()
 
 
+def will_be_removed(member: Participant) -> None:
+    """Lock the topics that `was_removed` tells, before the row: docs/subsystems/locks.md."""
+    log.lock([topic_of(member.conversation_id), user_topic(member.user_id)])
+
+
 @announcing()
 def was_removed(member: Participant) -> None:
     """Follow a deleted membership, whoever deleted it: who it was of hears up to here."""
     conversation_id, user = member.conversation_id, member.user
-    topics = log.lock([topic_of(conversation_id)], create=False)
+    topics = log.lock([topic_of(conversation_id), user_topic(user.pk)])
     # Nobody can read any more what it counts.
     read_collapsed(user_id=user.pk, collapse_key=COLLAPSE_KEY.format(conversation_id))
     event = MemberRemoved(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from django.db import transaction
+
 from accounts.models import User
 from chat.errors import (
     EmptyMessageError,
@@ -13,6 +17,7 @@ from chat.errors import (
 )
 from chat.events import MessageDeleted, MessageEdited, conversation_topic
 from chat.models import Message, Participant
+from chat.moved import conversations_moved
 from realtime import events, log
 from realtime.conf import conf
 from realtime.errors import NotAllowedError
@@ -132,8 +137,10 @@ def _delete(topic: LockedTopic | None, message: Message, *, by: User) -> int:
     name = conversation_topic(message.conversation_id)
     log.bury(name, seqs=[message.seq, *message.edit_seqs], tombstone=event)
     seq = _tell(topic, event)
-    message.content, message.deleted_at = "", moment
-    message.save(update_fields=["content", "deleted_at"])
+    message.content, message.deleted_at, message.deleted_seq = "", moment, seq
+    message.save(update_fields=["content", "deleted_at", "deleted_seq"])
+    # Inboxes count it until they are noted again.
+    transaction.on_commit(partial(conversations_moved, [message.conversation_id]))
     return seq
 
 

@@ -1,54 +1,161 @@
-"""How far somebody got: delivered and read cursors that only move forward."""
+"""How far somebody got: delivered and read cursors that only move forward.
+
+Many moves are written together: one transaction, one bell with all receipts.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
-from django.db import transaction
-from django.db.models import F, Q
-from django.db.models.functions import Greatest
+from django.db.models import BigIntegerField, Case, Count, OuterRef, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
+from chat.errors import NotAParticipantError
 from chat.events import ReceiptMoved, conversation_topic
-from chat.models import Participant
-from chat.selectors import Membership, membership_for
-from notifications.services import read_collapsed
-from realtime.publishing import announcing, publish_now
+from chat.models import Message, Participant
+from chat.selectors import Membership, Share, memberships_for
+from chat.services.unread import COLLAPSE_KEY, counted_up_to
+from notifications import collapsed
+from notifications.models import Notification
+from realtime import events
+from realtime.events import Logged
+from realtime.publishing import announce, announcing
 
-#: The inbox entry that stands for a conversation's unread messages.
-COLLAPSE_KEY = "conversation.{}"
+
+class Cursor(NamedTuple):
+    """How far somebody says that they got; what was read was delivered too."""
+
+    delivered: int = 0
+    read: int = 0
+
+    def joined(self, other: Cursor) -> Cursor:
+        """The further of both."""
+        return Cursor(max(self.delivered, other.delivered), max(self.read, other.read))
+
+
+class _Reading(NamedTuple):
+    """A read cursor on its way: from where its row stands to `up_to`."""
+
+    row: Participant
+    up_to: int
+    #: There is nothing after it.
+    is_all: bool
 
 
 def mark_delivered(*, user_id: int, conversation_id: int, up_to_seq: int) -> Membership:
     """The user's device has everything up to a seq."""
-    return _move(user_id=user_id, conversation_id=conversation_id, delivered=up_to_seq, read=0)
+    return _move((user_id, conversation_id), Cursor(delivered=up_to_seq))
 
 
 def mark_read(*, user_id: int, conversation_id: int, up_to_seq: int) -> Membership:
     """The user has read everything up to a seq, and so has it."""
-    return _move(user_id=user_id, conversation_id=conversation_id, delivered=up_to_seq, read=up_to_seq)
+    return _move((user_id, conversation_id), Cursor(read=up_to_seq))
+
+
+def _move(share: Share, cursor: Cursor) -> Membership:
+    membership = move_cursors({share: cursor})[share]
+    if isinstance(membership, NotAParticipantError):
+        raise membership
+    return membership
 
 
 @announcing()
-def _move(*, user_id: int, conversation_id: int, delivered: int, read: int) -> Membership:
-    head = membership_for(user_id=user_id, conversation_id=conversation_id).head
-    delivered, read = min(delivered, head), min(read, head)  # nobody has read what is not yet said
-    moved = Participant.objects.filter(
-        Q(delivered_seq__lt=delivered) | Q(read_seq__lt=read),
-        user_id=user_id,
-        conversation_id=conversation_id,
-    ).update(
-        delivered_seq=Greatest(F("delivered_seq"), delivered),
-        read_seq=Greatest(F("read_seq"), read),
+def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotAParticipantError]:
+    """Move the cursors of members who have not been there yet; where each stands then.
+
+    The number of statements does not grow with the number of moves.
+    """
+    rows = {(row.user_id, row.conversation_id): row for row in _locked(moves)}
+    memberships = memberships_for(moves)
+    moved: dict[Share, Membership] = {}
+    readings: list[_Reading] = []
+    for share, cursor in moves.items():
+        membership = memberships[share]
+        if share not in rows or isinstance(membership, NotAParticipantError):
+            continue
+        head = membership.head  # nobody has read what is not yet said
+        read = max(membership.read_seq, min(cursor.read, head))
+        delivered = max(membership.delivered_seq, min(cursor.delivered, head), read)
+        if cursor.read and (read > membership.read_seq or min(cursor.read, head) == head):
+            readings.append(_Reading(rows[share], read, is_all=read == head))
+        if (delivered, read) != (membership.delivered_seq, membership.read_seq):
+            moved[share] = replace(membership, delivered_seq=delivered, read_seq=read)
+    if readings:
+        _uncount(readings)
+    for share, membership in moved.items():
+        rows[share].delivered_seq, rows[share].read_seq = membership.delivered_seq, membership.read_seq
+    if moved:
+        Participant.objects.bulk_update([rows[share] for share in moved], ["delivered_seq", "read_seq"])
+    announce([_receipt(membership) for membership in moved.values() if membership.shares_receipts])
+    return {**memberships, **moved}
+
+
+def _locked(shares: Iterable[Share]) -> list[Participant]:
+    """The rows of these members, and of whoever of them is in another of these conversations."""
+    rows = Participant.objects.select_for_update(no_key=True).filter(
+        user_id__in={user_id for user_id, _ in shares},
+        conversation_id__in={conversation_id for _, conversation_id in shares},
     )
-    membership = membership_for(user_id=user_id, conversation_id=conversation_id)
-    if moved and membership.shares_receipts:  # kept all the same: unread counts are the user's own
-        receipt = ReceiptMoved(
-            user_id=user_id,
-            delivered_seq=membership.delivered_seq,
-            read_seq=membership.read_seq,
-            conversation_id=conversation_id,
+    return list(rows.order_by("pk"))
+
+
+def _receipt(membership: Membership) -> Logged:
+    receipt = ReceiptMoved(
+        user_id=membership.user_id,
+        delivered_seq=membership.delivered_seq,
+        read_seq=membership.read_seq,
+        conversation_id=membership.conversation_id,
+    )
+    return Logged(conversation_topic(membership.conversation_id), None, events.encode(receipt))
+
+
+def _uncount(readings: Iterable[_Reading]) -> None:
+    """Take what is read off the unread entries that stand for it."""
+    by_entry = {
+        (reading.row.user_id, COLLAPSE_KEY.format(reading.row.conversation_id)): reading
+        for reading in readings
+    }
+    users, keys = zip(*by_entry, strict=True)
+    entries = [
+        (entry, by_entry[entry.user_id, entry.collapse_key])
+        for entry in collapsed.open_entries(keys=keys, user_ids=users)
+        if (entry.user_id, entry.collapse_key) in by_entry
+    ]
+    collapsed.read(entry for entry, reading in entries if reading.is_all)
+    if partly := {reading.row.pk: (entry, reading) for entry, reading in entries if not reading.is_all}:
+        collapsed.uncount({partly[pk][0]: count for pk, count in _read_in(partly)})
+
+
+def _read_in(partly: Mapping[int, tuple[Notification, _Reading]]) -> Iterable[tuple[int, int]]:
+    """For each participant what their entry counts of what they read. One query."""
+    after = {pk: max(reading.row.read_seq, entry.counted_after) for pk, (entry, reading) in partly.items()}
+    up_to = {pk: reading.up_to for pk, (_, reading) in partly.items()}
+    read = (
+        Message.objects.filter(
+            counted_up_to(OuterRef("conversation__noticed_seq")),
+            conversation_id=OuterRef("conversation_id"),
+            seq__gt=OuterRef("after"),
+            seq__lte=OuterRef("up_to"),
         )
-        transaction.on_commit(partial(publish_now, conversation_topic(conversation_id), receipt))
-    if read and (moved or read == head):  # a cursor repeated from long ago has not read what came since
-        read_collapsed(user_id=user_id, collapse_key=COLLAPSE_KEY.format(conversation_id))
-    return membership
+        .exclude(sender_id=OuterRef("user_id"))
+        .order_by()
+        .values("conversation_id")
+        .annotate(n=Count("pk"))
+        .values("n")
+    )
+    rows = Participant.objects.filter(pk__in=partly).annotate(
+        after=_of_each(after), up_to=_of_each(up_to), read_of_entry=Coalesce(Subquery(read), 0)
+    )
+    for pk, count, noticed_seq in rows.values_list("pk", "read_of_entry", "conversation__noticed_seq"):
+        # Past what was noted nothing is left of an entry, however it was counted.
+        yield pk, partly[pk][0].count if up_to[pk] >= noticed_seq else count
+
+
+def _of_each(values: Mapping[int, int]) -> Case:
+    """A value for each participant, as an expression."""
+    return Case(
+        *[When(pk=pk, then=Value(value, BigIntegerField())) for pk, value in values.items()],
+        output_field=BigIntegerField(),
+    )

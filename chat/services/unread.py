@@ -1,19 +1,40 @@
-"""Writing what is unread into the members' inboxes, behind the messages themselves."""
+"""Writing what is unread into the members' inboxes, behind the messages themselves.
+
+The unread entry of a conversation counts messages of others, as of the seq up to which the conversation was
+noted: those said up to there and not deleted by then, after the member's cursor and after the place where the
+entry began. Noting moves that seq, reading moves the cursor; both take off the entry what it counts no more.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 
 from chat.events import conversation_topic
 from chat.models import Conversation, Message, Participant
-from chat.services.receipts import COLLAPSE_KEY
-from notifications.services import Collapsed, collapse
+from notifications import collapsed
+from notifications.collapsed import Collapsed, collapse
+from notifications.models import Notification
 from realtime import log
 from realtime.publishing import announcing
+
+#: The inbox entry that stands for a conversation's unread messages.
+COLLAPSE_KEY = "conversation.{}"
+
+
+class Said(NamedTuple):
+    """As much of a message as is counted."""
+
+    seq: int
+    sender_id: int
+    sender_username: str
+
+
+#: How far each member of a conversation has read, by user.
+Cursors = Mapping[int, int]
 
 
 @announcing()
@@ -36,59 +57,85 @@ def note_unread(conversation_ids: Sequence[int]) -> None:
         return
 
     said = _said(behind.values(), heads)
-    cursors = _cursors(said)
-    entries = [_entry(row, said[pk], cursors[pk]) for pk, row in behind.items() if pk in said]
-    collapse(entries=[entry for entry in entries if entry is not None])
+    gone = _gone(behind.values(), heads)
+    cursors = _cursors({*said, *gone})
+    if gone:
+        # All of them, before any is written: another order than everybody's would end in a deadlock.
+        open_entries = collapsed.open_entries(keys=[COLLAPSE_KEY.format(pk) for pk in cursors])
+        for pk, messages in gone.items():
+            entries = [entry for entry in open_entries if entry.collapse_key == COLLAPSE_KEY.format(pk)]
+            _uncount(entries, messages, cursors[pk], up_to=heads[conversation_topic(pk)])
+    collapse(
+        entries=[
+            entry for pk, messages in said.items() for entry in _entries(behind[pk], messages, cursors[pk])
+        ]
+    )
     for pk, conversation in behind.items():
         conversation.noticed_seq = heads[conversation_topic(pk)]
     Conversation.objects.bulk_update(behind.values(), ["noticed_seq"])
 
 
-class Said(NamedTuple):
-    """As much of a message as is counted."""
-
-    seq: int
-    sender_id: int
-    sender_username: str
+def counted_up_to(seq: object) -> Q:
+    """Messages that an inbox noted up to this seq counts: a deletion told after it is not noted yet."""
+    return Q(seq__lte=seq) & (Q(deleted_at=None) | Q(deleted_seq__gt=seq))
 
 
-def _said(conversations: Iterable[Conversation], heads: dict[str, int]) -> dict[int, list[Said]]:
+def _said(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[Said]]:
     """What was said in these and has not been noted yet, in order, where anything was. One query."""
-    rows = Message.objects.filter(
-        conversation__in=[conversation.pk for conversation in conversations],
-        seq__gt=F("conversation__noticed_seq"),
-        deleted_at__isnull=True,
-    ).order_by("conversation_id", "seq")
+    rows = _messages(conversations).filter(
+        Q(deleted_at=None) | Q(deleted_seq__isnull=False), seq__gt=F("conversation__noticed_seq")
+    )
     said: dict[int, list[Said]] = defaultdict(list)
-    for conversation_id, seq, sender_id, username in rows.values_list(
-        "conversation_id", "seq", "sender_id", "sender__username"
-    ):
-        if seq <= heads[conversation_topic(conversation_id)]:
+    for conversation_id, deleted_seq, seq, sender_id, username in rows:
+        head = heads[conversation_topic(conversation_id)]
+        if seq <= head and (deleted_seq is None or deleted_seq > head):
             said[conversation_id].append(Said(seq, sender_id, username))
     return said
 
 
-def _cursors(conversation_ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:
+def _gone(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[Said]]:
+    """What was deleted in these since they were noted, of what was noted then. One query."""
+    rows = _messages(conversations).filter(
+        deleted_seq__gt=F("conversation__noticed_seq"), seq__lte=F("conversation__noticed_seq")
+    )
+    gone: dict[int, list[Said]] = defaultdict(list)
+    for conversation_id, deleted_seq, seq, sender_id, username in rows:
+        if (deleted_seq or 0) <= heads[conversation_topic(conversation_id)]:
+            gone[conversation_id].append(Said(seq, sender_id, username))
+    return gone
+
+
+def _messages(
+    conversations: Iterable[Conversation],
+) -> QuerySet[Message, tuple[int, int | None, int, int, str]]:
+    rows = Message.objects.filter(conversation__in=[conversation.pk for conversation in conversations])
+    return rows.order_by("conversation_id", "seq").values_list(
+        "conversation_id", "deleted_seq", "seq", "sender_id", "sender__username"
+    )
+
+
+def _cursors(conversation_ids: Collection[int]) -> dict[int, dict[int, int]]:
     """How far each member has read, by conversation. One query.
 
     Locked: whoever reads meanwhile waits, and then finds the entry that is about to be written.
     """
     members = Participant.objects.select_for_update(no_key=True).filter(conversation__in=conversation_ids)
-    cursors: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    cursors: dict[int, dict[int, int]] = {pk: {} for pk in conversation_ids}
     for conversation_id, user_id, read_seq in members.order_by("pk").values_list(
         "conversation_id", "user_id", "read_seq"
     ):
-        cursors[conversation_id].append((user_id, read_seq))
+        cursors[conversation_id][user_id] = read_seq
     return cursors
 
 
-def _entry(
-    conversation: Conversation, messages: Sequence[Said], cursors: Iterable[tuple[int, int]]
-) -> Collapsed | None:
-    """What the members have not been noted yet: how many each, and the latest sender's name."""
+def _entries(conversation: Conversation, messages: Sequence[Said], cursors: Cursors) -> Iterable[Collapsed]:
+    """What the members have not been noted yet: how many each, and the latest sender's name.
+
+    To the latest sender that is the one before: their own messages are no news to them.
+    """
     by_sender = Counter(message.sender_id for message in messages)
     counts: dict[int, int] = {}
-    for user_id, read_seq in cursors:
+    for user_id, read_seq in cursors.items():
         if read_seq >= messages[-1].seq:
             continue
         if read_seq <= conversation.noticed_seq:
@@ -97,12 +144,46 @@ def _entry(
             unread = sum(1 for seq, sender_id, _ in messages if seq > read_seq and sender_id != user_id)
         if unread:
             counts[user_id] = unread
-    if not counts:
-        return None
-    return Collapsed(
-        kind="message_received",
-        data={"conversation_id": conversation.pk},
-        collapse_key=COLLAPSE_KEY.format(conversation.pk),
-        variables={"sender": messages[-1].sender_username},
-        counts=counts,
-    )
+    latest = messages[-1]
+    for sender, users in (
+        (latest.sender_username, counts.keys() - {latest.sender_id}),
+        (_latest_of_others(messages, latest.sender_id), counts.keys() & {latest.sender_id}),
+    ):
+        if users:
+            yield Collapsed(
+                kind="message_received",
+                data={"conversation_id": conversation.pk},
+                collapse_key=COLLAPSE_KEY.format(conversation.pk),
+                variables={"sender": sender},
+                counts={user_id: counts[user_id] for user_id in users},
+                counted_after=conversation.noticed_seq,
+            )
+
+
+def _latest_of_others(messages: Sequence[Said], user_id: int) -> str:
+    names = (message.sender_username for message in reversed(messages) if message.sender_id != user_id)
+    return next(names, "")
+
+
+def _uncount(entries: Iterable[Notification], gone: Sequence[Said], cursors: Cursors, *, up_to: int) -> None:
+    """Take deleted messages off the entries that counted them, and name the latest sender who is left."""
+    less = {}
+    for entry in entries:
+        if entry.user_id in cursors:
+            after = max(cursors[entry.user_id], entry.counted_after)
+            less[entry] = sum(
+                1 for message in gone if message.seq > after and message.sender_id != entry.user_id
+            )
+    left = collapsed.uncount(less)
+    if not left:
+        return
+    alive = Message.objects.filter(counted_up_to(up_to), conversation_id=left[0].data["conversation_id"])
+    by_time = alive.order_by("-seq").values_list("sender_id", "sender__username")
+    latest = by_time.first()
+    if latest is None:
+        return
+    sender_id, username = latest
+    collapsed.reword([entry for entry in left if entry.user_id != sender_id], variables={"sender": username})
+    theirs = [entry for entry in left if entry.user_id == sender_id]
+    if theirs and (before := by_time.exclude(sender_id=sender_id).first()) is not None:
+        collapsed.reword(theirs, variables={"sender": before[1]})

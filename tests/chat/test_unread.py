@@ -9,12 +9,14 @@ import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from chat import notifier, selectors, services
-from chat.models import Conversation
+from chat.models import Conversation, Message
 from chat.moved import conversations_moved, take_moved
 from chat.services import unread
+from notifications.collapsed import collapse
 from notifications.models import Notification
-from notifications.services import collapse
+from notifications.services import mark_all_read
 from realtime.testing import eventually
 from realtime.threads import close_threads
 from tests.chat.speaking import aside, chat_path, say
@@ -263,3 +265,124 @@ def test_conversation_that_is_gone_is_no_obstacle(db, ana, bruno, conversation):
     services.note_unread([conversation.pk])
 
     assert entries() == {}
+
+
+# ── what is deleted, and what is read in part ────────────────────────────────────────────────────────────
+
+
+def words(user: User) -> list[tuple[int, str]]:
+    """The unread entries of somebody: how many they count, and what they say."""
+    rows = Notification.objects.filter(user=user, read_at=None).order_by("pk")
+    return list(rows.values_list("count", "message"))
+
+
+def read_up_to(user: User, conversation: Conversation, seq: int) -> None:
+    services.mark_read(user_id=user.pk, conversation_id=conversation.pk, up_to_seq=seq)
+
+
+def delete(conversation: Conversation, message_id: int, by: User) -> None:
+    services.delete_message(conversation_id=conversation.pk, message_id=message_id, by=by)
+
+
+def test_reading_a_part_leaves_the_rest_in_the_inbox(db, ana, bruno, dora, group):
+    for sender in (ana, bruno, ana, dora, ana):
+        say(group, sender)
+    services.note_unread([group.pk])
+
+    read_up_to(bruno, group, 3)
+    assert words(bruno) == [(2, "ana sent a message")]
+    read_up_to(bruno, group, 4)
+    assert words(bruno) == [(1, "ana sent a message")]
+    read_up_to(bruno, group, 5)
+    assert words(bruno) == []
+
+
+def test_reading_all_but_ones_own_leaves_nothing(db, ana, bruno, conversation):
+    say(conversation, ana)
+    say(conversation, bruno)
+    services.note_unread([conversation.pk])
+
+    read_up_to(bruno, conversation, 1)
+
+    assert words(bruno) == []
+
+
+def test_deleted_message_leaves_the_inbox_with_the_name_of_its_sender(db, ana, bruno, dora, group):
+    say(group, ana)
+    doomed = say(group, bruno)
+    services.note_unread([group.pk])
+    assert words(dora) == [(2, "bruno sent a message")]
+
+    delete(group, doomed.message_id, bruno)
+    services.note_unread([group.pk])
+
+    assert words(dora) == [(1, "ana sent a message")]
+    assert words(ana) == []
+
+
+def test_nobody_is_told_that_they_spoke_themselves(db, ana, bruno, dora, group):
+    say(group, ana)
+    say(group, bruno)
+    doomed = say(group, dora)
+    services.note_unread([group.pk])
+    assert words(dora) == [(2, "bruno sent a message")]
+
+    delete(group, doomed.message_id, dora)
+    services.note_unread([group.pk])
+
+    assert words(bruno) == [(1, "ana sent a message")]
+    assert words(dora) == [(2, "bruno sent a message")]
+
+
+def test_entry_that_began_after_the_inbox_was_read_loses_only_what_it_counts(db, ana, bruno, conversation):
+    """Bruno saw the first entry in his inbox, and read none of its messages."""
+    early, later = say(conversation, ana), say(conversation, ana)
+    services.note_unread([conversation.pk])
+    mark_all_read(user_id=bruno.pk)
+    for _ in range(2):
+        say(conversation, ana)
+    services.note_unread([conversation.pk])
+    assert words(bruno) == [(2, "ana sent a message")]
+
+    delete(conversation, early.message_id, ana)
+    services.note_unread([conversation.pk])
+    assert words(bruno) == [(2, "ana sent a message")]
+    read_up_to(bruno, conversation, later.seq)
+    assert words(bruno) == [(2, "ana sent a message")]
+    read_up_to(bruno, conversation, later.seq + 1)
+    assert words(bruno) == [(1, "ana sent a message")]
+
+
+def test_what_is_deleted_while_it_is_noted_is_uncounted_by_the_next_round(
+    transactional_db, ana, bruno, conversation, monkeypatch
+):
+    """After the heads were read, and before the messages were."""
+    say(conversation, ana)
+    doomed = say(conversation, ana)
+    said = unread._said
+
+    def delete_first(*arguments):
+        if not Message.objects.get(pk=doomed.message_id).deleted_at:
+            delete(conversation, doomed.message_id, ana)
+        return said(*arguments)
+
+    monkeypatch.setattr(unread, "_said", delete_first)
+    services.note_unread([conversation.pk])
+    services.note_unread([conversation.pk])
+
+    assert entries() == {"bruno": 1}
+
+
+def test_cost_of_a_deletion_does_not_grow_with_members(db, ana, bruno, clara, conversation, group):
+    services.add_members(conversation_id=group.pk, by=ana, users=[clara])
+    counts = []
+    for somewhere in (conversation, group):
+        say(somewhere, ana)
+        doomed = say(somewhere, ana)
+        services.note_unread([somewhere.pk])
+        delete(somewhere, doomed.message_id, ana)
+        with CaptureQueriesContext(connection) as queries:
+            services.note_unread([somewhere.pk])
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]

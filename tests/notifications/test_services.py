@@ -15,16 +15,14 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from notifications import selectors, services
+from notifications.collapsed import Collapsed, collapse, read_collapsed
 from notifications.errors import InvalidDataError, UnknownKindError
 from notifications.models import Notification
 from notifications.services import (
-    Collapsed,
-    collapse,
     mark_all_read,
     mark_read,
     notify,
     notify_many,
-    read_collapsed,
 )
 from realtime import log
 from realtime.errors import InvalidTextError

@@ -1,0 +1,214 @@
+"""Two transactions that want the same rows take them in one order: neither is the end of the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+
+from accounts.models import User
+from chat import services
+from chat.models import Participant
+from notifications import collapsed
+from notifications import services as inbox
+from realtime import log
+from realtime.topics import user_topic
+from tests.chat.speaking import say
+
+pytestmark = [pytest.mark.stack("full"), pytest.mark.django_db(transaction=True)]
+
+#: Only ever waited for in full by a failure.
+SECONDS = 30
+
+
+class Meeting:
+    """One transaction stops in the middle until another one waits for it, or is through."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(2)
+        self._reached = threading.Event()
+        self._other: Future[Any] | None = None
+
+    def stops(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, after which the first one stops; it stops there once."""
+
+        def and_stop(*arguments: Any, **named: Any) -> Any:
+            result = function(*arguments, **named)
+            if not self._reached.is_set():
+                self._reached.set()
+                deadline = time.monotonic() + SECONDS
+                while not (self._other is not None and self._other.done()) and not self._somebody_waits():
+                    assert time.monotonic() < deadline, "the other one neither waits nor ends"
+            return result
+
+        return and_stop
+
+    def run(self, first: Callable[[], Any], other: Callable[[], Any]) -> None:
+        """Let both meet; an error of either is raised."""
+        one = self._threads.submit(self._in_thread, first)
+        assert self._reached.wait(SECONDS), one.exception(timeout=0)
+        self._other = self._threads.submit(self._in_thread, other)
+        self._other.result(SECONDS)
+        one.result(SECONDS)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    @staticmethod
+    def _in_thread(function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        finally:
+            connections.close_all()
+
+    @staticmethod
+    def _somebody_waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def meeting() -> Iterator[Meeting]:
+    meeting = Meeting()
+    yield meeting
+    meeting.close()
+
+
+def has_read(user: User) -> Callable[[], Any]:
+    return lambda: inbox.mark_all_read(user_id=user.pk)
+
+
+def tell(*users: User, key: str = "talk.1") -> Any:
+    return inbox.notify_many(
+        users=users,
+        kind="message_received",
+        data={"conversation_id": 1},
+        variables={"sender": "x"},
+        collapse_key=key,
+    )
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_member_who_goes_and_reads_everything(ana, bruno, group, meeting, monkeypatch, leaves):
+    from chat.services import members
+
+    say(group, ana)
+    services.note_unread([group.pk])
+    monkeypatch.setattr(members, "read_collapsed", meeting.stops(members.read_collapsed))
+
+    meeting.run(
+        lambda: services.remove_member(
+            conversation_id=group.pk, by=bruno if leaves else ana, user_id=bruno.pk
+        ),
+        has_read(bruno),
+    )
+
+    assert not Participant.objects.filter(conversation=group, user=bruno).exists()
+
+
+def test_member_who_goes_by_two_hands_at_once(ana, bruno, group, meeting, monkeypatch):
+    """A shell deletes the row that a service is about to delete."""
+    from chat.services import members
+
+    monkeypatch.setattr(members, "_member", meeting.stops(members._member))
+
+    meeting.run(
+        lambda: services.remove_member(conversation_id=group.pk, by=ana, user_id=bruno.pk),
+        lambda: Participant.objects.get(conversation=group, user=bruno).delete(),
+    )
+
+    assert not Participant.objects.filter(conversation=group, user=bruno).exists()
+
+
+def test_several_are_told_and_one_reads_everything(ana, bruno, meeting, monkeypatch):
+    tell(ana, bruno)
+    monkeypatch.setattr(inbox, "_collapsed", meeting.stops(inbox._collapsed))
+
+    meeting.run(lambda: tell(ana, bruno), has_read(bruno))
+
+    assert list(log.heads([user_topic(bruno.pk)]).values()) == [3]
+
+
+@pytest.mark.parametrize("is_reversed", [True, False])
+def test_inboxes_are_noted_and_one_reads_everything(
+    ana, bruno, conversation, group, meeting, monkeypatch, is_reversed
+):
+    """Entries of one user are written in the order of their keys; a table and its index have others."""
+    both = sorted((conversation, group), key=lambda where: f"conversation.{where.pk}", reverse=is_reversed)
+    for where in both:
+        say(where, ana)
+        services.note_unread([where.pk])
+    execute = collapsed.collapsing.upsert
+
+    def upsert_each(rows: Any, **named: Any) -> None:
+        """The rows of one statement, stopping between them: as if it were slow."""
+        for row in sorted(rows, key=lambda row: row.collapse_key):
+            slow([row], **named)
+
+    slow = meeting.stops(execute)
+    for where in both:
+        say(where, ana)
+    monkeypatch.setattr(collapsed.collapsing, "upsert", upsert_each)
+
+    meeting.run(lambda: services.note_unread([where.pk for where in both]), has_read(bruno))
+
+
+def test_member_who_goes_while_somebody_of_another_group_comes(
+    ana, bruno, dora, clara, group, meeting, monkeypatch
+):
+    """Topics of conversations before those of users, whichever was made first."""
+    from chat.services import members
+
+    tell(clara)  # her own topic is older than that of the new group
+    other = services.create_conversation(creator=ana, participants=[dora, clara], title="Other")
+    monkeypatch.setattr(members.log, "append", meeting.stops(members.log.append))
+
+    meeting.run(
+        lambda: services.remove_member(conversation_id=other.pk, by=ana, user_id=clara.pk),
+        lambda: services.add_members(conversation_id=group.pk, by=ana, users=[clara]),
+    )
+
+
+def test_cursors_of_two_conversations_move_while_both_are_noted(
+    ana, bruno, dora, conversation, group, meeting, monkeypatch
+):
+    from chat.services import unread
+
+    for where in (conversation, group):
+        say(where, ana)
+    monkeypatch.setattr(unread, "_cursors", meeting.stops(unread._cursors))
+    moves = {(bruno.pk, where.pk): services.Cursor(read=1) for where in (group, conversation)}
+
+    meeting.run(
+        lambda: services.note_unread([conversation.pk, group.pk]), lambda: services.move_cursors(moves)
+    )
+
+    assert not collapsed.unread_entries().filter(user=bruno).exists()
+
+
+def test_topics_are_locked_by_name_whichever_is_older(ana, meeting, monkeypatch):
+    """One transaction names both at once, another first the one and then the other."""
+    from django.db import transaction
+
+    with transaction.atomic():
+        log.lock([user_topic(ana.pk)])
+    with transaction.atomic():
+        log.lock(["conversation.7"])
+    first = meeting.stops(log.lock)
+
+    def one_by_one() -> None:
+        with transaction.atomic():
+            first(["conversation.7"])
+            log.lock([user_topic(ana.pk)])
+
+    def together() -> None:
+        with transaction.atomic():
+            log.lock([user_topic(ana.pk), "conversation.7"])
+
+    meeting.run(one_by_one, together)
