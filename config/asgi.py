@@ -54,10 +54,11 @@ def refuse_unsafe_settings() -> None:
 
 
 async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """The beginning and the end of the process, on servers that tell it (uvicorn; Daphne does not)."""
+    """The beginning and the end of the process, on servers that tell it: uvicorn, and not Daphne."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            health.look()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             # The sockets are closed by now (1012), and uvicorn has waited for their applications.
@@ -68,11 +69,10 @@ async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 refuse_unsafe_settings()
-daphne.install(redact=redact)
-
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # as `path()` makes them, whatever it says
 
 health = HealthChecks(django_application)
+daphne.install(redact=redact, on_listening=health.look)
 router = ProtocolTypeRouter(
     {
         "http": health,

@@ -1,5 +1,6 @@
 """/health/live and /health/ready, answered before Django: for any Host, and without a thread for `live`.
 
+Ready is who can serve: without the tables that this code expects, each request would be answered with 500.
 They are asked every few seconds by machines without credentials, so they are cheap and say little.
 """
 
@@ -12,13 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypedDict
 
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from realtime.hub import Hub
 from realtime.instruments import Gauge
 
 logger = logging.getLogger(__name__)
 
-#: Seconds the database has to answer `SELECT 1`.
+#: Seconds the database has to answer.
 DATABASE_TIMEOUT_SECONDS = 2.0
 #: Seconds an answer is good for: however often anybody asks, the database is asked once in that time.
 CACHE_SECONDS = 1.0
@@ -33,7 +35,7 @@ class Health(TypedDict):
     """The body of /health/ready."""
 
     status: str  # ok; degraded: it works, without Redis; unavailable: send no one here
-    database: str  # ok or unavailable
+    database: str  # ok; migrations: some are not applied; or unavailable
     layer: str  # ok, lost, or memory where there is no Redis to lose
 
 
@@ -47,7 +49,9 @@ class HealthChecks:
         self._asking: asyncio.Task[Health] | None = None
         # A thread of its own, so that busy sockets and requests cannot make the database look absent.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
-        self._question: Future[None] | None = None
+        self._question: Future[list[str]] | None = None
+        #: Only a restore takes a migration back while we serve: so this is asked again after an outage.
+        self._is_migrated = False
         HEALTH.reads(self._as_gauge)
 
     def _as_gauge(self) -> dict[tuple[str, ...], float]:
@@ -68,40 +72,59 @@ class HealthChecks:
         """What is known, if it is fresh; else what is found out, once for all who ask meanwhile."""
         if self._known is not None and self._clock() - self._known[0] < CACHE_SECONDS:
             return self._known[1]
+        return await asyncio.shield(self.look())
+
+    def look(self) -> asyncio.Task[Health]:
+        """Begin to find out. At the start of a process, so that its log says at once what is missing."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._find_out())
-        return await asyncio.shield(self._asking)
+        return self._asking
 
     async def _find_out(self) -> Health:
         hub = Hub.current()
-        database = "ok" if await self._database_answers() else "unavailable"
+        database = await self._ask()
         layer = hub.layer_status()
         status = "degraded" if layer == "lost" else "ok"
         if database != "ok" or hub.is_draining:
             status = "unavailable"
         health = Health(status=status, database=database, layer=layer)
-        if self._known is not None and self._known[1]["status"] != status:
+        before = self._known[1] if self._known is not None else None
+        if status != (before["status"] if before is not None else "ok"):
             logger.warning("Health is now %s: database %s, layer %s", status, database, layer)
         self._known = (self._clock(), health)
         return health
 
-    async def _database_answers(self) -> bool:
+    async def _ask(self) -> str:
         if self._question is not None and not self._question.done():
-            return False  # still waiting since an earlier probe: a second one would only queue behind it
-        self._question = self._thread.submit(_ask_database)
+            return "unavailable"  # waiting since an earlier probe: a second one would only queue behind it
+        self._question = self._thread.submit(_ask_database, is_migrated=self._is_migrated)
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
-                await asyncio.wrap_future(self._question)
+                missing = await asyncio.wrap_future(self._question)
         except Exception as error:  # noqa: BLE001 - whatever it is, the database cannot be used
             logger.debug("The database does not answer: %r", error)
-            return False
-        return True
+            self._is_migrated = False
+            return "unavailable"
+        self._is_migrated = not missing
+        if missing and (self._known is None or self._known[1]["database"] != "migrations"):
+            logger.warning(
+                "The database lacks %d migrations, %s first: run `python manage.py migrate`",
+                len(missing),
+                missing[0],
+            )
+        return "migrations" if missing else "ok"
 
 
-def _ask_database() -> None:
+def _ask_database(*, is_migrated: bool) -> list[str]:
+    """The migrations of this code that are not applied; a database ahead of it, in a release, lacks none."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        if is_migrated:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            return []
+        executor = MigrationExecutor(connection)  # some 4 ms; once, or once a second while nobody is served
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
     finally:
         connection.close()
 

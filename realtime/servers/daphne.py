@@ -45,13 +45,18 @@ BAD_GATEWAY = 1014
 CANCEL_SECONDS = 1.0
 
 
-def install(*, redact: Callable[[str], str]) -> None:
+#: What `install()` was told to call, on the loop, once connections are accepted.
+_on_listening: list[Callable[[], object]] = []
+
+
+def install(*, redact: Callable[[str], str], on_listening: Callable[[], object] | None = None) -> None:
     """Change Daphne's classes, once per process, before its server is made.
 
     `redact` takes the secrets out of a line; Daphne writes its access log straight to a stream,
     past every logger.
     """
     _install_access_log(redact)
+    _on_listening[:] = [on_listening] if on_listening else []
     if daphne.__version__ not in TESTED:
         _say_untested(daphne.__version__)
         return
@@ -143,6 +148,8 @@ def _listen_success(self: Any, port: Any) -> None:
     if hasattr(host, "port"):
         self.listening_addresses.append((host.host, host.port))
     logger.info("Listening on %s", where)
+    for call in _on_listening:
+        self.ws_factory.reactor.callLater(0, call)  # the loop is not running yet
 
 
 def _stop(self: Any) -> defer.Deferred[None]:

@@ -1,18 +1,28 @@
 """/health/live and /health/ready: what they answer when something is away, and what they cost."""
 
 import asyncio
+import itertools
 import json
 import threading
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 
 from config import health
 from config.health import HealthChecks
 from realtime.hub import Hub
+from tests import environment
+from tests.processes import wait_until
+from tests.servers import ServerProcess, Workers, manage
 
 #: Less than the database hangs for; far more than anybody should wait, on a machine that stands still too.
 PATIENCE_SECONDS = 20.0
@@ -38,7 +48,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The times at which the database was asked; it always answers."""
     times: list[float] = []
-    monkeypatch.setattr(health, "_ask_database", lambda: times.append(time.monotonic()))
+
+    def ask(*, is_migrated: bool) -> list[str]:
+        times.append(time.monotonic())
+        return []
+
+    monkeypatch.setattr(health, "_ask_database", ask)
     return times
 
 
@@ -93,7 +108,7 @@ async def test_real_database_answers(hub: FakeHub, transactional_db: None) -> No
 
 
 async def test_database_that_fails_is_unavailable(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(**_known: bool) -> None:
         raise OperationalError("connection refused to host db.internal")
 
     monkeypatch.setattr(health, "_ask_database", refuse)
@@ -108,7 +123,7 @@ async def test_database_that_hangs_is_unavailable_within_3_seconds(
 ) -> None:
     released, questions = threading.Event(), []
 
-    def hang() -> None:
+    def hang(**_known: bool) -> None:
         questions.append(1)
         released.wait(2 * PATIENCE_SECONDS)
 
@@ -151,3 +166,109 @@ async def test_answer_is_kept_for_a_second(hub: FakeHub, asked: list[float]) -> 
 
     assert len(asked) == 2
     assert (kept[1]["status"], fresh[1]["status"]) == ("ok", "degraded")
+
+
+# ── migrations ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def unapplied(transactional_db: None) -> Iterator[MigrationRecorder]:
+    """As after a release whose `migrate` was forgotten: a migration of ours is not applied."""
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied("chat", "0001_initial")
+    yield recorder
+    recorder.record_unapplied("chat", "0001_initial")  # by then the test may have
+    recorder.record_applied("chat", "0001_initial")
+
+
+@pytest.fixture
+def passing() -> Callable[[], float]:
+    """A clock on which an answer is old each time one asks."""
+    return itertools.count(step=2 * health.CACHE_SECONDS).__next__
+
+
+async def test_missing_migration_is_unready_until_it_is_applied(
+    hub: FakeHub, unapplied: MigrationRecorder, passing: Callable[[], float], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = HealthChecks(elsewhere, clock=passing)
+
+    before = [await get(app, "/health/ready") for _ in range(3)]
+    await sync_to_async(unapplied.record_applied)("chat", "0001_initial")
+    after = await get(app, "/health/ready")
+
+    lacking = (503, {"status": "unavailable", "database": "migrations", "layer": "ok"})
+    assert before == [lacking] * 3
+    assert after == (200, {"status": "ok", "database": "ok", "layer": "ok"})
+    said = [record.getMessage() for record in caplog.records if "migrate`" in record.getMessage()]
+    assert said == [
+        "The database lacks 1 migrations, chat.0001_initial first: run `python manage.py migrate`"
+    ]
+
+
+async def test_database_that_is_ahead_is_ready(hub: FakeHub, transactional_db: None) -> None:
+    """In a release the new code has migrated, and the old code serves on."""
+    recorder = MigrationRecorder(connection)
+    record, forget = sync_to_async(recorder.record_applied), sync_to_async(recorder.record_unapplied)
+    await record("chat", "0999_of_the_next_release")
+    try:
+        assert (await get(HealthChecks(elsewhere), "/health/ready"))[0] == 200
+    finally:
+        await forget("chat", "0999_of_the_next_release")
+
+
+async def test_migrations_are_looked_for_until_they_are_there(
+    hub: FakeHub, transactional_db: None, passing: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr(
+        health, "MigrationExecutor", lambda database: looked.append(1) or MigrationExecutor(database)
+    )
+    app = HealthChecks(elsewhere, clock=passing)
+
+    for _ in range(5):
+        assert (await get(app, "/health/ready"))[0] == 200
+    assert len(looked) == 1
+
+    with monkeypatch.context() as away:  # and again after an outage, which may have been a restore
+
+        def refuse(**_known: bool) -> None:
+            raise OperationalError
+
+        away.setattr(health, "_ask_database", refuse)
+        assert (await get(app, "/health/ready"))[0] == 503
+    assert (await get(app, "/health/ready"))[0] == 200
+    assert len(looked) == 2
+
+
+@pytest.mark.acceptance
+@pytest.mark.stack("small")
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn", "workers"])
+def test_server_on_an_empty_database_says_so_when_it_starts(kind: Any) -> None:
+    url = environment.sqlite_url(f"empty-{kind}")
+    server = (
+        Workers("daphne", workers=1, database_url=url)
+        if kind == "workers"
+        else ServerProcess(kind, database_url=url)
+    )
+    with server:
+        wait_until(
+            lambda: "run `python manage.py migrate`" in server.log(),
+            seconds=30,
+            what="a word about migrations",
+        )
+        with pytest.raises(urllib.error.HTTPError) as unready:
+            urllib.request.urlopen(f"{server.url}/health/ready")
+        with unready.value as answer:
+            assert (answer.code, json.load(answer)["database"]) == (503, "migrations")
+
+        manage("migrate", "--verbosity", "0", database_url=url)
+        wait_until(lambda: is_ready(server), seconds=30, what="readiness after migrate, without a restart")
+
+
+def is_ready(server: ServerProcess) -> bool:
+    try:
+        with urllib.request.urlopen(f"{server.url}/health/ready"):
+            return True
+    except urllib.error.HTTPError as unready:
+        unready.close()
+        return False
