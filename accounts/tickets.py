@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import secrets
+from collections.abc import Collection
 
 from django.utils import timezone
 
@@ -58,3 +59,12 @@ def redeem_ticket(*, secret: str, origin: str = "") -> Identity:
     if ticket.token_expires_at <= now:
         raise TokenExpiredError
     return identity_of(Claims(ticket.user_id, ticket.session_id, ticket.token_expires_at.timestamp()))
+
+
+def use_up_tickets(shown: Collection[str]) -> dict[str, None]:
+    """Use up tickets that were shown to no avail: who read them on their way must not come after."""
+    digests = [_digest(secret) for secret in shown if 0 < len(secret) <= MAX_SECRET_CHARACTERS]
+    # Looked for first: what strangers make up costs no write.
+    if found := list(Ticket.objects.filter(pk__in=digests).values_list("pk", flat=True)):
+        Ticket.objects.filter(pk__in=found).delete()
+    return dict.fromkeys(shown)

@@ -21,6 +21,7 @@ except SettingError as problem:
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.checks import run_checks
 
+from accounts.credentials import Credentials
 from accounts.socket_auth import SocketAuth
 from config.health import HealthChecks
 from config.logs import redact
@@ -76,7 +77,7 @@ daphne.install(redact=redact, on_listening=health.look)
 router = ProtocolTypeRouter(
     {
         "http": health,
-        "websocket": OriginCheck(HandshakeLimit(SocketLimits(SocketAuth(sockets)))),
+        "websocket": Credentials(OriginCheck(HandshakeLimit(SocketLimits(SocketAuth(sockets))))),
         "lifespan": lifespan,
     }
 )

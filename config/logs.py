@@ -14,9 +14,24 @@ _HIDDEN = "[redacted]"
 
 #: Names whose values are secrets, in a query string or in JSON.
 _NAMES = "access_token|refresh_token|token|ticket|apikey|api_key|password|secret|refresh"
+
+
+def _encoded(text: str) -> str:
+    """A pattern of the same, with any of its characters percent-encoded, however often."""
+    return "".join(
+        char if char == "|" else f"(?:{char}|%(?:25)*(?:{ord(char):02x}|{ord(char.upper()):02x}))"
+        for char in text
+    )
+
+
+#: ?%74oken=…, and where one address is the parameter of another. Tried where there is a percent sign at all.
+_ENCODED = re.compile(
+    rf"({_encoded(_NAMES)})((?:[+\[\]]|%(?:25)*(?:20|2b|5b|5d))*{_encoded('=')})(?:(?!{_encoded('&')})[^&\s\"'<>\\;,)])+",
+    re.IGNORECASE,
+)
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # ?token=…, also where one address is the percent-encoded parameter of another.
-    (re.compile(rf"({_NAMES})(=|%3D)(?:(?!%26)[^&\s\"'<>\\;,)])+", re.IGNORECASE), rf"\1\2{_HIDDEN}"),
+    # ?token=…
+    (re.compile(rf"({_NAMES})([+\[\]]*=)[^&\s\"'<>\\;,)]+", re.IGNORECASE), rf"\1\2{_HIDDEN}"),
     # Authorization: Bearer …, and the subprotocol bearer.…
     (re.compile(r"\b(bearer)(\s+|\.|%20)[\w~+/=.-]+", re.IGNORECASE), rf"\1\2{_HIDDEN}"),
     # {"refresh": "…"}, as JSON, as Python shows it, or as JSON inside of JSON.
@@ -36,6 +51,8 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 def redact(text: str) -> str:
     """The text without the secrets in it."""
+    if "%" in text:  # before the plain ones, which would stop at what follows an encoded one
+        text = _ENCODED.sub(rf"\1\2{_HIDDEN}", text)
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text

@@ -24,6 +24,8 @@ _SCHEMES = {"http": {"http": "http", "https": "https"}, "websocket": {"http": "w
 class ForwardedHeaders:
     """Puts the client's own address and scheme into the scope, so that nothing below looks at headers.
 
+    In place: the server writes its access log from the same object, from which secrets are taken out below.
+
     Django's `SECURE_PROXY_SSL_HEADER` believes whoever sends the header; here only a proxy is believed.
     """
 
@@ -38,22 +40,22 @@ class ForwardedHeaders:
 
 
 def as_seen_by_proxy(scope: dict[str, Any]) -> dict[str, Any]:
-    """The scope with the address and the scheme that trusted proxies report, without the headers."""
+    """The scope, now with the address and the scheme that trusted proxies report, without the headers."""
     headers = [(name, value) for name, value in scope["headers"] if name not in _FORWARDED]
     if len(headers) == len(scope["headers"]):
         return scope
-    seen = {**scope, "headers": headers}
     peer = scope.get("client")
-    if peer is None or not is_trusted_proxy(str(peer[0]), tuple(conf.trusted_proxies)):
-        return seen
-    address = client_address(scope)
-    if address != peer[0]:
-        seen["client"] = [address, 0]  # the port is the proxy's business; ASGI wants a number
-    # The last proxy appends; what stands before it is hearsay.
-    said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-proto").decode(
-        "latin1"
-    )
-    scheme = _SCHEMES[scope["type"]].get(said.rpartition(",")[2].strip().lower())
-    if scheme:
-        seen["scheme"] = scheme
-    return seen
+    if peer is not None and is_trusted_proxy(str(peer[0]), tuple(conf.trusted_proxies)):
+        address = client_address(scope)
+        # The last proxy appends; what stands before it is hearsay.
+        said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-proto").decode(
+            "latin1"
+        )
+        scheme = _SCHEMES[scope["type"]].get(said.rpartition(",")[2].strip().lower())
+        if address != peer[0]:
+            # The port is the proxy's business; ASGI wants a number, and uvicorn's log its own kind of pair.
+            scope["client"] = type(peer)((address, 0))
+        if scheme:
+            scope["scheme"] = scheme
+    scope["headers"] = headers
+    return scope

@@ -39,6 +39,8 @@ ALLOWED_HOSTS = (
 ALLOWED_ORIGINS = env.origins("ALLOWED_ORIGINS", wildcard=DEBUG) + [
     f"https://{name}" for name in PLATFORM_HOSTS
 ]
+# A page under development is served by a program of its own, on another port of this machine.
+LOCAL_ORIGINS = [r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?\Z"] if DEBUG else []
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", everyone=DEBUG)
 
 # For `scripts/serve` and `scripts/dev`, which start the server; read here so that a wrong one is told.
@@ -202,6 +204,7 @@ SPECTACULAR_SETTINGS = {
 # Tokens, not cookies, authenticate the API: so no credentials across origins.
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_ALL_ORIGINS = "*" in ALLOWED_ORIGINS
+CORS_ALLOWED_ORIGIN_REGEXES = LOCAL_ORIGINS
 CORS_ALLOWED_ORIGINS = [origin for origin in ALLOWED_ORIGINS if origin != "*"]
 CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-type", "idempotency-key"]
 CORS_EXPOSE_HEADERS = ["retry-after"]
@@ -249,6 +252,7 @@ REVISION = env.revision("REVISION", "RENDER_GIT_COMMIT", "RAILWAY_GIT_COMMIT_SHA
 RELAIS = {
     "bell_shards": env.integer("BELL_SHARDS", 1, maximum=64),
     "allowed_origins": tuple(ALLOWED_ORIGINS),
+    "allowed_origin_patterns": tuple(LOCAL_ORIGINS),
     "trusted_proxies": tuple(TRUSTED_PROXIES),
     "service_api_keys": tuple(env.keys("SERVICE_API_KEYS")),
     "metrics_token": METRICS_TOKEN,

@@ -15,7 +15,6 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
-from urllib.parse import urlsplit
 
 from asgiref.sync import markcoroutinefunction
 from django.conf import settings
@@ -36,8 +35,9 @@ App = Callable[
 ]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-#: `urlsplit` forgives spaces and control characters; no browser sends any.
-_PLAIN = re.compile(r"[!-~]+")
+#: As browsers write one (RFC 6454 §6.2), in any case. `urlsplit` would forgive a lonely `:`, `?` or `#` at
+#: the end, spaces and control characters.
+_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*;=%-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 
 
 class WithHub:
@@ -64,7 +64,7 @@ class OriginCheck:
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         for origin in _headers(scope, b"origin"):
             if not is_allowed_origin(origin, scope):
-                logger.warning("A socket was refused: foreign origin", extra={"origin": origin[:200]})
+                _tell_refused(origin)
                 return refuse_handshake(scope, receive, send, status=403)
         return self.app(scope, receive, send)
 
@@ -165,6 +165,8 @@ def is_allowed_origin(origin: str, scope: Scope) -> bool:
         return False
     if any(normal == _normalized(allowed) for allowed in conf.allowed_origins):
         return True
+    if any(re.match(pattern, origin) for pattern in conf.allowed_origin_patterns):
+        return True
     # The name must be ours as well: a page may have made its own name point to our address.
     hosts = _headers(scope, b"host")
     if len(hosts) != 1 or not validate_host(split_domain_port(hosts[0])[0], settings.ALLOWED_HOSTS):
@@ -175,24 +177,34 @@ def is_allowed_origin(origin: str, scope: Scope) -> bool:
 
 
 def _normalized(origin: str) -> tuple[str, str, int] | None:
-    if not _PLAIN.fullmatch(origin):
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
         return None
-    try:
-        parts = urlsplit(origin)
-        port = parts.port
-    except ValueError:
-        return None
-    is_bare = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not is_bare:
-        return None
-    return parts.scheme, parts.hostname, _DEFAULT_PORTS[parts.scheme] if port is None else port
+    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    return scheme, host, int(port) if port else _DEFAULT_PORTS[scheme]
+
+
+def _tell_refused(origin: str) -> None:
+    """Once in the log, with what would let it in, for whose own page it is."""
+    normal = _normalized(origin)
+    extra = {"origin": origin[:200]}
+    if normal is not None:
+        scheme, host, port = normal
+        shown = f"{scheme}://{host}" if port == _DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}"
+        extra["allowed_with"] = f"ALLOWED_ORIGINS={shown[:200]}"
+    logger.warning("A socket was refused: foreign origin", extra=extra)
 
 
 async def refuse_handshake(
     scope: Scope, receive: Any, send: Any, *, status: int, retry_after_ms: int | None = None
 ) -> None:
-    """Refuse before accept: with the status where the server can say it, else with its plain 403."""
+    """Refuse before accept: with the status where the server can say it, else with its plain 403.
+
+    Whoever put `on_refused` into the scope has something to do before the peer is told.
+    """
     metrics.HANDSHAKES_REFUSED.add(metrics.refused_with(status))
+    if (on_refused := scope.pop("on_refused", None)) is not None:
+        await on_refused()
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})

@@ -43,6 +43,8 @@ def check_hosts(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         found.append(Error("ALLOWED_HOSTS may hold '*' only with DEBUG.", id="relais.E002"))
     if "*" in conf.allowed_origins:
         found.append(Error("ALLOWED_ORIGINS may hold '*' only with DEBUG.", id="relais.E003"))
+    if conf.allowed_origin_patterns:
+        found.append(Error("Origins may be allowed by a pattern only with DEBUG.", id="relais.E003"))
     return found
 
 

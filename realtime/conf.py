@@ -91,6 +91,8 @@ class Conf:
 
     #: Origins a browser may come from, besides the host it talks to.
     allowed_origins: tuple[str, ...] = ()
+    #: Patterns of more of them; only with DEBUG, for pages that other programs of the machine serve.
+    allowed_origin_patterns: tuple[str, ...] = ()
     #: Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     trusted_proxies: tuple[str, ...] = ()
     #: Keys that let other services post notifications.

@@ -10,9 +10,11 @@ from channels.testing import WebsocketCommunicator
 from rest_framework.test import APIClient
 
 from accounts import socket_auth, throttling, tokens
+from accounts.credentials import Credentials
 from accounts.models import Session, User
 from accounts.socket_auth import SocketAuth
 from realtime import asking
+from realtime.asgi import refuse_handshake
 from realtime.sockets import JsonSocket
 from realtime.testing import ANSWER_SECONDS, TestSocket
 
@@ -70,6 +72,7 @@ def shake_hands(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
         headers: list[tuple[bytes, bytes]] | None = None,
         subprotocols: list[str] | None = None,
         kind: str = "websocket",
+        refused: bool = False,
     ) -> dict[str, Any]:
         seen: list[dict[str, Any]] = []
 
@@ -79,11 +82,24 @@ def shake_hands(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
         scope = {"type": kind, "path": "/ws/chat/1/", "query_string": query, "headers": headers or []}
         if kind == "websocket":
             scope["subprotocols"] = subprotocols or []
-        async_to_sync(SocketAuth(consumer))(scope, None, None)
+        if refused:
+            async_to_sync(Credentials(refuse))(scope, _nothing, _nothing)
+            return scope
+        app = Credentials(SocketAuth(consumer)) if kind == "websocket" else consumer
+        async_to_sync(app)(scope, None, None)
         assert seen == [scope]
         return seen[0]
 
     return shake
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """As a limit does, before anybody asks who it is."""
+    await refuse_handshake(scope, receive, send, status=429)
+
+
+async def _nothing(*_message: object) -> None:
+    pass
 
 
 async def _run_here(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -103,7 +119,9 @@ def open_with(transactional_db: None, hub: Any) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def opened(query: str) -> AsyncIterator[TestSocket]:
-        communicator = WebsocketCommunicator(SocketAuth(BareSocket.as_asgi()), f"/ws/bare/{query}")
+        communicator = WebsocketCommunicator(
+            Credentials(SocketAuth(BareSocket.as_asgi())), f"/ws/bare/{query}"
+        )
         await communicator.connect(timeout=ANSWER_SECONDS)
         try:
             yield TestSocket(communicator, None)

@@ -7,10 +7,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import OperationalError
 
 from accounts import socket_auth, tokens
-from accounts.tickets import sell_ticket
+from accounts.tickets import redeem_ticket, sell_ticket, use_up_tickets
 from accounts.tokens import access_token, identify
 from realtime import asking, threads
 from realtime.asking import Asking
+from realtime.errors import UnauthenticatedError
 from tests.accounts.forgeries import good
 
 
@@ -135,6 +136,73 @@ def test_no_secret_is_left_in_the_scope(shake_hands, ana):
 @pytest.mark.parametrize("query", [b"token=x&token=y&a=1", b"%74%6Fken=x&a=1&token=", b"a=1&token"])
 def test_refused_secret_is_not_left_either(shake_hands, query):
     assert shake_hands(query)["query_string"] == b"a=1"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"%74icket=c4n4ry&a=1",
+        b"%2574icket=c4n4ry&a=1",
+        b"a=1&TOKEN=c4n4ry",
+        b"a=1;token=c4n4ry",
+        b"a=1;b=2;Ticket=c4n4ry;more&token=c4n4ry;c4n4ry".replace(b";b=2", b""),
+        b"a=1&+ticket=c4n4ry",
+        b"a=1&ticket+=c4n4ry",
+        b"a=1&token[]=c4n4ry",
+        b"token%3Dc4n4ry&a=1",
+        b"a=1&%54%4F%4B%45%4E=c4n4ry",
+    ],
+)
+def test_secret_is_taken_out_in_every_spelling(shake_hands, query):
+    assert shake_hands(query)["query_string"] == b"a=1"
+
+
+@pytest.mark.parametrize("query", [b"tokens=3&a=b;c=d", b"a=token&my_ticket=1", b"", b"&&;=", b"a=%3Dtoken"])
+def test_what_is_no_secret_stays_byte_for_byte(shake_hands, query):
+    assert shake_hands(query)["query_string"] == query
+
+
+def test_nothing_of_the_offer_is_left_for_the_socket(shake_hands, ana):
+    scope = shake_hands(f"ticket={sell_ticket(identity=identify(access_token(ana)))}".encode())
+
+    assert not {"offer", "on_refused"} & set(scope)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda token: {"headers": [bearer(token)]},
+        lambda token: {"subprotocols": [f"bearer.{token}"]},
+        lambda _token: {"query": b"ticket=another"},
+        lambda _token: {"headers": [bearer("a"), bearer("b")]},
+    ],
+    ids=["header", "subprotocol", "two tickets", "too much"],
+)
+def test_ticket_that_was_shown_beside_something_else_is_used_up(shake_hands, ana, more):
+    token = access_token(ana)
+    ticket = sell_ticket(identity=identify(token))
+    beside = more(token)
+
+    shake_hands(f"ticket={ticket}&{beside.pop('query', b'').decode()}".encode(), **beside)
+
+    with pytest.raises(UnauthenticatedError):
+        redeem_ticket(secret=ticket)
+
+
+@pytest.mark.parametrize("spelling", ["ticket", "%74icket", "ti%63ke%74"])
+def test_ticket_of_a_refused_handshake_is_used_up(shake_hands, ana, spelling):
+    ticket = sell_ticket(identity=identify(access_token(ana)))
+
+    refused = shake_hands(f"v=1&{spelling}={ticket}".encode(), refused=True)
+
+    assert refused["query_string"] == b"v=1"
+    with pytest.raises(UnauthenticatedError):
+        redeem_ticket(secret=ticket)
+
+
+def test_tickets_that_strangers_make_up_cost_no_write(db, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        use_up_tickets([f"made-up-{number}" for number in range(100)])
 
 
 def test_http_request_passes_untouched(shake_hands):

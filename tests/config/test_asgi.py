@@ -46,6 +46,23 @@ async def test_foreign_origin_is_refused(db: None) -> None:
     assert not accepted
 
 
+@pytest.mark.parametrize("origin", [b"http://localhost", b"https://evil.example"])
+async def test_server_has_no_secret_to_log_whoever_forwarded_the_request(
+    db: None, settings: Any, origin: bytes
+) -> None:
+    """Its access log is written from the scope that it made, after us; from whom it was forwarded as well."""
+    settings.RELAIS = {**settings.RELAIS, "trusted_proxies": ("127.0.0.0/8",)}
+    headers = [(b"host", b"localhost"), (b"origin", origin), (b"x-forwarded-for", b"203.0.113.7")]
+    communicator = WebsocketCommunicator(application, "/ws/nowhere/?v=1&%74oken=c4n4ry", headers=headers)
+    communicator.scope |= {"client": ("127.0.0.1", 4711), "scheme": "ws"}
+
+    await communicator.connect()
+    await communicator.wait()
+
+    assert communicator.scope["query_string"] == b"v=1"
+    assert communicator.scope["client"] == ("203.0.113.7", 0)
+
+
 async def test_lifespan_begins_and_ends() -> None:
     communicator = ApplicationCommunicator(application, {"type": "lifespan", "asgi": {"version": "3.0"}})
 

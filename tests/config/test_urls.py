@@ -11,6 +11,8 @@ from django.urls import reverse
 from drf_spectacular import drainage
 from openapi_spec_validator import validate
 
+from tests.config.test_settings import settings_with
+
 
 def is_served(client: Client, path: str) -> bool:
     with contextlib.closing(client.get(path)) as answer:
@@ -121,6 +123,20 @@ def test_other_origins_may_call_only_what_is_allowed(client: Client, db: None, s
     assert allowed("https://app.example.com") == "https://app.example.com"
     assert allowed("https://evil.example") is None
     assert allowed("https://app.example.com", "/admin/") is None
+
+
+def test_pages_of_this_machine_may_call_only_while_they_are_developed(
+    client: Client, db: None, settings: Any
+) -> None:
+    def allowed() -> str | None:
+        return client.get("/api/", headers={"origin": "http://localhost:5173"}).headers.get(
+            "access-control-allow-origin"
+        )
+
+    settings.CORS_ALLOWED_ORIGIN_REGEXES = settings_with("LOCAL_ORIGINS", DEBUG="on")[0]
+    assert allowed() == "http://localhost:5173"
+    settings.CORS_ALLOWED_ORIGIN_REGEXES = settings_with("CORS_ALLOWED_ORIGIN_REGEXES")[0]
+    assert allowed() is None
 
 
 def test_pages_cannot_be_framed_or_sniffed(client: Client, db: None) -> None:

@@ -9,6 +9,7 @@ from channels.testing import WebsocketCommunicator
 
 from realtime.asgi import HandshakeLimit, OriginCheck, WithHub, refuse_handshake
 from realtime.hub import Hub
+from tests.config.test_settings import settings_with
 
 HOST = "relais.example"
 
@@ -24,6 +25,13 @@ def ours(settings: Any) -> None:
             "https://xn--bcher-kva.example",
         ),
     }
+
+
+def local_origins() -> tuple[str, ...]:
+    """As our settings have them with DEBUG."""
+    (patterns,) = settings_with("LOCAL_ORIGINS", DEBUG="on")
+    assert isinstance(patterns, list)
+    return tuple(patterns)
 
 
 async def accept(scope: Any, receive: Any, send: Any) -> None:
@@ -86,6 +94,17 @@ FOREIGN = [
     "https://user:password@relais.example",
     "https://relais.example/",
     "https://relais.example/path",
+    "https://relais.example:",
+    "https://relais.example#",
+    "https://relais.example?",
+    "https://relais.example:443#",
+    "https://app.example:",
+    "https://app.example#",
+    "https://app.example?",
+    "http://dev.example:3000#",
+    "http://localhost:5173",  # a program of this machine: with DEBUG only
+    "http://127.0.0.1:3000",
+    "http://[::1]:8080",
     "https://relais.example?query",
     "https://relais.example#fragment",
     "https://evil.example#https://relais.example",
@@ -151,6 +170,38 @@ async def test_same_origin_is_the_host_it_talks_to_and_that_host_is_ours(origin,
     assert await is_let_in(origin, host=host, scheme=scheme) == let_in
 
 
+LOCAL = ["http://localhost:5173", "http://127.0.0.1:3000", "http://[::1]:8080", "https://localhost"]
+
+
+@pytest.mark.parametrize("origin", LOCAL)
+async def test_page_of_this_machine_is_let_in_where_it_is_developed(settings, origin):
+    settings.RELAIS = {**settings.RELAIS, "allowed_origin_patterns": local_origins()}
+
+    assert await is_let_in(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:",
+        "http://localhost#",
+        "http://localhost:5173/",
+        "http://localhost:5173\n",
+        "http://localhost.evil.example",
+        "http://localhost@evil.example",
+        "http://evil.example",
+        "http://127.0.0.1.evil.example:3000",
+        "http://127.0.0.2:3000",
+        "http://127x0.0.1",
+        "null",
+    ],
+)
+async def test_page_that_looks_like_one_of_this_machine_is_not(settings, origin):
+    settings.RELAIS = {**settings.RELAIS, "allowed_origin_patterns": local_origins()}
+
+    assert not await is_let_in(origin)
+
+
 async def test_any_origin_is_let_in_where_a_developer_says_so(settings):
     settings.RELAIS = {**settings.RELAIS, "allowed_origins": ("*",)}
 
@@ -162,6 +213,39 @@ async def test_refused_origin_is_logged_without_an_end(caplog):
     await is_let_in("https://" + "e" * 1000 + ".example")
 
     assert [len(record.origin) for record in caplog.records] == [200]
+
+
+@pytest.mark.parametrize(
+    ("origin", "setting"),
+    [
+        ("https://Other.example", "ALLOWED_ORIGINS=https://other.example"),
+        ("http://other.example:3000", "ALLOWED_ORIGINS=http://other.example:3000"),
+        ("https://other.example:443", "ALLOWED_ORIGINS=https://other.example"),
+        ("https://other.example#", None),
+        ("null", None),
+    ],
+)
+async def test_refused_origin_is_logged_with_what_would_let_it_in(caplog, origin, setting):
+    await is_let_in(origin)
+
+    assert [getattr(record, "allowed_with", None) for record in caplog.records] == [setting]
+
+
+async def test_who_has_something_to_do_first_does_it_before_the_peer_is_told():
+    told: list[str] = []
+
+    async def first() -> None:
+        told.append("done")
+
+    async def send(message: dict[str, Any]) -> None:
+        told.append(message["type"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    await refuse_handshake({"on_refused": first}, receive, send, status=403)
+
+    assert told == ["done", "websocket.close"]
 
 
 # ── handshakes ───────────────────────────────────────────────────────────────────────────────────────────

@@ -45,6 +45,12 @@ def test_wildcards_are_for_developers(settings):
     assert found(settings) == set()
 
 
+def test_patterns_of_origins_are_for_developers(settings):
+    settings.RELAIS = {**settings.RELAIS, "allowed_origin_patterns": (r"http://localhost\Z",)}
+
+    assert found(settings) == {"relais.E003"}
+
+
 def test_short_service_key_is_refused(settings):
     settings.RELAIS = {**settings.RELAIS, "service_api_keys": ("x" * 32, "y" * 31)}
 
