@@ -14,8 +14,9 @@ from accounts.schema import problems
 from accounts.views import ApiView
 from chat import selectors, services
 from chat import serializers as shapes
+from chat.cursors import MOVES
 from chat.limits import allow_invitation, allow_send
-from chat.services import Draft, clean_content
+from chat.services import Cursor, Draft, clean_content
 from realtime.errors import RealtimeError
 
 #: What may go wrong with what is the viewer's own, and with what belongs to one conversation.
@@ -258,11 +259,8 @@ class ReadView(ApiView):
     )
     def post(self, request: Request, conversation_id: int) -> Response:
         """Everything up to a seq is read; a cursor never moves back."""
-        membership = services.mark_read(
-            user_id=_me(request).pk,
-            conversation_id=conversation_id,
-            up_to_seq=_checked(shapes.CursorSerializer, request.data)["up_to_seq"],
-        )
+        up_to_seq = _checked(shapes.CursorSerializer, request.data)["up_to_seq"]
+        membership = MOVES.move((_me(request).pk, conversation_id), Cursor(read=up_to_seq))
         return Response(shapes.read_state(membership, selectors.unread_count(membership)))
 
 
@@ -274,9 +272,6 @@ class DeliveredView(ApiView):
     )
     def post(self, request: Request, conversation_id: int) -> Response:
         """A device has everything up to a seq."""
-        membership = services.mark_delivered(
-            user_id=_me(request).pk,
-            conversation_id=conversation_id,
-            up_to_seq=_checked(shapes.CursorSerializer, request.data)["up_to_seq"],
-        )
+        up_to_seq = _checked(shapes.CursorSerializer, request.data)["up_to_seq"]
+        membership = MOVES.move((_me(request).pk, conversation_id), Cursor(delivered=up_to_seq))
         return Response(shapes.read_state(membership, selectors.unread_count(membership)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import suppress
 from typing import Any
@@ -11,13 +10,14 @@ from uuid import UUID
 import msgspec
 
 from chat import metrics, selectors, services
+from chat.cursors import MOVES, settle
 from chat.errors import NotAParticipantError
 from chat.events import GUIDE_FRAMING, V1_FRAMING, conversation_topic
 from chat.inbox import Inbox
 from chat.limits import allow_send
 from chat.receipts import receipts_told
 from chat.selectors import Membership, Share
-from chat.services import Draft, Outcome, Sent, clean_content
+from chat.services import Cursor, Draft, Outcome, Sent, clean_content
 from realtime import errors
 from realtime.asking import Asking
 from realtime.commands import Command
@@ -26,9 +26,6 @@ from realtime.frames import MAX_INTEGER, Ref
 from realtime.framing import NOTHING, Framing
 from realtime.prepared import Batch
 from realtime.sockets import JsonSocket
-
-#: Cursors that arrive within this time are written once: a page that reads a thread sends many.
-RECEIPT_SECONDS = 0.1
 
 #: What sockets that come back together want to know, asked together.
 membership_of: Asking[Share, Membership] = Asking(selectors.memberships_for)
@@ -78,6 +75,12 @@ def conversation_id_in(path: dict[str, Any]) -> int:
     return int(text)
 
 
+def _position(frame: MoveCursor) -> int:
+    if not 0 <= frame.up_to_seq <= MAX_INTEGER:
+        raise errors.InvalidFrameError("up_to_seq is no position.")
+    return frame.up_to_seq
+
+
 class ChatConsumer(JsonSocket):
     """Speaks the guide's dialect, and to a client that opted in (`v1`) the rest of ours."""
 
@@ -90,8 +93,6 @@ class ChatConsumer(JsonSocket):
     async def authorize(self) -> None:
         conversation_id = conversation_id_in(self.path)
         self.membership = membership = await membership_of((self.user_id, conversation_id))
-        self._cursors = {"delivered": 0, "read": 0}
-        self._receipts: asyncio.Task[None] | None = None
         self.topic = conversation_topic(conversation_id)
         if "since" not in self.query:
             then = self._live if self.v1 else None
@@ -115,8 +116,8 @@ class ChatConsumer(JsonSocket):
 
     async def left(self) -> None:
         if self.topic:
-            with suppress(errors.RealtimeError):  # no member any more, or no database: nobody is left to tell
-                await self._write_cursors()
+            with suppress(errors.RealtimeError):  # the database is away: it is written when it is back
+                await settle(self._share)
 
     # --- messages -----------------------------------------------------------------------------------
 
@@ -174,37 +175,16 @@ class ChatConsumer(JsonSocket):
     # --- receipts -----------------------------------------------------------------------------------
 
     def _read(self, frame: MoveCursor, _ref: Ref) -> None:
-        self._move_cursor("read", frame.up_to_seq)
+        self.opt_in()
+        MOVES.note(self._share, Cursor(read=_position(frame)))
 
     def _delivered(self, frame: MoveCursor, _ref: Ref) -> None:
-        self._move_cursor("delivered", frame.up_to_seq)
-
-    def _move_cursor(self, kind: str, up_to_seq: int) -> None:
         self.opt_in()
-        if not 0 <= up_to_seq <= MAX_INTEGER:
-            raise errors.InvalidFrameError("up_to_seq is no position.")
-        self._cursors[kind] = max(self._cursors[kind], up_to_seq)
-        if self._receipts is None:
-            self._receipts = self.spawn(self._write_cursors_soon())
+        MOVES.note(self._share, Cursor(delivered=_position(frame)))
 
-    async def _write_cursors_soon(self) -> None:
-        await asyncio.sleep(RECEIPT_SECONDS)
-        self._receipts = None
-        try:
-            await self._write_cursors()
-        except errors.RealtimeError as error:
-            self.tell_error(error)
-
-    async def _write_cursors(self) -> None:
-        for kind, move in (("delivered", services.mark_delivered), ("read", services.mark_read)):
-            up_to_seq, self._cursors[kind] = self._cursors[kind], 0
-            if up_to_seq:
-                await self.run(
-                    move,
-                    user_id=self.user_id,
-                    conversation_id=self.membership.conversation_id,
-                    up_to_seq=up_to_seq,
-                )
+    @property
+    def _share(self) -> Share:
+        return self.user_id, self.membership.conversation_id
 
     # --- catching up --------------------------------------------------------------------------------
 

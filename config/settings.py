@@ -271,6 +271,7 @@ RELAIS = {
     "limit_mistakes": env.rate("LIMIT_MISTAKES", "20/min:20"),
     "limit_sends": env.rate("LIMIT_SENDS", "10/s:30"),
     "limit_invitations": env.rate("LIMIT_INVITATIONS", "30/min:60"),
+    "limit_cursors": env.rate("LIMIT_CURSORS", "10/s:100"),
     "limit_frames": env.rate("LIMIT_FRAMES", "50/s:200"),
     "limit_control_frames": env.rate("LIMIT_CONTROL_FRAMES", "20/s:200"),
     "limit_fragments": env.rate("LIMIT_FRAGMENTS", "200/s:20000"),

@@ -19,6 +19,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 RESTART_SECONDS = 5.0
 
 _works: list[Work] = []
+_last_works: list[Work] = []
 
 
 def runs_with_hub(work: Work) -> Work:
@@ -31,6 +32,22 @@ def runs_with_hub(work: Work) -> Work:
 def registered() -> list[Work]:
     """Everything registered."""
     return list(_works)
+
+
+def runs_at_end(work: Work) -> Work:
+    """Register a coroutine function that is awaited when the process ends; it has a second or two."""
+    if work not in _last_works:
+        _last_works.append(work)
+    return work
+
+
+async def finish() -> None:
+    """Await what was registered for the end; what fails is logged and keeps nothing else from ending."""
+    for work in _last_works:
+        try:
+            await work()
+        except Exception:
+            logger.exception("The last work %s failed", work.__name__)
 
 
 def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

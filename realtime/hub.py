@@ -78,6 +78,7 @@ class Hub:
 
     async def stop(self) -> None:
         """Stop hearing; sockets are closed by `drain`."""
+        await background.finish()
         # More than once: redis-py swallows a cancellation that meets it while it connects.
         while waiting := [task for task in self._tasks if not task.done()]:
             for task in waiting:

@@ -22,6 +22,7 @@ def _full_buckets() -> None:
     RestThrottle.buckets.clear()
     limits._sends.clear()
     limits._invitations.clear()
+    limits._cursors.clear()
 
 
 @pytest.fixture
