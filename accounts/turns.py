@@ -1,8 +1,9 @@
 """Turns at work of which a process does one piece at a time, shared fairly among the addresses that ask.
 
-A bounded number of callers wait, each in its own thread. The turn goes to the address that had its last one
-longest ago, and where there is no room left, the address with the most callers gives up a place: who asks a
-thousand times waits for themselves, and who asks once waits for one turn of each other address at most.
+A bounded number of callers wait, in a thread (`take`) or on the loop (`ask`). The turn goes to the address
+that had its last one longest ago, and where there is no room left, the address with the most callers gives
+up a place: who asks a thousand times waits for themselves, and who asks once waits for one turn of each other
+address at most.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 
 #: Addresses whose last turn is remembered: about 2 MB, and more turns than a process gives in minutes.
 REMEMBERED = 10_000
@@ -20,19 +22,15 @@ class NoTurnError(Exception):
     """There is no place to wait in, it was given to another address, or the wait took too long."""
 
 
-class _Caller:
-    """Somebody who waits for a turn."""
+class Caller:
+    """Somebody who waits for a turn, and is told once whether they have it."""
 
-    __slots__ = ("address", "answered", "has_turn")
+    __slots__ = ("address", "answer", "is_waiting")
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, answer: Callable[[bool], None]) -> None:
         self.address = address
-        self.answered = threading.Event()
-        self.has_turn = False
-
-    def answer(self, *, has_turn: bool) -> None:
-        self.has_turn = has_turn
-        self.answered.set()
+        self.answer = answer
+        self.is_waiting = True
 
 
 class Turns:
@@ -54,7 +52,7 @@ class Turns:
         #: How long the last turn took.
         self._took = 0.0
         #: Those who wait, by address; an address is here as long as one of its callers waits.
-        self._waiting: dict[str, deque[_Caller]] = {}
+        self._waiting: dict[str, deque[Caller]] = {}
         #: The number of the last turn of an address, the newest at the end.
         self._last_turn: OrderedDict[str, int] = OrderedDict()
         self._turns = 0
@@ -73,20 +71,37 @@ class Turns:
             return True
 
     def take(self, address: str, *, seconds: float) -> None:
-        """Wait for a turn for so long, or raise NoTurnError."""
+        """Wait in this thread for a turn for so long, or raise NoTurnError."""
+        answered: Future[bool] = Future()
+        caller = self.ask(address, answered.set_result)
+        if caller is None:
+            return
+        if not wait([answered], seconds).done and self.withdraw(caller):
+            raise NoTurnError
+        if not answered.result():
+            raise NoTurnError
+
+    def ask(self, address: str, answer: Callable[[bool], None]) -> Caller | None:
+        """Take the turn if it is free (None), or wait for it; raises NoTurnError where there is no room to.
+
+        `answer` is called by whoever ends a turn or needs the place, and must not wait.
+        """
         with self._lock:
             if not self._is_taken:
                 self._hand_to(address)
-                return
+                return None
             self._make_room(address)
-            caller = _Caller(address)
+            caller = Caller(address, answer)
             self._waiting.setdefault(address, deque()).append(caller)
-        if not caller.answered.wait(seconds):
-            with self._lock:
-                if not caller.answered.is_set():  # not even in the last moment
-                    self._remove(caller)
-        if not caller.has_turn:
-            raise NoTurnError
+            return caller
+
+    def withdraw(self, caller: Caller) -> bool:
+        """Wait no longer; False when the answer was there first."""
+        with self._lock:
+            if caller.is_waiting:
+                self._remove(caller)
+                return True
+            return False
 
     def give_back(self) -> None:
         """End a turn: the next one begins."""
@@ -100,7 +115,7 @@ class Turns:
             caller = self._waiting[address][0]
             self._remove(caller)
             self._hand_to(address)
-            caller.answer(has_turn=True)
+            caller.answer(True)  # noqa: FBT003 - a future's `set_result` takes no name
 
     def seconds_of_queue(self) -> float:
         """How long the turns of those who wait will take, if they are like the last one."""
@@ -140,9 +155,10 @@ class Turns:
             raise NoTurnError
         caller = self._waiting[largest][-1]
         self._remove(caller)
-        caller.answer(has_turn=False)
+        caller.answer(False)  # noqa: FBT003 - as above
 
-    def _remove(self, caller: _Caller) -> None:
+    def _remove(self, caller: Caller) -> None:
+        caller.is_waiting = False
         callers = self._waiting[caller.address]
         callers.remove(caller)
         if not callers:

@@ -23,11 +23,13 @@ from django.core.checks import run_checks
 
 from accounts.credentials import Credentials
 from accounts.socket_auth import SocketAuth
+from accounts.strangers import StrangersTakeTurns, has_token
 from config.health import HealthChecks
 from config.logs import redact
 from config.metrics import MetricsPage
 from config.proxies import ForwardedHeaders
 from config.ws_routing import websocket_urlpatterns
+from notifications.service_keys import has_service_key
 from realtime import garbage, heap
 from realtime.asgi import HandshakeLimit, OriginCheck, SocketLimits, WithHub
 from realtime.hub import Hub
@@ -72,7 +74,7 @@ async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
 refuse_unsafe_settings()
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # as `path()` makes them, whatever it says
 
-health = HealthChecks(django_application)
+health = HealthChecks(StrangersTakeTurns(django_application, has_token, has_service_key))
 daphne.install(redact=redact, on_listening=health.look)
 router = ProtocolTypeRouter(
     {

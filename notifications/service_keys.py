@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -15,6 +16,9 @@ from rest_framework.views import APIView
 
 from realtime.conf import conf
 from realtime.errors import UnauthenticatedError
+
+#: Where a key may stand.
+_HEADERS = frozenset({b"authorization", b"x-api-key"})
 
 
 class Service:
@@ -37,9 +41,7 @@ class ServiceKeyAuthentication(BaseAuthentication):
         if offered is None:
             return None
         digest = _digest(offered)
-        # Compared in constant time, and with every key: how long it takes says nothing about any of them.
-        known = [hmac.compare_digest(digest, _digest(key)) for key in conf.service_api_keys if key]
-        if not any(known):
+        if not _is_ours(digest):
             raise UnauthenticatedError("This API key is not valid.")
         service = Service(scope=digest)
         return service, service
@@ -57,12 +59,28 @@ class IsService(BasePermission):
         return isinstance(request.auth, Service)
 
 
+def has_service_key(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the headers of an ASGI scope show one of our keys."""
+    shown = {name: value.decode("latin1") for name, value in headers if name in _HEADERS}
+    offered = _key(shown.get(b"authorization", ""), shown.get(b"x-api-key"))
+    return offered is not None and _is_ours(_digest(offered))
+
+
 def _key_in(request: Request) -> str | None:
-    scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    return _key(request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY"))
+
+
+def _key(authorization: str, api_key: str | None) -> str | None:
+    scheme, _, key = authorization.strip().partition(" ")
     if scheme.lower() == "api-key":
-        return str(key).strip()
-    key = request.META.get("HTTP_X_API_KEY")
-    return None if key is None else str(key).strip()
+        return key.strip()
+    return None if api_key is None else api_key.strip()
+
+
+def _is_ours(digest: str) -> bool:
+    # Compared in constant time, and with every key: how long it takes says nothing about any of them.
+    known = [hmac.compare_digest(digest, _digest(key)) for key in conf.service_api_keys if key]
+    return any(known)
 
 
 def _digest(key: str) -> str:

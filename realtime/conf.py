@@ -85,6 +85,12 @@ class Conf:
     limit_logins_per_address: Rate = Rate.parse("60/min:60")
     #: New accounts, and new e-mails of old ones, per address.
     limit_registrations: Rate = Rate.parse("10/min:20")
+    #: Requests without a credential that wait for their turn in one process, without a thread.
+    limit_strangers_waiting: int = 256
+    #: Those of one address: an office behind one address, all of whom open a page at nine.
+    limit_strangers_waiting_per_address: int = 64
+    #: Seconds that one may wait.
+    limit_stranger_seconds: float = 10
     #: Requests that wait for their turn to hash a password, in one process: each is a thread.
     limit_passwords_waiting: int = 64
     #: Those of one address; an office behind one address signs in at nine.

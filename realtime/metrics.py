@@ -89,7 +89,7 @@ for code, reason in (("4408", "too_slow"), ("4500", "internal_error")):
     SOCKETS_CLOSED.add(code, reason, n=0)
 for reason in ("draining", "origin", "overload", "path", "rate"):
     HANDSHAKES_REFUSED.add(reason, n=0)
-for reason in ("logins", "logins_per_address", "passwords", "registrations", "rest"):
+for reason in ("logins", "logins_per_address", "passwords", "registrations", "rest", "strangers"):
     REQUESTS_REFUSED.add(reason, n=0)
 for code in ("internal_error", "overloaded", "unavailable"):
     COMMANDS_REFUSED.add(code, n=0)

@@ -236,7 +236,7 @@ def test_refusals_are_counted_by_their_limit(stranger, db, limit):
     for _ in range(5):
         stranger.post("/api/auth/register/", {})
 
-    rise = {reason: count - before[reason] for reason, count in refusals().items()}
+    rise = {reason: count - before[reason] for reason, count in refusals().items() if count > before[reason]}
     assert rise == {"logins": 1, "logins_per_address": 2, "rest": 3, "registrations": 4}
 
 

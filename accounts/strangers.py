@@ -1,0 +1,191 @@
+"""Requests without a credential take turns in Django: one at a time in a process, and address by address.
+
+Django answers each request in a thread of its own, and all threads share one core with the loop that serves
+the sockets: fifty strangers who ask for pages at once would make every message wait for them. A request that
+brings a token or a key takes no turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+from asgiref.sync import markcoroutinefunction
+
+from accounts import metrics
+from accounts.authentication import bearer_token
+from accounts.tokens import claims_of
+from accounts.turns import Caller, NoTurnError, Turns
+from realtime.conf import conf
+from realtime.errors import OverloadedError, RealtimeError
+from realtime.limits import counted_address
+from realtime.metrics import REQUESTS_REFUSED
+from realtime.problems import PROBLEM_JSON, problem
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+#: While others wait, the process rests after a turn for so many times as long as it took, and at most so many
+#: seconds: strangers who come in crowds have a quarter of a core together.
+RESTS, LONGEST_REST_SECONDS = 3.0, 1.0
+#: Seconds after which somebody who was refused is told to come back.
+RETRY_SECONDS = 2
+
+
+def has_token(headers: Headers) -> bool:
+    """Whether there is an access token of ours that has not expired; whether it still holds, Django asks."""
+    for name, value in headers:
+        if name == b"authorization" and (token := bearer_token(value.decode("latin1"))) is not None:
+            try:
+                claims_of(token)
+            except RealtimeError:
+                return False
+            return True
+    return False
+
+
+class StrangersTakeTurns:
+    """ASGI middleware around Django; `are_known` say by its headers that a request is no stranger's."""
+
+    def __init__(self, app: Any, *are_known: Callable[[Headers], bool]) -> None:
+        self.app = app
+        markcoroutinefunction(self)
+        self._are_known = are_known
+        self._turns = Turns(
+            places=lambda: conf.limit_strangers_waiting,
+            places_per_address=lambda: conf.limit_strangers_waiting_per_address,
+        )
+        metrics.STRANGERS_WAITING.reads(lambda: len(self._turns))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if any(is_known(scope["headers"]) for is_known in self._are_known):
+            await self.app(scope, receive, send)
+            return
+        request = _Request(receive)
+        await request.read_body()  # before the turn: who drips it keeps nobody waiting
+        try:
+            has_turn = await self._take_turn(counted_address(scope), request)
+        except NoTurnError:
+            REQUESTS_REFUSED.add("strangers")
+            await _refuse(scope, send)
+            return
+        if has_turn:
+            await self._answer(scope, request, send)
+
+    async def _take_turn(self, address: str, request: _Request) -> bool:
+        """Wait for it; False when the peer has gone meanwhile."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[bool] = loop.create_future()
+        caller = self._turns.ask(address, answered.set_result)
+        if caller is None:
+            return True
+        gone = loop.create_task(request.gone())
+        ways: list[asyncio.Future[Any]] = [answered, gone]
+        try:
+            await asyncio.wait(ways, timeout=conf.limit_stranger_seconds, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._leave(caller, answered)
+            raise
+        finally:
+            gone.cancel()
+        if not answered.done():
+            self._turns.withdraw(caller)
+            if not request.is_gone:
+                raise NoTurnError
+        elif not answered.result():
+            raise NoTurnError
+        elif request.is_gone:
+            self._turns.give_back()
+        return not request.is_gone
+
+    def _leave(self, caller: Caller, answered: asyncio.Future[bool]) -> None:
+        """It waits no longer; a turn that it was given meanwhile goes on."""
+        if not self._turns.withdraw(caller) and answered.result():
+            self._turns.give_back()
+
+    async def _answer(self, scope: Scope, request: _Request, send: Send) -> None:
+        """Its turn lasts until the answer begins: whoever reads slowly keeps nobody waiting."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        has_turn = True
+
+        def end_turn() -> None:
+            nonlocal has_turn
+            if has_turn:
+                has_turn = False
+                took = loop.time() - began
+                rest = min(RESTS * took, LONGEST_REST_SECONDS) if len(self._turns) else 0.0
+                loop.call_later(rest, self._turns.give_back)
+
+        async def begin(message: Message) -> None:
+            end_turn()
+            await send(message)
+
+        try:
+            await self.app(scope, request.receive, begin)
+        finally:
+            end_turn()
+
+
+class _Request:
+    """What a peer has sent, read ahead of the application."""
+
+    __slots__ = ("_messages", "_receive", "is_gone")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._messages: list[Message] = []
+        self.is_gone = False
+
+    async def read_body(self) -> None:
+        """All of it; the servers hold it to its size and its time."""
+        while True:
+            message = await self._next()
+            if self.is_gone or not message.get("more_body", False):
+                return
+
+    async def gone(self) -> None:
+        """Wait until the peer leaves."""
+        while not self.is_gone:
+            await self._next()
+
+    async def receive(self) -> Message:
+        """What the application is told."""
+        return self._messages.pop(0) if self._messages else await self._receive()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._messages.append(message)
+        self.is_gone = message["type"] == "http.disconnect"
+        return message
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    error = OverloadedError(retry_after_ms=RETRY_SECONDS * 1000)
+    if scope["path"].startswith("/api/"):
+        body, kind = msgspec.json.encode(_problem(error)), PROBLEM_JSON
+    else:
+        body, kind = error.message.encode(), "text/plain; charset=utf-8"
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", str(RETRY_SECONDS).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _problem(error: OverloadedError) -> dict[str, Any]:
+    return problem(
+        error.status,
+        error.code,
+        error.message,
+        retryable=error.retryable,
+        retry_after_ms=error.retry_after_ms,
+    )

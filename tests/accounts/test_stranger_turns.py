@@ -1,0 +1,344 @@
+"""Requests without a credential take turns; members do not."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from accounts import strangers
+from accounts.models import User
+from accounts.strangers import StrangersTakeTurns, has_token
+from accounts.tokens import access_token
+from config import asgi
+from notifications.service_keys import has_service_key
+from realtime.metrics import REQUESTS_REFUSED
+from tests.realtime.listeners import StillClock
+
+KEY = "the-key-of-another-service-0123456789abcdef"
+
+
+class Django:
+    """Stands for Django: begins an answer when it is told to, and counts who is inside."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.inside = self.most = 0
+        self.may_answer = asyncio.Event()
+        self.fails = False
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.began.append(scope["client"][0])
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        try:
+            await self.may_answer.wait()
+            if self.fails:
+                raise RuntimeError
+        finally:
+            self.inside -= 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": (await receive()).get("body", b"")})
+
+
+class Peer:
+    """One request, and what it was answered."""
+
+    def __init__(self, address: str, path: str = "/", headers: Any = (), *, body: list[bytes] | None = None):
+        self.scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "client": (address, 1),
+            "headers": list(headers),
+        }
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.answer: list[dict[str, Any]] = []
+        for piece in [b""] if body is None else body:
+            self.says(piece, more=False)
+
+    def says(self, piece: bytes, *, more: bool) -> None:
+        self.messages.put_nowait({"type": "http.request", "body": piece, "more_body": more})
+
+    def leaves(self) -> None:
+        self.messages.put_nowait({"type": "http.disconnect"})
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.reads.wait()
+        self.answer.append(message)
+
+    @property
+    def status(self) -> int:
+        return int(self.answer[0]["status"]) if self.answer else 0
+
+    def header(self, name: bytes) -> bytes:
+        return dict(self.answer[0]["headers"])[name]
+
+
+class Door:
+    """The middleware before a Django that waits."""
+
+    def __init__(self) -> None:
+        self.django = Django()
+        self.gate = StrangersTakeTurns(self.django, has_token, has_service_key)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def comes(self, peer: Peer) -> asyncio.Task[None]:
+        """A request arrives, and goes as far as it can."""
+        task = asyncio.get_running_loop().create_task(self.gate(peer.scope, peer.messages.get, peer.send))
+        self.tasks.append(task)
+        await settle()
+        return task
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def door(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(strangers, "RESTS", 0.0)
+    door = Door()
+    yield door
+    await door.end()
+
+
+@pytest.fixture
+def limit(settings: Any) -> Callable[..., None]:
+    def set_limits(**limits: Any) -> None:
+        settings.RELAIS = {**settings.RELAIS, **limits}
+
+    return set_limits
+
+
+@pytest.fixture
+def token(ana: User) -> str:
+    return access_token(ana)
+
+
+def bearer(token: str) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", f"Bearer {token}".encode())]
+
+
+async def test_one_stranger_at_a_time(door):
+    peers = [Peer(f"10.0.0.{number}") for number in range(5)]
+    for peer in peers:
+        await door.comes(peer)
+    assert door.django.inside == 1
+
+    door.django.may_answer.set()
+    await asyncio.gather(*door.tasks)
+
+    assert [peer.status for peer in peers] == [200] * 5
+    assert door.django.most == 1
+
+
+async def test_members_and_services_wait_for_nobody(door, token: str, limit):
+    limit(service_api_keys=(KEY,))
+    await door.comes(Peer("10.0.0.1"))
+
+    await door.comes(Peer("10.0.0.2", headers=bearer(token)))
+    await door.comes(Peer("10.0.0.3", headers=[(b"x-api-key", KEY.encode())]))
+    await door.comes(Peer("10.0.0.4", headers=[(b"authorization", f"Api-Key {KEY}".encode())]))
+
+    assert door.django.began == ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        bearer("no.token.atall"),
+        bearer(""),
+        [(b"authorization", b"Basic YW5hOmRlbW8=")],
+        [(b"x-api-key", b"another-key-0123456789abcdef0123456789")],
+        [(b"x-api-key", b"")],
+        [(b"authorization", b"\xff\xfe")],
+        [(b"cookie", b"sessionid=0123456789")],
+    ],
+    ids=str,
+)
+async def test_who_shows_nothing_of_ours_is_a_stranger(door, headers, limit):
+    limit(service_api_keys=(KEY,))
+    await door.comes(Peer("10.0.0.1"))
+
+    await door.comes(Peer("10.0.0.2", headers=headers))
+
+    assert door.django.began == ["10.0.0.1"]
+
+
+async def test_addresses_take_turns_however_much_one_asks(door):
+    crowd = [Peer("10.0.0.1") for _ in range(10)]
+    for peer in crowd:
+        await door.comes(peer)
+    await door.comes(Peer("10.0.0.2"))
+
+    door.django.may_answer.set()
+    await asyncio.gather(*door.tasks)
+
+    assert door.django.began[:2] == ["10.0.0.1", "10.0.0.2"]
+
+
+async def test_who_drips_a_body_keeps_nobody_waiting(door):
+    slow = Peer("10.0.0.1", body=[])
+    slow.says(b"a", more=True)
+    await door.comes(slow)
+    await door.comes(Peer("10.0.0.2"))
+    assert door.django.began == ["10.0.0.2"]
+
+    door.django.may_answer.set()
+    slow.says(b"b", more=False)
+    await asyncio.gather(*door.tasks)
+
+    assert slow.answer[1]["body"] == b"a"  # the first of what it said; the rest would follow
+
+
+async def test_who_reads_slowly_keeps_nobody_waiting(door):
+    door.django.may_answer.set()
+    slow = Peer("10.0.0.1")
+    slow.reads.clear()
+    await door.comes(slow)
+    quick = Peer("10.0.0.2")
+
+    await door.comes(quick)
+
+    assert (slow.status, quick.status) == (0, 200)
+
+
+async def test_who_goes_while_waiting_is_not_served(door):
+    await door.comes(Peer("10.0.0.1"))
+    impatient = Peer("10.0.0.2")
+    task = await door.comes(impatient)
+    last = Peer("10.0.0.3")
+    await door.comes(last)
+
+    impatient.leaves()
+    await settle()
+    door.django.may_answer.set()
+    await asyncio.gather(*door.tasks)
+
+    assert task.done()
+    assert door.django.began == ["10.0.0.1", "10.0.0.3"]
+    assert last.status == 200
+
+
+async def test_connection_that_is_cut_while_waiting_leaves_no_gap(door):
+    await door.comes(Peer("10.0.0.1"))
+    cut = await door.comes(Peer("10.0.0.2"))
+    last = Peer("10.0.0.3")
+    await door.comes(last)
+
+    cut.cancel()
+    await settle()
+    door.django.may_answer.set()
+    await settle()
+
+    assert last.status == 200
+
+
+async def test_turn_of_who_is_cut_in_the_middle_goes_on(door):
+    first = await door.comes(Peer("10.0.0.1"))
+    last = Peer("10.0.0.2")
+    await door.comes(last)
+
+    first.cancel()
+    await settle()
+
+    assert door.django.began == ["10.0.0.1", "10.0.0.2"]
+
+
+async def test_turn_of_a_failing_answer_goes_on(door):
+    door.django.fails = True
+    first = await door.comes(Peer("10.0.0.1"))
+    await door.comes(Peer("10.0.0.2"))
+
+    door.django.may_answer.set()
+    await settle()
+
+    assert isinstance(first.exception(), RuntimeError)
+    assert door.django.began == ["10.0.0.1", "10.0.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/api/token/", b"application/problem+json"), ("/", b"text/plain; charset=utf-8")]
+)
+async def test_no_room_is_503_with_a_time_to_come_back(door, limit, path, kind):
+    limit(limit_strangers_waiting_per_address=2)
+    before = refusals()
+    for _ in range(3):
+        await door.comes(Peer("10.0.0.1"))
+
+    refused = Peer("10.0.0.1", path)
+    await door.comes(refused)
+
+    assert refused.status == 503
+    assert refused.header(b"retry-after") == b"2"
+    assert refused.header(b"content-type") == kind
+    if path.startswith("/api/"):
+        told = json.loads(refused.answer[1]["body"])
+        assert (told["code"], told["retry_after_ms"]) == ("overloaded", 2000)
+    assert refusals() == before + 1
+
+
+async def test_who_waits_too_long_is_refused(door, limit):
+    limit(limit_stranger_seconds=0.01)
+    await door.comes(Peer("10.0.0.1"))
+    late = Peer("10.0.0.2")
+
+    await (await door.comes(late))
+    door.django.may_answer.set()
+    after = Peer("10.0.0.3")
+    await door.comes(after)
+
+    assert (late.status, after.status) == (503, 200)
+    assert door.django.began == ["10.0.0.1", "10.0.0.3"]
+
+
+async def test_process_rests_while_others_wait_and_not_otherwise(door, monkeypatch):
+    monkeypatch.setattr(strangers, "RESTS", 3.0)
+    clock = StillClock(monkeypatch)
+    await door.comes(Peer("10.0.0.1"))
+    await door.comes(Peer("10.0.0.2"))
+    await clock.passes(100)
+
+    door.django.may_answer.set()
+    await settle()
+    await clock.passes(299)
+    assert door.django.began == ["10.0.0.1"]
+    await clock.passes(2)
+    assert door.django.began == ["10.0.0.1", "10.0.0.2"]
+
+    await door.comes(Peer("10.0.0.3"))  # nobody was waiting when the last turn ended
+    assert door.django.began[2:] == ["10.0.0.3"]
+
+
+async def test_rest_after_a_very_long_turn_is_short(door, monkeypatch):
+    monkeypatch.setattr(strangers, "RESTS", 3.0)
+    clock = StillClock(monkeypatch)
+    await door.comes(Peer("10.0.0.1"))
+    await door.comes(Peer("10.0.0.2"))
+    await clock.passes(2_000)
+
+    door.django.may_answer.set()
+    await settle()
+    await clock.passes(999)
+    assert door.django.began == ["10.0.0.1"]
+    await clock.passes(2)
+    assert door.django.began == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_it_stands_before_django():
+    assert isinstance(asgi.health.app, StrangersTakeTurns)
+
+
+def refusals() -> float:
+    [count] = REQUESTS_REFUSED.series()[("strangers",)]
+    return count
