@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from config import health
@@ -171,14 +172,18 @@ async def test_answer_is_kept_for_a_second(hub: FakeHub, asked: list[float]) -> 
 # ── migrations ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+#: The newest migration of chat.
+[NEWEST] = MigrationLoader(None).graph.leaf_nodes("chat")
+
+
 @pytest.fixture
 def unapplied(transactional_db: None) -> Iterator[MigrationRecorder]:
     """As after a release whose `migrate` was forgotten: a migration of ours is not applied."""
     recorder = MigrationRecorder(connection)
-    recorder.record_unapplied("chat", "0001_initial")
+    recorder.record_unapplied(*NEWEST)
     yield recorder
-    recorder.record_unapplied("chat", "0001_initial")  # by then the test may have
-    recorder.record_applied("chat", "0001_initial")
+    recorder.record_unapplied(*NEWEST)  # by then the test may have
+    recorder.record_applied(*NEWEST)
 
 
 @pytest.fixture
@@ -193,7 +198,7 @@ async def test_missing_migration_is_unready_until_it_is_applied(
     app = HealthChecks(elsewhere, clock=passing)
 
     before = [await get(app, "/health/ready") for _ in range(3)]
-    await sync_to_async(unapplied.record_applied)("chat", "0001_initial")
+    await sync_to_async(unapplied.record_applied)(*NEWEST)
     after = await get(app, "/health/ready")
 
     lacking = (503, {"status": "unavailable", "database": "migrations", "layer": "ok"})
@@ -201,7 +206,7 @@ async def test_missing_migration_is_unready_until_it_is_applied(
     assert after == (200, {"status": "ok", "database": "ok", "layer": "ok"})
     said = [record.getMessage() for record in caplog.records if "migrate`" in record.getMessage()]
     assert said == [
-        "The database lacks 1 migrations, chat.0001_initial first: run `python manage.py migrate`"
+        f"The database lacks 1 migrations, {'.'.join(NEWEST)} first: run `python manage.py migrate`"
     ]
 
 
