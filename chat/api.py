@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -42,7 +43,13 @@ def _users(usernames: list[str]) -> list[User]:
 
 
 def _link(request: Request, **query: Any) -> str:
-    return request.build_absolute_uri(f"{request.path}?" + "&".join(f"{k}={v}" for k, v in query.items()))
+    return request.build_absolute_uri(f"{request.path}?{urlencode(query)}")
+
+
+def _conversation(viewer: User, conversation_id: int, *, status: int = 200) -> Response:
+    """A conversation as it is now; 404 for a viewer who was removed while they asked."""
+    row = selectors.conversation_of(user_id=viewer.pk, conversation_id=conversation_id)
+    return Response(shapes.conversation_row(row, viewer_id=viewer.pk), status=status)
 
 
 class ConversationsView(ApiView):
@@ -54,18 +61,24 @@ class ConversationsView(ApiView):
         responses={200: shapes.ConversationsSerializer, **_ABOUT_ME},
     )
     def get(self, request: Request) -> Response:
-        """The latest first; `next` leads to older ones."""
+        """The one that was active last first; `next` leads on."""
         query = _checked(shapes.ConversationQuerySerializer, request.query_params)
-        limit = query["limit"]
-        rows = selectors.conversations_of(
-            user_id=_me(request).pk, before=query.get("before"), limit=limit + 1
-        )
-        has_more, rows = len(rows) > limit, rows[:limit]
+        user_id, limit = _me(request).pk, query["limit"]
+        if "before" in query:
+            rows, before = selectors.conversations_before(
+                user_id=user_id, before=query["before"], limit=limit
+            )
+            link = before and _link(request, before=before, limit=limit)
+        else:
+            rows, position = selectors.conversations_of(
+                user_id=user_id, position=query.get("cursor"), limit=limit
+            )
+            link = position and _link(request, cursor=shapes.cursor_text(position), limit=limit)
         return Response(
             {
-                "results": [shapes.conversation_row(row, viewer_id=_me(request).pk) for row in rows],
-                "next": _link(request, before=rows[-1].pk, limit=limit) if has_more else None,
-                "has_more": has_more,
+                "results": [shapes.conversation_row(row, viewer_id=user_id) for row in rows],
+                "next": link,
+                "has_more": link is not None,
             }
         )
 
@@ -90,9 +103,7 @@ class ConversationsView(ApiView):
             title=wish["title"],
             opens_history=wish["opens_history"],
         )
-        [row] = selectors.conversations_of(user_id=_me(request).pk, before=conversation.pk + 1, limit=1)
-        shown = shapes.conversation_row(row, viewer_id=_me(request).pk)
-        return Response(shown, status=201 if is_new else 200)
+        return _conversation(_me(request), conversation.pk, status=201 if is_new else 200)
 
 
 class ConversationView(ApiView):
@@ -101,9 +112,7 @@ class ConversationView(ApiView):
     )
     def get(self, request: Request, conversation_id: int) -> Response:
         """One conversation."""
-        selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
-        [row] = selectors.conversations_of(user_id=_me(request).pk, before=conversation_id + 1, limit=1)
-        return Response(shapes.conversation_row(row, viewer_id=_me(request).pk))
+        return _conversation(_me(request), conversation_id)
 
     @extend_schema(
         operation_id="conversations_rename",
@@ -115,7 +124,7 @@ class ConversationView(ApiView):
         wish = _checked(shapes.RenameSerializer, request.data)
         allow_send(_me(request).pk)
         services.rename_conversation(conversation_id=conversation_id, by=_me(request), title=wish["title"])
-        return self.get(request, conversation_id)
+        return _conversation(_me(request), conversation_id)
 
 
 class MessagesView(ApiView):
@@ -127,12 +136,17 @@ class MessagesView(ApiView):
     def get(self, request: Request, conversation_id: int) -> Response:
         """History by position: the newest page, or `before` / `after` a seq; always newest first."""
         query = _checked(shapes.HistoryQuerySerializer, request.query_params)
+        before, after, limit = query.get("before"), query.get("after"), query["limit"]
         viewer_id = _me(request).pk
         membership = selectors.membership_for(user_id=viewer_id, conversation_id=conversation_id)
-        page = selectors.history(
-            membership, before=query.get("before"), after=query.get("after"), limit=query["limit"]
-        )
-        rows, limit = page.messages, query["limit"]
+        page = selectors.history(membership, before=before, after=after, limit=limit)
+        # Older pages between two positions stay between them.
+        within = {"after": after} if before is not None and after is not None else {}
+        older = newer = None
+        if page.older_before is not None:
+            older = _link(request, before=page.older_before, **within, limit=limit)
+        if page.newer_after is not None:
+            newer = _link(request, after=page.newer_after, limit=limit)
         return Response(
             {
                 "results": [
@@ -142,13 +156,11 @@ class MessagesView(ApiView):
                         read_seq=membership.read_seq,
                         read_by_others=page.read_by_others,
                     )
-                    for message in rows
+                    for message in page.messages
                 ],
-                "next": _link(request, before=rows[-1].seq, limit=limit) if rows and page.has_older else None,
-                "previous": _link(request, after=rows[0].seq, limit=limit)
-                if rows and page.has_newer
-                else None,
-                "has_more": page.has_older,
+                "next": older,
+                "previous": newer,
+                "has_more": older is not None,
                 "last_seq": membership.head,
             }
         )
@@ -204,8 +216,8 @@ class MembersView(ApiView):
     )
     def get(self, request: Request, conversation_id: int) -> Response:
         """Everybody in the conversation, with how far they read; 0 for who does not share it."""
-        membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
-        return Response(shapes.member_rows(selectors.members_of(membership), viewer_id=membership.user_id))
+        members = selectors.members_of(user_id=_me(request).pk, conversation_id=conversation_id)
+        return Response(shapes.member_rows(members, viewer_id=_me(request).pk))
 
     @extend_schema(
         operation_id="members_add",

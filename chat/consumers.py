@@ -17,7 +17,7 @@ from chat.inbox import Inbox
 from chat.limits import allow_send
 from chat.receipts import receipts_told
 from chat.selectors import Membership, Share
-from chat.services import Cursor, Draft, Outcome, Sent, clean_content
+from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
 from realtime import errors
 from realtime.asking import Asking
 from realtime.commands import Command
@@ -34,7 +34,7 @@ receipts_in: Asking[int, list[Batch]] = Asking(receipts_told)
 
 class SendMessage(msgspec.Struct):
     message: str
-    client_id: UUID | None = None
+    client_id: str | None = None
 
 
 class EditMessage(msgspec.Struct):
@@ -123,13 +123,15 @@ class ChatConsumer(JsonSocket):
 
     def _send(self, frame: SendMessage, ref: Ref) -> None:
         began = time.monotonic()  # nothing was awaited since the frame was taken up
+        client_id = None
         if frame.client_id is not None:
+            client_id = clean_client_id(frame.client_id)
             self.opt_in()
         content = clean_content(frame.message)
         allow_send(self.user_id)
-        draft = Draft(self.membership.conversation_id, self.user, content, frame.client_id)
+        draft = Draft(self.membership.conversation_id, self.user, content, client_id)
         answered = Inbox.current().submit(draft)
-        answered.add_done_callback(lambda future: self._answer(future.result(), frame.client_id, ref, began))
+        answered.add_done_callback(lambda future: self._answer(future.result(), client_id, ref, began))
 
     def _answer(self, outcome: Outcome, client_id: UUID | None, ref: Ref, began: float) -> None:
         if not isinstance(outcome, Sent):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from rest_framework import serializers
 
+from chat import services
 from chat.models import Conversation, Participant
-from chat.selectors import DEFAULT_PAGE, MAX_PAGE, Membership, Said
+from chat.selectors import DEFAULT_PAGE, MAX_PAGE, ListPosition, Membership, Place, Said
+from realtime.errors import InvalidFrameError
 from realtime.frames import MAX_INTEGER
+from realtime.queries import QuerySerializer
 
 MAX_PARTICIPANTS_PER_REQUEST = 100
+#: Two moments in milliseconds until the year 9999, and an id between them.
+_LIST_CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,16})-([0-9]{1,15})")
 
 
 class SeqField(serializers.IntegerField):
@@ -32,12 +38,13 @@ class TextField(serializers.CharField):
 
 
 class ClientIdField(serializers.UUIDField):
-    """A sender's own name for a message: text, as on the sockets; the base would make one of a number too."""
+    """A sender's own name for a message, read as on the sockets; the base takes much else for a UUID."""
 
     def to_internal_value(self, data: Any) -> UUID:
-        if not isinstance(data, str):
+        try:
+            return services.clean_client_id(data)
+        except InvalidFrameError:
             self.fail("invalid", value=data)
-        return super().to_internal_value(data)
 
 
 class MemberSerializer(serializers.ModelSerializer[Participant]):
@@ -100,14 +107,33 @@ class CursorSerializer(serializers.Serializer[Any]):
     up_to_seq = SeqField()
 
 
-class HistoryQuerySerializer(serializers.Serializer[Any]):
+class HistoryQuerySerializer(QuerySerializer):
     before = SeqField(required=False)
     after = SeqField(required=False)
     limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
 
 
-class ConversationQuerySerializer(serializers.Serializer[Any]):
-    before = SeqField(required=False)
+class ListCursorField(serializers.CharField):
+    """Where the next page of conversations begins, as its `next` link says it."""
+
+    default_error_messages = {"invalid": "Not the cursor of a `next` link."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        found = _LIST_CURSOR.fullmatch(data) if isinstance(data, str) else None
+        if found is None:
+            self.fail("invalid")
+        active_at, conversation_id, as_of = (int(number) for number in found.groups())
+        return ListPosition(Place(active_at, conversation_id), as_of)
+
+
+def cursor_text(position: ListPosition) -> str:
+    """The cursor that `ListCursorField` reads."""
+    return f"{position.below.active_at}-{position.below.conversation_id}-{position.as_of}"
+
+
+class ConversationQuerySerializer(QuerySerializer):
+    cursor = ListCursorField(required=False, help_text="From a `next` link.")
+    before = SeqField(required=False, help_text="Of an older `next` link: ids below this one, by id.")
     limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
 
 
@@ -186,7 +212,7 @@ def message_row(message: Said, *, viewer_id: int, read_seq: int, read_by_others:
 
 
 def conversation_row(conversation: Any, *, viewer_id: int) -> dict[str, Any]:
-    """One conversation for one viewer, from `selectors.conversations_of`."""
+    """One conversation for one viewer, from `selectors`."""
     mine, last = conversation.my, conversation.last_message
     return {
         "id": conversation.pk,

@@ -1,12 +1,15 @@
 """Questions about conversations, asked on behalf of somebody: who may see what is decided here.
 
 `membership` says who is in and from where they may read · `messages` what was said ·
-`conversations` lists them.
+`activity` orders conversations · `conversations` shows them.
 """
 
+from chat.selectors.activity import ListPosition, Place
 from chat.selectors.conversations import (
     DEFAULT_PAGE,
     MAX_PAGE,
+    conversation_of,
+    conversations_before,
     conversations_of,
     conversations_to_note,
     heads_of_conversations,
@@ -26,7 +29,6 @@ from chat.selectors.messages import (
     Receipt,
     Said,
     history,
-    read_by_others,
     receipts_in,
     unread_count,
 )
@@ -35,11 +37,15 @@ __all__ = [
     "DEFAULT_PAGE",
     "MAX_PAGE",
     "HistoryPage",
+    "ListPosition",
     "Membership",
+    "Place",
     "Receipt",
     "Said",
     "Share",
     "active_owners",
+    "conversation_of",
+    "conversations_before",
     "conversations_of",
     "conversations_to_note",
     "heads_of_conversations",
@@ -47,7 +53,6 @@ __all__ = [
     "members_of",
     "membership_for",
     "memberships_for",
-    "read_by_others",
     "receipts_in",
     "topic_number",
     "unread_count",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Prefetch, Subquery, Value
+from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Greatest
 
+from chat.errors import NotAParticipantError
 from chat.models import Conversation, Message, Participant
-from chat.selectors.membership import Membership, readable_after, topic_number, who_share
+from chat.selectors.activity import ListPosition, places_of
+from chat.selectors.membership import readable_after, topic_number, who_share
 from chat.selectors.messages import Said, said
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
@@ -36,13 +38,63 @@ def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
     return {conversation_id: head or 0 for conversation_id, head in rows}
 
 
-def conversations_of(
-    *, user_id: int, before: int | None = None, limit: int = DEFAULT_PAGE
-) -> list[Conversation]:
-    """The user's conversations, the latest first, with members, last message and unread count.
+def conversation_of(*, user_id: int, conversation_id: int) -> Any:
+    """One of the user's conversations, as their list shows it; a NotAParticipantError if it is none."""
+    shown = _shown(user_id, [conversation_id])
+    if not shown:
+        raise NotAParticipantError
+    return shown[0]
 
-    The number of queries does not grow with the number of conversations.
+
+def conversations_of(
+    *, user_id: int, position: ListPosition | None = None, limit: int = DEFAULT_PAGE
+) -> tuple[list[Any], ListPosition | None]:
+    """The user's conversations, the last active first, and where the next page begins, if any."""
+    places, following = places_of(user_id, position=position, limit=limit)
+    return _shown(user_id, [place.conversation_id for place in places]), following
+
+
+def conversations_before(*, user_id: int, before: int, limit: int) -> tuple[list[Any], int | None]:
+    """Those with ids below one, the highest first, and the id below which the next page begins, if any.
+
+    Lists had this order once: links to their pages lead on.
     """
+    rows = Participant.objects.filter(user_id=user_id, conversation_id__lt=before).order_by(
+        "-conversation_id"
+    )
+    found = list(rows.values_list("conversation_id", flat=True)[: limit + 1])
+    return _shown(user_id, found[:limit]), found[limit - 1] if len(found) > limit else None
+
+
+def _shown(user_id: int, conversation_ids: Sequence[int]) -> list[Any]:
+    """Those of these conversations that are the user's, with members, last message and unread count.
+
+    The number of queries does not grow with the number of conversations. Somebody who is removed meanwhile is
+    shown nothing that came later: whether they are members is asked after the members, and with the messages.
+    """
+    first_members = Participant.objects.select_related("user").order_by("pk")[:MEMBERS_SHOWN]
+    conversations: dict[int, Any] = (
+        Conversation.objects.annotate(member_count=Count("participants"))
+        .prefetch_related(Prefetch("participants", first_members, to_attr="first_members"))
+        .in_bulk(conversation_ids)
+    )
+    shares = {share.conversation_id: share for share in _shares(user_id, conversations)}
+    last_ids = [share.last_id for share in shares.values() if share.last_id]
+    mine = said().filter(pk__in=last_ids, conversation__participants__user_id=user_id)
+    messages = {row[0]: Said(*row) for row in mine}
+    shown = []
+    for conversation_id in conversation_ids:
+        share = shares.get(conversation_id)
+        if share is not None and (share.last_id is None or share.last_id in messages):
+            conversation = conversations[conversation_id]
+            conversation.my = share
+            conversation.last_message = messages.get(share.last_id)
+            shown.append(conversation)
+    return shown
+
+
+def _shares(user_id: int, conversation_ids: Iterable[int]) -> QuerySet[Participant, Any]:
+    """The user's participations in these, with what the log and the messages say of them. One query."""
     unread = (
         Message.objects.filter(conversation_id=OuterRef("conversation_id"), deleted_at__isnull=True)
         .filter(seq__gt=Greatest(OuterRef("read_seq"), OuterRef("visible_after")))
@@ -58,10 +110,8 @@ def conversations_of(
         seq__gt=OuterRef("visible_after"),
     ).order_by("-seq")
     others = who_share(OuterRef("conversation_id")).exclude(user_id=user_id)
-    shares = (
-        Participant.objects.filter(
-            user_id=user_id, conversation_id__in=Subquery(_ids_of(user_id, before, limit))
-        )
+    return (
+        Participant.objects.filter(user_id=user_id, conversation_id__in=list(conversation_ids))
         .annotate(visible_after=readable_after())
         .annotate(
             unread=Coalesce(Subquery(unread), Value(0)),
@@ -70,34 +120,15 @@ def conversations_of(
             head=topic_number(OuterRef("conversation_id"), "head"),
         )
     )
-    by_conversation = {share.conversation_id: share for share in shares}
-    last_ids = [share.last_id for share in by_conversation.values() if share.last_id]
-    messages = {row[0]: Said(*row) for row in said().filter(pk__in=last_ids)}
-    first_members = Participant.objects.select_related("user").order_by("pk")[:MEMBERS_SHOWN]
-    conversations: list[Any] = list(  # with what the serializer shows of the viewer
-        Conversation.objects.filter(pk__in=by_conversation)
-        .annotate(member_count=Count("participants"))
-        .prefetch_related(Prefetch("participants", first_members, to_attr="first_members"))
-        .order_by("-pk")
-    )
-    for conversation in conversations:
-        share: Any = by_conversation[conversation.pk]
-        conversation.my = share
-        conversation.last_message = messages.get(share.last_id)
-    return conversations
 
 
-def _ids_of(user_id: int, before: int | None, limit: int) -> Any:
-    rows = Participant.objects.filter(user_id=user_id)
-    if before is not None:
-        rows = rows.filter(conversation_id__lt=before)
-    return rows.order_by("-conversation_id").values("conversation_id")[:limit]
-
-
-def members_of(membership: Membership) -> Sequence[Participant]:
-    """Everybody in the conversation, in the order they joined."""
-    rows = Participant.objects.filter(conversation_id=membership.conversation_id).select_related("user")
-    return list(rows.order_by("pk"))
+def members_of(*, user_id: int, conversation_id: int) -> Sequence[Participant]:
+    """Everybody in a conversation of the user's, in the order they joined; else a NotAParticipantError."""
+    rows = Participant.objects.filter(conversation_id=conversation_id).select_related("user")
+    members = list(rows.order_by("pk"))
+    if all(member.user_id != user_id for member in members):
+        raise NotAParticipantError
+    return members
 
 
 def conversations_to_note() -> list[int]:

@@ -9,10 +9,13 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Exists, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
+from chat.errors import NotAParticipantError
 from chat.models import Message, Participant
 from chat.selectors.membership import Membership, who_share
+from realtime.slices import slice_of
 
 
 class Said(NamedTuple):
@@ -52,37 +55,45 @@ class HistoryPage:
     """Messages, newest first, with what came before and after them."""
 
     messages: Sequence[Said]
-    has_older: bool
-    has_newer: bool
+    #: There are older ones before this seq; None: there are none.
+    older_before: int | None
+    #: There are newer ones after this seq, up to the membership's head; None: there are none.
+    newer_after: int | None
     #: Others, as far as they share it, have read this user's messages up to here.
     read_by_others: int
 
 
 def history(membership: Membership, *, before: int | None, after: int | None, limit: int) -> HistoryPage:
-    """A page of messages: the newest, those before a seq, or the oldest after one. Three queries at most."""
-    rows = said().filter(conversation_id=membership.conversation_id, seq__gt=membership.readable_after)
-    forward = after is not None and before is None
-    if before is not None:
-        rows = rows.filter(seq__lt=before)
-    if after is not None:
-        rows = rows.filter(seq__gt=after)
-    page = [Said(*row) for row in rows.order_by("seq" if forward else "-seq")[: limit + 1]]
-    more = len(page) > limit
-    page = page[:limit]
-    if forward:
-        page.reverse()
+    """A page of messages: the newest, those before a seq, or the oldest after one. Two queries.
+
+    It ends with the membership's head: what was said later may be for others only. Who is no member any more
+    once it is read gets a NotAParticipantError, because the texts may have been edited since.
+    """
+    readable = said().filter(
+        conversation_id=membership.conversation_id,
+        seq__gt=membership.readable_after,
+        seq__lte=membership.head,
+    )
+    page = slice_of(readable, "seq", before=before, after=after, limit=limit, made=Said._make)
+    asked = Participant.objects.filter(
+        conversation_id=membership.conversation_id, user_id=membership.user_id
+    ).values_list(_read_by_others(membership), Exists(page.behind))
+    standing = asked.first()
+    if standing is None:
+        raise NotAParticipantError
+    read_by_others, is_behind = standing
     return HistoryPage(
-        messages=page,
-        has_older=(after or 0) > membership.readable_after if forward else more,
-        has_newer=more if forward else before is not None,
-        read_by_others=read_by_others(membership),
+        messages=page.rows,
+        older_before=page.older_before(is_behind=is_behind),
+        newer_after=page.newer_after(is_behind=is_behind),
+        read_by_others=read_by_others,
     )
 
 
-def read_by_others(membership: Membership) -> int:
+def _read_by_others(membership: Membership) -> Coalesce:
     """The seq up to which every other member who shares it has read; 0 when there is nobody else."""
     others = who_share(membership.conversation_id).exclude(user_id=membership.user_id)
-    return others.aggregate(least=Min("read_seq"))["least"] or 0
+    return Coalesce(Subquery(others.order_by("read_seq").values("read_seq")[:1]), 0)
 
 
 def unread_count(membership: Membership) -> int:

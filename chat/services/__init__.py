@@ -8,7 +8,13 @@
 from chat.services.conversations import create_conversation, open_conversation, rename_conversation, set_title
 from chat.services.heirs import account_was_switched, ensure_owners, user_is_deleted
 from chat.services.members import add_members, change_role, remove_member, was_removed, will_be_removed
-from chat.services.messages import clean_content, delete_message, edit_message, moderate_message
+from chat.services.messages import (
+    clean_client_id,
+    clean_content,
+    delete_message,
+    edit_message,
+    moderate_message,
+)
 from chat.services.names import tell_new_name
 from chat.services.receipts import Cursor, mark_delivered, mark_read, move_cursors
 from chat.services.sends import Draft, Outcome, Sent, send_messages
@@ -22,6 +28,7 @@ __all__ = [
     "account_was_switched",
     "add_members",
     "change_role",
+    "clean_client_id",
     "clean_content",
     "create_conversation",
     "delete_message",

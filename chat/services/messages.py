@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from uuid import UUID
 
+import msgspec
 from django.db import transaction
 
 from accounts.models import User
@@ -20,7 +22,7 @@ from chat.models import Message, Participant
 from chat.moved import conversations_moved
 from realtime import events, log
 from realtime.conf import conf
-from realtime.errors import NotAllowedError
+from realtime.errors import InvalidFrameError, NotAllowedError
 from realtime.frames import clean_text
 from realtime.log import LockedTopic
 from realtime.publishing import announce, announcing
@@ -37,6 +39,18 @@ def clean_content(content: object) -> str:
     if not text.strip():
         raise EmptyMessageError
     return text
+
+
+def clean_client_id(name: object) -> UUID:
+    """The UUID that a text is: with its dashes or none, in braces or as a URN, in either case."""
+    if isinstance(name, str):
+        bare = name[1:-1] if name[:1] == "{" and name[-1:] == "}" else name
+        try:
+            # Not UUID(): it takes dashes and braces anywhere, and digits of any script.
+            return msgspec.convert(bare.lower().removeprefix("urn:uuid:"), UUID)
+        except (msgspec.ValidationError, UnicodeError):
+            pass
+    raise InvalidFrameError("The client_id is no UUID.")
 
 
 @announcing()

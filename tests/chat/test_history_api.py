@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accounts.throttling import RestThrottle
 from chat import services
 from chat.models import Message
 from chat.services import Draft
@@ -96,8 +97,6 @@ def test_any_page_is_a_slice_of_the_table(db, bruno, long_history, api, url, aft
 
 
 def _one_client(request, api, user):
-    from accounts.throttling import RestThrottle
-
     RestThrottle.buckets.clear()
     if not hasattr(request.node, "client"):
         request.node.client = api(user)
@@ -110,6 +109,83 @@ def test_page_beyond_either_end_is_empty(db, bruno, long_history, api, url):
 
     assert (newest["results"], newest["previous"]) == ([], None)
     assert (oldest["results"], oldest["next"], oldest["has_more"]) == ([], None, False)
+
+
+def test_every_page_says_what_lies_on_either_side_of_it(db, ana, bruno, conversation, api, url):
+    """Also an empty one: `has_more` is that there are older messages, and `next` leads to them."""
+    for _ in range(3):
+        say(conversation, ana)
+    client = api(bruno)
+
+    def sides(query: str) -> tuple[list[int], list[int] | None, list[int] | None]:
+        page = client.get(f"{url}?{query}").json()
+        assert page["has_more"] == (page["next"] is not None)
+        links = [page[side] and seqs(client.get(page[side]).json()) for side in ("next", "previous")]
+        return seqs(page), links[0], links[1]
+
+    assert sides("") == ([3, 2, 1], None, None)
+    assert sides("limit=2") == ([3, 2], [1], None)
+    assert sides("limit=2&before=3") == ([2, 1], None, [3])
+    assert sides("limit=2&before=4") == ([3, 2], [1], None)
+    assert sides("limit=2&before=99") == ([3, 2], [1], None)
+    assert sides("limit=2&before=1") == ([], None, [2, 1])
+    assert sides("limit=2&before=0") == ([], None, [2, 1])
+    assert sides("limit=2&after=0") == ([2, 1], None, [3])
+    assert sides("limit=2&after=1") == ([3, 2], [1], None)
+    assert sides("limit=2&after=3") == ([], [3, 2], None)
+    assert sides("limit=2&after=99") == ([], [3, 2], None)
+    assert sides("limit=1&after=0&before=3") == ([2], [1], [3])
+    assert sides("limit=1&after=1&before=3") == ([2], None, [3])
+    assert sides("after=2&before=3") == ([], None, [3])
+    assert sides("after=2&before=1") == ([], None, [3, 2, 1])
+
+
+@given(after=st.none() | st.integers(0, 40), before=st.none() | st.integers(0, 40), limit=st.integers(1, 12))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_links_of_any_page_read_the_rest_once_each_way(db, newcomer, after, before, limit):
+    """A member who came late, deleted messages, other events between: what they may read, once."""
+    group, client, readable = newcomer
+    RestThrottle.buckets.clear()
+    query = {"limit": limit} | {
+        name: value for name, value in (("after", after), ("before", before)) if value is not None
+    }
+    page = client.get(f"/api/conversations/{group.pk}/messages/", query).json()
+
+    def follow(link: str) -> list[int]:
+        found, url = [], page[link]
+        while url:
+            following = client.get(url).json()
+            assert following["has_more"] == (following["next"] is not None)
+            assert following["last_seq"] == page["last_seq"]
+            assert following["results"], f"{link} led to nothing"
+            found = found + seqs(following) if link == "next" else seqs(following) + found
+            url = following[link]
+        return found
+
+    read_down = before is not None or after is None
+    found = seqs(page)
+    newest = found[0] if found else (before or 0) - 1 if read_down else after
+    oldest = found[-1] if found else 0 if read_down else after + 1
+    stays_above = after if read_down and after is not None else 0
+    assert follow("previous") == [seq for seq in readable[::-1] if seq > newest]
+    assert follow("next") == [seq for seq in readable[::-1] if stays_above < seq < oldest]
+
+
+@pytest.fixture
+def newcomer(db, ana, bruno, clara, group, api):
+    """Clara, who may read a part of the log, of which some are messages: their seqs, and her client."""
+    for number in range(6):
+        say(group, ana, f"before Clara {number}")
+    services.add_members(conversation_id=group.pk, by=ana, users=[clara])
+    for number in range(18):
+        sent = say(group, (ana, bruno, clara)[number % 3])
+        if number % 5 == 0:
+            services.delete_message(conversation_id=group.pk, message_id=sent.message_id, by=ana)
+        if number % 7 == 0:
+            services.rename_conversation(conversation_id=group.pk, by=ana, title=f"{number}")
+    joined = group.participants.get(user=clara).joined_seq
+    readable = Message.objects.filter(conversation=group, seq__gt=joined).order_by("seq")
+    return group, api(clara), list(readable.values_list("seq", flat=True))
 
 
 def test_page_costs_three_queries_however_deep(

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -256,8 +255,7 @@ class History:
                 and message.deleted_at is None
                 and message.sender_id != share.user_id
             )
-            row: Any
-            [row] = selectors.conversations_of(user_id=share.user_id, before=self.group.pk + 1, limit=1)
+            row = selectors.conversation_of(user_id=share.user_id, conversation_id=self.group.pk)
             assert selectors.unread_count(membership) == row.my.unread == counted
             self._check_inbox(share)
 
