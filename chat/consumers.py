@@ -29,6 +29,7 @@ from realtime.sockets import JsonSocket
 
 #: What sockets that come back together want to know, asked together.
 membership_of: Asking[Share, Membership] = Asking(selectors.memberships_for)
+departure_of: Asking[Share, int] = Asking(selectors.departures_of)
 receipts_in: Asking[int, list[Batch]] = Asking(receipts_told)
 
 
@@ -98,7 +99,7 @@ class ChatConsumer(JsonSocket):
             then = self._live if self.v1 else None
             self.join(self.topic, position=membership.head, as_of=membership.head, then=then)
             return
-        since = self._since(self.query["since"])
+        since = await self._since(self.query["since"])
         if isinstance(since, str):
             self.push(self._resync(since))
             self.join(self.topic, position=membership.head, as_of=membership.head)
@@ -190,12 +191,18 @@ class ChatConsumer(JsonSocket):
 
     # --- catching up --------------------------------------------------------------------------------
 
-    def _since(self, text: str) -> int | str:
+    async def _since(self, text: str) -> int | str:
         """The position to resume from, or the reason why that is impossible."""
-        if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) > self.membership.head:
+        membership = self.membership
+        if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) > membership.head:
             return "unknown_position"
-        since = max(int(text), self.membership.readable_after)
-        return "too_old" if since < self.membership.floor else since
+        since = int(text)
+        if since < membership.readable_after:
+            # A newcomer has missed nothing. Who was here before may have missed what is not theirs any more.
+            if await departure_of((self.user_id, membership.conversation_id)):
+                return "rejoined"
+            since = membership.readable_after
+        return "too_old" if since < membership.floor else since
 
     def _live(self, seq: int) -> None:
         self._say_subscribed(seq, resumed=False)

@@ -74,6 +74,23 @@ class Participant(models.Model):
         return not is_direct and self.role in (self.Role.OWNER, self.Role.ADMIN)
 
 
+class Departure(models.Model):
+    """Where a member left. Kept when they come back: a position of the time before is none of this one's."""
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="departures", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="departures")
+    #: The seq of their latest `member_removed`.
+    seq = models.BigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["conversation", "user"], name="chat_departure_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"user {self.user_id} left {self.conversation_id} at {self.seq}"
+
+
 class Message(models.Model):
     """Something said. Its seq is the place of its event in the conversation's log."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 
-from proof.history import REMOVED, Connection, Evidence, Heard, Receiver
+from proof.history import REJOINED, REMOVED, Connection, Evidence, Heard, Receiver
 from proof.verdict import Violation, frame_of, short, some
 
 #: A deleted message's place, and those of its edits, show its tombstone to whoever comes later.
@@ -21,7 +21,11 @@ def in_order(evidence: Evidence) -> Iterator[Violation]:
     for receiver in evidence.receivers:
         position: int | None = None
         for connection in receiver.connections:
-            if connection.resync and receiver.is_honest:
+            if (
+                connection.resync
+                and receiver.is_honest
+                and not _was_taken_back(evidence, receiver, connection)
+            ):
                 asked = f"asked to go on from {connection.since}, which it had been told"
                 yield Violation("I3", f"{receiver} {asked}, and was answered resync {connection.resync}")
             position = _begins_at(receiver, connection, position)
@@ -31,6 +35,12 @@ def in_order(evidence: Evidence) -> Iterator[Violation]:
                 position = heard.seq if position is None else max(position, heard.seq)
             if position is not None:
                 position = yield from _to_the_end(evidence, receiver, position, connection)
+
+
+def _was_taken_back(evidence: Evidence, receiver: Receiver, connection: Connection) -> bool:
+    """Whether it asked to go on from the time before it was removed, which is over."""
+    later = evidence.intervals(receiver.seat)[1:]
+    return connection.resync == REJOINED and any((connection.since or 0) < each.after for each in later)
 
 
 def _begins_at(receiver: Receiver, connection: Connection, position: int | None) -> int | None:

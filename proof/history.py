@@ -18,6 +18,8 @@ Outcome = Literal["ack", "error", "closed"]
 FINAL = {4400, 4401, 4403, 4404}
 #: The one of them for who was removed from the conversation.
 REMOVED = 4404
+#: The reason of the `resync` that somebody is answered who was removed and taken back meanwhile.
+REJOINED = "rejoined"
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from proof.history import FINAL, REMOVED, Connection, Evidence, Receiver, Window
+from proof.history import FINAL, REJOINED, REMOVED, Connection, Evidence, Receiver, Window
 from proof.verdict import Violation
 
 
@@ -85,6 +85,8 @@ def _reads_from(evidence: Evidence, receiver: Receiver, heard: Iterable[int]) ->
     told = [connection.subscribed_seq or 0 for connection in receiver.connections]
     furthest = max([0, *told, *heard])
     begun = [interval.after for interval in evidence.intervals(receiver.seat) if interval.after <= furthest]
+    # Or where they were told to load the rest over REST.
+    begun += [each.subscribed_seq or 0 for each in receiver.connections if each.resync == REJOINED]
     return max(begun, default=0)
 
 

@@ -22,7 +22,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from chat.errors import NotAParticipantError
-from chat.models import Conversation, Participant
+from chat.models import Conversation, Departure, Participant
 from realtime.models import Topic
 
 
@@ -70,6 +70,16 @@ def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAP
     )
     found = {(row[1], row[0]): Membership(*row) for row in rows}
     return {share: found.get(share) or NotAParticipantError() for share in shares}
+
+
+def departures_of(shares: Collection[Share]) -> dict[Share, int]:
+    """Where each of these users left each of these conversations last; 0 if they never did. One query."""
+    rows = Departure.objects.filter(
+        user_id__in={user_id for user_id, _ in shares},
+        conversation_id__in={conversation_id for _, conversation_id in shares},
+    )
+    found = {(user_id, pk): seq for user_id, pk, seq in rows.values_list("user_id", "conversation_id", "seq")}
+    return {share: found.get(share, 0) for share in shares}
 
 
 @cache

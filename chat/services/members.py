@@ -10,7 +10,7 @@ from chat import selectors
 from chat.errors import DirectConversationError, NotAParticipantError, TooManyMembersError
 from chat.events import ConversationJoined, ConversationLeft, MemberAdded, MemberRemoved, MemberRoleChanged
 from chat.events import conversation_topic as topic_of
-from chat.models import Conversation, Participant
+from chat.models import Conversation, Departure, Participant
 from chat.services.conversations import MAX_MEMBERS, managed_by
 from chat.services.heirs import ensure_owners
 from chat.services.unread import COLLAPSE_KEY
@@ -113,7 +113,9 @@ def was_removed(member: Participant) -> None:
         removed_by=member.removed_by.pk if member.removed_by else None,
         conversation_id=conversation_id,
     )
-    announce(log.append([(topic_of(conversation_id), event)], locked=topics))
+    logged = log.append([(topic_of(conversation_id), event)], locked=topics)
+    announce(logged)
+    _keep_departure(conversation_id, user, logged[0].seq or 0)
     publish_on_commit(user_topic(user.pk), ConversationLeft(conversation_id=conversation_id))
     if member.role == Role.OWNER:
         ensure_owners([conversation_id])
@@ -133,6 +135,16 @@ def change_role(*, conversation_id: int, by: User, user_id: int, role: str) -> P
     if member.role != role:
         _set_role(member, role, by=by)
     return member
+
+
+def _keep_departure(conversation_id: int, user: User, seq: int) -> None:
+    """Remember where a member left, for the day they come back."""
+    Departure.objects.bulk_create(
+        [Departure(conversation_id=conversation_id, user=user, seq=seq)],
+        update_conflicts=True,
+        unique_fields=["conversation", "user"],
+        update_fields=["seq"],
+    )
 
 
 def _member(conversation_id: int, user_id: int) -> Participant:

@@ -134,6 +134,68 @@ async def test_member_reads_from_where_they_joined_unless_history_is_open(
         assert seqs == ([1, 2, 3][int(since) :] if opens_history else [3])
 
 
+@pytest.mark.parametrize("seen", [0, 1, 2, 3, 4, 5])
+async def test_who_left_and_came_back_is_not_told_that_they_missed_nothing(
+    ana, bruno, group, connect, api, seen
+):
+    """From any position before their return: said while they were here, the removal itself, their absence."""
+
+    def happens() -> None:
+        say(group, ana, "1: here")
+        say(group, ana, "2: here, and offline")
+        services.remove_member(conversation_id=group.pk, by=ana, user_id=bruno.pk)
+        say(group, ana, "4: in his absence")
+        services.add_members(conversation_id=group.pk, by=ana, users=[bruno])
+        say(group, ana, "6: here again")
+
+    await aside(happens)()
+    async with connect(bruno, chat_path(group, f"?since={seen}")) as socket:
+        answer = await socket.receive()
+        if seen == 5:  # the seq of their return: nothing between is missing
+            assert (answer["content"], (await socket.receive())["resumed"]) == ("6: here again", True)
+        else:
+            assert answer == {
+                "type": "resync",
+                "conversation_id": group.pk,
+                "reason": "rejoined",
+                "url": f"/api/conversations/{group.pk}/messages/?after=5",
+                "seq": 6,
+            }
+            page = (await aside((await aside(api)(bruno)).get)(answer["url"])).json()
+            assert [row["content"] for row in page["results"]] == ["6: here again"]
+            assert (page["has_more"], page["previous"], page["last_seq"]) == (False, None, 6)
+        await aside(say)(group, ana, "7: live")
+        assert (await socket.receive_until("message"))["seq"] == 7
+
+
+async def test_who_left_twice_is_asked_to_start_over_from_either_time(ana, bruno, group, connect):
+    def comes_and_goes() -> None:
+        for _ in range(2):
+            say(group, ana)
+            services.remove_member(conversation_id=group.pk, by=ana, user_id=bruno.pk)
+            services.add_members(conversation_id=group.pk, by=ana, users=[bruno])
+
+    await aside(comes_and_goes)()
+    for since in (0, 1, 3, 4, 5):
+        async with connect(bruno, chat_path(group, f"?since={since}")) as socket:
+            assert (await socket.receive())["reason"] == "rejoined"
+    async with connect(bruno, chat_path(group, "?since=6")) as socket:
+        assert (await socket.receive())["resumed"] is True
+
+
+async def test_membership_that_other_hands_ended_is_remembered_as_well(ana, bruno, dora, group, connect):
+    def happens() -> None:
+        say(group, ana)
+        group.participants.filter(user=bruno).delete()
+        services.add_members(conversation_id=group.pk, by=ana, users=[bruno])
+
+    await aside(happens)()
+    async with connect(bruno, chat_path(group, "?since=0")) as returned:
+        assert (await returned.receive())["reason"] == "rejoined"
+    async with connect(dora, chat_path(group, "?since=0")) as stayed:
+        assert (await stayed.receive_until("subscribed"))["resumed"] is True
+
+
 async def test_resuming_under_live_traffic_leaves_no_gap_and_doubles_nothing(
     ana, bruno, dora, group, connect, relais
 ):

@@ -217,6 +217,24 @@ def test_i3_resync_for_a_position_that_was_told():
     assert broken(hears(first, second)) == {"I3": 1}
 
 
+@pytest.mark.parametrize(("reason", "found"), [("rejoined", {}), ("too_old", {"I3": 1})])
+def test_resync_breaks_nothing_where_somebody_was_taken_back(reason, found):
+    first, second = connection(1), connection(3, opened_at=9.0, since=1)
+    first.closed_at, first.close_code = 1.5, 4404
+    second.resync, second.subscribed_seq, second.subscribed_at = reason, 2, 9.0
+    evidence = hears(first, second)
+    evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1), Interval(2)]}
+
+    assert broken(evidence) == found
+
+
+def test_i3_who_never_left_is_told_that_they_were_taken_back():
+    first, second = connection(1, 2, 3), connection(opened_at=5.0, since=3)
+    first.closed_at, second.resync = 4.0, "rejoined"
+
+    assert broken(hears(first, second)) == {"I3": 1}
+
+
 def test_resync_for_an_invented_position_breaks_nothing():
     only = connection(opened_at=5.0, since=99)
     only.resync, only.subscribed_seq = "unknown_position", 3
