@@ -133,8 +133,15 @@ def cursor_text(position: ListPosition) -> str:
 
 class ConversationQuerySerializer(QuerySerializer):
     cursor = ListCursorField(required=False, help_text="From a `next` link.")
-    before = SeqField(required=False, help_text="Of an older `next` link: ids below this one, by id.")
+    before = SeqField(required=False, help_text="From a `next` link of before there were cursors: by id.")
     limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "cursor" in attrs and "before" in attrs:
+            raise serializers.ValidationError(
+                {"before": ["Not together with a cursor: they order by different things."]}
+            )
+        return attrs
 
 
 class MessageSerializer(serializers.Serializer[Any]):

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from notifications.models import Notification
 from notifications.texts import MAX_MESSAGE_CHARACTERS, MAX_TITLE_CHARACTERS
 from realtime.frames import MAX_INTEGER
+from realtime.queries import QuerySerializer
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
 #: People told by one request.
@@ -48,7 +49,7 @@ class SentToManySerializer(serializers.Serializer[Any]):
     results = SentToOneSerializer(many=True)
 
 
-class InboxQuerySerializer(serializers.Serializer[Any]):
+class InboxQuerySerializer(QuerySerializer):
     before = IdField(required=False, help_text="Older than the entry of this id.")
     after = IdField(required=False, help_text="Newer than the entry of this id.")
     limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
