@@ -62,13 +62,19 @@ class InboxView(ApiView):
     def get(self, request: Request) -> Response:
         query = _checked(serializers.InboxQuerySerializer, request.query_params)
         page = selectors.inbox(user_id=_user_id(request), **query)
-        rows = page.notifications
+        older = newer = None
+        if page.older_before is not None:
+            # Older pages between two ids stay between them.
+            within = {"after": query["after"]} if {"before", "after"} <= query.keys() else {}
+            older = _link(request, query, before=page.older_before, **within)
+        if page.newer_after is not None:
+            newer = _link(request, query, after=page.newer_after)
         return Response(
             {
-                "results": serializers.NotificationSerializer(rows, many=True).data,
-                "next": _link(request, query, before=rows[-1].pk) if rows and page.has_older else None,
-                "previous": _link(request, query, after=rows[0].pk) if rows and page.has_newer else None,
-                "has_more": page.has_older,
+                "results": serializers.NotificationSerializer(page.notifications, many=True).data,
+                "next": older,
+                "previous": newer,
+                "has_more": older is not None,
                 "unread_count": page.standing.unread_count,
                 "last_seq": page.standing.head,
             }

@@ -15,6 +15,7 @@ from notifications.models import Notification
 from notifications.sources import Source, topics_for
 from realtime import log
 from realtime.models import Topic
+from realtime.slices import slice_of
 from realtime.topics import user_topic
 
 
@@ -64,34 +65,28 @@ class Page:
     """Entries, newest first, and where the inbox stood just before they were read."""
 
     notifications: Sequence[Notification]
-    has_older: bool
-    has_newer: bool
+    #: There are older ones with ids below this; None: there are none.
+    older_before: int | None
+    #: There are newer ones with ids above this; None: there are none.
+    newer_after: int | None
     standing: Standing
 
 
 def inbox(
     *, user_id: int, limit: int, before: int | None = None, after: int | None = None, unread: bool = False
 ) -> Page:
-    """The newest entries, those with ids below `before`, or the oldest above `after`. Two queries."""
+    """The newest entries, those with ids below `before`, or the oldest above `after`. Three queries."""
     # First the position, then the rows: what arrives between the two is told again, and never missed.
     now = standing(user_id)
     entries = Notification.objects.filter(user_id=user_id)
     if unread:
         entries = entries.filter(read_at=None)
-    forward = after is not None and before is None
-    if before is not None:
-        entries = entries.filter(pk__lt=before)
-    if after is not None:
-        entries = entries.filter(pk__gt=after)
-    found = list(entries.order_by("pk" if forward else "-pk")[: limit + 1])
-    more, page = len(found) > limit, found[:limit]
-    if forward:
-        page.reverse()
+    page = slice_of(entries, "pk", before=before, after=after, limit=limit)
+    is_behind = page.behind.exists()
     return Page(
-        notifications=page,
-        # From a cursor on there was at least the entry it named; the next page tells whether it still is.
-        has_older=after is not None and after > 0 if forward else more,
-        has_newer=more if forward else before is not None,
+        notifications=page.rows,
+        older_before=page.older_before(is_behind=is_behind),
+        newer_after=page.newer_after(is_behind=is_behind),
         standing=now,
     )
 

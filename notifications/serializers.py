@@ -51,7 +51,9 @@ class SentToManySerializer(serializers.Serializer[Any]):
 
 class InboxQuerySerializer(QuerySerializer):
     before = IdField(required=False, help_text="Older than the entry of this id.")
-    after = IdField(required=False, help_text="Newer than the entry of this id.")
+    after = serializers.IntegerField(
+        min_value=0, max_value=MAX_INTEGER, required=False, help_text="Newer than the entry of this id."
+    )
     limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
     unread = serializers.BooleanField(default=False, help_text="Only what is unread.")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from django.db import IntegrityError
 
+from accounts.errors import UnknownUserError
 from accounts.events import user_topic
 from accounts.models import User
 from chat.errors import DirectConversationError, NotAParticipantError, TooManyMembersError
@@ -57,7 +59,8 @@ def open_conversation(
     title = clean_text(title, max_length=MAX_TITLE_LENGTH).strip()
     if title or len(others) != 1:
         group = Conversation(pk=conversation_id, title=title, created_by=creator, opens_history=opens_history)
-        return _create(group, creator, others), True
+        with users_are_known([creator, *others]):
+            return _create(group, creator, others), True
     low, high = sorted((creator.pk, others[0].pk))
     key = f"{low}:{high}"
     existing = Conversation.objects.filter(direct_key=key).first()
@@ -70,10 +73,24 @@ def open_conversation(
         created_by=creator,
         opens_history=True,
     )
+    with users_are_known([creator, *others]):
+        try:
+            return _create(direct, creator, others), True
+        except IntegrityError:  # perhaps the other one asked at the same moment
+            with suppress(Conversation.DoesNotExist):
+                return Conversation.objects.get(direct_key=key), False
+            raise
+
+
+@contextmanager
+def users_are_known(users: Collection[User]) -> Iterator[None]:
+    """Around a transaction that makes them members: who was deleted meanwhile is an UnknownUserError."""
     try:
-        return _create(direct, creator, others), True
-    except IntegrityError:  # the other one asked at the same moment
-        return Conversation.objects.get(direct_key=key), False
+        yield
+    except IntegrityError:
+        if User.objects.filter(pk__in={user.pk for user in users}).count() == len(users):
+            raise
+        raise UnknownUserError from None
 
 
 @announcing()

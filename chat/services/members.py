@@ -11,7 +11,7 @@ from chat.errors import DirectConversationError, NotAParticipantError, TooManyMe
 from chat.events import ConversationJoined, ConversationLeft, MemberAdded, MemberRemoved, MemberRoleChanged
 from chat.events import conversation_topic as topic_of
 from chat.models import Conversation, Departure, Participant
-from chat.services.conversations import MAX_MEMBERS, managed_by
+from chat.services.conversations import MAX_MEMBERS, managed_by, users_are_known
 from chat.services.heirs import ensure_owners
 from chat.services.unread import COLLAPSE_KEY
 from notifications.collapsed import read_collapsed
@@ -22,11 +22,17 @@ from realtime.publishing import announce, announcing, publish_on_commit
 Role = Participant.Role
 
 
-@announcing()
 def add_members(
     *, conversation_id: int, by: User, users: Sequence[User], role: str = Role.MEMBER
 ) -> list[Participant]:
     """Add people to a group, who may read from here on; those who are members already stay as they are."""
+    people = list({user.pk: user for user in users}.values())
+    with users_are_known(people):
+        return _add(conversation_id, by, people, role)
+
+
+@announcing()
+def _add(conversation_id: int, by: User, users: Sequence[User], role: str) -> list[Participant]:
     topics = log.lock([topic_of(conversation_id)], create=False)
     manager = managed_by(conversation_id=conversation_id, by=by)
     if role != Role.MEMBER and manager.role != Role.OWNER:
@@ -34,7 +40,7 @@ def add_members(
         raise NotAllowedError("Only an owner may make owners and admins.")
     members = Participant.objects.filter(conversation_id=conversation_id)
     present = set(members.filter(user__in=users).values_list("user_id", flat=True))
-    new = [user for user in {user.pk: user for user in users}.values() if user.pk not in present]
+    new = [user for user in users if user.pk not in present]
     if members.count() + len(new) > MAX_MEMBERS:
         raise TooManyMembersError
 

@@ -181,3 +181,36 @@ def test_members_are_looked_up_with_the_membership_itself(db, ana, bruno, clara,
 
     assert costs == [1, 3]
     assert api(clara).get(f"{URL}{lost.pk}/members/").json()["code"] == "not_a_participant"
+
+
+@pytest.mark.parametrize("title", ["", "group"])
+def test_who_is_deleted_while_a_conversation_is_made_with_them_is_unknown(
+    transactional_db, ana, bruno, api, monkeypatch, title
+):
+    deleted_before(monkeypatch, "open_conversation", bruno)
+
+    answer = api(ana).post(URL, {"participants": ["bruno"], "title": title})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "unknown_user")
+    assert not Conversation.objects.exists()
+
+
+def test_who_is_deleted_while_they_are_added_is_unknown(transactional_db, ana, bruno, dora, api, monkeypatch):
+    group = make_conversation(ana, dora, title="group")
+    deleted_before(monkeypatch, "add_members", bruno)
+
+    answer = api(ana).post(f"{URL}{group.pk}/members/", {"participants": ["bruno"]})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "unknown_user")
+    assert Participant.objects.filter(conversation=group).count() == 2
+
+
+def deleted_before(monkeypatch, verb: str, user) -> None:
+    """Somebody is deleted after they were looked up, and before the service begins."""
+    original = getattr(services, verb)
+
+    def delete_first(**wish):
+        user.delete()
+        return original(**wish)
+
+    monkeypatch.setattr(services, verb, delete_first)

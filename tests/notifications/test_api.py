@@ -79,6 +79,34 @@ def test_pages_lead_from_the_newest_to_the_oldest_and_back(ana: User, signed_in:
     assert ids(client.get(INBOX, {"after": stored[3], "before": stored[1]})) == [stored[2]]
 
 
+@pytest.mark.parametrize("unread", [False, True])
+def test_every_page_says_what_lies_on_either_side_of_it(ana: User, signed_in: SignIn, unread: bool) -> None:
+    """Also an empty one, and of unread entries alone: a link leads to something, none to nothing."""
+    stored = [row.pk for row in paid(ana, 4)]
+    if unread:
+        mark_read(user_id=ana.pk, ids=[stored.pop(0)])
+    else:
+        stored.pop()
+        Notification.objects.latest("pk").delete()
+    client, (low, middle, high) = signed_in(ana), stored
+
+    def sides(**query: int) -> tuple[list[int], list[int] | None, list[int] | None]:
+        page = client.get(INBOX, {**query, "limit": 2, **({"unread": 1} if unread else {})})
+        assert page.json()["has_more"] == (page.json()["next"] is not None)
+        links = [page.json()[side] for side in ("next", "previous")]
+        older, newer = (link and ids(client.get(link)) for link in links)
+        return ids(page), older, newer
+
+    assert sides() == ([high, middle], [low], None)
+    assert sides(before=high) == ([middle, low], None, [high])
+    assert sides(before=high + 1) == ([high, middle], [low], None)
+    assert sides(before=low) == ([], None, [middle, low])
+    assert sides(after=low - 1) == ([middle, low], None, [high])
+    assert sides(after=low) == ([high, middle], [low], None)
+    assert sides(after=high) == ([], [high, middle], None)
+    assert sides(after=low, before=high) == ([middle], None, [high])
+
+
 def test_page_is_fifty_long_unless_asked_otherwise(ana: User, signed_in: SignIn) -> None:
     paid(ana, 51)
     client = signed_in(ana)
