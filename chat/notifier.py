@@ -2,18 +2,25 @@
 
 A message costs no row per member when it is sent. Once a second, or more rarely when there is much to do,
 the conversations that moved are looked at, and what is unread is written for all their members together. The
-position of each conversation is kept with it, so nothing is forgotten when a process dies: a sweep finds it.
+position of each conversation is kept with it, and moves in the transaction that writes: nothing is forgotten
+when a process dies or a write fails. What failed is tried again, and nothing else waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable, Collection
 
 from chat import services
 from chat.moved import conversations_moved, take_moved
 from chat.selectors import conversations_to_note
+from realtime import outages
 from realtime.background import runs_with_hub
+from realtime.errors import UnavailableError
 from realtime.threads import run_in_background
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two rounds: at most one entry per member, conversation and round.
 ROUND_SECONDS = 1.0
@@ -24,23 +31,89 @@ SWEEP_ROUNDS = 30
 BATCH = 5
 #: Rest after each of them, in its own length: entries come later under load, rather than all messages.
 REST = 3
+#: Seconds before what failed is tried again, doubled each time up to the second number: a sweep's time.
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
+
+
+class Failing:
+    """Conversations that could not be noted, and when each is tried again; says once what is the matter."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        #: By conversation: when it is tried again, how long it rested before, and why it failed.
+        self._failed: dict[int, tuple[float, float, str]] = {}
+
+    def failed(self, conversation_id: int, error: Exception) -> None:
+        """It failed, once more or for the first time."""
+        _, rest, _ = self._failed.get(conversation_id, (0.0, RETRY_SECONDS / 2, ""))
+        rest, cause = min(2 * rest, LONGEST_RETRY_SECONDS), repr(error)
+        if all(cause != known for _, _, known in self._failed.values()):
+            logger.error(
+                "The inboxes of conversation %d could not be written; they are tried again",
+                conversation_id,
+                exc_info=error,
+            )
+        self._failed[conversation_id] = (self._clock() + rest, rest, cause)
+
+    def worked(self, conversation_ids: Collection[int]) -> None:
+        """These were noted."""
+        if self._failed:
+            for conversation_id in conversation_ids:
+                self._failed.pop(conversation_id, None)
+
+    def due(self) -> set[int]:
+        """Those to be tried now."""
+        return {pk for pk, (at, _, _) in self._failed.items() if at <= self._clock()}
+
+    def resting(self) -> set[int]:
+        """Those that are not."""
+        return self._failed.keys() - self.due()
 
 
 @runs_with_hub
 async def note_what_is_unread() -> None:
     """Once a second, for ever."""
     loop, rounds = asyncio.get_running_loop(), 0
+    failing, pause = Failing(loop.time), ROUND_SECONDS
     while True:
-        waiting = take_moved()
-        if rounds % SWEEP_ROUNDS == 0:
-            waiting = sorted({*waiting, *await run_in_background(conversations_to_note)})
+        waiting = {*take_moved(), *failing.due()}
         try:
-            for start in range(0, len(waiting), BATCH):
-                began = loop.time()
-                await run_in_background(services.note_unread, waiting[start : start + BATCH])
-                await asyncio.sleep((loop.time() - began) * REST)
-        except BaseException:
-            conversations_moved(waiting)  # not forgotten; noting one twice changes nothing
+            if rounds % SWEEP_ROUNDS == 0:
+                waiting |= set(await run_in_background(conversations_to_note))
+            await _note(waiting, failing)
+            rounds, pause = rounds + 1, ROUND_SECONDS
+        except UnavailableError as error:  # so is everything else
+            outages.DATABASE.noticed(error)
+            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+        finally:
+            conversations_moved(waiting)  # what is left of them; noting one twice changes nothing
+        await asyncio.sleep(pause)
+
+
+async def _note(waiting: set[int], failing: Failing) -> None:
+    """Note these, a few at a time, and take them out as they are done."""
+    clock = asyncio.get_running_loop().time
+    waiting -= failing.resting()
+    while some := sorted(waiting)[:BATCH]:
+        began = clock()
+        try:
+            await run_in_background(services.note_unread, some)
+            failing.worked(some)
+        except UnavailableError:
             raise
-        rounds += 1
-        await asyncio.sleep(ROUND_SECONDS)
+        except Exception:  # noqa: BLE001 - said of the one that is to blame
+            for conversation_id in some:
+                await _note_alone(conversation_id, failing)
+        waiting.difference_update(some)
+        await asyncio.sleep((clock() - began) * REST)
+
+
+async def _note_alone(conversation_id: int, failing: Failing) -> None:
+    try:
+        await run_in_background(services.note_unread, [conversation_id])
+    except UnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others are noted
+        failing.failed(conversation_id, error)
+    else:
+        failing.worked([conversation_id])

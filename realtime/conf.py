@@ -21,7 +21,7 @@ class Conf:
 
     #: Seconds one write may wait for the peer before it is closed with 4408.
     write_timeout_seconds: float = 10
-    #: Seconds between two looks at the heads in the database: the longest a lost bell can delay an event.
+    #: Seconds within which an event whose bell was lost is found by looking at the heads in the database.
     head_check_seconds: float = 5
     #: Topics whose heads are read by one query.
     head_check_batch: int = 500

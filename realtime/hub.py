@@ -52,7 +52,7 @@ class Hub:
         self._ringer = bells.Ringer()
         self._tasks: list[asyncio.Task[None]] = []
         self._hearing = Hearing(self, loop)
-        self._looking = Looking(self._audiences)
+        self._looking = Looking(self._audiences, loop.time)
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -133,8 +133,7 @@ class Hub:
             self._hearing.topics_changed()
         if audience.position is None and position is not None:
             audience.position = as_of
-            # Its bells may have rung between the caller's query and now.
-            self.check_soon([topic])
+            self._looking.watch(topic)
         subscriber = Subscriber(socket, audience, framing, position or 0, as_of)
         if position is None or position == audience.position:
             audience.make_live(subscriber)
@@ -150,6 +149,7 @@ class Hub:
         """Nobody listens any more."""
         if self._audiences.get(audience.topic) is audience:
             del self._audiences[audience.topic]
+            self._looking.forget(audience.topic)
             self._hearing.topics_changed()
         audience.close()
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
 from django.db import connection, connections
+from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
@@ -17,6 +20,8 @@ from chat.services import unread
 from notifications.collapsed import collapse
 from notifications.models import Notification
 from notifications.services import mark_all_read
+from realtime import outages
+from realtime.errors import UnavailableError
 from realtime.testing import eventually
 from realtime.threads import close_threads
 from tests.chat.speaking import aside, chat_path, say
@@ -219,17 +224,104 @@ async def test_sweep_finds_what_a_dead_process_left_behind(ana, bruno, conversat
     await asyncio.to_thread(close_threads)
 
 
-async def test_round_that_failed_is_not_forgotten(monkeypatch, transactional_db):
+@pytest.fixture
+def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notifier whose rounds and retries take no time."""
+    for name in ("ROUND_SECONDS", "RETRY_SECONDS", "LONGEST_RETRY_SECONDS"):
+        monkeypatch.setattr(notifier, name, 0.01)
+
+
+@asynccontextmanager
+async def notifying() -> AsyncIterator[None]:
+    note = asyncio.create_task(notifier.note_what_is_unread())
+    yield
+    note.cancel()
+    await asyncio.wait([note])
+    await asyncio.to_thread(close_threads)
+
+
+async def test_conversation_that_cannot_be_noted_is_tried_again_and_holds_up_no_other(
+    ana, bruno, dora, conversation, group, monkeypatch, transactional_db, prompt, caplog
+):
+    """In its batch and in the sweep. Its own position stays where it was, and the cause is said once."""
+    others = [await aside(make_conversation)(ana, dora, title=f"{number}") for number in range(8)]
+    for where in (conversation, group, *others):
+        await aside(say)(where, ana)
+    take_moved()
+    write = unread.collapse
+    tries = []
+
+    def collapse_but_one(*, entries) -> None:
+        entries = list(entries)
+        if any(entry.data["conversation_id"] == group.pk for entry in entries):
+            tries.append(group.pk)
+            raise ValueError("these words cannot be made")
+        write(entries=entries)
+
+    def left() -> list[int]:
+        return selectors.conversations_to_note()
+
+    monkeypatch.setattr(unread, "collapse", collapse_but_one)
+    async with notifying():
+        await eventually(lambda: len(tries) > 5)
+        await eventually(aside(lambda: left() == [group.pk]))
+        assert await aside(counts)() == {"bruno": 1, "dora": 8}
+        assert (await aside(Conversation.objects.get)(pk=group.pk)).noticed_seq == 0
+
+        monkeypatch.setattr(unread, "collapse", write)
+        await eventually(aside(lambda: not left()))
+
+    assert await aside(counts)() == {"bruno": 2, "dora": 9}
+    said = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage() for record in said] == [
+        f"The inboxes of conversation {group.pk} could not be written; they are tried again"
+    ]
+    assert "these words cannot be made" in str(said[0].exc_info)
+
+
+def counts() -> dict[str, int]:
+    """How many things each has unread."""
+    rows = Notification.objects.filter(read_at=None).values_list("user__username")
+    return dict(rows.annotate(total=Sum("count")).order_by())
+
+
+@pytest.mark.parametrize("what", [selectors.conversations_to_note, services.note_unread])
+async def test_round_that_found_no_database_is_not_forgotten(
+    ana, bruno, conversation, monkeypatch, transactional_db, prompt, caplog, what
+):
+    run, failures = notifier.run_in_background, []
+
+    async def fail_at_first(function, *arguments):
+        if function is what and len(failures) < 3:
+            failures.append(function)
+            raise UnavailableError
+        if function is selectors.conversations_to_note:
+            return []  # so that nothing but the notifier's memory finds it
+        return await run(function, *arguments)
+
+    await aside(say)(conversation, ana)
+    monkeypatch.setattr(notifier, "run_in_background", fail_at_first)
+    monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
+    async with notifying():
+        await eventually(aside(entries))
+
+    assert len(failures) == 3
+    assert caplog.records[0].getMessage().startswith("The database is away")
+
+
+async def test_round_that_was_cut_off_is_not_forgotten(monkeypatch, transactional_db):
+    working = asyncio.Event()
+
     async def run(function, *arguments):
         if function is selectors.conversations_to_note:
             return []
-        raise RuntimeError("the database is away")
+        working.set()
+        return await asyncio.Event().wait()
 
     monkeypatch.setattr(notifier, "run_in_background", run)
     conversations_moved([7, 8])
-
-    with pytest.raises(RuntimeError):
-        await notifier.note_what_is_unread()
+    async with notifying():
+        await working.wait()
 
     assert take_moved() == [7, 8]
 

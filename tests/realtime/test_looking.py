@@ -1,0 +1,137 @@
+"""Who is compared with the database when: each topic once in its time, whoever comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime import bells, log, looking
+from realtime.looking import Looking, Turns
+from tests.realtime.listeners import StillClock
+
+SECONDS, COUNT = 4.0, 3
+
+
+class Hub:
+    """A hub in which topics come and go, and its clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.turns = Turns(lambda: self.now)
+        self.looks: dict[str, list[float]] = defaultdict(list)
+        self.began = 0.0
+        self.queries = 0
+
+    def come(self, topic: str) -> None:
+        self.turns.add(topic)
+        self.looks[topic] = [self.now]
+
+    def go(self, topic: str) -> None:
+        self.turns.remove(topic)
+        self.check(topic)
+        del self.looks[topic]
+
+    def passes(self, seconds: float) -> None:
+        until = self.now + seconds
+        while (at := self.now + self.wait()) <= until:
+            self.now = self.began = at
+            self.queries += 1
+            for topic in self.turns.take(COUNT):
+                self.looks[topic].append(self.now)
+        self.now = until
+
+    def wait(self) -> float:
+        return self.turns.wait(self.began, seconds=SECONDS, count=COUNT) or 0.001
+
+    def check(self, topic: str) -> None:
+        gaps = [after - before for before, after in pairwise([*self.looks[topic], self.now])]
+        # Looks that are due at one moment begin one after the other.
+        assert max(gaps) <= SECONDS + 0.1, (topic, gaps)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("come"), st.integers(0, 40)),
+            st.tuples(st.just("go"), st.integers(0, 40)),
+            st.tuples(st.just("passes"), st.floats(0, 9)),
+        ),
+        max_size=60,
+    )
+)
+def test_no_topic_is_left_alone_for_longer_than_promised(steps):
+    hub = Hub()
+    for verb, number in steps:
+        if verb == "passes":
+            hub.passes(number)
+        elif verb == "come" and str(number) not in hub.looks:
+            hub.come(str(number))
+        elif verb == "go" and str(number) in hub.looks:
+            hub.go(str(number))
+    for topic in hub.looks:
+        hub.check(topic)
+
+
+def test_those_who_go_make_nobody_wait_longer():
+    """Who was looked at just now goes: with half as many the others are not looked at half as often."""
+    hub = Hub()
+    for number in range(30):
+        hub.come(f"{number}")
+    hub.passes(1.5 * SECONDS)
+    for topic in sorted(hub.looks, key=lambda topic: hub.looks[topic][-1])[15:]:
+        hub.go(topic)
+    hub.passes(SECONDS)
+
+    for topic in hub.looks:
+        hub.check(topic)
+
+
+def test_looks_at_many_are_spread_over_the_time():
+    hub = Hub()
+    for number in range(30):
+        hub.come(f"{number}")
+    hub.passes(10 * SECONDS)
+
+    assert hub.queries == pytest.approx(10 * 30 / COUNT, abs=2)
+    starts = sorted({at for looks in hub.looks.values() for at in looks if at > SECONDS})
+    assert {round(after - before, 6) for before, after in pairwise(starts)} == {SECONDS * COUNT / 30}
+
+
+async def test_lost_bell_is_found_in_time_however_long_the_queries_take(monkeypatch, settings):
+    """Three quarters of a second each, for four queries: they are not added to the time."""
+    settings.RELAIS = {**settings.RELAIS, "head_check_seconds": 5, "head_check_batch": 5}
+    clock = StillClock(monkeypatch)
+    loop = asyncio.get_running_loop()
+    expected: dict[str, list[float]] = defaultdict(list)
+    audiences: Any = {
+        f"talk.{number}": SimpleNamespace(
+            position=0, expect=lambda _head, number=number: expected[f"talk.{number}"].append(loop.time())
+        )
+        for number in range(20)
+    }
+
+    async def run(function: Any, topics: list[str]) -> dict[str, int]:
+        assert function is log.heads
+        await asyncio.sleep(0.75)
+        return dict.fromkeys(topics, 0)
+
+    monkeypatch.setattr(looking, "run_in_thread", run)
+    monkeypatch.setattr(bells, "layer_is_shared", lambda: True)
+    looks = Looking(audiences, loop.time)
+    for topic in audiences:
+        looks._turns.add(topic)
+    task = asyncio.create_task(looks.at_all())
+    await clock.passes(20_000)
+    task.cancel()
+
+    for found in expected.values():
+        assert len(found) >= 4
+        # What is lost just after one query has read is found when the next answers.
+        assert max(after - before for before, after in pairwise(found)) <= 5 - 0.75
