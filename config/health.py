@@ -5,6 +5,7 @@ They are asked every few seconds by machines without credentials, so they are ch
 """
 
 import asyncio
+import functools
 import json
 import logging
 import time
@@ -14,6 +15,7 @@ from typing import Any, TypedDict
 
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 
 from realtime.hub import Hub
 from realtime.instruments import Gauge
@@ -122,11 +124,19 @@ def _ask_database(*, is_migrated: bool) -> list[str]:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
             return []
+        ours = _migrations_of_this_code()
         executor = MigrationExecutor(connection)  # some 4 ms; once, or once a second while nobody is served
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+        names = [(migration.app_label, migration.name) for migration, _ in plan]
+        return [".".join(name) for name in names if name in ours]
     finally:
         connection.close()
+
+
+@functools.cache
+def _migrations_of_this_code() -> frozenset[tuple[str, str]]:
+    """Those on disk when this process began: a release laid out meanwhile is for the next."""
+    return frozenset(MigrationLoader(None).disk_migrations or ())
 
 
 async def _answer(scope: dict[str, Any], send: Any, status: int, body: Any) -> None:

@@ -221,6 +221,16 @@ async def test_database_that_is_ahead_is_ready(hub: FakeHub, transactional_db: N
         await forget("chat", "0999_of_the_next_release")
 
 
+async def test_release_laid_out_beside_a_running_server_does_not_unready_it(
+    hub: FakeHub, unapplied: MigrationRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code is the old one, and so is the database."""
+    began_with = health._migrations_of_this_code() - {("chat", "0001_initial")}
+    monkeypatch.setattr(health, "_migrations_of_this_code", lambda: began_with)
+
+    assert (await get(HealthChecks(elsewhere), "/health/ready"))[0] == 200
+
+
 async def test_migrations_are_looked_for_until_they_are_there(
     hub: FakeHub, transactional_db: None, passing: Callable[[], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
