@@ -80,7 +80,7 @@ MIDDLEWARE = [
     "config.static.StaticFiles",
     "django_structlog.middlewares.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "config.hosts.KnownHost",  # before whatever asks for the host
+    "config.readable.Readable",  # before whatever asks for the host or a cookie
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

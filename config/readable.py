@@ -1,4 +1,4 @@
-"""A request for a name that is not ours is answered with what to do about it."""
+"""What of a request Django would stumble over is found first, and answered in words or left out."""
 
 import logging
 from collections.abc import Callable
@@ -11,10 +11,11 @@ from config import pages
 logger = logging.getLogger(__name__)
 
 
-class KnownHost:
-    """Middleware: asks for the Host before anything else does.
+class Readable:
+    """Middleware before whatever reads the Host or a cookie.
 
-    Where Django finds a wrong one, somewhere on the way, it logs a traceback for each that anybody sends.
+    Where Django finds a wrong Host, somewhere on the way, it logs a traceback for each that anybody sends. A
+    cookie may hold any character, escaped in quotes; U+0000 in the id of a session makes PostgreSQL raise.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -27,4 +28,6 @@ class KnownHost:
             said = request.META.get("HTTP_HOST", "")[:200]
             logger.warning("A request was refused: its Host is not in ALLOWED_HOSTS", extra={"host": said})
             return pages.unknown_host(request)
+        for name in [name for name, value in request.COOKIES.items() if "\0" in value]:
+            del request.COOKIES[name]
         return self.get_response(request)
