@@ -96,9 +96,10 @@ class SchemaView(DocumentView):
 
     @staticmethod
     def make(renderer: BaseRenderer) -> Document:
-        content = renderer.render(
-            SchemaGenerator().get_schema(request=None, public=True), renderer_context={}
-        )
+        written = (
+            renderer if renderer.format == "yaml" else JSONRenderer()
+        )  # theirs doubles it by white space
+        content = written.render(SchemaGenerator().get_schema(request=None, public=True), renderer_context={})
         return Document(content, {"Content-Disposition": f'inline; filename="Relais.{renderer.format}"'})
 
 
