@@ -1,0 +1,1 @@
+"""The Autobahn testsuite, the common measure of WebSocket servers: `scripts/autobahn`."""
