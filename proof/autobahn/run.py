@@ -33,8 +33,8 @@ def report(results: Results, *, python: str) -> str:
         "`scripts/autobahn --report`: all cases but those of compression (12, 13), which we never negotiate.",
         f"Revision {revision()}, {model()}, autobahntestsuite {suite.VERSION} under {python}.",
         f"{versions}.",
-        f"Messages of ours may have {LARGEST // 2**20} MiB (`LIMIT_FOREIGN_MESSAGE_BYTES`), the largest of the suite;",
-        "Daphne as it comes takes 1 MiB.",
+        f"Messages of ours may have {LARGEST // 2**20} MiB (`LIMIT_FOREIGN_MESSAGE_BYTES`), as the suite's",
+        "have; Daphne as it comes takes 1 MiB.",
         "",
         "| server | cases | passed | of these not strict | refused by design | failed |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -51,7 +51,7 @@ def report(results: Results, *, python: str) -> str:
         "",
         "*Not strict* conforms to RFC 6455, if not as early as it could: what came before a violation in the",
         "same segment is not answered any more, or text that is no UTF-8 is found when its message is whole.",
-        "*Refused by design* are 4 MiB in frames of 64 bytes: 65,537 frames, where a message may have 16,385.",
+        "*Refused by design* are 4 MiB in frames of 64 bytes: 65,537 frames, and a message may have 16,385.",
     ]
     for server, outcomes in results.items():
         if bad := failed(server, outcomes):

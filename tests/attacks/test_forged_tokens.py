@@ -137,8 +137,12 @@ def test_no_forgery_is_refreshed(tenant: Tenant, logged):
     assert_none_is_in(logged.getvalue(), tokens)
 
 
-def test_no_forgery_costs_more_than_a_millisecond(tenant: Tenant, forged):
-    """To verify, without the look at its user: CPU time, and the fastest of five, on a shared machine."""
+def test_no_forgery_costs_much_more_than_a_token_of_ours(tenant: Tenant, forged):
+    """To verify, without the look at its user: CPU time, and the fastest of five, on a shared machine.
+
+    Measured by a good token in the same run, which takes about 0.2 ms: some machines are slower.
+    """
+    ours = good(Session.objects.create(user=tenant.people["admin"]))
 
     def cost(token: str) -> float:
         started = time.thread_time()
@@ -150,10 +154,11 @@ def test_no_forgery_costs_more_than_a_millisecond(tenant: Tenant, forged):
     sys.settrace(None)  # the measuring of coverage costs more than what is measured here
     try:
         best = {name: min(cost(token) for _ in range(5)) for name, token in forged.items()}
+        a_token = min(cost(ours) for _ in range(5))
     finally:
         sys.settrace(tracer)
 
-    assert {name: seconds for name, seconds in best.items() if seconds > 0.001} == {}
+    assert {name: seconds / a_token for name, seconds in best.items() if seconds > 5 * a_token} == {}
 
 
 # ── sockets ──────────────────────────────────────────────────────────────────────────────────────────────
