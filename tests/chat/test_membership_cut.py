@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections
 
-from chat import consumers, selectors, services
+from chat import cursors, selectors, services
 from chat.events import conversation_topic
 from chat.models import Participant
 from chat.services import Draft
@@ -247,7 +247,7 @@ async def test_removal_of_a_busy_member_is_no_incident(
     ana, bruno, group, connect, caplog, monkeypatch, query
 ):
     """Cursors that waited to be written, frames that came too late: nothing of it is a fault of ours."""
-    monkeypatch.setattr(consumers, "RECEIPT_SECONDS", 60)
+    monkeypatch.setattr(cursors, "PERIOD_SECONDS", 60)
     await aside(say)(group, ana, "unread")
     async with connect(bruno, chat_path(group, query)) as socket:
         await socket.send({"type": "read", "up_to_seq": 1})
