@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
 from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts import hashing, services
+from accounts import hashing, selectors, services
 from accounts.models import Session, User
 from accounts.throttling import count_sign_in
 from realtime.errors import RateLimitedError
+
+#: Commands that are printed for who tried to delete many.
+COMMANDS_SHOWN = 10
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -49,7 +56,7 @@ class UserAdmin(DjangoUserAdmin):
         *DjangoUserAdmin.add_fieldsets,
         (None, {"classes": ("wide",), "fields": ("email", "language")}),
     )
-    actions = ("deactivate", "sign_out_everywhere")
+    actions = ("deactivate", "sign_out_everywhere", "delete_selected")
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.method != "POST":
@@ -71,6 +78,34 @@ class UserAdmin(DjangoUserAdmin):
     def sign_out_everywhere(self, _request: HttpRequest, users: QuerySet[User]) -> None:
         for user in users:
             services.revoke_all(user=user)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        user = self.get_object(request, unquote(object_id))
+        if (
+            user is not None
+            and self.has_delete_permission(request, user)
+            and self._are_for_the_command(request, User.objects.filter(pk=user.pk))
+        ):
+            return redirect("admin:accounts_user_change", user.pk)
+        return super().delete_view(request, object_id, extra_context)
+
+    @admin.action(description=_("Delete the selected users"), permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, users: QuerySet[User]) -> HttpResponse | None:
+        if self._are_for_the_command(request, users):
+            return None
+        answer: HttpResponse | None = delete_selected(self, request, users)
+        return answer
+
+    def _are_for_the_command(self, request: HttpRequest, users: QuerySet[User]) -> bool:
+        """Whether somebody among them can only be forgotten, which may take longer than a request."""
+        kept = selectors.kept_by_others(users)
+        for name in kept.values_list("username", flat=True)[:COMMANDS_SHOWN]:
+            command = f"manage.py forget_user {shlex.quote(name)} --messages=anonymise|delete --yes"
+            told = _("%(name)s has said something. Run %(command)s")
+            self.message_user(request, told % {"name": name, "command": command}, messages.WARNING)
+        return kept.exists()
 
 
 @admin.register(Session)

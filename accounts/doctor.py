@@ -6,9 +6,10 @@ import datetime as dt
 from collections.abc import Iterator
 
 from django.db.models import F, Max
+from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from accounts.models import Session, Ticket
+from accounts.models import Forgetting, Session, Ticket
 from accounts.tickets import TICKET_TTL_SECONDS
 from realtime.examinations import Finding, examination
 
@@ -16,6 +17,8 @@ from realtime.examinations import Finding, examination
 SHOWN = 100
 #: The clocks of two servers may differ by so much.
 CLOCKS = dt.timedelta(minutes=1)
+#: What `manage.py forget_user` takes at most, however much somebody has said.
+LONGEST_FORGETTING = dt.timedelta(days=1)
 
 
 @examination(
@@ -28,6 +31,14 @@ def sessions() -> Iterator[Finding]:
     for session_id, user_id in live.values_list("pk", "user_id")[:SHOWN]:
         where = {"user": user_id, "session": str(session_id)}
         yield Finding("a disabled user is signed in", where, "the session revoked", "still signed in")
+
+
+@examination(remedy="Run the same `manage.py forget_user` again: it does what is left to do.")
+def forgettings() -> Iterator[Finding]:
+    """Whoever was to be forgotten is, a day later."""
+    begun = Forgetting.objects.filter(begun_at__lt=timezone.now() - LONGEST_FORGETTING)
+    for user_id in begun.order_by("pk").values_list("pk", flat=True)[:SHOWN]:
+        yield Finding("a user is half forgotten", {"user": user_id}, "nothing left to forget", "a beginning")
 
 
 @examination(remedy="Delete these rows of accounts_ticket: whoever needs a ticket buys another one.")

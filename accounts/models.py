@@ -20,6 +20,8 @@ from realtime import log
 from realtime.publishing import announcing
 from realtime.topics import user_topic
 
+#: How the username of somebody begins who was forgotten.
+FORGOTTEN = "deleted user "
 #: The columns of a user whose change has consequences.
 WATCHED = ("password", "is_active", "username")
 
@@ -116,6 +118,24 @@ class User(AbstractUser):
         self._password = None  # it is no new one
         # Only the hash that was checked: a new password may have been stored meanwhile.
         User.objects.filter(pk=self.pk, password=checked).update(password=self.password)
+
+
+def forgotten_name(user_id: int) -> str:
+    """The username of somebody who was forgotten; the blanks keep it from being registered."""
+    return f"{FORGOTTEN}{user_id}"
+
+
+class Forgetting(models.Model):
+    """A user who is being forgotten: what must be known until the end of it, and is deleted then."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    username = models.CharField(max_length=150)
+    email = models.CharField(max_length=254, blank=True)
+    deletes_messages = models.BooleanField(default=False)
+    begun_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return forgotten_name(self.user_id)
 
 
 class Session(models.Model):

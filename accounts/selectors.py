@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet, Value
+from django.db.models import PROTECT, Exists, ManyToOneRel, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Lower
 
 from accounts.models import Session, User
@@ -36,3 +36,15 @@ def is_taken(name: str, *, by_other_than: User | None = None) -> bool:
 def live_sessions(user: User) -> QuerySet[Session]:
     """The devices this user is signed in on, the last used first."""
     return Session.objects.filter(user=user, revoked_at=None).order_by("-last_used_at")[:MAX_SESSIONS_LISTED]
+
+
+def kept_by_others(users: QuerySet[User]) -> QuerySet[User]:
+    """Those of some users to whom something points that must stay: they cannot be deleted, only forgotten."""
+    kept = Q()
+    for relation in User._meta.get_fields(include_hidden=True):  # noqa: SLF001 - documented, in spite of its name
+        if isinstance(relation, ManyToOneRel) and relation.on_delete is PROTECT:
+            rows = relation.related_model._base_manager.filter(  # noqa: SLF001
+                **{relation.field.name: OuterRef("pk")}
+            )
+            kept |= Q(Exists(rows))
+    return users.filter(kept) if kept else users.none()

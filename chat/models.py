@@ -96,7 +96,7 @@ class Message(models.Model):
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
     seq = models.BigIntegerField(editable=False)
-    # Deactivate people instead of deleting them: a conversation without one side is a lie.
+    # A conversation without one side is a lie: `manage.py forget_user` keeps the row, and nothing in it.
     sender = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="messages")
     #: The sender's own name for it: sending it again finds this row.
     client_id = models.UUIDField(null=True, editable=False)

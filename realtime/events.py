@@ -34,6 +34,11 @@ def encode(event: Event | dict[str, Any]) -> str:
     return _encoder.encode(event).decode()
 
 
+def encode_text(text: str) -> str:
+    """A text as it stands inside of the JSON of an event, with its quotes."""
+    return _encoder.encode(text).decode()
+
+
 def numbered(event: E, seq: int) -> E:
     """The same event at its place in the log."""
     return msgspec.structs.replace(event, seq=seq)

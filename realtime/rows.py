@@ -7,7 +7,7 @@ what storing a message cost (docs/adr/0014). Rules live in `log`; here is nothin
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -101,6 +101,24 @@ def append_events(
             " INSERT INTO realtime_loggedevent (topic_id, seq, body, created_at)"
             " SELECT *, %b FROM unnest(%b::bigint[], %b::bigint[], %b::text[])",
             [*columns(heads), moment, *columns(events)],
+        )
+
+
+def replace_bodies(topic_id: int, bodies: Mapping[int, str]) -> None:
+    """Give events of a topic, by their seq, other texts."""
+    if is_sqlite():
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "UPDATE realtime_loggedevent SET body = %s WHERE topic_id = %s AND seq = %s",
+                [(body, topic_id, seq) for seq, body in bodies.items()],
+            )
+        return
+    with binary_cursor() as cursor:
+        cursor.execute(
+            "UPDATE realtime_loggedevent AS event SET body = other.body"
+            " FROM unnest(%b::bigint[], %b::text[]) AS other (seq, body)"
+            " WHERE event.topic_id = %b AND event.seq = other.seq",
+            [list(bodies), list(bodies.values()), topic_id],
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.db.models import Q, QuerySet
 
+from accounts.models import FORGOTTEN, User, forgotten_name
 from chat import events
 from chat.doctor.places import Place, end_of, places, topics_of
 from chat.events import MessageDeleted, MessageEdited, MessageSent
@@ -54,7 +55,7 @@ class _Row(NamedTuple):
     "alike; `realtime.log.bury` takes the text of a deleted message out of the log."
 )
 def history() -> Iterator[Finding]:
-    """Each message is in the log at its seq, with its edits; of a deleted one only a tombstone is left."""
+    """Each message is in the log, with its edits; of deleted ones a tombstone, of the forgotten no name."""
     yield from _rows_wrong_by_themselves()
     for together in places():
         for after, up_to in _stretches(together):
@@ -123,6 +124,7 @@ class _Stretch:
             elif isinstance(event, MessageEdited | MessageDeleted):
                 changes.append((seq, event))
         yield from self._compare_changes(changes)
+        yield from self._names_of_the_forgotten()
         for (conversation_id, seq), row in self.rows.items():
             end = end_of(self.topics[conversation_id])
             if seq > end:
@@ -131,6 +133,16 @@ class _Stretch:
                     "a message is not in the log", where, f"its event at seq {seq}", f"a log up to {end}"
                 )
         yield from self._compare_edits([row for row in self.rows.values() if row.edit_seqs])
+
+    def _names_of_the_forgotten(self) -> Iterator[Finding]:
+        """Events that name somebody by another name than the one of those who were forgotten."""
+        named = {place: who for place, body in self.bodies.items() if (who := _who_is_named(_read(body)))}
+        ids = {user_id for user_id, _ in named.values()}
+        forgotten = User.objects.filter(pk__in=ids, username__startswith=FORGOTTEN).in_bulk()
+        for (conversation_id, seq), (user_id, name) in named.items():
+            if user_id in forgotten and name != forgotten_name(user_id):
+                where = {"conversation": conversation_id, "seq": seq, "user": user_id}
+                yield Finding("the log names somebody who was forgotten", where, "only a number", "a name")
 
     def _compare_changes(
         self, changes: list[tuple[int, MessageEdited | MessageDeleted]]
@@ -203,6 +215,14 @@ def _read(body: str) -> Any:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeError):
         return None
+
+
+def _who_is_named(event: Any) -> tuple[int, str] | None:
+    """Whom an event names, and how."""
+    if isinstance(event, MessageSent):
+        return event.sender_id, event.sender_username
+    name = getattr(event, "username", None)
+    return None if name is None else (event.user_id, name)
 
 
 def _compare_place(row: _Row, event: Event) -> Iterator[Finding]:

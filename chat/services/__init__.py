@@ -12,10 +12,11 @@ from chat.services.messages import (
     clean_client_id,
     clean_content,
     delete_message,
+    delete_messages_of,
     edit_message,
     moderate_message,
 )
-from chat.services.names import tell_new_name
+from chat.services.names import forget_name, tell_new_name
 from chat.services.receipts import Cursor, mark_delivered, mark_read, move_cursors
 from chat.services.sends import Draft, Outcome, Sent, send_messages
 from chat.services.unread import note_unread
@@ -32,8 +33,10 @@ __all__ = [
     "clean_content",
     "create_conversation",
     "delete_message",
+    "delete_messages_of",
     "edit_message",
     "ensure_owners",
+    "forget_name",
     "mark_delivered",
     "mark_read",
     "moderate_message",

@@ -29,6 +29,8 @@ from realtime.publishing import announce, announcing
 
 #: Of one message: enough for one that is written while it is thought, and its row stays small.
 MAX_EDITS = 1_000
+#: Messages of one conversation that are deleted in one transaction: it is held for some tens of milliseconds.
+DELETED_TOGETHER = 10
 
 
 def clean_content(content: object) -> str:
@@ -74,6 +76,28 @@ def delete_message(*, conversation_id: int, message_id: int, by: User) -> int:
     if message.sender_id != by.pk and not participant.manages:
         raise NotAllowedError("Only its sender or a manager may delete a message.")
     return _delete(topic, message, by=by)
+
+
+def delete_messages_of(sender: User) -> int:
+    """Delete everything that somebody said, as they could themselves; how many messages that were."""
+    deleted = 0
+    theirs = Message.objects.filter(sender=sender, deleted_at__isnull=True)
+    for conversation_id in theirs.order_by().values_list("conversation_id", flat=True).distinct():
+        after = 0
+        while seqs := _delete_some(conversation_id, sender, after):
+            deleted, after = deleted + len(seqs), seqs[-1]
+    return deleted
+
+
+@announcing()
+def _delete_some(conversation_id: int, sender: User, after: int) -> list[int]:
+    topic = _locked_topic(conversation_id)
+    theirs = Message.objects.filter(
+        conversation_id=conversation_id, sender=sender, deleted_at__isnull=True, seq__gt=after
+    ).order_by("seq")[:DELETED_TOGETHER]
+    for message in theirs:
+        _delete(topic, message, by=sender)
+    return [message.seq for message in theirs]
 
 
 @announcing()

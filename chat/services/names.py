@@ -1,13 +1,21 @@
-"""Telling conversations that a member has another name."""
+"""Telling conversations that a member has another name, and taking a name out of what they were told."""
 
 from __future__ import annotations
+
+import re
+
+from django.db.models import Q
 
 from accounts.models import User
 from chat.events import MemberRenamed, conversation_topic
 from chat.models import Participant
-from realtime import log
+from realtime import events, log
+from realtime.examinations import id_ranges
+from realtime.models import LoggedEvent, Topic
 from realtime.publishing import announce, announcing
 
+#: Events of one conversation that are rewritten in one transaction.
+REWRITTEN_TOGETHER = 500
 #: Conversations that are told in one transaction: each of them is held for the milliseconds that it takes.
 TOLD_TOGETHER = 100
 
@@ -49,3 +57,50 @@ def _tell(user_id: int, conversation_ids: list[int]) -> None:
         for conversation_id in shares.order_by("conversation_id").values_list("conversation_id", flat=True)
     ]
     announce(log.append(entries, locked=topics))
+
+
+def forget_name(user: User) -> int:
+    """Put a user's present name in the place of any other they had in the logs; how many events that were.
+
+    Their texts stay as they were in every other byte, and at their seqs: who resumes is told the same story.
+    Reads the logs of all conversations, because no row knows where somebody was a member once.
+    """
+    rewritten = 0
+    for above, up_to in id_ranges(Topic.objects.filter(name__startswith="conversation.")):
+        named = LoggedEvent.objects.filter(_naming(user), topic_id__gt=above, topic_id__lte=up_to)
+        for topic in named.order_by().values_list("topic__name", flat=True).distinct():
+            after = 0
+            while seqs := _rewrite(topic, user, after):
+                rewritten, after = rewritten + len(seqs), seqs[-1]
+    return rewritten
+
+
+#: Beside whose number a name stands in an event.
+_FIELDS = {"sender_id": "sender_username", "user_id": "username"}
+
+
+def _beginning(number: str, name: str, user: User) -> str:
+    return f'"{number}":{user.pk},"{name}":'
+
+
+def _naming(user: User) -> Q:
+    """Events that name the user otherwise."""
+    wrong = Q()
+    for field in _FIELDS.items():
+        beginning, name = _beginning(*field, user), events.encode_text(user.username)
+        wrong |= Q(body__contains=f'{beginning}"') & ~Q(body__contains=beginning + name)
+    return wrong
+
+
+@announcing()
+def _rewrite(topic: str, user: User, after: int) -> list[int]:
+    log.lock([topic], create=False)  # or a deletion meanwhile would be undone
+    named = LoggedEvent.objects.filter(_naming(user), topic__name=topic, seq__gt=after).order_by("seq")
+    bodies = dict(named.values_list("seq", "body")[:REWRITTEN_TOGETHER])
+    for field in _FIELDS.items():
+        beginning, name = _beginning(*field, user), events.encode_text(user.username)
+        other = re.compile(re.escape(beginning) + r'"(?:[^"\\]|\\.)*"')
+        # Nothing in the new text is an escape: it is JSON of a name without any.
+        bodies = {seq: other.sub(beginning + name, body) for seq, body in bodies.items()}
+    log.rewrite(topic, bodies)
+    return list(bodies)

@@ -13,6 +13,7 @@ import pytest
 from django.core.management import call_command
 
 from accounts import services as accounts
+from accounts.forgetting import forget
 from accounts.models import User
 from accounts.tickets import redeem_ticket, sell_ticket
 from accounts.tokens import identify
@@ -88,6 +89,7 @@ def live(transactional_db: None, settings: Any) -> dict[str, int]:
     mark_all_read(user_id=ana.pk)
 
     _sign_in_and_out(ana, bruno, emil)
+    forgotten, past = _forget_somebody(ana, dora)
     notify(user=dora, kind="payment_completed", data={"payment_id": 1})
     prune_all()
     take_moved()
@@ -97,6 +99,8 @@ def live(transactional_db: None, settings: Any) -> dict[str, int]:
         "dora": dora.pk,
         "clara": clara.pk,
         "emil": emil.pk,
+        "forgotten": forgotten.pk,
+        "past": past.pk,
         "pair": pair.pk,
         "group": group.pk,
         "empty": empty.pk,
@@ -121,6 +125,15 @@ def _come_and_go(group: Conversation, ana: User, dora: User, clara: User, emil: 
     say(group, ana, "without dora")
     services.add_members(conversation_id=group.pk, by=clara, users=[dora])
     say(group, clara, "welcome back")
+
+
+def _forget_somebody(ana: User, dora: User) -> tuple[User, Conversation]:
+    fritz = make_user("fritz")
+    past = make_conversation(fritz, ana, dora, title="Past")
+    say(past, fritz, "soon nobody's")
+    for _ in forget(fritz, deletes_messages=False):
+        pass
+    return fritz, past
 
 
 def _sign_in_and_out(ana: User, bruno: User, emil: User) -> None:

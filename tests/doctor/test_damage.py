@@ -160,6 +160,14 @@ DAMAGE = {
         "chat.history",
         "an event is none of a conversation",
     ),
+    "a name that was forgotten": (
+        (
+            "UPDATE realtime_loggedevent SET body = replace(body, 'deleted user %(forgotten)s', 'fritz') "
+            "WHERE topic_id = (SELECT id FROM realtime_topic WHERE name = 'conversation.%(past)s')"
+        ),
+        "chat.history",
+        "the log names somebody who was forgotten",
+    ),
     # members
     "a cursor beyond the head": (
         (f"UPDATE chat_participant SET delivered_seq = 9999 WHERE {SHARE} = %(ana)s"),
@@ -231,6 +239,15 @@ DAMAGE = {
         ("UPDATE accounts_session SET revoked_at = NULL WHERE user_id = %(emil)s"),
         "accounts.sessions",
         "a disabled user is signed in",
+    ),
+    "a user who is half forgotten": (
+        (
+            "INSERT INTO accounts_forgetting (user_id, username, email, deletes_messages, begun_at) "
+            "SELECT id, 'confidential', '', is_superuser, '2020-01-01 00:00:00+00:00' FROM accounts_user "
+            "WHERE id = %(emil)s"
+        ),
+        "accounts.forgettings",
+        "a user is half forgotten",
     ),
     "a ticket kept for ever": (
         (

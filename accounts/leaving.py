@@ -1,0 +1,81 @@
+"""What there is of a user in every app: how it is exported, and how it is forgotten.
+
+An app adds to both in its `belongings.py`, which is found like `admin.py`:
+
+    @exported("orders")
+    def orders(user: User) -> Iterator[Row]:
+        yield from user.orders.values("id", "bought_at").iterator()
+
+    @forgotten("orders lost their buyer's address")
+    def addresses(person: Forgetting) -> int:
+        return Order.objects.filter(buyer=person.user).update(address="")
+
+What forgets works in short transactions, finds what is left to do by itself, and so can be killed and run
+again. The apps on top come first: what they hold may point to what is below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from django.utils.module_loading import autodiscover_modules
+
+from accounts.models import Forgetting, User
+
+#: Rows of one transaction, and of one chunk that is read: milliseconds, and no more memory than for these.
+BATCH = 500
+
+Row = Mapping[str, Any]
+Rows = Callable[[User], Iterator[Row]]
+Work = Callable[[Forgetting], int]
+
+
+class Section(NamedTuple):
+    """A list in the export."""
+
+    name: str
+    rows: Rows
+
+
+class Step(NamedTuple):
+    """A part of forgetting somebody, with the words for what it did to so many things."""
+
+    report: str
+    work: Work
+
+
+_sections: list[Section] = []
+_steps: dict[str, list[Step]] = {}
+
+
+def exported(name: str) -> Callable[[Rows], Rows]:
+    """Register a section of the export."""
+
+    def register(rows: Rows) -> Rows:
+        _sections.append(Section(name, rows))
+        return rows
+
+    return register
+
+
+def forgotten(report: str) -> Callable[[Work], Work]:
+    """Register a step; those of an app are done in the order in which it registered them."""
+
+    def register(work: Work) -> Work:
+        _steps.setdefault(work.__module__.partition(".")[0], []).append(Step(report, work))
+        return work
+
+    return register
+
+
+def sections() -> list[Section]:
+    """Everything that is exported."""
+    autodiscover_modules("belongings")
+    return list(_sections)
+
+
+def steps() -> list[Step]:
+    """Everything that is done to forget somebody."""
+    autodiscover_modules("belongings")
+    return [step for app in reversed(_steps.values()) for step in app]

@@ -1,0 +1,80 @@
+"""Taking a name out of the words and data of notifications.
+
+Only where a name can stand: in what filled the placeholders of a kind, in words that a program wrote itself,
+and in the texts of the data. Of somebody called "payment" the sentence "Your payment has been processed" says
+nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.utils import translation
+
+from notifications import kinds
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+
+class Renaming:
+    """Another name in the place of some, wherever one of them stands as a word of its own."""
+
+    def __init__(self, names: list[str], present: str) -> None:
+        # What belongs to usernames and e-mails makes them another one; the dot that ends a sentence does not.
+        any_of_them = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+        self._named = re.compile(rf"(?<![\w@+-])(?<!\w\.)(?:{any_of_them})(?![\w@+-]|\.\w)")
+        self._present = present
+
+    def value(self, value: Any) -> Any:
+        """A value of JSON, with all that it holds."""
+        match value:
+            case str():
+                return self._named.sub(lambda _: self._present, value)
+            case dict():
+                return {key: self.value(held) for key, held in value.items()}
+            case list():
+                return [self.value(held) for held in value]
+            case _:
+                return value
+
+    def words(self, kind: str, text: str) -> str:
+        """A title or message of a kind."""
+        for pattern in _patterns(kind):
+            if found := pattern.fullmatch(text):
+                pieces, end = [], 0
+                for number in range(1, (pattern.groups or 0) + 1):
+                    start, stop = found.span(number)
+                    pieces += [text[end:start], self.value(text[start:stop])]
+                    end = stop
+                return "".join([*pieces, text[end:]])
+        return str(self.value(text))
+
+    def notification(self, fields: dict[str, Any], *, kind: str) -> dict[str, Any]:
+        """The fields `title`, `message` and `data` of an entry, or of the event that told it."""
+        return {
+            **fields,
+            "title": self.words(kind, fields["title"]),
+            "message": self.words(kind, fields["message"]),
+            "data": self.value(fields["data"]),
+        }
+
+
+@cache
+def _patterns(kind: str) -> list[re.Pattern[str]]:
+    """The sentences of a kind in all languages, what fills their placeholders in groups."""
+    return list(_sentences(kind)) if kinds.is_registered(kind) else []
+
+
+def _sentences(kind: str) -> Iterator[re.Pattern[str]]:
+    known = kinds.get(kind)
+    for language, _ in settings.LANGUAGES:
+        with translation.override(language):
+            for template in (str(known.title), str(known.message)):
+                # Every other piece is the name of a placeholder.
+                pieces = _PLACEHOLDER.split(template)
+                literal = [re.escape(piece.replace("%%", "%")) for piece in pieces[::2]]
+                yield re.compile("(.*)".join(literal), re.DOTALL)
