@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from chat import metrics
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 64
 #: Drafts without an answer; past it senders are told to come back rather than kept waiting.
 MAX_WAITING = 1_000
+#: Bytes of these drafts: a thousand of usual length are one megabyte, a thousand of the longest 32.
+MAX_WAITING_BYTES = 8 * 1024 * 1024
 #: Seconds that the first in the queue may have waited; past it the others are told the same. Longer, and most
 #: of what is stored would be for senders who have been answered meanwhile, and who send it once more.
 MAX_WAITING_SECONDS = 0.8
@@ -78,6 +82,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._unanswered = 0
+        self._unanswered_bytes = 0
         self._waiting: deque[_Send] = deque()
         self._task: asyncio.Task[None] | None = None
         #: When the batch in flight began.
@@ -101,13 +106,17 @@ class Inbox:
     def submit(self, draft: Draft) -> asyncio.Future[Outcome]:
         """Queue a draft; its outcome comes after the commit, whether or not the socket still lives."""
         held = self._held.get(draft.conversation_id)
+        size = sys.getsizeof(draft.content)
         if self._unanswered >= MAX_WAITING or self._is_behind():
+            raise self._refusal(retry_after_ms=RETRY_MS)
+        if self._unanswered_bytes + size > MAX_WAITING_BYTES:
             raise self._refusal(retry_after_ms=RETRY_MS)
         if held is not None and len(held) >= MAX_BATCH:
             raise BusyError(retry_after_ms=RETRY_MS)
         send = _Send(draft, asyncio.get_running_loop())
         self._unanswered += 1
-        send.future.add_done_callback(self._answered)
+        self._unanswered_bytes += size
+        send.future.add_done_callback(partial(self._answered, size))
         if held is not None:
             self._hold(send)
         else:
@@ -123,8 +132,9 @@ class Inbox:
             return False
         return self._waiting[0].timer.when() - now < ANSWER_SECONDS - MAX_WAITING_SECONDS
 
-    def _answered(self, _future: asyncio.Future[Outcome]) -> None:
+    def _answered(self, size: int, _future: asyncio.Future[Outcome]) -> None:
         self._unanswered -= 1
+        self._unanswered_bytes -= size
 
     def _enqueue(self, sends: Sequence[_Send]) -> None:
         self._waiting.extend(sends)

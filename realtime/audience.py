@@ -10,6 +10,7 @@ from realtime import background, metrics, reactions
 from realtime.conf import conf
 from realtime.events import Delivery
 from realtime.framing import Framing, add_framed
+from realtime.held import Held
 from realtime.pages import Place, page_after
 from realtime.prepared import Batch
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Events kept aside while the one before them is read from the log. Past it they are read from there too.
-MAX_HELD = 1_000
 #: Seconds for which a busy topic's events are joined, at least and at most: what a flush costs decides.
 MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS = 0.003, 0.05
 
@@ -62,7 +61,7 @@ class Audience:
         #: writing to thousands costs.
         self.live: dict[Framing, dict[Subscriber, None]] = {}
         self.behind: set[Subscriber] = set()
-        self._held: dict[int, Delivery] = {}
+        self._held = Held(hub.held)
         self._target = 0
         self._healing: asyncio.Task[None] | None = None
         #: What each kind of socket will be told by the next flush.
@@ -113,6 +112,7 @@ class Audience:
         return True
 
     def close(self) -> None:
+        self._held.forget()
         if self._healing is not None:
             self._healing.cancel()
         if self._flush is not None:
@@ -128,8 +128,7 @@ class Audience:
             self._advance(delivery)
             self._release_held()
         elif delivery.seq > self.position:
-            if len(self._held) < MAX_HELD:
-                self._held[delivery.seq] = delivery
+            self._held.keep(delivery.seq, delivery)
             self.expect(delivery.seq)
 
     def expect(self, seq: int) -> None:
@@ -147,7 +146,7 @@ class Audience:
         self.flush()
         self.timeline += 1
         self.position = self._target = seq
-        self._held.clear()
+        self._held.forget()
         for subscriber in self.behind:
             subscriber.position = min(subscriber.position, seq)
 
@@ -241,13 +240,13 @@ class Audience:
                 if not page.stretches and self.position < target == self._target:
                     # The log is the truth, and it ends here: what claimed more was no bell of ours.
                     self._target = self.position
-                    self._held.clear()
+                    self._held.forget()
         finally:
             self._healing = None
 
     def _release_held(self) -> None:
         """Hand out what waited for the event before it, and forget what was read instead."""
-        while (held := self._held.pop((self.position or 0) + 1, None)) is not None:
+        while self._held and (held := self._held.pop((self.position or 0) + 1)) is not None:
             self._advance(held)
         if self._held:
-            self._held = {seq: held for seq, held in self._held.items() if seq > (self.position or 0)}
+            self._held.forget(up_to=self.position or 0)

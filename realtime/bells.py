@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
@@ -18,7 +19,6 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from itertools import repeat
 from typing import Any, Protocol
 
 import msgspec
@@ -31,8 +31,9 @@ from realtime.outages import Outage
 
 logger = logging.getLogger(__name__)
 
-#: Events waiting to be told to others. Past it the oldest are dropped: the log still has them.
+#: Events waiting to be told to others, and their bytes. Past either the oldest are dropped: the log has them.
 MAX_WAITING = 10_000
+MAX_WAITING_BYTES = 8 * 1024 * 1024
 #: Bodies in one bell. A larger batch travels in several, so that none holds a connection for long.
 MAX_BELL_BYTES = 512 * 1024
 #: Seconds that a process which ends gives to the last bells.
@@ -117,10 +118,10 @@ class Ringer:
     """Rings the bells of one event loop: in order, one at a time, everything that waits in each."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Logged] = deque(maxlen=MAX_WAITING)
+        #: Each with the time at which it was told.
+        self._waiting: deque[tuple[Logged, float]] = deque()
+        self._bytes = 0
         self._task: asyncio.Task[None] | None = None
-        #: When each of them was told.
-        self._told_at: deque[float] = deque(maxlen=MAX_WAITING)
         self._layer = Outage("The channel layer, for what we tell other processes,", counted_as="layer_out")
 
     @property
@@ -130,9 +131,12 @@ class Ringer:
 
     def ring(self, events: Sequence[Logged], *, told_at: float = 0.0) -> None:
         """Tell the other processes soon."""
-        metrics.BELL_EVENTS_DROPPED.value += max(0, len(self._waiting) + len(events) - MAX_WAITING)
-        self._waiting.extend(events)
-        self._told_at.extend(repeat(told_at, len(events)))
+        for event in events:
+            self._waiting.append((event, told_at))
+            self._bytes += sys.getsizeof(event.body)
+        while len(self._waiting) > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
+            self._next()
+            metrics.BELL_EVENTS_DROPPED.value += 1
         if self._task is None:
             self._task = background.start(self._ring_all())
 
@@ -145,7 +149,7 @@ class Ringer:
         group_send = layer().group_send
         try:
             while self._waiting:
-                told_at = self._told_at[0]
+                told_at = self._waiting[0][1]
                 for shard, rings in self._take().items():
                     try:
                         await group_send(group_of(shard), message(rings, told_at=told_at))
@@ -162,11 +166,15 @@ class Ringer:
         shards: dict[int, list[Ring]] = {}
         size = 0
         while self._waiting and size < MAX_BELL_BYTES:
-            event = self._waiting.popleft()
-            self._told_at.popleft()
+            event = self._next()
             size += len(event.body)
             shards.setdefault(shard_of(event.topic), []).append(Ring(*event))
         return shards
+
+    def _next(self) -> Logged:
+        event, _ = self._waiting.popleft()
+        self._bytes -= sys.getsizeof(event.body)
+        return event
 
 
 class _Outpost(threading.Thread):

@@ -22,6 +22,8 @@ MISSED_BEAT_SECONDS = 3.0
 LOST_AFTER_SECONDS = 5.0
 #: Seconds between two attempts to listen to the layer.
 LISTEN_RETRY_SECONDS = 1.0
+#: Bytes that may have been heard and not yet been handed out: sixteen of the largest bells.
+MAX_HEARD_BYTES = 8 * 1024 * 1024
 
 
 class Listener(Protocol):
@@ -37,6 +39,31 @@ class Listener(Protocol):
         """Compare these with the database: bells may have been lost."""
 
 
+class Heard(asyncio.Queue[Any]):
+    """What the layer has received and the hub has not taken yet. The layer's own queue has no bounds.
+
+    When it is too much all of it is forgotten: what is stored is found by looking.
+    """
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._bytes = 0
+        self.has_lost = False
+
+    def _put(self, item: Any) -> None:
+        self._bytes += len(item)
+        if self._bytes > MAX_HEARD_BYTES:
+            self.has_lost = True
+            while not self.empty():
+                self._get()
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self._bytes -= len(item)
+        return item
+
+
 class Hearing:
     """What one hub hears of other processes."""
 
@@ -47,6 +74,7 @@ class Hearing:
         self._last_beat = loop.time()
         self._layer = Outage("The channel layer", counted_as="layer")
         self._channel = ""
+        self._heard = Heard()
 
     def topics_changed(self) -> None:
         """Somebody came to a topic where nobody was, or the last one left it."""
@@ -68,9 +96,10 @@ class Hearing:
                 try:
                     if keeper is None:
                         self._channel = await layer.new_channel("relais.")
+                        self._bound(layer)
                         keeper = background.start(self._keep_shards(layer, self._channel))
                     message = await layer.receive(self._channel)
-                except ValueError:  # of msgpack: it was no message of a layer, and nothing is the matter
+                except (ValueError, TypeError):  # of msgpack: it was no message of a layer, and all is well
                     metrics.BELLS.add("unreadable")
                 except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
                     self._layer.noticed(error)
@@ -81,7 +110,16 @@ class Hearing:
             if keeper is not None:
                 keeper.cancel()
 
+    def _bound(self, layer: Any) -> None:
+        """Bound what the layer keeps for us, where it keeps it as the one over Redis does."""
+        channels = getattr(layer, "channels", None)
+        if isinstance(channels, dict) and type(channels.get(self._channel)) is asyncio.Queue:
+            channels[self._channel] = self._heard = Heard()
+
     def _hear(self, message: Any) -> None:
+        if self._heard.has_lost:
+            self._heard.has_lost = False
+            self._hub.check_soon(self._hub.topics())
         if isinstance(message, dict) and message.get("type") == "beat":
             self._heard_beat()
         elif (bell := bells.decode(message)) is not None:

@@ -20,6 +20,7 @@ from realtime.events import Delivery, Logged
 from realtime.expiries import Expiries
 from realtime.framing import Framing
 from realtime.hearing import Hearing
+from realtime.held import MAX_HELD_BYTES_IN_ALL, Budget
 from realtime.looking import Looking
 from realtime.subscribers import Subscriber
 
@@ -49,6 +50,8 @@ class Hub:
         #: When the events that are being handed out were told; None for those read from the log.
         self.told_at: float | None = None
         self._audiences: dict[str, Audience] = {}
+        #: For the events of all topics that wait for one before them.
+        self.held = Budget(MAX_HELD_BYTES_IN_ALL)
         self._ringer = bells.Ringer()
         self._tasks: list[asyncio.Task[None]] = []
         self._hearing = Hearing(self, loop)

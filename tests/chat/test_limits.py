@@ -1,6 +1,7 @@
 """How much one client may ask: mistakes, frames, messages and sockets, and what too much is answered."""
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack
 
 import pytest
@@ -9,7 +10,7 @@ from chat import inbox
 from chat.inbox import Inbox
 from chat.services import Draft
 from realtime.conf import conf
-from realtime.errors import OverloadedError, RateLimitedError
+from realtime.errors import OverloadedError, RateLimitedError, RealtimeError
 from tests.chat.speaking import aside, chat_path, contents, say, send
 
 
@@ -189,6 +190,30 @@ async def test_place_of_a_closed_socket_is_free_again(ana, conversation, connect
 
 
 # ── the inbox ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_inbox_is_full_of_bytes_before_it_is_full_of_messages(ana, conversation, hub, monkeypatch):
+    """Messages of 32 KB, a thousand of which would be 32 MB."""
+    stored = asyncio.Event()
+
+    async def store(self, sends, *, patience):
+        await stored.wait()
+        return [RealtimeError() for _ in sends]
+
+    monkeypatch.setattr(Inbox, "_store", store)
+    monkeypatch.setattr(inbox, "MAX_WAITING_SECONDS", inbox.ANSWER_SECONDS)  # however slow the machine is
+    queue, answers = Inbox(), []
+    draft = Draft(conversation.pk, ana, "🙂" * 8_000)
+    for _ in range(inbox.MAX_WAITING_BYTES // sys.getsizeof(draft.content)):
+        answers += [queue.submit(draft)]
+
+    assert len(answers) < inbox.MAX_WAITING / 2
+    with pytest.raises(OverloadedError) as refused:
+        queue.submit(draft)
+    assert refused.value.retry_after_ms
+    stored.set()
+    await asyncio.wait(answers)
+    assert queue._unanswered_bytes == 0
 
 
 async def test_full_inbox_says_so_and_loses_nothing_it_took(ana, conversation, connect, monkeypatch, relais):

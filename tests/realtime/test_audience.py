@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime import audience as module
-from realtime import outages, pages, reactions
-from realtime.audience import MAX_HELD, Audience
+from realtime import held, outages, pages, reactions
+from realtime.audience import Audience
 from realtime.events import Delivery
 from realtime.framing import EVERYTHING, NOTHING
+from realtime.held import MAX_HELD
 from realtime.hub import Hub
 from realtime.prepared import Batch, text_frame
 from realtime.prepared_outbox import PreparedOutbox
@@ -100,7 +101,7 @@ async def test_reordered_bells_are_put_in_order_before_the_log_answers(quiet_hub
     log.let_one_through()
     await settle()
     assert ana.seqs == [1, 2, 3, 4]
-    assert heard(quiet_hub)._held == {}
+    assert not heard(quiet_hub)._held
 
 
 async def test_lost_bell_is_read_from_the_log(quiet_hub, log):
@@ -142,7 +143,51 @@ async def test_more_bells_than_are_kept_are_read_instead(quiet_hub, log):
         await settle()
 
     assert ana.seqs == list(range(1, log.head + 1))
-    assert heard(quiet_hub)._held == {}
+    assert not heard(quiet_hub)._held
+
+
+def large(log: Log, count: int) -> None:
+    """Events of 64 KiB each."""
+    for _ in range(count):
+        log.append(words="x" * 65_536)
+
+
+async def test_large_bells_that_wait_are_bounded_in_bytes_and_the_rest_is_read(quiet_hub, log):
+    log.is_open, log.page = False, 500
+    ana = Listener()
+    ana.join(quiet_hub, position=0)
+    log.append()
+    large(log, 100)
+
+    ring(quiet_hub, log, *range(2, log.head + 1))
+    kept = len(heard(quiet_hub)._held)
+    assert 0 < kept * 65_536 <= held.MAX_HELD_BYTES < (kept + 1) * 65_700
+    await settle()
+    while log.let_one_through():
+        await settle()
+
+    assert ana.seqs == list(range(1, log.head + 1))
+    assert quiet_hub.held.left == held.MAX_HELD_BYTES_IN_ALL
+
+
+async def test_bells_that_wait_in_many_topics_are_bounded_together(quiet_hub, log):
+    """What one topic gives up is there for the next."""
+    log.is_open = False
+    audiences = [Audience(quiet_hub, f"talk.{number}", 0) for number in range(40)]
+    for number, audience in enumerate(audiences):
+        for seq in range(2, 22):
+            text = body(seq, words="x" * 65_536)
+            audience.receive(Delivery(f"talk.{number}", seq, text))
+    kept = [len(audience._held) for audience in audiences]
+    assert sum(kept) * 65_536 <= held.MAX_HELD_BYTES_IN_ALL
+    assert kept[0] == max(kept) == kept[1] > kept[-1] == 0
+
+    audiences[0].close()
+    audiences[-1].receive(Delivery("talk.39", 30, body(30)))
+    assert len(audiences[-1]._held) == 1
+    for audience in audiences:
+        audience.close()
+    assert quiet_hub.held.left == held.MAX_HELD_BYTES_IN_ALL
 
 
 async def test_pruned_events_are_passed_over(quiet_hub, log):
@@ -175,7 +220,7 @@ async def test_bell_of_an_event_that_does_not_exist_deafens_nobody(quiet_hub, lo
     ring(quiet_hub, log, log.append())
 
     assert ana.seqs == [1, 2]
-    assert heard(quiet_hub)._held == {}
+    assert not heard(quiet_hub)._held
 
 
 async def test_bell_that_arrives_while_a_forged_one_is_looked_up_is_not_forgotten(quiet_hub, log):

@@ -16,7 +16,7 @@ import pytest
 import redis
 from channels.layers import channel_layers
 
-from realtime import bells, seals
+from realtime import bells, hearing, metrics, seals
 from realtime.bells import Bell, Ring, Ringer
 from realtime.events import Event, Logged
 from realtime.publishing import publish_now, publish_on_commit
@@ -200,6 +200,38 @@ async def test_what_waits_for_a_slow_layer_is_bounded(layer):
     await ringer.drained()
 
     assert layer.told() == ["0", *(str(number) for number in range(10, bells.MAX_WAITING + 10))]
+
+
+async def test_what_waits_for_a_slow_layer_is_bounded_in_bytes(layer):
+    ringer = Ringer()
+    layer.is_slow = asyncio.Event()
+    ringer.ring([logged(0)])
+    await settle()
+    dropped = metrics.BELL_EVENTS_DROPPED.value
+    count = 3 * bells.MAX_WAITING_BYTES // 65_536
+    ringer.ring([logged(number, size=65_536) for number in range(1, count + 1)])
+    kept = ringer.waiting
+    assert (kept + 1) * 65_700 > bells.MAX_WAITING_BYTES >= kept * 65_536
+    assert metrics.BELL_EVENTS_DROPPED.value == dropped + count - kept
+    layer.is_slow.set()
+    await ringer.drained()
+
+    numbers = [int(text.rstrip("x")) for text in layer.told()]
+    assert numbers == [0, *range(count - kept + 1, count + 1)]
+
+
+async def test_what_was_heard_and_not_taken_is_bounded_in_bytes():
+    heard = hearing.Heard()
+    for number in range(3 * hearing.MAX_HEARD_BYTES // 65_536):
+        heard.put_nowait(number.to_bytes(2, "big") + b"x" * 65_536)
+        assert heard.qsize() * 65_538 <= hearing.MAX_HEARD_BYTES
+    assert heard.has_lost
+
+    first = heard.get_nowait()
+    rest = [heard.get_nowait() for _ in range(heard.qsize())]
+    assert [int.from_bytes(item[:2], "big") for item in (first, *rest)][-1] == number
+    heard.put_nowait(b"x" * hearing.MAX_HEARD_BYTES)
+    assert heard.qsize() == 1
 
 
 # ── from any thread, from any process ────────────────────────────────────────────────────────────────────

@@ -1,0 +1,65 @@
+"""Events kept aside: they came before one that is missing, which is being read from the log.
+
+What is kept saves a reading. What does not fit is read as well, so the bounds cost nothing but time. They are
+in number and in bytes for each topic, and in bytes for the process, which may listen to ten thousand topics.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from realtime.events import Delivery
+
+#: Events of one topic: two pages of the log.
+MAX_HELD = 1_000
+#: Bytes of one topic: eight of the largest messages, or a few thousand usual ones.
+MAX_HELD_BYTES = 1024 * 1024
+#: Bytes of a process: a gap in every topic at once (Redis was away) must not be felt in its memory.
+MAX_HELD_BYTES_IN_ALL = 16 * 1024 * 1024
+
+
+class Budget:
+    """Bytes that several may use together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+
+class Held:
+    """The events of one topic that wait for one before them."""
+
+    __slots__ = ("_budget", "_bytes", "_events")
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._bytes = 0
+        self._events: dict[int, Delivery] = {}
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def keep(self, seq: int, delivery: Delivery) -> None:
+        """Keep it, if there is room."""
+        size = sys.getsizeof(delivery.body)
+        fits = len(self._events) < MAX_HELD and self._bytes + size <= MAX_HELD_BYTES
+        if fits and size <= self._budget.left and seq not in self._events:
+            self._events[seq] = delivery
+            self._count(size)
+
+    def pop(self, seq: int) -> Delivery | None:
+        """The event at this place, if it was kept."""
+        delivery = self._events.pop(seq, None)
+        if delivery is not None:
+            self._count(-sys.getsizeof(delivery.body))
+        return delivery
+
+    def forget(self, *, up_to: int | None = None) -> None:
+        """Forget what was read instead: everything, or what is not after this place."""
+        for seq in [seq for seq in self._events if up_to is None or seq <= up_to]:
+            self.pop(seq)
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        self._budget.left -= size
