@@ -36,6 +36,8 @@ ENVIRONMENT = {
             "SOCKETS_PER_USER",
             "SOCKETS_PER_ADDRESS",
             "PENDING_SOCKETS",
+            "CONNECTIONS",
+            "CONNECTIONS_PER_ADDRESS",
             "HANDSHAKES",
             "REST",
             "LOGINS",

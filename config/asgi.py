@@ -72,6 +72,11 @@ async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 refuse_unsafe_settings()
+if "uvicorn" in sys.modules:  # it is loading this, or our own worker may run it: Daphne needs none of it
+    from realtime.servers import uvicorn
+
+    uvicorn.install()
+
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # as `path()` makes them, whatever it says
 
 health = HealthChecks(StrangersTakeTurns(django_application, has_token, has_service_key))

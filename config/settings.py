@@ -117,8 +117,11 @@ TIME_ZONE = "UTC"  # the wire speaks UTC; a page shows the reader's own time
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# A JSON body larger than the largest frame of any dialect is a mistake or an attack.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# Larger bodies are refused by the server before they come here (`realtime/servers/`), and by Django where
+# another server runs. What is allowed stays in memory: nothing is written to a disk that may be full or slow.
+LIMIT_BODY_BYTES = env.integer("LIMIT_BODY_BYTES", 1_048_576, minimum=16_384, maximum=16_777_216)
+DATA_UPLOAD_MAX_MEMORY_SIZE = LIMIT_BODY_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = LIMIT_BODY_BYTES
 
 # --- Database, channel layer, cache ------------------------------------------------------------------
 
@@ -261,12 +264,15 @@ RELAIS = {
     "limit_foreign_message_bytes": env.integer(
         "LIMIT_FOREIGN_MESSAGE_BYTES", 1_048_576, minimum=1_024, maximum=16_777_216
     ),
+    "limit_body_bytes": LIMIT_BODY_BYTES,
+    "limit_head_bytes": env.integer("LIMIT_HEAD_BYTES", 32_768, minimum=8_192, maximum=1_048_576),
     "limit_content": env.integer("LIMIT_CONTENT", 8_000, maximum=32_000),
     "limit_outbox_bytes": env.integer("LIMIT_OUTBOX_BYTES", 262_144, minimum=16_384, maximum=1_073_741_824),
     "limit_ping_seconds": env.integer("LIMIT_PING_SECONDS", 25, maximum=3_600),
     "limit_pong_seconds": env.integer("LIMIT_PONG_SECONDS", 10, maximum=3_600),
     "limit_head_seconds": env.integer("LIMIT_HEAD_SECONDS", 5, maximum=3_600),
-    "limit_body_seconds": env.integer("LIMIT_BODY_SECONDS", 10, maximum=3_600),
+    "limit_body_seconds": env.integer("LIMIT_BODY_SECONDS", 60, maximum=3_600),
+    "limit_answer_seconds": env.integer("LIMIT_ANSWER_SECONDS", 30, maximum=3_600),
     "limit_unfinished_seconds": env.integer("LIMIT_UNFINISHED_SECONDS", 30, maximum=3_600),
     "limit_mistakes": env.rate("LIMIT_MISTAKES", "20/min:20"),
     "limit_sends": env.rate("LIMIT_SENDS", "10/s:30"),
@@ -280,6 +286,8 @@ RELAIS = {
     "limit_sockets": env.count_or_off("LIMIT_SOCKETS", 10_000),
     "limit_sockets_per_address": env.count_or_off("LIMIT_SOCKETS_PER_ADDRESS", 1_000),
     "limit_pending_sockets": env.count_or_off("LIMIT_PENDING_SOCKETS", 500),
+    "limit_connections": env.count_or_off("LIMIT_CONNECTIONS", 2_000),
+    "limit_connections_per_address": env.count_or_off("LIMIT_CONNECTIONS_PER_ADDRESS", 200),
     "limit_handshakes": env.rate("LIMIT_HANDSHAKES", "50/s:200"),
     "limit_rest": env.rate("LIMIT_REST", "50/s:200"),
     "limit_logins": env.rate("LIMIT_LOGINS", "10/min:10"),

@@ -7,6 +7,7 @@ from django.urls import re_path
 import chat.routing
 import notifications.routing
 import typing_indicator.routing
+from realtime import sizes
 from realtime.asgi import refuse_handshake
 
 
@@ -15,10 +16,15 @@ async def unknown_path(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await refuse_handshake(scope, receive, send, status=404)
 
 
-websocket_urlpatterns = [
+_ours = [
     *chat.routing.websocket_urlpatterns,
     *notifications.routing.websocket_urlpatterns,
     *typing_indicator.routing.websocket_urlpatterns,
+]
+sizes.declare(_ours, sizes.native)
+
+websocket_urlpatterns = [
+    *_ours,
     # Last. Without it the router raises, and every scan of the port logs a traceback.
     re_path("", unknown_path),  # type: ignore[arg-type]  # Django knows views only
 ]

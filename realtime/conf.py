@@ -34,8 +34,12 @@ class Conf:
 
     #: A message on the guide's and native sockets; larger ones close the socket with 1009.
     limit_message_bytes: int = 128 * 1024
-    #: A message on the sockets of foreign dialects, whose clients send whole rows, and a body of REST.
+    #: A message on the sockets of foreign dialects, whose clients send whole rows.
     limit_foreign_message_bytes: int = 1024 * 1024
+    #: A body of any request, REST and the admin alike: a message of the largest kind.
+    limit_body_bytes: int = 1024 * 1024
+    #: The head of a request, a handshake's too: what nginx lets through as it comes.
+    limit_head_bytes: int = 32 * 1024
     #: Characters of a message: 8,000 are two pages of text, and at most 32 KiB of UTF-8.
     limit_content: int = 8_000
     #: Bytes that may wait for one socket: half for what the log has as well, the rest for answers.
@@ -47,8 +51,10 @@ class Conf:
     #: Seconds from a connection, or from the first byte of a request, to the end of the request's head:
     #: nobody who means it takes longer for a kilobyte, and who does not holds a descriptor meanwhile.
     limit_head_seconds: float = 5
-    #: Seconds between two pieces of a request's body; who stops in the middle of it is not waited for.
-    limit_body_seconds: float = 10
+    #: Seconds from the end of a head to the end of the body: 1 MiB from a phone at 20 KB/s.
+    limit_body_seconds: float = 60
+    #: Seconds in which a peer takes at least 48 KiB of an answer that waits for it, or the end of one.
+    limit_answer_seconds: float = 30
     #: Seconds from the beginning of a message to its end; a phone in a train carries 128 KiB in less.
     limit_unfinished_seconds: float = 30
     #: Unusable frames a socket may send, before it is closed with 4400.
@@ -75,6 +81,10 @@ class Conf:
     limit_sockets_per_address: int = 1_000
     #: Sockets whose handshake is not answered yet, in one process: what a database that hangs makes wait.
     limit_pending_sockets: int = 500
+    #: HTTP connections in one process that are no sockets. Each may hold a head and a small body: 64 KiB.
+    limit_connections: int = 2_000
+    #: The same per peer, proxies of ours aside: an office, whose browsers hold six each while a page loads.
+    limit_connections_per_address: int = 200
     #: New sockets per client address.
     limit_handshakes: Rate = Rate.parse("50/s:200")
     #: REST requests per user (per address where nobody is signed in).

@@ -25,12 +25,12 @@ from realtime.conf import conf
 from realtime.events import Event
 from realtime.frames import Ref, parse, ref_of
 from realtime.hub import Hub
-from realtime.limits import max_message_bytes
 from realtime.outbox import outbox_for
 from realtime.prepared import wire_of
 from realtime.prepared_outbox import Send
 from realtime.rates import Bucket
 from realtime.servers import CLOSE_SECONDS
+from realtime.sizes import max_message_bytes
 from realtime.threads import run_in_thread
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Connection(AsyncConsumer):
         #: What runs beside the conversation; most sockets never have any.
         self._tasks: set[asyncio.Task[None]] | None = None
         self._frame_bucket, self._mistakes, self._flood = Bucket(), Bucket(), 0
-        self._max_bytes = max_message_bytes(scope["path"])
+        self._max_bytes = max_message_bytes(scope["path"].removeprefix(scope.get("root_path", "")))
 
         if (await receive())["type"] != "websocket.connect":
             return

@@ -114,6 +114,18 @@ class InvalidTextError(InvalidInputError):
     code = "invalid_text"
 
 
+class BadRequestError(InvalidInputError):
+    """This is no HTTP request that can be understood in one way."""
+
+    code = "bad_request"
+
+
+class TooSlowError(RealtimeError):
+    """The request did not arrive in time; send it again."""
+
+    code, status, close_with, retryable = "too_slow", 408, CloseCode.TOO_SLOW, True
+
+
 class TooManyErrorsError(RealtimeError):
     """Too many unusable frames in a row."""
 
@@ -124,6 +136,18 @@ class TooBigError(RealtimeError):
     """The message is larger than this socket accepts."""
 
     code, status, close_with = "too_big", 413, CloseCode.TOO_BIG
+
+
+class TargetTooLongError(RealtimeError):
+    """The address of the request is longer than this server accepts."""
+
+    code, status = "target_too_long", 414
+
+
+class HeadTooBigError(RealtimeError):
+    """The head of the request is larger, or has more headers, than this server accepts."""
+
+    code, status = "head_too_big", 431
 
 
 class RateLimitedError(RealtimeError):

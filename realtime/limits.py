@@ -1,4 +1,4 @@
-"""Sizes and addresses: how much one socket or address may ask of us, and whose address it is."""
+"""Addresses: whose a request or a socket is, and for whom it counts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,10 @@ __all__ = [
     "Buckets",
     "Rate",
     "client_address",
+    "counted",
     "counted_address",
     "is_trusted_proxy",
-    "max_message_bytes",
 ]
-
-
-def max_message_bytes(path: str) -> int:
-    """The largest message accepted on the socket at `path`."""
-    return conf.limit_message_bytes if path.startswith("/ws/") else conf.limit_foreign_message_bytes
 
 
 @lru_cache(maxsize=64)
@@ -69,11 +64,15 @@ def client_address(source: Any) -> str:
 
 
 def counted_address(source: Any) -> str:
+    """Whom limits count a request or a socket for."""
+    return counted(client_address(source))
+
+
+def counted(address: str) -> str:
     """Whom limits count an address for: an IPv4 address itself, of an IPv6 address its /64.
 
     That is the least a provider hands out: who has one address of it has 2⁶⁴.
     """
-    address = client_address(source)
     ip = _address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(ip), 64), strict=False))

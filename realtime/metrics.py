@@ -91,6 +91,8 @@ for reason in ("draining", "origin", "overload", "path", "rate"):
     HANDSHAKES_REFUSED.add(reason, n=0)
 for reason in ("logins", "logins_per_address", "passwords", "registrations", "rest", "strangers"):
     REQUESTS_REFUSED.add(reason, n=0)
+for reason in ("bodies", "connections", "connections_per_address"):
+    CONNECTIONS_ENDED.add(reason, n=0)
 for code in ("internal_error", "overloaded", "unavailable"):
     COMMANDS_REFUSED.add(code, n=0)
 for outcome in ("rung", "failed", "heard", "unreadable"):

@@ -27,10 +27,10 @@ class JsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        limit = conf.limit_foreign_message_bytes
+        limit = conf.limit_body_bytes
         body = stream.read(limit + 1)
         if len(body) > limit:
-            raise TooBigError
+            raise TooBigError("The body is larger than this server accepts.")
         try:
             return parse(body)
         except InvalidJsonError:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.processes import Process, ServerError, established
 
-Kind = Literal["daphne", "uvicorn", "runserver", "fallback"]
+Kind = Literal["daphne", "uvicorn", "runserver", "fallback", "h11"]
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What docs/operations.md tells a server without our adapter.
@@ -29,10 +29,13 @@ def _daphne(port: int) -> list[str]:
 
 
 def _uvicorn(port: int) -> list[str]:
-    ours = "realtime.servers.uvicorn"
-    own_protocols = ["--ws", f"{ours}:PreparedProtocol", "--http", f"{ours}:PromptProtocol"]
-    server = ["-m", "uvicorn", "config.asgi:application", "--port", str(port), "--loop", "uvloop"]
-    return [*server, *own_protocols]
+    sockets = ["--ws", "realtime.servers.uvicorn:PreparedProtocol", "--loop", "uvloop"]
+    return ["-m", "uvicorn", "config.asgi:application", "--port", str(port), *sockets]
+
+
+def _h11(port: int) -> list[str]:
+    """uvicorn where httptools is not installed."""
+    return [*_uvicorn(port), "--http", "h11"]
 
 
 def _fallback(port: int) -> list[str]:
@@ -48,6 +51,7 @@ COMMAND_LINES: dict[Kind, Callable[[int], list[str]]] = {
     "uvicorn": _uvicorn,
     "runserver": _runserver,
     "fallback": _fallback,
+    "h11": _h11,
 }
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import daphne
-from daphne import access, server, ws_protocol
+from daphne import access, http_protocol, server, ws_protocol
 from twisted.internet import defer
 
 from realtime.conf import conf
@@ -27,6 +27,7 @@ from realtime.servers import (
     DRAIN_SECONDS,
     FINISH_SECONDS,
 )
+from realtime.servers.daphne_http import BoundedChannel, BoundedRequest
 from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
 from realtime.servers.daphne_wire import PreparedWire
 
@@ -60,11 +61,14 @@ def install(*, redact: Callable[[str], str], on_listening: Callable[[], object] 
     if daphne.__version__ not in TESTED:
         _say_untested(daphne.__version__)
         return
+    http_protocol.HTTPFactory.protocol = BoundedChannel
+    # Over TLS Twisted would offer HTTP/2 as well, which has no limits of ours.
+    http_protocol.HTTPFactory.acceptableProtocols = lambda _: [b"http/1.1"]
+    http_protocol.WebRequest = BoundedRequest
     ws_protocol.WebSocketFactory.protocol = PreparedWebSocketProtocol
     if BAD_GATEWAY not in PreparedWebSocketProtocol.CLOSE_STATUS_CODES_ALLOWED:
         PreparedWebSocketProtocol.CLOSE_STATUS_CODES_ALLOWED.append(BAD_GATEWAY)
     if server.Server.run is not _run:
-        _create_application.stock = server.Server.create_application  # type: ignore[attr-defined]  # as below
         server.Server.create_application = _create_application
         _run.stock = server.Server.run  # type: ignore[attr-defined]  # a function may carry what it replaces
         server.Server.run = _run
@@ -117,15 +121,26 @@ def _install_access_log(redact: Callable[[str], str]) -> None:
 
 
 def _create_application(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
-    """`Server.create_application`; for sockets with our extension and our queue."""
-    if not isinstance(protocol, PreparedWebSocketProtocol):
-        return _create_application.stock(self, protocol, scope)  # type: ignore[attr-defined]  # see install()
+    """`Server.create_application`: sockets get our extension and our queue, answers their peer's pace."""
     scope["asgi"] = {"version": "3.0"}
-    scope["extensions"] = {EXTENSION: PreparedWire(protocol)}
-    send = functools.partial(self.handle_reply, protocol)
-    application = self.application(scope=scope, receive=protocol.take, send=send)
+    if isinstance(protocol, PreparedWebSocketProtocol):
+        scope["extensions"] = {EXTENSION: PreparedWire(protocol)}
+        queue: Any = protocol.intake
+        receive = protocol.take
+        send = functools.partial(self.handle_reply, protocol)
+    else:
+        queue = asyncio.Queue()
+        receive = queue.get
+        send = functools.partial(_reply, self, protocol)
+    application = self.application(scope=scope, receive=receive, send=send)
     self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
-    return protocol.intake
+    return queue
+
+
+async def _reply(self: Any, request: BoundedRequest, message: dict[str, Any]) -> None:
+    """`Server.handle_reply` that waits for a peer who reads slowly; Daphne keeps all of the answer for it."""
+    await self.handle_reply(request, message)
+    await request.taken()
 
 
 def _run(self: Any) -> None:
@@ -142,7 +157,7 @@ def _listen_success(self: Any, port: Any) -> None:
     """`Server.listen_success`, remembering the port so that it can be closed."""
     self.ports.append(port)
     PreparedWebSocketProtocol.take_options(self.ws_factory)
-    self.http_factory.timeOut = conf.limit_head_seconds  # Twisted's own is a minute
+    self.http_factory.timeOut = None  # our channels have their own
     host = port.getHost()
     where = f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
     if hasattr(host, "port"):

@@ -14,7 +14,15 @@ logger = logging.getLogger(__name__)
 
 Reason = Literal[
     "unfinished_head",  # a request, most of the time a handshake, not asked in LIMIT_HEAD_SECONDS
-    "unfinished_body",  # the body of a request, of which nothing came for LIMIT_BODY_SECONDS
+    "unfinished_body",  # the body of a request, not sent in LIMIT_BODY_SECONDS
+    "unread_answer",  # an answer of which too little was taken in LIMIT_ANSWER_SECONDS
+    "bad_request",  # no HTTP, or one that two servers would understand in two ways
+    "head_too_big",  # above LIMIT_HEAD_BYTES, or too many headers
+    "body_too_big",  # above LIMIT_BODY_BYTES, announced or sent
+    "bodies",  # a large body beside too many others
+    "pipelined",  # more requests before the first answer than a client has reason to send
+    "connections",  # made room for another, or found none: LIMIT_CONNECTIONS
+    "connections_per_address",  # the same for LIMIT_CONNECTIONS_PER_ADDRESS
     "protocol_error",  # RFC 6455 was broken
     "not_utf8",  # a text or the reason of a close that is no UTF-8
     "too_big",  # a message above the limit of its path

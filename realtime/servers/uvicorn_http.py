@@ -1,76 +1,156 @@
-"""uvicorn's HTTP protocol, less patient: its own waits for ever for a request that was begun."""
+"""uvicorn's two HTTP protocols with our limits; its own read whatever comes, for as long as it comes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.utils import get_remote_addr
 
 from realtime.conf import conf
-from realtime.servers.endings import Reason, ended
+from realtime.servers.allowance import Allowance, Doing
+from realtime.servers.endings import ended
+from realtime.servers.pacing import bound_send_buffer
+from realtime.servers.refusals import UNREAD_ANSWER, Refusal
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Stock
+else:
+    _Stock = object
 
 
-class PromptProtocol(HttpToolsProtocol):
-    """The head of a request, a handshake's too, has LIMIT_HEAD_SECONDS from the connection or its first byte.
+class Flow(FlowControl):
+    """uvicorn's switches of reading and writing; the allowance is told who is behind."""
 
-    LIMIT_BODY_SECONDS may pass between two pieces of its body, and more where it is us who read no further.
-    """
+    def __init__(self, transport: asyncio.Transport, allowance: Allowance) -> None:
+        super().__init__(transport)
+        self._allowance = allowance
 
-    _late: asyncio.TimerHandle | None = None
-    #: Whether a piece of the body came since the last look.
-    _goes_on = False
+    def pause_reading(self) -> None:
+        """Our application is."""
+        super().pause_reading()
+        self._allowance.hold()
+
+    def resume_reading(self) -> None:
+        """It has caught up."""
+        super().resume_reading()
+        self._allowance.go_on()
+
+    def pause_writing(self) -> None:
+        """The peer is."""
+        super().pause_writing()
+        self._allowance.unread()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        super().resume_writing()
+        self._allowance.is_read()
+
+
+class Bounded(_Stock):
+    """What both have in common: a mixin, before uvicorn's class."""
+
+    cycle: Any
+    allowance: Allowance
+    _is_ending = False
+    #: Bytes that came after the end was told.
+    _thrown_away = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
         """Somebody is there."""
+        self.transport = transport
+        self.client = get_remote_addr(transport)
+        self.allowance = Allowance(waiting=transport.get_write_buffer_size, end=self.end)
+        refusal = self.allowance.enter(self.client[0] if self.client else None)
+        if refusal is not None:
+            self._is_ending = True
+            self._tell(refusal)
+            transport.write(refusal.answer())
+            transport.close()
+            return
+        bound_send_buffer(transport.get_extra_info("socket"))
         super().connection_made(transport)
-        self._wait(conf.limit_head_seconds, self._give_up)
-
-    def on_message_begin(self) -> None:
-        """The first byte of a request."""
-        super().on_message_begin()
-        if self._late is None:
-            self._wait(conf.limit_head_seconds, self._give_up)
-
-    def on_headers_complete(self) -> None:
-        """Its head is whole."""
-        self._stop_waiting()
-        super().on_headers_complete()
-        if not self.parser.should_upgrade():
-            self._goes_on = False
-            self._wait(conf.limit_body_seconds, self._look_at_body)
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of its body."""
-        self._goes_on = True
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """All of it is here."""
-        self._stop_waiting()
-        super().on_message_complete()
+        self.flow = Flow(transport, self.allowance)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The line is gone."""
-        self._stop_waiting()
+        self.allowance.gone()
         super().connection_lost(exc)
 
-    def _wait(self, seconds: float, late: Callable[[], None]) -> None:
-        self._late = self.loop.call_later(seconds, late)
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        """It becomes a socket, which others count."""
+        self.allowance.gone()
+        super().handle_websocket_upgrade(*event)
 
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def on_response_complete(self) -> None:
+        """The application has answered."""
+        if not getattr(self, "pipeline", None):
+            self.allowance.answered()
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self.allowance.closes()
 
-    def _look_at_body(self) -> None:
-        if self._goes_on or self.flow.read_paused:
-            self._goes_on = False
-            self._wait(conf.limit_body_seconds, self._look_at_body)
+    def timeout_keep_alive_handler(self) -> None:
+        """It was idle for as long as uvicorn allows."""
+        super().timeout_keep_alive_handler()
+        self.allowance.closes()
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def end(self, refusal: Refusal | None) -> None:
+        """Say why, unless the answer to something else is due, and let the peer go; None says nothing."""
+        if self._is_ending:
+            self._cut()
+            return
+        self._is_ending = True
+        if refusal is not None:
+            self._tell(refusal)
+        if refusal is UNREAD_ANSWER or self.flow.write_paused:
+            self._cut()
+        elif self._owes_answer() and not self.cycle.more_body:
+            self.cycle.keep_alive = False  # to an earlier request: after it uvicorn closes
+            self.allowance.stops()
+        elif refusal is None or not self._can_answer():
+            self._part_from_application()
+            self.transport.close()
+            self.allowance.closes()
         else:
-            self._give_up("unfinished_body")
+            self._part_from_application()
+            self.transport.write(refusal.answer())
+            if refusal.lingers and self.transport.can_write_eof():
+                self.transport.write_eof()
+                self.flow.resume_reading()
+                self.allowance.lingers()
+            else:
+                self.transport.close()
+                self.allowance.closes()
 
-    def _give_up(self, reason: Reason = "unfinished_head") -> None:
-        self._late = None
-        ended(reason, client=self.client[0] if self.client else None, path="")
+    def throw_away(self, data: bytes) -> None:
+        """What comes after the end was told. A little is read: its peer must get as far as reading why."""
+        self._thrown_away += len(data)
+        if self._thrown_away > conf.limit_body_bytes and not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def _owes_answer(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _can_answer(self) -> bool:
+        """Whether something was asked, and not answered yet."""
+        if self.allowance.doing is Doing.WAITING:
+            return False
+        is_early = self.allowance.doing is Doing.BODY and self.cycle is not None and self.cycle.more_body
+        return not (is_early and self.cycle.response_started)
+
+    def _part_from_application(self) -> None:
+        """What asked for a body that will not come is told that its peer has gone."""
+        if self._owes_answer():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def _cut(self) -> None:
+        self._part_from_application()
         self.transport.abort()
+
+    def _tell(self, refusal: Refusal) -> None:
+        ended(refusal.reason, client=self.client[0] if self.client else None, path="")

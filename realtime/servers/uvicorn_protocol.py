@@ -15,7 +15,6 @@ from websockets.http11 import Request
 from realtime import background
 from realtime.conf import conf
 from realtime.errors import CloseCode
-from realtime.limits import max_message_bytes
 from realtime.prepared import EXTENSION
 from realtime.servers import (
     CLOSE_SECONDS,
@@ -28,6 +27,7 @@ from realtime.servers.intake import Intake, Message
 from realtime.servers.pacing import PacedReading, bound_send_buffer
 from realtime.servers.uvicorn_parser import Parser
 from realtime.servers.uvicorn_wire import PreparedWire
+from realtime.sizes import max_message_bytes
 
 #: Seconds between two looks at a handshake that a stop waits for.
 POLL_SECONDS = 0.05

@@ -28,6 +28,8 @@ NO_LIMITS = {
         "FRAMES",
         "TYPING",
         "SOCKETS_PER_USER",
+        "CONNECTIONS",
+        "CONNECTIONS_PER_ADDRESS",
         "HANDSHAKES",
         "REST",
         "LOGINS",

@@ -112,6 +112,12 @@ def test_every_variable_that_compose_asks_for_is_in_the_example(compose: dict[st
     assert {name for name in asked_for if not re.search(rf"^#? ?{name}=", example, re.MULTILINE)} == set()
 
 
+def test_memory_that_is_a_disk_has_a_size(compose: dict[str, Any]) -> None:
+    mounted = [service["tmpfs"] for service in compose["services"].values() if "tmpfs" in service]
+
+    assert mounted == ["/tmp:size=32m"] * 2
+
+
 @pytest.mark.parametrize("platform", ["compose", "render"])
 def test_settings_accept_what_is_set(platform: str, request: pytest.FixtureRequest) -> None:
     described = request.getfixturevalue(platform)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from realtime.limits import client_address, counted_address, is_trusted_proxy, max_message_bytes
+from realtime.limits import client_address, counted_address, is_trusted_proxy
 
 
 @pytest.fixture(autouse=True)
@@ -77,13 +77,3 @@ def test_addresses_of_one_subscriber_are_counted_as_one(peer, counted):
 )
 def test_what_is_no_address_is_no_proxy(address):
     assert not is_trusted_proxy(address, ("10.0.0.0/8",))
-
-
-def test_foreign_dialects_may_send_more(settings):
-    settings.RELAIS = {"limit_message_bytes": 10, "limit_foreign_message_bytes": 20}
-
-    sizes = [
-        max_message_bytes(path) for path in ("/ws/chat/1/", "/ws/", "/websocket", "/realtime/v1/websocket")
-    ]
-
-    assert sizes == [10, 10, 20, 20]

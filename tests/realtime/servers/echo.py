@@ -17,17 +17,32 @@ import django
 
 django.setup()
 
-from config.logs import redact  # noqa: E402 - needs what setup() did
+from django.urls import re_path  # noqa: E402 - needs what setup() did
+
+from config.logs import redact  # noqa: E402 - the same
+from realtime import sizes  # noqa: E402 - the same
 from realtime.errors import CloseCode  # noqa: E402 - the same
 from realtime.outbox import outbox_for  # noqa: E402 - the same
 from realtime.prepared import wire_of  # noqa: E402 - the same
 from realtime.servers import daphne  # noqa: E402 - the same
 
 daphne.install(redact=redact)
+if "uvicorn" in sys.modules:  # as in config/asgi.py
+    from realtime.servers import uvicorn
+
+    uvicorn.install()
 
 
 def say(what: str) -> None:
     sys.stderr.write(f"{what}\n")
+
+
+def _anything() -> None:
+    """What routes are for, which only have sizes here."""
+
+
+sizes.declare([re_path("^ws/", _anything)], sizes.native)  # type: ignore[arg-type]  # it is no view
+sizes.declare([re_path("", _anything)], sizes.foreign)  # type: ignore[arg-type]  # the same
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -83,11 +98,22 @@ async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         say("slow begins")
         await asyncio.sleep(2)
-    elif scope["path"] == "/body":
+    elif scope["path"].startswith("/body"):
+        if scope["path"] == "/body/later":
+            await asyncio.sleep(2)
         while (await receive()).get("more_body"):
             pass
     elif scope["path"] == "/endless":
         say("endless begins")
         await asyncio.sleep(600)
+    elif scope["path"] == "/large":
+        say("large begins")
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"8388608")]}
+        )
+        for _ in range(128):
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"done"})

@@ -13,7 +13,7 @@ from tests.servers import PLAIN, product_environment
 APPLICATION = "tests.realtime.servers.echo:application"
 #: What is answered with the seconds that the server has been on a CPU.
 WORKED = b"worked?"
-Kind = Literal["daphne", "uvicorn", "fallback"]
+Kind = Literal["daphne", "uvicorn", "h11", "fallback"]
 
 #: What our adapters must overrule.
 WRONG_FOR_DAPHNE = ("--websocket_timeout", "1")
@@ -35,15 +35,15 @@ class EchoServer(Process):
             address = ("-b", "127.0.0.1", "-p", str(self.port))
             return [sys.executable, "-m", "daphne", *address, *WRONG_FOR_DAPHNE, APPLICATION]
         ours = "realtime.servers.uvicorn"
-        protocol = (
+        protocol: tuple[str, ...] = (
             "--ws",
             f"{ours}:PreparedProtocol",
-            "--http",
-            f"{ours}:PromptProtocol",
             "--loop",
             "uvloop",
             *WRONG_FOR_UVICORN,
         )
+        if self.kind == "h11":
+            protocol += ("--http", "h11")
         return [
             sys.executable,
             "-m",
@@ -51,7 +51,7 @@ class EchoServer(Process):
             APPLICATION,
             "--port",
             str(self.port),
-            *(protocol if self.kind == "uvicorn" else PLAIN.split()),
+            *(PLAIN.split() if self.kind == "fallback" else protocol),
             "--timeout-graceful-shutdown",
             "5",
         ]

@@ -13,6 +13,7 @@ import pytest
 
 from bench.machine import cpu_seconds, descriptors, memory
 from tests.processes import wait_until
+from tests.raw_http import answer_of, everything, line_to, request
 from tests.realtime.servers.echo_server import WORKED, EchoServer
 from tests.realtime.servers.raw import (
     BINARY,
@@ -83,21 +84,21 @@ def lenient(request: pytest.FixtureRequest, server_database: str) -> Iterator[Ec
         yield running
 
 
-PROMPT = {"LIMIT_HEAD_SECONDS": "1", "LIMIT_BODY_SECONDS": "1"}
+PROMPT = {"LIMIT_HEAD_SECONDS": "1", "LIMIT_BODY_SECONDS": "1", "LIMIT_ANSWER_SECONDS": "1"}
 
 
-@pytest.fixture(params=["uvicorn", "daphne"])
+@pytest.fixture(params=["uvicorn", "h11", "daphne"])
 def prompt(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
-    """Gives the head of a request a second, and each piece of its body."""
+    """Gives the head of a request a second, its body another, and as much to take its answer."""
     with EchoServer(request.param, database_url=server_database, env=PROMPT) as running:
         yield running
 
 
 @pytest.fixture(params=["uvicorn", "daphne"])
 def patient(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
-    """Gives all of these 3 s, five times what a slow peer takes here: the machine may be slow as well."""
-    names = ("LIMIT_HEAD_SECONDS", "LIMIT_BODY_SECONDS", "LIMIT_UNFINISHED_SECONDS")
-    with EchoServer(request.param, database_url=server_database, env=dict.fromkeys(names, "3")) as running:
+    """Gives a message 3 s, five times what a slow peer takes here: the machine may be slow as well."""
+    env = {"LIMIT_UNFINISHED_SECONDS": "3"}
+    with EchoServer(request.param, database_url=server_database, env=env) as running:
         yield running
 
 
@@ -251,7 +252,7 @@ def test_request_that_is_never_asked_is_given_up(prompt: EchoServer, begun: byte
                 pass
 
         assert 0.9 < time.monotonic() - began < 4
-    if prompt.kind == "uvicorn":
+    if not begun.startswith(WHOLE):
         assert '"reason": "unfinished_head"' in prompt.log()
 
 
@@ -263,22 +264,115 @@ def test_request_whose_body_does_not_come_is_given_up(prompt: EchoServer) -> Non
         began = time.monotonic()
         peer.sendall(POST + b"abc")
 
-        with contextlib.suppress(ConnectionResetError):
-            assert peer.recv(4096) == b""
+        answer = answer_of(everything(peer))
 
         assert 0.9 < time.monotonic() - began < 4
-    if prompt.kind == "uvicorn":
-        assert '"reason": "unfinished_body"' in prompt.log()
+    assert (answer.status, answer.code) == (408, "too_slow")
+    assert '"reason": "unfinished_body"' in prompt.log()
 
 
-def test_body_may_come_as_slowly_as_it_likes_if_it_comes(patient: EchoServer) -> None:
-    with socket.create_connection(("127.0.0.1", patient.port), timeout=PATIENCE_SECONDS) as peer:
+def drip(port: int, *before: bytes, endless: bytes) -> tuple[float, bytes]:
+    """Say something, and then the rest bit by bit until the server ends it: after how long, and how."""
+    with line_to(port) as peer:
+        for piece in before:
+            peer.sendall(piece)
+        began = time.monotonic()
+        peer.settimeout(0.05)
+        heard = b""
+        while time.monotonic() - began < PATIENCE_SECONDS:
+            try:
+                peer.sendall(endless)
+                more = peer.recv(65536)
+            except TimeoutError:  # it says nothing, for as long as it waits for us
+                continue
+            except OSError:
+                break
+            if not more:
+                break
+            heard += more
+        return time.monotonic() - began, heard
+
+
+def test_body_that_drips_is_ended_all_the_same(prompt: EchoServer) -> None:
+    lasted, heard = drip(prompt.port, POST.replace(b"6", b"600"), endless=b"a")
+
+    assert 0.9 < lasted < 4
+    assert (answer_of(heard).status, answer_of(heard).code) == (408, "too_slow")
+    assert '"reason": "unfinished_body"' in prompt.log()
+
+
+def test_chunks_that_drip_are_ended_all_the_same(prompt: EchoServer) -> None:
+    head = request("/body", "Transfer-Encoding: chunked", method="POST")
+
+    lasted, _ = drip(prompt.port, head, endless=b"1\r\na\r\n")
+
+    assert 0.9 < lasted < 4
+
+
+def test_head_that_drips_is_ended_all_the_same(prompt: EchoServer) -> None:
+    lasted, heard = drip(prompt.port, b"GET / HTTP/1.1\r\nX-Long: ", endless=b"a")
+
+    assert 0.9 < lasted < 4
+    assert (answer_of(heard).status, answer_of(heard).code) == (408, "too_slow")
+    assert '"reason": "unfinished_head"' in prompt.log()
+
+
+def test_empty_lines_between_two_requests_keep_no_connection(prompt: EchoServer) -> None:
+    lasted, heard = drip(prompt.port, request("/"), endless=b"\r\n")
+
+    assert lasted < 4  # a parser may have no patience with them at all
+    assert answer_of(heard).status == 200
+
+
+def test_body_that_comes_slowly_but_in_time_is_taken(server: EchoServer) -> None:
+    with line_to(server.port) as peer:
         peer.sendall(POST)
-        for piece in (b"a", b"b", b"c", b"d", b"e", b"f"):  # 3.6 s of a body
-            time.sleep(0.6)
+        for piece in (b"abc", b"def"):
+            time.sleep(0.3)
             peer.sendall(piece)
 
         assert peer.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_application_that_does_not_read_a_body_costs_its_peer_nothing(prompt: EchoServer) -> None:
+    """On Daphne the body is whole before the application has its first turn."""
+    body = b"x" * 1_000_000
+    with line_to(prompt.port) as peer, ThreadPoolExecutor(1) as sender:
+        head = request("/body/later", f"Content-Length: {len(body)}", "Connection: close", method="POST")
+        sender.submit(peer.sendall, head + body)
+
+        assert answer_of(everything(peer)).status == 200  # after two seconds, with a second for the body
+
+
+def test_answer_that_nobody_reads_is_given_up(prompt: EchoServer) -> None:
+    before = descriptors(prompt.pid)
+    with contextlib.ExitStack() as opened:
+        for _ in range(5):
+            peer = opened.enter_context(line_to(prompt.port, receive_bytes=4096))
+            peer.sendall(request("/large"))
+        wait_until(lambda: prompt.log().count("large begins") == 5, seconds=20, what="all are answered")
+        grown = memory(prompt.pid).unique
+
+        wait_until(lambda: descriptors(prompt.pid) <= before, seconds=20, what="their lines are cut")
+
+    assert prompt.log().count('"reason": "unread_answer"') == 5
+    assert memory(prompt.pid).unique - grown < ATTACKER_BYTES
+
+
+def test_large_answer_waits_for_a_reader_and_not_in_memory(server: EchoServer) -> None:
+    before = memory(server.pid).unique
+    with contextlib.ExitStack() as opened:
+        readers = [opened.enter_context(line_to(server.port, receive_bytes=4096)) for _ in range(8)]
+        begun = server.log().count("large begins")
+        for reader in readers:
+            reader.sendall(request("/large", "Connection: close"))
+        wait_until(
+            lambda: server.log().count("large begins") == begun + 8, seconds=20, what="all are answered"
+        )
+        time.sleep(0.5)
+
+        assert memory(server.pid).unique - before < ATTACKER_BYTES  # all of them are 64 MiB
+        assert len(answer_of(everything(readers[0])).body) == 8 * MIB
 
 
 def test_answer_may_take_longer_than_the_question(prompt: EchoServer) -> None:

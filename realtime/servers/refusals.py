@@ -1,0 +1,80 @@
+"""What a stranger's request is answered when a server refuses it by itself, before any application."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from realtime import errors
+from realtime.errors import RealtimeError
+from realtime.servers.endings import Reason
+
+
+@dataclass(frozen=True, eq=False)
+class Refusal:
+    """Why a connection is ended, and what its peer is told."""
+
+    reason: Reason
+    error: RealtimeError
+    #: Whether the peer is still sending: it needs a moment to notice that it should read instead.
+    lingers: bool = True
+
+    def answer(self) -> bytes:
+        """The whole response: a problem document, and the end of the connection."""
+        return _answer(self)
+
+
+class RefusedError(Exception):
+    """Raised where a server parses a request, and caught where it was given the bytes."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(refusal.reason)
+
+
+@functools.cache
+def _answer(refusal: Refusal) -> bytes:
+    from realtime.problems import problem  # late: uvicorn loads this before Django is set up
+
+    error = refusal.error
+    body = json.dumps(
+        problem(
+            error.status,
+            error.code,
+            error.message,
+            retryable=error.retryable,
+            retry_after_ms=error.retry_after_ms,
+        )
+    ).encode()
+    head = [
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+    ]
+    if error.retry_after_ms is not None:
+        head.append(f"Retry-After: {math.ceil(error.retry_after_ms / 1000)}")
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+BAD_REQUEST = Refusal("bad_request", errors.BadRequestError())
+HEAD_TOO_BIG = Refusal("head_too_big", errors.HeadTooBigError())
+TARGET_TOO_LONG = Refusal("head_too_big", errors.TargetTooLongError())
+BODY_TOO_BIG = Refusal("body_too_big", errors.TooBigError("The body is larger than this server accepts."))
+UNFINISHED_HEAD = Refusal("unfinished_head", errors.TooSlowError(), lingers=False)
+UNFINISHED_BODY = Refusal("unfinished_body", errors.TooSlowError(), lingers=False)
+UNREAD_ANSWER = Refusal("unread_answer", errors.TooSlowError(), lingers=False)
+#: All places are taken, by those who are being answered.
+CONNECTIONS = Refusal("connections", errors.OverloadedError(retry_after_ms=2_000), lingers=False)
+CONNECTIONS_PER_ADDRESS = Refusal(
+    "connections_per_address",
+    errors.RateLimitedError("Too many connections from this address.", retry_after_ms=2_000),
+    lingers=False,
+)
+#: The answers to the earlier ones are all that is said.
+PIPELINED = Refusal("pipelined", errors.BadRequestError())
+BODIES = Refusal("bodies", errors.OverloadedError(retry_after_ms=2_000))
