@@ -10,6 +10,7 @@ it stands for): a coroutine of its own would stay as long as the socket does.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections import Counter
@@ -22,9 +23,16 @@ from django.http.request import split_domain_port, validate_host
 
 from realtime import metrics
 from realtime.conf import conf
-from realtime.errors import RateLimitedError
+from realtime.errors import (
+    NotAllowedError,
+    NotFoundError,
+    OverloadedError,
+    RateLimitedError,
+    RealtimeError,
+)
 from realtime.hub import Hub
 from realtime.limits import counted_address
+from realtime.problems import PROBLEM_JSON, problem
 from realtime.rates import Buckets
 
 logger = logging.getLogger(__name__)
@@ -65,7 +73,9 @@ class OriginCheck:
         for origin in _headers(scope, b"origin"):
             if not is_allowed_origin(origin, scope):
                 _tell_refused(origin)
-                return refuse_handshake(scope, receive, send, status=403)
+                return refuse_handshake(
+                    scope, receive, send, status=403, detail="Pages of this origin may open no socket here."
+                )
         return self.app(scope, receive, send)
 
 
@@ -195,10 +205,19 @@ def _tell_refused(origin: str) -> None:
     logger.warning("A socket was refused: foreign origin", extra=extra)
 
 
+#: The code of a refusal before accept, by its status.
+_CODES: dict[int, type[RealtimeError]] = {
+    403: NotAllowedError,
+    404: NotFoundError,
+    429: RateLimitedError,
+    503: OverloadedError,
+}
+
+
 async def refuse_handshake(
-    scope: Scope, receive: Any, send: Any, *, status: int, retry_after_ms: int | None = None
+    scope: Scope, receive: Any, send: Any, *, status: int, retry_after_ms: int | None = None, detail: str = ""
 ) -> None:
-    """Refuse before accept: with the status where the server can say it, else with its plain 403.
+    """Refuse before accept: with a problem document where the server can say it, else with its plain 403.
 
     Whoever put `on_refused` into the scope has something to do before the peer is told.
     """
@@ -209,8 +228,16 @@ async def refuse_handshake(
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return
-    headers = [(b"content-length", b"0")]
+    error = _CODES[status](detail or None, retry_after_ms=retry_after_ms)
+    body = problem(
+        status, error.code, error.message, retryable=error.retryable, retry_after_ms=error.retry_after_ms
+    )
+    content = json.dumps(body).encode()
+    headers = [
+        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-length", str(len(content)).encode()),
+    ]
     if retry_after_ms is not None:
         headers.append((b"retry-after", str(max(1, -(-retry_after_ms // 1000))).encode()))
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": b""})
+    await send({"type": "websocket.http.response.body", "body": content})

@@ -7,9 +7,10 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.processes import wait_until
-from tests.servers import ServerProcess
+from tests.servers import ServerProcess, manage
 from tests.services import PostgresServer, RedisServer
 
 # One stack each for what takes minutes; what is tested here does not depend on it.
@@ -66,6 +67,46 @@ def test_unknown_path_is_refused_without_a_traceback(server: ServerProcess) -> N
     assert "Traceback" not in server.log()
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/ws/chat/7", "Did you mean /ws/chat/7/"),
+        ("/chat/8/", "Did you mean /ws/chat/8/"),
+        ("//ws//notifications", "Did you mean /ws/notifications/"),
+        ("/ws/nowhere/9/", "There are /ws/chat/{conversation_id}/, /ws/notifications/"),
+    ],
+)
+def test_wrong_socket_path_is_told_the_right_one(server: ServerProcess, path: str, told: str) -> None:
+    before = len(server.log())
+    with pytest.raises(InvalidStatus) as refused, connect(f"{server.ws_url}{path}?token={CANARY}"):
+        pass
+
+    def line() -> str:
+        return "".join(row for row in server.log()[before:].splitlines() if "no such path" in row)
+
+    wait_until(lambda: bool(line()), seconds=30, what="the log says why")
+    assert told in line()
+    assert "origin" not in line()
+    assert CANARY not in server.log()[before:]
+    answer = refused.value.response
+    if answer.status_code == 404:  # Daphne says 403 to everybody
+        assert told in json.loads(answer.body)["detail"]
+
+
+def test_page_of_another_origin_is_told_apart_in_the_log(server: ServerProcess) -> None:
+    before = len(server.log())
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(f"{server.ws_url}/ws/notifications/", origin=Origin("https://pages.example")),
+    ):
+        pass
+
+    assert refused.value.response.status_code == 403
+    wait_until(lambda: "foreign origin" in server.log()[before:], seconds=30, what="the log says why")
+    assert "ALLOWED_ORIGINS=https://pages.example" in server.log()[before:]
+    assert "no such path" not in server.log()[before:]
+
+
 def test_static_files_are_served(server: ServerProcess) -> None:
     status, body = request(server, "GET", "/static/admin/css/base.css")
 
@@ -86,6 +127,7 @@ def test_ready_tells_what_is_away_and_when_it_is_back() -> None:
         RedisServer() as redis,
         ServerProcess("daphne", database_url=postgres.url, redis_url=redis.url) as server,
     ):
+        manage("migrate", "--verbosity", "0", database_url=postgres.url)
 
         def ready() -> tuple[int, dict[str, str]]:
             started = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -296,16 +297,20 @@ async def test_refused_handshake_says_when_to_come_back_where_the_server_can(set
 
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 429)
     assert dict(start["headers"])[b"retry-after"] == b"60"
-    assert body == {"type": "websocket.http.response.body", "body": b""}
+    told = json.loads(body["body"])
+    assert (told["status"], told["code"], told["retry_after_ms"]) == (429, "rate_limited", 60_000)
 
 
 async def test_refusal_without_a_wait_names_none():
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await refuse_handshake(scope, receive, send, status=404)
 
-    start, _ = await shake(app, "a", extensions={"websocket.http.response": {}})
+    start, body = await shake(app, "a", extensions={"websocket.http.response": {}})
 
-    assert (start["status"], dict(start["headers"])) == (404, {b"content-length": b"0"})
+    length = str(len(body["body"])).encode()
+    assert start["status"] == 404
+    assert dict(start["headers"]) == {b"content-type": b"application/problem+json", b"content-length": length}
+    assert json.loads(body["body"])["code"] == "not_found"
 
 
 async def test_hub_starts_with_the_first_event_of_any_kind():
