@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,15 @@ class DevServer(Process):
         return accepts(self.port)
 
 
-@pytest.fixture
-def fresh_tree() -> Iterator[Path]:
+@contextmanager
+def clone() -> Iterator[Path]:
     """What a clone holds, and this environment: installing another would take minutes."""
     with copy_of_the_tree() as tree:
         (tree / ".venv").symlink_to(Path(sys.prefix))
+        yield tree
+
+
+@pytest.fixture
+def fresh_tree() -> Iterator[Path]:
+    with clone() as tree:
         yield tree
