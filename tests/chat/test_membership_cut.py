@@ -276,16 +276,16 @@ async def test_cursors_are_written_even_if_the_socket_closes_between_the_two(
     """`delivered` is being written when the client goes; `read` is not forgotten."""
     await aside(say)(conversation, ana, "read and gone")
     writing, loop = asyncio.Event(), asyncio.get_running_loop()
-    mark_delivered = services.mark_delivered
+    move_cursors = services.move_cursors
 
-    def told(**cursor):
+    def told(moves):
         loop.call_soon_threadsafe(writing.set)
-        return mark_delivered(**cursor)
+        return move_cursors(moves)
 
-    monkeypatch.setattr(services, "mark_delivered", told)
+    monkeypatch.setattr(services, "move_cursors", told)
     async with connect(bruno, chat_path(conversation)) as socket:
         await socket.send({"type": "delivered", "up_to_seq": 1})
-        await socket.send({"type": "read", "up_to_seq": 1})
         await writing.wait()
+        await socket.send({"type": "read", "up_to_seq": 1})
 
     assert (await aside(share_of)(bruno, conversation)).read_seq == 1
