@@ -6,7 +6,7 @@ Each step works in short transactions; a run that was killed is finished by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
@@ -29,11 +29,21 @@ def in_progress(name: str) -> Forgetting | None:
     return begun.filter(Q(lower_username=lowered) | Q(lower_email=lowered)).first()
 
 
-def forget(user: User, *, deletes_messages: bool) -> Iterator[tuple[str, int]]:
-    """Forget a user; what was done, and to how many things, as it is done."""
+def forget(
+    user: User, *, deletes_messages: bool, settle: Callable[[], None] = lambda: None
+) -> Iterator[tuple[str, int]]:
+    """Forget a user; what was done, and to how many things, as it is done.
+
+    `settle` waits until every process has heard that the account is closed: what was on its way until then,
+    under the old name, is found by a second round.
+    """
     person = _begin(user, deletes_messages=deletes_messages)
     for step in steps():
         yield step.report, step.work(person)
+    settle()
+    for step in steps():
+        if late := step.work(person):
+            yield step.report, late
     yield "events were forgotten on the user's own topic", _finish(person)
 
 

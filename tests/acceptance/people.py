@@ -32,6 +32,12 @@ class People:
         """The number of a demo user."""
         return int(self.ask("/api/me/", None, self.token(username), method="GET")["id"])
 
+    def newcomer(self, username: str) -> int:
+        """Somebody who registers; their number."""
+        PASSWORDS[username] = "newcomers-password-1"
+        self.ask("/api/auth/register/", {"username": username, "password": PASSWORDS[username]})
+        return self.id(username)
+
     def new_conversation(self, creator: str, *others: str) -> int:
         """Start a group."""
         body = {"participants": others, "title": "Elsewhere"}

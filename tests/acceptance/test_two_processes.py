@@ -107,6 +107,47 @@ async def test_new_name_reaches_the_sockets_of_every_process(fleet: Fleet) -> No
                 assert (await ana.hears(f"{number} {place}"))["sender_username"] == name
 
 
+async def test_user_is_forgotten_while_both_processes_serve(fleet: Fleet) -> None:
+    person = await asyncio.to_thread(fleet.people.newcomer, "canary")
+    group = await asyncio.to_thread(fleet.people.new_conversation, "ana", "canary")
+    token = fleet.people.token("canary")
+    place = f"/ws/chat/{group}/?v=1&token="
+    async with (
+        client(fleet.one.ws_url + place + token) as one,
+        client(fleet.other.ws_url + place + token) as other,
+        client(fleet.other.ws_url + place + fleet.people.token("ana")) as ana,
+    ):
+        await one.send(message="what was said")
+        await ana.hears("what was said")
+        forgetting = asyncio.create_task(asyncio.to_thread(_forget, fleet, "canary"))
+        for socket in (one, other):
+            with pytest.raises(AssertionError, match="closed with 4403"):
+                await socket.until(lambda: False, seconds=30)
+        await ana.send(message="in between")
+        await ana.hears("in between")
+        report = await forgetting
+
+        assert "1  groups were left" in report
+        told = {f["type"]: f for f in ana.received if f.get("user_id") == person}
+        assert {"member_renamed", "member_removed"} <= told.keys()
+        assert told["member_removed"]["username"] == f"deleted user {person}"
+    async with client(fleet.one.ws_url + place + fleet.people.token("ana") + "&since=0") as back:
+        said = await back.hears("what was said")
+        await back.hears("in between")
+
+        assert said["sender_username"] == f"deleted user {person}"
+        assert "canary" not in str(back.received)
+
+
+def _forget(fleet: Fleet, name: str) -> str:
+    command = [sys.executable, "manage.py", "forget_user", name, "--messages=anonymise", "--yes"]
+    environment = product_environment(database_url=fleet.database_url, redis_url=fleet.redis.url)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, timeout=100, capture_output=True, text=True
+    )
+    return done.stdout
+
+
 def _was_told(socket: Client, name: str) -> bool:
     return any(frame.get("username") == name for frame in socket.received)
 

@@ -17,6 +17,7 @@ from django.urls import reverse
 from accounts import services as accounts
 from accounts.forgetting import forget
 from accounts.leaving import steps
+from accounts.management.commands import forget_user
 from accounts.models import Forgetting, Session, Ticket, User, forgotten_name
 from accounts.tickets import sell_ticket
 from accounts.tokens import identify
@@ -37,6 +38,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 #: A name as it can be, and an e-mail; both in the cases of those who wrote them.
 NAME, EMAIL = "Canárý.o", "canary.mail@example.org"
 WORDS = "what was said by them"
+
+
+@pytest.fixture(autouse=True)
+def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is on its way in another process."""
+    monkeypatch.setattr(forget_user, "SETTLING_SECONDS", 0)
 
 
 @pytest.fixture
@@ -326,6 +333,24 @@ def test_run_that_was_killed_is_finished_by_the_same_command(canary, done, messa
         newcomer.delete()
     assert traces() == set()
     assert (WORDS in everything_stored()) == (messages == "anonymise")
+
+
+@pytest.mark.parametrize("messages", ["anonymise", "delete"])
+def test_message_that_was_on_its_way_is_forgotten_too(canary, messages):
+    """A process that has not heard stores it, in the direct conversation, under the name it knows."""
+    direct = Conversation.objects.get(kind="direct")
+    before = User.objects.get(pk=canary.pk)
+
+    def stored_late() -> None:
+        say(direct, before, f"{WORDS}, late")
+        services.note_unread([direct.pk])
+        assert traces() == {NAME, EMAIL}  # the log, and what this run remembers
+
+    for _ in forget(canary, deletes_messages=messages == "delete", settle=stored_late):
+        pass
+
+    assert traces() == set()
+    assert (f"{WORDS}, late" in everything_stored()) == (messages == "anonymise")
 
 
 def test_run_that_is_killed_by_the_machine_is_finished_too(canary):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -9,6 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.forgetting import forget, in_progress
 from accounts.models import User
 from accounts.selectors import user_named
+
+#: Within 5 s a process has heard that the account is closed, whatever bells were lost; within 2 more what it
+#: was storing is stored.
+SETTLING_SECONDS = 8
 
 
 class Command(BaseCommand):
@@ -39,7 +44,9 @@ class Command(BaseCommand):
                 f"User {user.pk} ({user.username}) would be forgotten for ever, their messages {what}. "
                 "Nothing was done: say --yes."
             )
-        for report, count in forget(user, deletes_messages=options["messages"] == "delete"):
+        deletes = options["messages"] == "delete"
+        done = forget(user, deletes_messages=deletes, settle=lambda: time.sleep(SETTLING_SECONDS))
+        for report, count in done:
             self.stdout.write(f"{count:>9}  {report}")
         self.stdout.write(self.style.SUCCESS(f"User {user.pk} is forgotten; their messages are {what}."))
 
