@@ -162,6 +162,7 @@ class MessagesView(ApiView):
                 "previous": newer,
                 "has_more": older is not None,
                 "last_seq": membership.head,
+                "last_position": str(membership.end),
             }
         )
 

@@ -18,12 +18,13 @@ from chat.limits import allow_send
 from chat.receipts import receipts_told
 from chat.selectors import Membership, Share
 from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
-from realtime import errors
+from realtime import errors, positions
 from realtime.asking import Asking
 from realtime.commands import Command
 from realtime.events import Event
 from realtime.frames import MAX_INTEGER, Ref
 from realtime.framing import NOTHING, Framing
+from realtime.positions import Position
 from realtime.prepared import Batch
 from realtime.sockets import JsonSocket
 
@@ -56,6 +57,7 @@ class Subscribed(Event, tag="subscribed", frozen=True):
 
     conversation_id: int
     subscribed_seq: int = msgspec.field(name="seq")
+    position: str
     resumed: bool
 
 
@@ -66,6 +68,7 @@ class Resync(Event, tag="resync", frozen=True):
     reason: str
     url: str
     resync_seq: int = msgspec.field(name="seq")
+    position: str
 
 
 def conversation_id_in(path: dict[str, Any]) -> int:
@@ -97,14 +100,13 @@ class ChatConsumer(JsonSocket):
         self.topic = conversation_topic(conversation_id)
         if "since" not in self.query:
             then = self._live if self.v1 else None
-            self.join(self.topic, position=membership.head, as_of=membership.head, then=then)
+            self.join(self.topic, position=membership.end, as_of=membership.end, then=then)
             return
         since = await self._since(self.query["since"])
         if isinstance(since, str):
-            self.push(self._resync(since))
-            self.join(self.topic, position=membership.head, as_of=membership.head)
+            self._resync(since)
         else:
-            self.join(self.topic, position=since, as_of=membership.head, then=self._resumed)
+            self.join(self.topic, position=since, as_of=membership.end, then=self._resumed)
 
     def framing_of(self, topic: str) -> Framing:
         if topic != self.topic:
@@ -114,6 +116,13 @@ class ChatConsumer(JsonSocket):
     def detached(self, topic: str) -> None:
         if topic == self.topic:
             self.refuse(NotAParticipantError())
+
+    def was_misled(self, topic: str, seq: int) -> None:
+        if topic != self.topic:
+            super().was_misled(topic, seq)
+            return
+        self.leave(topic)  # nothing of the new past is told before it is known whether it is theirs to hear
+        self.spawn(self._begin_anew(seq))
 
     async def left(self) -> None:
         if self.topic:
@@ -191,30 +200,55 @@ class ChatConsumer(JsonSocket):
 
     # --- catching up --------------------------------------------------------------------------------
 
-    async def _since(self, text: str) -> int | str:
-        """The position to resume from, or the reason why that is impossible."""
-        membership = self.membership
-        if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) > membership.head:
+    async def _since(self, text: str) -> Position | str:
+        """The position to resume from, or the reason why that is impossible.
+
+        Whether the log has its mark is seen by reading on from there: see `was_misled`.
+        """
+        since, membership = positions.parse(text), self.membership
+        if since is None or since.seq > membership.head:
             return "unknown_position"
-        since = int(text)
-        if since < membership.readable_after:
+        if since.seq < membership.readable_after:
             # A newcomer has missed nothing. Who was here before may have missed what is not theirs any more.
             if await departure_of((self.user_id, membership.conversation_id)):
                 return "rejoined"
-            since = membership.readable_after
-        return "too_old" if since < membership.floor else since
+            if since.mark:
+                return "unknown_position"  # they were here before, in another past
+            since = Position(membership.readable_after)
+        # The mark of what was pruned cannot be compared.
+        is_gone = since.seq < membership.floor or (since.mark and since.seq == membership.floor)
+        return "too_old" if is_gone else since
 
-    def _live(self, seq: int) -> None:
-        self._say_subscribed(seq, resumed=False)
+    def _live(self, place: Position) -> None:
+        self._say_subscribed(place, resumed=False)
 
-    def _resumed(self, seq: int) -> None:
-        self._say_subscribed(seq, resumed=True)
+    def _resumed(self, place: Position) -> None:
+        self._say_subscribed(place, resumed=True)
         self.spawn(self._tell_receipts())
 
-    def _say_subscribed(self, seq: int, *, resumed: bool) -> None:
+    def _say_subscribed(self, place: Position, *, resumed: bool) -> None:
         self.push(
-            Subscribed(conversation_id=self.membership.conversation_id, subscribed_seq=seq, resumed=resumed)
+            Subscribed(
+                conversation_id=self.membership.conversation_id,
+                subscribed_seq=place.seq,
+                position=str(place),
+                resumed=resumed,
+            )
         )
+
+    async def _begin_anew(self, seq: int) -> None:
+        """The client was told another log: say so, or tell a client of the guide what follows in this one."""
+        try:
+            share = (self.user_id, self.membership.conversation_id)
+            self.membership = membership = await membership_of(share)
+        except errors.RealtimeError as error:
+            self.refuse(error)
+            return
+        if self.v1:
+            self._resync("unknown_position")
+        else:
+            after = Position(min(max(seq, membership.readable_after), membership.head))
+            self.join(self.topic, position=after, as_of=membership.end)
 
     async def _tell_receipts(self) -> None:
         """Receipts are not kept as events: after a resume the cursors are told as they are."""
@@ -222,14 +256,19 @@ class ChatConsumer(JsonSocket):
             await self.room_for(batch.size)
             self.push_batch(batch)
 
-    def _resync(self, reason: str) -> Resync:
-        conversation_id = self.membership.conversation_id
-        return Resync(
-            conversation_id=conversation_id,
-            reason=reason,
-            url=f"/api/conversations/{conversation_id}/messages/?after={self.membership.readable_after}",
-            resync_seq=self.membership.head,
+    def _resync(self, reason: str) -> None:
+        """Tell the client to load the history, and what comes after it."""
+        membership = self.membership
+        self.push(
+            Resync(
+                conversation_id=membership.conversation_id,
+                reason=reason,
+                url=f"/api/conversations/{membership.conversation_id}/messages/?after={membership.readable_after}",
+                resync_seq=membership.head,
+                position=str(membership.end),
+            )
         )
+        self.join(self.topic, position=membership.end, as_of=membership.end)
 
     # --- what a client may ask ----------------------------------------------------------------------
 

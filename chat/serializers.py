@@ -10,8 +10,10 @@ from uuid import UUID
 from rest_framework import serializers
 
 from chat import services
+from chat.events import conversation_topic
 from chat.models import Conversation, Participant
 from chat.selectors import DEFAULT_PAGE, MAX_PAGE, ListPosition, Membership, Place, Said
+from realtime import positions
 from realtime.errors import InvalidFrameError
 from realtime.frames import MAX_INTEGER
 from realtime.queries import QuerySerializer
@@ -159,6 +161,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     client_id = serializers.UUIDField(read_only=True, allow_null=True)
     edited_at = serializers.DateTimeField(read_only=True, allow_null=True)
     deleted_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    position = serializers.CharField(read_only=True)
 
 
 class SentSerializer(serializers.Serializer[Any]):
@@ -182,7 +185,8 @@ class HistorySerializer(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True, help_text="The older page.")
     previous = serializers.CharField(allow_null=True, help_text="The newer page.")
     has_more = serializers.BooleanField(help_text="Whether there are older messages.")
-    last_seq = serializers.IntegerField(help_text="The conversation's head: resume a socket from here.")
+    last_seq = serializers.IntegerField(help_text="The conversation's head.")
+    last_position = serializers.CharField(help_text="The position there: resume a socket from here.")
 
 
 class ConversationSerializer(serializers.Serializer[Any]):
@@ -198,6 +202,7 @@ class ConversationSerializer(serializers.Serializer[Any]):
     unread_count = serializers.IntegerField(read_only=True)
     read_seq = serializers.IntegerField(read_only=True)
     last_seq = serializers.IntegerField(read_only=True)
+    last_position = serializers.CharField(read_only=True)
 
 
 class ConversationsSerializer(serializers.Serializer[Any]):
@@ -215,7 +220,12 @@ class ReadSerializer(serializers.Serializer[Any]):
 def message_row(message: Said, *, viewer_id: int, read_seq: int, read_by_others: int) -> dict[str, Any]:
     """One message for one viewer: others' are read up to their cursor, their own up to all that share one."""
     is_read = message.seq <= (read_by_others if message.sender_id == viewer_id else read_seq)
-    return {"type": "message", **message._asdict(), "is_read": is_read}
+    row = {"type": "message", **message._asdict(), "is_read": is_read}
+    return row | {"position": _position(message.conversation_id, message.seq, row.pop("logged_at"))}
+
+
+def _position(conversation_id: int, seq: int, stored_at: Any) -> str:
+    return str(positions.at(conversation_topic(conversation_id), seq, stored_at))
 
 
 def conversation_row(conversation: Any, *, viewer_id: int) -> dict[str, Any]:
@@ -237,6 +247,7 @@ def conversation_row(conversation: Any, *, viewer_id: int) -> dict[str, Any]:
         "unread_count": mine.unread,
         "read_seq": mine.read_seq,
         "last_seq": mine.head or 0,
+        "last_position": _position(conversation.pk, mine.head or 0, mine.head_stored_at),
     }
 
 

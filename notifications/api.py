@@ -76,7 +76,8 @@ class InboxView(ApiView):
                 "previous": newer,
                 "has_more": older is not None,
                 "unread_count": page.standing.unread_count,
-                "last_seq": page.standing.head,
+                "last_seq": page.standing.end.seq,
+                "last_position": str(page.standing.end),
             }
         )
 

@@ -12,11 +12,12 @@ from notifications import selectors, services
 from notifications.events import GUIDE_FRAMING, V1_FRAMING
 from notifications.sources import Listener, Source, framing_for
 from notifications.texts import supported_language
-from realtime import errors
+from realtime import errors, positions
 from realtime.commands import Command, named
 from realtime.events import Event
 from realtime.frames import MAX_INTEGER, Ref
 from realtime.framing import NOTHING, Framing
+from realtime.positions import START, Position
 from realtime.sockets import JsonSocket
 from realtime.topics import user_topic
 
@@ -46,6 +47,7 @@ class Subscribed(Event, tag="subscribed", frozen=True):
     """The socket is live; `unread_count` is true as of `seq`, and every event after it will come."""
 
     seq: int
+    position: str
     resumed: bool
     unread_count: int
 
@@ -55,6 +57,7 @@ class Resync(Event, tag="resync", frozen=True):
 
     reason: str
     url: str
+    position: str
 
 
 class NotificationConsumer(Listener, JsonSocket):
@@ -69,15 +72,19 @@ class NotificationConsumer(Listener, JsonSocket):
         self._followed: dict[str, Source] = {}
         #: Whether it knows these topics, and from where to tell its user's own one.
         self._is_ready = False
+        #: Whether it is about to ask again what it may hear.
+        self._listens_anew = False
         self._language = ""
 
     async def authorize(self) -> None:
-        hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS)
+        since = positions.parse(self.query.get("since", ""))
+        seqs = [self.identity.as_of, (since or START).seq]
+        hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS, seqs=seqs)
         self._language = supported_language(self.user.language)
         self._is_ready = True
         for source, topic, head in hearing.topics:
             self._listen(source, topic, after=head)
-        self._listen_to_own_topic(floor=hearing.floor)
+        self._listen_to_own_topic(hearing, since)
 
     def framing_of(self, topic: str) -> Framing:
         if topic in self._followed:
@@ -128,25 +135,53 @@ class NotificationConsumer(Listener, JsonSocket):
 
     def _listen(self, source: Source, topic: str, *, after: int) -> None:
         self._followed[topic] = source
-        self.join(topic, position=after, as_of=after)
+        self.join(topic, position=Position(after), as_of=Position(after))
 
-    def _listen_to_own_topic(self, *, floor: int) -> None:
+    def _listen_to_own_topic(self, hearing: selectors.Hearing, since: Position | None) -> None:
         """Join the own topic anew, from where the client is, now that the socket can tell its events."""
-        own, known = user_topic(self.user_id), self.identity.as_of
-        since = self.query.get("since")
+        own, (known, there) = user_topic(self.user_id), hearing.places
         if not self.v1:
             self.join(own, position=known, as_of=known)
-        elif since is None:
+        elif "since" not in self.query:
             self.join(own, position=known, as_of=known, then=partial(self._live, resumed=False))
-        elif (reason := _why_not_resume(since, floor=floor, head=known)) is not None:
-            self.push(Resync(reason=reason, url=INBOX_URL))
-            self.join(own, position=known, as_of=known)
+        elif since is None or since.seq > known.seq:
+            self._resync("unknown_position", known)
+        elif since.seq < hearing.floor or (since.mark and since.seq == hearing.floor):
+            self._resync("too_old", known)
+        elif not since.is_at(there):
+            self._resync("unknown_position", known)
         else:
-            self.join(own, position=int(since), as_of=known, then=partial(self._live, resumed=True))
+            self.join(own, position=since, as_of=known, then=partial(self._live, resumed=True))
+
+    def _resync(self, reason: str, known: Position) -> None:
+        self.push(Resync(reason=reason, url=INBOX_URL, position=str(known)))
+        self.join(user_topic(self.user_id), position=known, as_of=known)
+
+    def was_misled(self, topic: str, seq: int) -> None:
+        source = self._followed.get(topic)
+        if source is None:  # the own one: its user's sessions may not be what they were
+            super().was_misled(topic, seq)
+            return
+        self.detached(topic)
+        if not self._listens_anew:
+            self._listens_anew = True
+            self.spawn(self._listen_anew())
+
+    async def _listen_anew(self) -> None:
+        """Follow again, as far as that is still allowed, what was left because its log was another one."""
+        self._listens_anew = False
+        try:
+            hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS)
+        except errors.RealtimeError as error:
+            self.refuse(error)
+            return
+        for source, topic, head in hearing.topics:
+            if topic not in self._followed:
+                self._listen(source, topic, after=head)
 
     # --- what it says about itself ------------------------------------------------------------------
 
-    def _live(self, _seq: int, *, resumed: bool) -> None:
+    def _live(self, _place: Position, *, resumed: bool) -> None:
         self.spawn(self._say_subscribed(resumed=resumed))
 
     async def _say_subscribed(self, *, resumed: bool) -> None:
@@ -158,26 +193,26 @@ class NotificationConsumer(Listener, JsonSocket):
                 subscriber = self._subscribers.get(own)
                 if subscriber is None:
                     return  # closed meanwhile
-                await subscriber.audience.reached(standing.head)
+                await subscriber.audience.reached(standing.end.seq)
                 subscriber.audience.flush()  # what is counted may still wait to be written with others'
-                told = subscriber.told_up_to
-                if told == standing.head:
+                told = subscriber.place
+                if told.seq == standing.end.seq:
                     break
-                if told < standing.head and subscriber in subscriber.audience.behind:
+                if told.seq < standing.end.seq and subscriber in subscriber.audience.behind:
                     # It had no room for what is counted: it says where it is when it has caught up.
                     then = partial(self._live, resumed=resumed)
-                    self.join(own, position=told, as_of=subscriber.as_of, then=then)
+                    self.join(own, position=told, as_of=Position(subscriber.as_of), then=then)
                     return
         except errors.RealtimeError as error:
             self.refuse(error)
         else:
             # Never more than was told, or a resume from there would pass over the rest.
-            seq = min(told, standing.head)
-            self.push(Subscribed(seq=seq, resumed=resumed, unread_count=standing.unread_count))
-
-
-def _why_not_resume(since: str, *, floor: int, head: int) -> str | None:
-    """Why a client cannot be told all that came after `since`; None when it can."""
-    if not (since.isascii() and since.isdigit()) or len(since) > 16 or int(since) > head:
-        return "unknown_position"
-    return "too_old" if int(since) < floor else None
+            place = told if told.seq < standing.end.seq else standing.end
+            self.push(
+                Subscribed(
+                    seq=place.seq,
+                    position=str(place),
+                    resumed=resumed,
+                    unread_count=standing.unread_count,
+                )
+            )

@@ -13,26 +13,35 @@ from accounts.errors import UnknownUserError
 from accounts.models import User
 from notifications.models import Notification
 from notifications.sources import Source, topics_for
-from realtime import log
+from realtime import log, positions
 from realtime.models import Topic
+from realtime.positions import START, Position
 from realtime.slices import slice_of
 from realtime.topics import user_topic
 
 
 class Standing(NamedTuple):
-    """Where somebody's inbox stands: their own topic's head, and how much is unread at that very point."""
+    """Where somebody's inbox stands: the end of their own topic, and how much is unread right there."""
 
-    head: int
+    end: Position
     unread_count: int
 
 
 def standing(user_id: int) -> Standing:
-    """Both numbers from one statement, so that they belong together."""
-    head = Topic.objects.filter(name=user_topic(user_id)).values("head")
+    """Both from one statement, so that they belong together."""
+    own = user_topic(user_id)
+    head = Topic.objects.filter(name=own).values("head")
     unread = Notification.objects.filter(user_id=OuterRef("pk"), read_at=None)
     count = unread.order_by().values("user_id").annotate(count=Count("*")).values("count")
-    row = User.objects.filter(pk=user_id).values_list(_or_zero(head), _or_zero(count)).first()
-    return Standing(*(row or (0, 0)))
+    row = (
+        User.objects.filter(pk=user_id)
+        .values_list(_or_zero(head), log.stored_at(own), _or_zero(count))
+        .first()
+    )
+    if row is None:
+        return Standing(START, 0)
+    head_seq, stored_at, unread_count = row
+    return Standing(positions.at(own, head_seq, stored_at), unread_count)
 
 
 def _or_zero(query: Any) -> Coalesce:
@@ -97,9 +106,12 @@ class Hearing:
 
     #: Events of the user's own topic up to this seq are gone.
     floor: int
+    #: What that topic has at the seqs that were asked about.
+    places: Sequence[Position]
     topics: Sequence[tuple[Source, str, int]]
 
 
-def hearing(*, user_id: int, limit: int) -> Hearing:
-    """What a notifications socket may hear now."""
-    return Hearing(floor=log.floor(user_topic(user_id)), topics=topics_for(user_id, limit=limit))
+def hearing(*, user_id: int, limit: int, seqs: Sequence[int] = ()) -> Hearing:
+    """What a notifications socket may hear now, and what stands at places of its user's own topic."""
+    floor, places = log.floor_and_places(user_topic(user_id), seqs)
+    return Hearing(floor=floor, places=places, topics=topics_for(user_id, limit=limit))

@@ -59,7 +59,7 @@ class InboxQuerySerializer(QuerySerializer):
 
 
 class InboxSerializer(serializers.Serializer[Any]):
-    """A page, newest first. A socket opened with `?since=<last_seq>` misses nothing that came after it."""
+    """A page, newest first. A socket opened with `?since=<last_position>` misses nothing that came later."""
 
     results = NotificationSerializer(many=True)
     next = serializers.URLField(allow_null=True)
@@ -67,6 +67,7 @@ class InboxSerializer(serializers.Serializer[Any]):
     has_more = serializers.BooleanField()
     unread_count = serializers.IntegerField()
     last_seq = serializers.IntegerField()
+    last_position = serializers.CharField()
 
 
 class UnreadCountSerializer(serializers.Serializer[Any]):

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from realtime import background, metrics, reactions
+from realtime import background, metrics, positions, reactions
 from realtime.conf import conf
 from realtime.events import Delivery
 from realtime.framing import Framing, add_framed
 from realtime.held import Held
 from realtime.pages import Place, page_after
+from realtime.positions import Position
 from realtime.prepared import Batch
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Audience:
         "_flushed_at",
         "_healing",
         "_held",
+        "_mark_before",
         "_pending",
         "_pending_after",
         "_target",
@@ -46,6 +48,7 @@ class Audience:
         "behind",
         "hub",
         "live",
+        "mark",
         "position",
         "timeline",
         "topic",
@@ -55,6 +58,10 @@ class Audience:
         self.hub = hub
         self.topic = topic
         self.position = position
+        #: The mark of the event there; empty where it is not known.
+        self.mark = ""
+        #: The one of the event before that.
+        self._mark_before = ""
         #: How often the log went back: what was read before is of another past.
         self.timeline = 0
         #: In the order in which they came: neighbours in time are neighbours in memory, which is half of what
@@ -67,12 +74,17 @@ class Audience:
         #: What each kind of socket will be told by the next flush.
         self._pending: dict[Framing, Batch] = {}
         #: The position before that.
-        self._pending_after: int | None = None
+        self._pending_after: Position | None = None
         self._flush: asyncio.Handle | None = None
         self._flushed_at = 0.0
         #: When the oldest event that waits was told, if a bell or this process brought it.
         self._told_at: float | None = None
         self._window = MIN_WINDOW_SECONDS
+
+    @property
+    def place(self) -> Position:
+        """The position, with its mark."""
+        return Position(self.position or 0, self.mark)
 
     # --- who listens --------------------------------------------------------------------------------
 
@@ -127,6 +139,8 @@ class Audience:
         elif delivery.seq == self.position + 1:
             self._advance(delivery)
             self._release_held()
+        elif delivery.seq == self.position:
+            self._compare_known(delivery)
         elif delivery.seq > self.position:
             self._held.keep(delivery.seq, delivery)
             self.expect(delivery.seq)
@@ -134,21 +148,40 @@ class Audience:
     def expect(self, seq: int) -> None:
         """The database is at `seq`: read what did not arrive."""
         self._target = max(self._target, seq)
-        if self.position is not None and self._target > self.position and self._healing is None:
+        is_behind = self.position is not None and self._target > self.position
+        if is_behind and self._healing is None and (self.live or self.behind):
             self._healing = background.start(self._heal())
 
-    def go_back(self, seq: int) -> None:
-        """The log ends at `seq`, before what was told: a database took over without the last commits.
+    def compare(self, place: Position) -> None:
+        """The database has this event at its seq: find out whether it is the one that was told."""
+        if place.contradicts(self.place):
+            self.go_back(place.seq - 1)
+            self.expect(place.seq)
+        elif place.seq == self.position:
+            self.mark = self.mark or place.mark
 
-        What comes next has the places of what was lost, and must be told all the same.
+    def _compare_known(self, delivery: Delivery) -> None:
+        """Drop an event that was told; when it is another one at the same seq, tell it."""
+        if Position(delivery.seq or 0, positions.mark_in(delivery.body)).contradicts(self.place):
+            self.go_back((self.position or 0) - 1)
+            self._advance(delivery)
+
+    def go_back(self, seq: int) -> None:
+        """What was told after `seq` is not in the log: a database took over without the last commits.
+
+        What comes next has the places of what was lost, and must be told all the same. How much of what was
+        told before has been lost as well, nobody knows: sockets are asked to find out what became of theirs.
         """
         logger.warning("The log of %s went back from %s to %s", self.topic, self.position, seq)
         self.flush()
         self.timeline += 1
+        misled = [subscriber for group in self.live.values() for subscriber in group]
+        misled += [subscriber for subscriber in self.behind if subscriber.position > seq]
         self.position = self._target = seq
+        self.mark = ""
         self._held.forget()
-        for subscriber in self.behind:
-            subscriber.position = min(subscriber.position, seq)
+        for subscriber in misled:
+            subscriber.was_misled(Position(seq))
 
     async def reached(self, seq: int) -> None:
         """Wait until the live subscribers have been told everything up to `seq`, as far as the log goes."""
@@ -158,6 +191,7 @@ class Audience:
 
     def _advance(self, delivery: Delivery) -> None:
         self.position = delivery.seq
+        self._mark_before, self.mark = self.mark, positions.mark_in(delivery.body)
         self._hand_out(delivery)
 
     def _hand_out(self, delivery: Delivery) -> None:
@@ -169,7 +203,12 @@ class Audience:
                 self._pending[framing] = batch
             is_full = is_full or batch.size >= half
         if self._pending and self._flush is None:
-            self._pending_after = None if self.position is None else (delivery.seq or self.position + 1) - 1
+            if self.position is None:
+                self._pending_after = None
+            elif delivery.seq is None:
+                self._pending_after = self.place
+            else:
+                self._pending_after = Position(delivery.seq - 1, self._mark_before)
             self._flush_soon()
         reactions.react(delivery, self.live.values(), self.flush)
         if is_full:  # more would not fit into any outbox
@@ -215,7 +254,7 @@ class Audience:
         # Writing takes at most a third of a busy topic's time; in the rest the next events are joined.
         self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, 2 * (self._flushed_at - began)))
 
-    def _let_fall_behind(self, subscriber: Subscriber, after: int | None) -> None:
+    def _let_fall_behind(self, subscriber: Subscriber, after: Position | None) -> None:
         """What it had no room for is in the log, if this topic has one."""
         if after is not None and self._leave_live(subscriber):
             self.behind.add(subscriber)
@@ -227,15 +266,20 @@ class Audience:
         """Read from the log until nothing is missing; tell it to the live subscribers."""
         try:
             while self.position is not None and self.position < self._target:
-                target, timeline = self._target, self.timeline
-                page = await page_after(Place(self.topic, self.position))
+                target, timeline, after = self._target, self.timeline, self.place
+                page = await page_after(Place(self.topic, after.seq))
                 if timeline != self.timeline:
+                    continue
+                if after.contradicts(Position(after.seq, page.mark)):
+                    self.go_back(after.seq - 1)
+                    self._target = target
                     continue
                 for delivery in page.deliveries:
                     if (delivery.seq or 0) > self.position:  # bells may have brought it meanwhile
                         metrics.EVENTS_BACKFILLED.value += 1
                         self._advance(delivery)
-                self.position = max(self.position, page.reached)
+                if page.reached > self.position:
+                    self.position, self.mark = page.reached, ""
                 self._release_held()
                 if not page.stretches and self.position < target == self._target:
                     # The log is the truth, and it ends here: what claimed more was no bell of ours.

@@ -22,6 +22,7 @@ from realtime.framing import Framing
 from realtime.hearing import Hearing
 from realtime.held import MAX_HELD_BYTES_IN_ALL, Budget
 from realtime.looking import Looking
+from realtime.positions import START, Position
 from realtime.subscribers import Subscriber
 
 if TYPE_CHECKING:
@@ -123,22 +124,30 @@ class Hub:
     # --- joining ------------------------------------------------------------------------------------
 
     def join(
-        self, socket: JsonSocket, topic: str, framing: Framing, *, position: int | None, as_of: int
+        self,
+        socket: JsonSocket,
+        topic: str,
+        framing: Framing,
+        *,
+        position: Position | None,
+        as_of: Position = START,
     ) -> Subscriber:
         """Let a socket listen to a topic, from `position` on (None: an ephemeral topic).
 
         A durable topic whose audience is elsewhere leaves the subscriber behind: the caller then
         awaits its `catch_up`.
         """
+        if position is not None and (there := self._audiences.get(topic)) is not None:
+            there.compare(as_of)  # it may be left by everybody, and gone
         audience = self._audiences.get(topic)
         if audience is None:
             audience = self._audiences[topic] = Audience(self, topic, None)
             self._hearing.topics_changed()
         if audience.position is None and position is not None:
-            audience.position = as_of
+            audience.position, audience.mark = as_of
             self._looking.watch(topic)
-        subscriber = Subscriber(socket, audience, framing, position or 0, as_of)
-        if position is None or position == audience.position:
+        subscriber = Subscriber(socket, audience, framing, position or START, as_of.seq)
+        if position is None or position.is_at(audience.place):
             audience.make_live(subscriber)
         else:
             audience.behind.add(subscriber)

@@ -1,21 +1,29 @@
 """The log: events of durable topics, numbered 1, 2, 3… in the order in which they were committed.
 
 Everything here is synchronous and runs in the caller's transaction. Nothing here tells anybody:
-`publishing` does that after the commit.
+`publishing` does that after the commit. What is told of an event is its stored text and its position, which
+is not stored: it follows from where and when the event was (`positions`).
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from django.db import transaction
+from django.db.models import F, OuterRef, Subquery
+from django.utils import timezone
 
-from realtime import events, rows
+from realtime import events, positions, rows
 from realtime.deadlines import remaining
 from realtime.events import Event, Logged
 from realtime.models import LoggedEvent, Topic
+from realtime.positions import START, Position
 
+#: The seq of a topic's newest event, in a query for its events.
+HEAD = F("topic__head")
 #: Seconds that a lock is waited for at least, and seconds that are left for the answer to arrive.
 LEAST_PATIENCE, MARGIN = 0.05, 0.1
 
@@ -66,33 +74,53 @@ def append(
     if absent := {name for name, _ in entries} - topics.keys():
         topics |= lock(absent)
 
+    # To the microsecond, unlike what clients are told: it is what distinguishes the events of two pasts.
+    moment = timezone.now()
     logged, stored, heads = [], [], {}
     for name, event in entries:
         topic = topics[name]
         topic.head = heads[topic.id] = seq = topic.head + 1
         body = events.encode(events.numbered(event, seq))
-        logged.append(Logged(name, seq, body))
+        logged.append(_told(name, seq, body, moment))
         stored.append((topic.id, seq, body))
-    rows.append_events(stored, heads.items(), events.now())
+    rows.append_events(stored, heads.items(), moment)
     return logged
 
 
-def replay(name: str, *, after: int, limit: int, size: int | None = None) -> list[Logged]:
+def _told(name: str, seq: int, body: str, stored_at: dt.datetime) -> Logged:
+    return Logged(name, seq, positions.placed(body, seq, positions.mark_of(name, seq, stored_at)))
+
+
+class Following(list[Logged]):
+    """Events that follow a place of the log."""
+
+    #: What the log has at that place; empty where nothing is.
+    mark = ""
+
+
+def replay(name: str, *, after: int, limit: int, size: int | None = None) -> Following:
     """The events of a topic that follow `after`, oldest first: so many, until they are so many bytes."""
-    return [Logged(name, seq, body) for seq, body in rows.events_after(name, after, limit, size)]
+    found = rows.events_after(name, after, limit, size)
+    following = Following(_told(name, seq, body, stored_at) for seq, body, stored_at, _ in found)
+    if found:
+        following.mark = positions.at(name, after, found[0][3]).mark
+    return following
 
 
-def read_on(name: str, *, after: int, limit: int, size: int | None = None) -> tuple[list[Logged], int]:
+def read_on(name: str, *, after: int, limit: int, size: int | None = None) -> tuple[Following, int]:
     """The events that follow `after`, and the seq up to which nothing else is there to be read.
 
     That is the last of them. Without any it is the head: what lay between has been pruned.
     """
     page = replay(name, after=after, limit=limit, size=size)
-    head = 0
-    if not page:
-        head = heads([name])[name]
-        page = replay(name, after=after, limit=limit, size=size)  # what was told between the two queries
-    return page, page[-1].seq or 0 if page else head
+    if page:
+        return page, page[-1].seq or 0
+    end = ends([name])[name]
+    page = replay(name, after=after, limit=limit, size=size)  # what was told between the two queries
+    if page:
+        return page, page[-1].seq or 0
+    page.mark = end.mark if end.seq == after else ""
+    return page, end.seq
 
 
 def heads(names: Iterable[str]) -> dict[str, int]:
@@ -101,9 +129,32 @@ def heads(names: Iterable[str]) -> dict[str, int]:
     return {name: found.get(name, 0) for name in names}
 
 
+def ends(names: Iterable[str]) -> dict[str, Position]:
+    """The position of the newest event of each topic."""
+    topics = Topic.objects.filter(name__in=list(names)).annotate(stored_at=stored_at(OuterRef("name")))
+    found = {
+        name: positions.at(name, head, moment)
+        for name, head, moment in topics.values_list("name", "head", "stored_at")
+    }
+    return {name: found.get(name, START) for name in names}
+
+
+def stored_at(name: Any, seq: Any = HEAD) -> Subquery:
+    """When an event was stored, the newest or the one at a seq: a column for a query about something else."""
+    return Subquery(LoggedEvent.objects.filter(topic__name=name, seq=seq).values("created_at")[:1])
+
+
 def floor(name: str) -> int:
     """The newest seq that was pruned; 0 when everything is still there."""
     return Topic.objects.filter(name=name).values_list("floor", flat=True).first() or 0
+
+
+def floor_and_places(name: str, seqs: Sequence[int]) -> tuple[int, list[Position]]:
+    """The floor of a topic, and what stands at some seqs: a position without a mark where nothing does."""
+    places = {f"place_{number}": stored_at(OuterRef("name"), seq) for number, seq in enumerate(seqs)}
+    row = Topic.objects.filter(name=name).annotate(**places).values_list("floor", *places).first()
+    kept_floor, *moments = row or (0, *[None] * len(seqs))
+    return kept_floor, [positions.at(name, seq, at) for seq, at in zip(seqs, moments, strict=True)]
 
 
 def bury(name: str, *, seqs: Iterable[int], tombstone: Event) -> None:

@@ -141,19 +141,20 @@ class Looking:
             return
         known = {topic: audience.position for topic in topics if (audience := self._audiences.get(topic))}
         try:
-            heads = await run_in_thread(log.heads, topics)
+            ends = await run_in_thread(log.ends, topics)
         except Exception as error:  # noqa: BLE001 - they are asked for again until they are known
             outages.DATABASE.noticed(error)
             self.soon(topics)
             await asyncio.sleep(RETRY_SECONDS)
             return
         outages.DATABASE.over()
-        for topic, head in heads.items():
+        for topic, end in ends.items():
             audience = self._audiences.get(topic)
             if audience is not None:
-                if head < (known.get(topic) or 0):
-                    audience.go_back(head)
-                audience.expect(head)
+                if end.seq < (known.get(topic) or 0):
+                    audience.go_back(end.seq)
+                audience.compare(end)
+                audience.expect(end.seq)
 
 
 _versions = threading.local()

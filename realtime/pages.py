@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from realtime import log, outages
+from realtime import log, outages, positions
 from realtime.asking import Asking
 from realtime.conf import conf
 from realtime.events import Delivery
 from realtime.framing import Framing, add_framed
+from realtime.positions import Position
 from realtime.prepared import Batch, size_of
 
 #: Bytes that are written at a time: a fraction of the room in an outbox, so that many wait for little.
@@ -47,6 +48,11 @@ class Stretch:
         """The seq of its last event."""
         return self.deliveries[-1].seq or 0
 
+    @property
+    def end(self) -> Position:
+        """The position of its last event."""
+        return Position(self.reached, positions.mark_in(self.deliveries[-1].body))
+
     def framed(self, framing: Framing) -> Batch:
         """What one kind of socket is told of it; made once."""
         batch = self._batches.get(framing)
@@ -66,10 +72,12 @@ class Stretch:
 class Page:
     """Events that follow a place, and the seq they lead to."""
 
-    __slots__ = ("reached", "stretches")
+    __slots__ = ("mark", "reached", "stretches")
 
-    def __init__(self, deliveries: Sequence[Delivery], reached: int) -> None:
+    def __init__(self, deliveries: Sequence[Delivery], reached: int, mark: str = "") -> None:
         self.reached = reached
+        #: Of the event at the place that they follow: who was told another one there is of another past.
+        self.mark = mark
         self.stretches: list[Stretch] = []
         begin = size = 0
         for end, delivery in enumerate(deliveries, start=1):
@@ -87,7 +95,7 @@ def _read(places: Collection[Place]) -> dict[Place, Page]:
     pages = {}
     for place in places:
         rows, reached = log.read_on(place.topic, after=place.after, limit=conf.replay_page, size=PAGE_SIZE)
-        pages[place] = Page([Delivery(*row) for row in rows], reached)
+        pages[place] = Page([Delivery(*row) for row in rows], reached, rows.mark)
     return pages
 
 

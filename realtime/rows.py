@@ -124,11 +124,15 @@ def replace_bodies(topic_id: int, bodies: Mapping[int, str]) -> None:
 
 #: The bytes of each are summed up over those before it: what is beyond the last never leaves the database.
 _EVENTS_AFTER = """
-    SELECT seq, body FROM (
-        SELECT seq, body, sum(octet_length(body))
+    SELECT seq, body, created_at, (
+        SELECT event.created_at FROM realtime_loggedevent AS event
+        JOIN realtime_topic AS topic ON topic.id = event.topic_id WHERE topic.name = %s AND event.seq = %s
+    ) AS after_at
+    FROM (
+        SELECT seq, body, created_at, sum(octet_length(body))
             OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
         FROM (
-            SELECT event.seq, event.body FROM realtime_loggedevent AS event
+            SELECT event.seq, event.body, event.created_at FROM realtime_loggedevent AS event
             JOIN realtime_topic AS topic ON topic.id = event.topic_id
             WHERE topic.name = %s AND event.seq > %s ORDER BY event.seq LIMIT %s
         ) AS page
@@ -138,11 +142,24 @@ _EVENTS_AFTER = """
 _EVENTS_AFTER_IN_SQLITE = _EVENTS_AFTER.replace("octet_length(body)", "length(CAST(body AS BLOB))")
 
 
-def events_after(name: str, after: int, limit: int, size: int | None) -> list[tuple[int, str]]:
-    """The (seq, body) of events after one: so many at most, and no more once they are so many bytes."""
+def events_after(
+    name: str, after: int, limit: int, size: int | None
+) -> list[tuple[int, str, dt.datetime, dt.datetime | None]]:
+    """Events after one: so many at most, and no more once they are so many bytes.
+
+    Each as (seq, body, when it was stored, when the one was stored that they all follow, if that is kept).
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             _EVENTS_AFTER_IN_SQLITE if is_sqlite() else _EVENTS_AFTER,
-            [name, after, limit, _NO_LIMIT if size is None else size],
+            [name, after, name, after, limit, _NO_LIMIT if size is None else size],
         )
-        return list(cursor.fetchall())
+        found = cursor.fetchall()
+    if is_sqlite():  # it keeps times as text, in UTC
+        return [(seq, body, _moment(at), after_at and _moment(after_at)) for seq, body, at, after_at in found]
+    return list(found)
+
+
+def _moment(stored: dt.datetime | str) -> dt.datetime:
+    moment = stored if isinstance(stored, dt.datetime) else dt.datetime.fromisoformat(stored)
+    return moment.replace(tzinfo=dt.UTC)

@@ -20,6 +20,7 @@ from realtime.conf import conf
 from realtime.connections import Connection
 from realtime.frames import Ref
 from realtime.framing import NOTHING, Framing
+from realtime.positions import START, Position
 from realtime.prepared import Batch
 from realtime.subscribers import Subscriber
 from realtime.topics import user_topic
@@ -71,6 +72,14 @@ class JsonSocket(Connection):
     def detached(self, topic: str) -> None:
         """The right to listen to a topic was taken away, just after the last event it may see."""
 
+    def was_misled(self, topic: str, seq: int) -> None:
+        """The log of a topic is not the one that this socket was told: other events follow at least `seq`.
+
+        Nor may its rights be what they were. The client comes back, as after a restart; who can find out what
+        holds now on the open socket does.
+        """
+        self.restart()
+
     def framing_of(self, topic: str) -> Framing:
         """How this socket, with what its client understands, is told the events of a topic it joins."""
         return NOTHING
@@ -79,15 +88,15 @@ class JsonSocket(Connection):
         self,
         topic: str,
         *,
-        position: int | None = None,
-        as_of: int = 0,
-        then: Callable[[int], None] | None = None,
+        position: Position | None = None,
+        as_of: Position = START,
+        then: Callable[[Position], None] | None = None,
     ) -> None:
         """Listen to a topic: an ephemeral one, or a durable one from `position` on.
 
         `as_of` is the head at which the right to listen was read. `then` is called with the position
-        once the socket is live, in the same turn, before any later event. Who listens already listens
-        anew.
+        once the socket is live, in the same turn, before any later event; `was_misled` instead when the log
+        has another event at `position`, or none. Who listens already listens anew.
         """
         if self._outbox.is_closing:
             return
@@ -98,13 +107,13 @@ class JsonSocket(Connection):
             before.audience.remove(before)
         if subscriber not in subscriber.audience.behind:
             if then is not None:
-                then(position or 0)
+                then(subscriber.place)
             return
 
         async def catch_up() -> None:
             await subscriber.catch_up()
             if then is not None and self._subscribers.get(topic) is subscriber:
-                then(subscriber.position)
+                then(subscriber.place)
 
         self.spawn(catch_up())
 
@@ -170,7 +179,8 @@ class JsonSocket(Connection):
         if audience and 0 < conf.limit_sockets_per_user <= len({s.socket for s in audience.subscribers()}):
             raise errors.RateLimitedError("Too many open sockets for this user.", retry_after_ms=30_000)
         # Revocations arrive on the user's own topic; from the position at which the token was checked.
-        self.join(own, position=identity.as_of, as_of=identity.as_of)
+        checked = Position(identity.as_of)
+        self.join(own, position=checked, as_of=checked)
         self._is_authenticated = True
 
     def _end_with(self, identity: Identity) -> None:

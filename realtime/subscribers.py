@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from realtime import metrics, pages, reactions
 from realtime.framing import Framing
 from realtime.pages import Page, Place, Stretch
+from realtime.positions import Position
 
 if TYPE_CHECKING:
     from realtime.audience import Audience
@@ -19,24 +20,32 @@ if TYPE_CHECKING:
 class Subscriber:
     """One socket on one topic, live or behind its audience."""
 
-    __slots__ = ("as_of", "audience", "framing", "position", "socket", "user_id")
+    __slots__ = ("as_of", "audience", "framing", "mark", "position", "socket", "user_id")
 
     def __init__(
-        self, socket: JsonSocket, audience: Audience, framing: Framing, position: int, as_of: int
+        self, socket: JsonSocket, audience: Audience, framing: Framing, position: Position, as_of: int
     ) -> None:
         self.socket = socket
         self.audience = audience
         self.framing = framing
         self.user_id = socket.user_id
-        #: The last seq it was told, while it catches up; live ones share their audience's position.
-        self.position = position
+        #: The last seq it was told, while it catches up, and the mark of that event, empty where it is not
+        #: known; live ones share their audience's position.
+        self.position, self.mark = position
         #: The seq at which its right to listen was read: only later events can take that right away.
         self.as_of = as_of
 
     @property
     def told_up_to(self) -> int:
         """The seq of the last event it was told, live or behind."""
-        return self.position if self in self.audience.behind else self.audience.position or 0
+        return self.place.seq
+
+    @property
+    def place(self) -> Position:
+        """The position of the last event it was told, live or behind."""
+        if self in self.audience.behind:
+            return Position(self.position, self.mark)
+        return self.audience.place
 
     def reframe(self, framing: Framing) -> None:
         """From now on tell it events in another way."""
@@ -51,9 +60,14 @@ class Subscriber:
         self.audience.remove(self)
         self.socket.detached(self.audience.topic)
 
-    def fall_behind(self, position: int) -> None:
+    def was_misled(self, position: Position) -> None:
+        """What it was told after `position`, and maybe before, is not in the log."""
+        self.position, self.mark = position
+        self.socket.was_misled(self.audience.topic, position.seq)
+
+    def fall_behind(self, position: Position) -> None:
         """There was no room for what came after `position`: read it when there is."""
-        self.position = position
+        self.position, self.mark = position
         # In nobody's name: it is anybody's turn of the loop.
         contextvars.Context().run(self.socket.spawn, self.catch_up())
 
@@ -64,19 +78,29 @@ class Subscriber:
             if audience.position is not None and self.position > audience.position:
                 await audience.reached(self.position)  # it has read further than the bells told us
                 # Still behind it: the log never had that position, and everybody's will do.
-                self.position = min(self.position, audience.position)
-            elif self.position == audience.position:
+                if self.position > audience.position and self.mark:
+                    self.was_misled(audience.place)
+                elif self.position > audience.position:
+                    self.position, self.mark = audience.place
+            elif self.place.is_at(audience.place):
                 audience.make_live(self)
             else:
                 timeline = audience.timeline
                 page = await pages.page_after(Place(audience.topic, self.position))
+                if self._reads(timeline) and self.mark not in ("", page.mark):
+                    # It begins, or goes on, where the log has another event, or none.
+                    self.was_misled(Position(self.position))
+                    continue
+                audience.compare(Position(self.position, page.mark))
                 if not await self._tell_page(page, timeline):
                     continue
-                if not page.stretches and self.position >= page.reached:
+                is_stuck = not page.stretches and self.position >= page.reached
+                if is_stuck and not self.place.is_at(audience.place):
                     # The log went back, and the next look will find that.
                     await asyncio.sleep(pages.RETRY_SECONDS)
                     continue
-                self.position = max(self.position, page.reached)
+                if page.reached > self.position:
+                    self.position, self.mark = page.reached, ""
                 await self.socket.drained()
 
     def _reads(self, timeline: int) -> bool:
@@ -102,7 +126,7 @@ class Subscriber:
             self.socket.push_batch(batch)
             metrics.DELIVERIES.value += batch.told_to(1)
         metrics.EVENTS_REPLAYED.value += len(stretch.deliveries)
-        self.position = stretch.reached
+        self.position, self.mark = stretch.end
         for delivery in stretch.deliveries:
             reactions.react(delivery, ([self],))
         return True

@@ -20,7 +20,7 @@ from asgiref.sync import sync_to_async
 from channels.routing import get_default_application
 from channels.testing import WebsocketCommunicator
 
-from realtime import bells
+from realtime import bells, log
 from realtime.hub import Hub
 from realtime.threads import close_threads
 
@@ -139,10 +139,13 @@ def connect(hub: Hub, token_of: Callable[[Any], str]) -> Callable[..., Any]:
 
 
 class Published(list[tuple[str, dict[str, Any]]]):
-    """What was announced: (topic, event) pairs, in order."""
+    """What was announced: (topic, event) pairs, in order, without the positions that the log gave them."""
 
     def tell(self, events: Any, *, also_others: bool) -> None:
-        self.extend((topic, json.loads(body)) for topic, _, body in events)
+        for topic, _, body in events:
+            event = json.loads(body)
+            event.pop("position", None)
+            self.append((topic, event))
 
     def of_type(self, event_type: str) -> list[dict[str, Any]]:
         return [event for _, event in self if event["type"] == event_type]
@@ -155,6 +158,11 @@ def published() -> Iterator[Published]:
     bells.hearers.append(heard)
     yield heard
     bells.hearers.remove(heard)
+
+
+def position_at(topic: str, seq: int) -> str:
+    """The position that clients are told there. Uses the database."""
+    return str(log.floor_and_places(topic, [seq])[1][0])
 
 
 async def eventually(condition: Callable[[], Any], *, within: float = ANSWER_SECONDS) -> Any:

@@ -40,7 +40,7 @@ class TypingIndicatorConsumer(JsonSocket):
         self._typing_bucket = Bucket()
         self.join(typing_topic(self.conversation_id))
         # For what it causes: a message ends its sender's typing, a removal ends this socket.
-        self.join(conversation_topic(self.conversation_id), position=membership.head, as_of=membership.head)
+        self.join(conversation_topic(self.conversation_id), position=membership.end, as_of=membership.end)
 
     def framing_of(self, topic: str) -> Framing:
         return TYPING_FRAMING if topic.endswith(".typing") else NOTHING

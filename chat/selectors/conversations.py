@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, Greatest
 from chat.errors import NotAParticipantError
 from chat.models import Conversation, Message, Participant
 from chat.selectors.activity import ListPosition, places_of
-from chat.selectors.membership import readable_after, topic_number, who_share
+from chat.selectors.membership import head_stored_at, readable_after, topic_number, who_share
 from chat.selectors.messages import Said, said
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
@@ -118,6 +118,7 @@ def _shares(user_id: int, conversation_ids: Iterable[int]) -> QuerySet[Participa
             last_id=Subquery(last.values("pk")[:1]),
             read_by_others=Coalesce(Subquery(others.order_by("read_seq").values("read_seq")[:1]), 0),
             head=topic_number(OuterRef("conversation_id"), "head"),
+            head_stored_at=head_stored_at(OuterRef("conversation_id")),
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from django.db.models import (
     Case,
     CharField,
     Exists,
+    Expression,
     F,
     OuterRef,
     QuerySet,
@@ -22,8 +24,11 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from chat.errors import NotAParticipantError
+from chat.events import conversation_topic
 from chat.models import Conversation, Departure, Participant
+from realtime import log, positions
 from realtime.models import Topic
+from realtime.positions import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Membership:
     title: str
     role: str
     head: int
+    #: When the newest event was stored; None when none is kept.
+    head_stored_at: dt.datetime | None
     floor: int
     #: Events after this seq are theirs to read.
     readable_after: int
@@ -46,6 +53,11 @@ class Membership:
     read_seq: int
     #: Whether the others may know these two.
     shares_receipts: bool
+
+    @property
+    def end(self) -> Position:
+        """The position of the newest event."""
+        return positions.at(conversation_topic(self.conversation_id), self.head, self.head_stored_at)
 
 
 #: (user, conversation)
@@ -87,6 +99,7 @@ def _memberships() -> QuerySet[Participant, Any]:
     """All of them, in the order of a Membership's fields. Made once: that takes as long as all the rest."""
     return Participant.objects.annotate(
         topic_head=topic_number(OuterRef("conversation_id"), "head"),
+        head_stored_at=head_stored_at(OuterRef("conversation_id")),
         topic_floor=topic_number(OuterRef("conversation_id"), "floor"),
     ).values_list(
         "conversation_id",
@@ -95,6 +108,7 @@ def _memberships() -> QuerySet[Participant, Any]:
         "conversation__title",
         "role",
         "topic_head",
+        "head_stored_at",
         "topic_floor",
         readable_after(),
         "delivered_seq",
@@ -105,9 +119,19 @@ def _memberships() -> QuerySet[Participant, Any]:
 
 def topic_number(conversation_id: Any, column: str) -> Coalesce:
     """A number of the conversation's topic; 0 while nothing was ever told there."""
-    name = Concat(Value("conversation."), Cast(conversation_id, CharField()), output_field=CharField())
-    numbers = Subquery(Topic.objects.filter(name=name).values(column)[:1], output_field=BigIntegerField())
+    topics = Topic.objects.filter(name=topic_name(conversation_id))
+    numbers = Subquery(topics.values(column)[:1], output_field=BigIntegerField())
     return Coalesce(numbers, 0, output_field=BigIntegerField())
+
+
+def head_stored_at(conversation_id: Any) -> Subquery:
+    """When the newest event of a conversation was stored: with the head it makes the position of that."""
+    return log.stored_at(topic_name(conversation_id))
+
+
+def topic_name(conversation_id: Any) -> Expression:
+    """`conversation_topic`, as an expression."""
+    return Concat(Value("conversation."), Cast(conversation_id, CharField()), output_field=CharField())
 
 
 def readable_after() -> Any:

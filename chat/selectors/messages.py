@@ -9,12 +9,13 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from chat.errors import NotAParticipantError
 from chat.models import Message, Participant
-from chat.selectors.membership import Membership, who_share
+from chat.selectors.membership import Membership, topic_name, who_share
+from realtime import log
 from realtime.slices import slice_of
 
 
@@ -31,12 +32,15 @@ class Said(NamedTuple):
     client_id: UUID | None
     edited_at: dt.datetime | None
     deleted_at: dt.datetime | None
+    #: When its event was stored in the log; None when that is not kept.
+    logged_at: dt.datetime | None
 
 
 @cache
 def said() -> QuerySet[Message, Any]:
     """All messages, in the order of those fields."""
-    return Message.objects.values_list(
+    logged_at = log.stored_at(topic_name(OuterRef("conversation_id")), OuterRef("seq"))
+    return Message.objects.annotate(logged_at=logged_at).values_list(
         "pk",
         "sender_id",
         "sender__username",
@@ -47,6 +51,7 @@ def said() -> QuerySet[Message, Any]:
         "client_id",
         "edited_at",
         "deleted_at",
+        "logged_at",
     )
 
 

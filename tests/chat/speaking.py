@@ -11,7 +11,6 @@ from chat.events import conversation_topic
 from chat.models import Conversation, Message, Participant
 from chat.services import Draft, Sent, send_messages
 from realtime import log
-from realtime.models import LoggedEvent
 
 #: Runs synchronous code from a test's loop, in a thread with a database connection of its own.
 aside = sync_to_async
@@ -42,8 +41,7 @@ def head_of(conversation: Conversation) -> int:
 
 def logged(conversation: Conversation) -> list[str]:
     """The conversation's log: the very texts that clients are told."""
-    rows = LoggedEvent.objects.filter(topic__name=conversation_topic(conversation.pk))
-    return list(rows.order_by("seq").values_list("body", flat=True))
+    return [event.body for event in log.replay(conversation_topic(conversation.pk), after=0, limit=10**6)]
 
 
 def contents(conversation: Conversation) -> list[str]:

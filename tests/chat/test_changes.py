@@ -7,7 +7,9 @@ from django.db import connection
 
 from chat import selectors, services
 from chat.errors import MessageNotFoundError
+from chat.events import conversation_topic
 from chat.models import Message
+from realtime.testing import position_at
 from tests.chat.speaking import aside, chat_path, contents, head_of, logged, say
 
 SECRET = "xyzzy-the-words"
@@ -43,6 +45,7 @@ async def test_edit_over_the_socket_is_acknowledged_and_told(ana, bruno, convers
         }
         event = await receiver.receive_until("message_edited")
 
+    position = await aside(position_at)(conversation_topic(conversation.pk), 2)
     assert event.pop("edited_at").endswith("Z")
     assert event == {
         "type": "message_edited",
@@ -51,6 +54,7 @@ async def test_edit_over_the_socket_is_acknowledged_and_told(ana, bruno, convers
         "content": "Bonjour",
         "conversation_id": conversation.pk,
         "seq": 2,
+        "position": position,
     }
     assert await aside(contents)(conversation) == ["Bonjour"]
 
@@ -75,6 +79,7 @@ async def test_deletion_over_the_socket_is_acknowledged_and_told_without_the_wor
         }
         event = await receiver.receive()
 
+    position = await aside(position_at)(conversation_topic(conversation.pk), 2)
     assert event.pop("deleted_at").endswith("Z")
     assert event == {
         "type": "message_deleted",
@@ -82,6 +87,7 @@ async def test_deletion_over_the_socket_is_acknowledged_and_told_without_the_wor
         "deleted_by": ana.pk,
         "conversation_id": conversation.pk,
         "seq": 2,
+        "position": position,
     }
 
 

@@ -8,7 +8,9 @@ from uuid import uuid4
 import pytest
 
 from chat import services
+from chat.events import conversation_topic
 from chat.models import Message
+from realtime.testing import position_at
 from tests.chat.speaking import aside, chat_path, contents, say, told_until
 
 NOBODYS_IDS = ["999999", "0", "-1", "1.5", "1e3", "abc", "%20", "٣", "9" * 15, "9" * 17, "9" * 400]
@@ -28,6 +30,7 @@ async def test_message_reaches_everyone_and_its_sender(ana, bruno, conversation,
         assert await sender.receive_text() == text
 
     frame = json.loads(text)
+    position = await aside(position_at)(conversation_topic(conversation.pk), 1)
     assert frame.pop("created_at").endswith("Z")
     assert frame == {
         "type": "message",
@@ -40,6 +43,7 @@ async def test_message_reaches_everyone_and_its_sender(ana, bruno, conversation,
         "seq": 1,
         "client_id": None,
         "edited_at": None,
+        "position": position,
     }
 
 
@@ -261,6 +265,7 @@ async def test_client_that_opted_in_without_a_position_is_live_from_the_head(
             "type": "subscribed",
             "conversation_id": conversation.pk,
             "seq": 1,
+            "position": await aside(position_at)(conversation_topic(conversation.pk), 1),
             "resumed": False,
         }
         await aside(say)(conversation, ana, "after")

@@ -8,6 +8,7 @@ from accounts.throttling import RestThrottle
 from chat import services
 from chat.models import Message
 from chat.services import Draft
+from realtime.testing import position_at
 from tests.chat.speaking import say, send
 
 
@@ -222,6 +223,7 @@ def test_row_has_the_fields_of_the_sockets_message(db, ana, bruno, conversation,
         "client_id": None,
         "edited_at": None,
         "deleted_at": None,
+        "position": position_at(f"conversation.{conversation.pk}", 1),
     }
 
 

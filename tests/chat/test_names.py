@@ -11,9 +11,10 @@ from django.urls import reverse
 from accounts.models import User
 from accounts.services import update_profile
 from chat import services
+from chat.events import conversation_topic
 from chat.services import names
 from notifications.services import notify
-from realtime.testing import eventually
+from realtime.testing import eventually, position_at
 from tests.chat.speaking import aside, chat_path, head_of, logged, say
 from tests.factories import make_conversation
 
@@ -69,6 +70,7 @@ async def test_guide_clients_are_told_nothing_and_v1_clients_the_new_name(ana, b
             "username": "anabel",
             "conversation_id": conversation.pk,
             "seq": 1,
+            "position": await aside(position_at)(conversation_topic(conversation.pk), 1),
         }
         for silent in (guide, own, bell, typing):
             assert await silent.receives_nothing()

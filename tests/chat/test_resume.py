@@ -14,6 +14,7 @@ from chat.events import conversation_topic
 from chat.models import Conversation
 from realtime import bells, log
 from realtime.asking import Asking
+from realtime.testing import position_at
 from tests.chat.speaking import aside, chat_path, head_of, logged, say, told_until
 from tests.factories import make_user
 
@@ -37,6 +38,7 @@ async def test_what_was_missed_comes_byte_for_byte_and_then_live(ana, bruno, spo
             "type": "subscribed",
             "conversation_id": spoken.pk,
             "seq": 4,
+            "position": await aside(position_at)(conversation_topic(spoken.pk), 4),
             "resumed": True,
         }
         await aside(say)(spoken, ana, "live")
@@ -66,6 +68,7 @@ async def test_impossible_position_is_answered_with_a_resync_and_is_live(ana, br
                 "reason": "unknown_position",
                 "url": f"/api/conversations/{spoken.pk}/messages/?after=0",
                 "seq": seq,
+                "position": await aside(position_at)(conversation_topic(spoken.pk), seq),
             }
             await aside(say)(spoken, ana, "live")
             seq += 1
@@ -160,6 +163,7 @@ async def test_who_left_and_came_back_is_not_told_that_they_missed_nothing(
                 "reason": "rejoined",
                 "url": f"/api/conversations/{group.pk}/messages/?after=5",
                 "seq": 6,
+                "position": await aside(position_at)(conversation_topic(group.pk), 6),
             }
             page = (await aside((await aside(api)(bruno)).get)(answer["url"])).json()
             assert [row["content"] for row in page["results"]] == ["6: here again"]

@@ -14,7 +14,8 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from notifications.models import Notification
 from notifications.services import mark_read, notify
-from realtime.testing import Published
+from realtime.testing import Published, position_at
+from realtime.topics import user_topic
 
 INBOX = "/api/notifications/"
 
@@ -57,6 +58,7 @@ def test_inbox_shows_its_owner_what_the_socket_showed(ana: User, bruno: User, si
         "has_more": False,
         "unread_count": 1,
         "last_seq": 1,
+        "last_position": position_at(user_topic(ana.pk), 1),
     }
     assert answer.json()["results"][0]["created_at"].endswith("Z")
 

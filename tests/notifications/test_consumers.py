@@ -17,7 +17,7 @@ from notifications.consumers import NotificationConsumer
 from notifications.models import Notification
 from realtime import audience, bells, log, pages
 from realtime.hub import Hub
-from realtime.testing import open_socket
+from realtime.testing import open_socket, position_at
 from tests.factories import make_user
 from tests.notifications.conftest import SOCKET, Tell, own
 
@@ -26,6 +26,10 @@ V1 = SOCKET + "?v=1"
 
 async def head(user: User) -> int:
     return (await sync_to_async(log.heads)([own(user)]))[own(user)]
+
+
+async def position(user: User, seq: int) -> str:
+    return await sync_to_async(position_at)(own(user), seq)
 
 
 # --- the guide's page -------------------------------------------------------------------------------
@@ -177,7 +181,13 @@ async def test_opened_socket_says_where_it_stands(ana: User, connect: Any, tell:
     await tell(ana)
     await tell(ana)
     async with connect(ana, V1) as socket:
-        assert await socket.receive() == {"type": "subscribed", "seq": 2, "resumed": False, "unread_count": 2}
+        assert await socket.receive() == {
+            "type": "subscribed",
+            "seq": 2,
+            "position": await position(ana, 2),
+            "resumed": False,
+            "unread_count": 2,
+        }
         assert await socket.receives_nothing()
 
 
@@ -197,9 +207,10 @@ async def test_reading_on_one_device_reaches_the_others(
             await socket.receive_until("subscribed")
 
         await phone.send({"type": "read", "ids": [first.pk]})
+        told = await laptop.receive()
         expected = {"type": "notifications_read", "ids": [first.pk], "unread_count": 1, "seq": 3}
-        assert await laptop.receive() == expected
-        assert await phone.receive() == expected
+        assert told == {**expected, "position": await position(ana, 3)}
+        assert await phone.receive() == told
 
         await laptop.send({"type": "read_all", "ref": "all"})
         told = [await laptop.receive(), await laptop.receive()]
@@ -274,7 +285,13 @@ async def test_resume_tells_what_was_missed_byte_for_byte(ana: User, connect: An
 
     async with connect(ana, SOCKET + "?since=1") as socket:
         replayed = [await socket.receive_text() for _ in range(2)]
-        assert await socket.receive() == {"type": "subscribed", "seq": 3, "resumed": True, "unread_count": 1}
+        assert await socket.receive() == {
+            "type": "subscribed",
+            "seq": 3,
+            "position": await position(ana, 3),
+            "resumed": True,
+            "unread_count": 1,
+        }
         await tell(ana, 3)
         assert (await socket.receive())["seq"] == 4
 
@@ -284,7 +301,13 @@ async def test_resume_tells_what_was_missed_byte_for_byte(ana: User, connect: An
 async def test_resume_from_the_head_tells_nothing_twice(ana: User, connect: Any, tell: Tell) -> None:
     await tell(ana)
     async with connect(ana, SOCKET + "?since=1") as socket:
-        assert await socket.receive() == {"type": "subscribed", "seq": 1, "resumed": True, "unread_count": 1}
+        assert await socket.receive() == {
+            "type": "subscribed",
+            "seq": 1,
+            "position": await position(ana, 1),
+            "resumed": True,
+            "unread_count": 1,
+        }
         assert await socket.receives_nothing()
 
 
@@ -310,6 +333,7 @@ async def test_position_nobody_was_ever_at_is_a_resync(
             "type": "resync",
             "reason": "unknown_position",
             "url": "/api/notifications/",
+            "position": await position(ana, 2),
         }
         await tell(ana, 7)
         assert (await socket.receive())["data"] == {"payment_id": 7}
@@ -352,7 +376,13 @@ async def test_what_the_count_holds_is_shown_before_it(
     monkeypatch.setattr(selectors, "standing", while_another_arrives)
     async with connect(ana, V1) as socket:
         assert (await socket.receive())["id"] == arrived[0].pk
-        assert await socket.receive() == {"type": "subscribed", "seq": 1, "resumed": False, "unread_count": 1}
+        assert await socket.receive() == {
+            "type": "subscribed",
+            "seq": 1,
+            "position": await position(ana, 1),
+            "resumed": False,
+            "unread_count": 1,
+        }
 
 
 async def test_what_the_count_holds_is_shown_before_it_though_it_waits_to_be_written(
@@ -373,7 +403,13 @@ async def test_what_the_count_holds_is_shown_before_it_though_it_waits_to_be_wri
     monkeypatch.setattr(audience, "MAX_WINDOW_SECONDS", 1.0)
     async with connect(ana, V1) as socket:
         assert [(await socket.receive()).get("id") for _ in range(2)] == [entry.pk for entry in arrived]
-        assert await socket.receive() == {"type": "subscribed", "seq": 2, "resumed": False, "unread_count": 2}
+        assert await socket.receive() == {
+            "type": "subscribed",
+            "seq": 2,
+            "position": await position(ana, 2),
+            "resumed": False,
+            "unread_count": 2,
+        }
 
 
 async def test_socket_that_fell_behind_says_where_it_is_when_it_was_told_what_is_counted(
@@ -408,7 +444,13 @@ async def test_socket_that_fell_behind_says_where_it_is_when_it_was_told_what_is
         room.set()
 
         assert (await socket.receive())["id"] == arrived[0].pk
-        assert await socket.receive() == {"type": "subscribed", "seq": 1, "resumed": False, "unread_count": 1}
+        assert await socket.receive() == {
+            "type": "subscribed",
+            "seq": 1,
+            "position": await position(ana, 1),
+            "resumed": False,
+            "unread_count": 1,
+        }
         assert await socket.receives_nothing()
 
 

@@ -26,7 +26,7 @@ from notifications.services import (
 )
 from realtime import log
 from realtime.errors import InvalidTextError
-from realtime.testing import Published
+from realtime.testing import Published, position_at
 from tests.factories import make_user
 from tests.notifications.conftest import own
 
@@ -99,7 +99,7 @@ def test_what_is_announced_is_what_the_log_keeps(ana: User, published: Published
 
     ((_, seq, body),) = log.replay(own(ana), after=0, limit=10)
     assert seq == 1
-    assert json.loads(body) == published[0][1]
+    assert json.loads(body) == {**published[0][1], "position": position_at(own(ana), 1)}
     assert body.startswith('{"type":"payment_completed",')
 
 
@@ -430,12 +430,16 @@ def test_everything_read_at_once_on_several_devices_is_announced_once(
 
 
 def test_standing_names_head_and_unread_of_the_same_moment(ana: User, bruno: User) -> None:
-    assert selectors.standing(ana.pk) == (0, 0)
+    def standing(user_id: int) -> tuple[int, int]:
+        found = selectors.standing(user_id)
+        return found.end.seq, found.unread_count
+
+    assert standing(ana.pk) == (0, 0)
 
     paid(ana)
     services.mark_all_read(user_id=ana.pk)
     paid(ana)
     paid(bruno)
 
-    assert selectors.standing(ana.pk) == (3, 1)
-    assert selectors.standing(10**9) == (0, 0)
+    assert standing(ana.pk) == (3, 1)
+    assert standing(10**9) == (0, 0)

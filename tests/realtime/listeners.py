@@ -13,6 +13,7 @@ from realtime.events import Delivery
 from realtime.framing import EVERYTHING, Framing
 from realtime.hub import Hub
 from realtime.pages import Page, Place
+from realtime.positions import Position
 from realtime.prepared import Batch
 from realtime.subscribers import Subscriber
 
@@ -36,17 +37,26 @@ class Listener:
         self.user_id = user_id
         self._told: list[str] = []
         self.detached_from: list[str] = []
+        self.misled_by: list[str] = []
         self.has_room = asyncio.Event()
         self.has_room.set()
         self.subscriber: Subscriber | None = None
         self.live_at: int | None = None
 
     def join(
-        self, hub: Hub, *, position: int | None = None, as_of: int = 0, framing: Framing = EVERYTHING
+        self,
+        hub: Hub,
+        *,
+        position: int | None = None,
+        as_of: int = 0,
+        framing: Framing = EVERYTHING,
+        mark: str = "",
+        as_of_mark: str = "",
     ) -> asyncio.Task[None] | None:
         """What JsonSocket.join does; the task that catches up, if there is anything to."""
         socket: Any = self
-        self.subscriber = hub.join(socket, TOPIC, framing, position=position, as_of=as_of)
+        place = None if position is None else Position(position, mark)
+        self.subscriber = hub.join(socket, TOPIC, framing, position=place, as_of=Position(as_of, as_of_mark))
         if self.subscriber in self.subscriber.audience.behind:
             return asyncio.get_running_loop().create_task(self._catch_up(self.subscriber))
         self.live_at = position
@@ -96,6 +106,9 @@ class Listener:
     def forget(self, subscriber: Subscriber) -> None:
         if self.subscriber is subscriber:
             self.subscriber = None
+
+    def was_misled(self, topic: str, seq: int) -> None:
+        self.misled_by.append(topic)
 
     def detached(self, topic: str) -> None:
         self.detached_from.append(topic)

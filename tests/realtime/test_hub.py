@@ -24,6 +24,7 @@ from realtime.bells import Bell, Ring
 from realtime.errors import UnavailableError
 from realtime.events import Event, Logged
 from realtime.hub import Hub
+from realtime.positions import START, Position
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.reactions import reacts_to
 from realtime.testing import eventually
@@ -196,7 +197,7 @@ async def test_event_whose_bell_was_lost_is_found_in_the_database(hub, unheard, 
     settings.RELAIS = {**settings.RELAIS, "head_check_seconds": 0.2, "head_check_batch": 2}
     listener, others = Listener(), [Listener() for _ in range(4)]
     for number, other in enumerate(others):
-        other.subscriber = hub.join(other, f"other.{number}", listener_framing(), position=0, as_of=0)
+        other.subscriber = hub.join(other, f"other.{number}", listener_framing(), position=START)
     listener.join(hub, position=0)
 
     await unheard(3)
@@ -244,8 +245,8 @@ async def test_event_committed_while_a_topic_was_being_joined_is_found_at_once(u
 @pytest.mark.django_db(transaction=True)
 async def test_idle_database_is_asked_for_no_heads(hub, unheard, monkeypatch):
     asked = []
-    heads = log.heads
-    monkeypatch.setattr(log, "heads", lambda names: asked.append(names) or heads(names))
+    ends = log.ends
+    monkeypatch.setattr(log, "ends", lambda names: asked.append(names) or ends(names))
     monkeypatch.setattr(looking, "POLL_SECONDS", 0.01)
     listener = Listener()
     listener.join(hub, position=0)
@@ -268,7 +269,7 @@ async def test_idle_database_is_asked_for_no_heads(hub, unheard, monkeypatch):
 
 async def test_topics_that_are_new_together_are_looked_at_together(hub, monkeypatch):
     asked = []
-    monkeypatch.setattr(log, "heads", lambda names: asked.append(set(names)) or {})
+    monkeypatch.setattr(log, "ends", lambda names: asked.append(set(names)) or {})
     monkeypatch.setattr(looking, "GATHER_SECONDS", 0.5)
 
     for number in range(3):
@@ -291,7 +292,7 @@ class Database:
         self.asked += 1
         if self.error is not None:
             raise self.error
-        return True if not args else {name: self.heads.get(name, 0) for name in args[0]}
+        return True if not args else {name: Position(self.heads.get(name, 0)) for name in args[0]}
 
 
 @pytest.mark.parametrize(
@@ -461,7 +462,7 @@ class TestRealRedis:
         hub = Hub.current()
         listener, durable = Listener(), Listener()
         listener.join(hub)
-        durable.subscriber = hub.join(durable, "talk.2", listener_framing(), position=0, as_of=0)
+        durable.subscriber = hub.join(durable, "talk.2", listener_framing(), position=START)
         await heard_eventually(neighbour, listener)
         await eventually(lambda: hub.layer_status() == "ok")
         compared = checked_topics(hub, monkeypatch)
@@ -575,7 +576,7 @@ class TestRealRedis:
         hub = Hub.current()
         listeners = {f"talk.{number}": Listener() for number in range(12)}
         for topic, listener in listeners.items():
-            listener.subscriber = hub.join(listener, topic, listener_framing(), position=None, as_of=0)
+            listener.subscriber = hub.join(listener, topic, listener_framing(), position=None)
         layer = channel_layers["default"]._get_layer()
 
         def heard() -> set[str]:

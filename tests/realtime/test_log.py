@@ -13,6 +13,7 @@ from realtime.events import Event
 from realtime.models import LoggedEvent, Topic
 from realtime.publishing import announcing, publish_on_commit
 from realtime.retention import prune_all
+from realtime.testing import position_at
 
 
 class Said(Event, tag="said", frozen=True):
@@ -52,8 +53,8 @@ def test_events_are_numbered_from_one_and_kept_as_text() -> None:
 
     assert [(event.topic, event.seq) for event in logged] == [("talk.1", 1), ("talk.2", 1), ("talk.1", 2)]
     assert [event.body for event in log.replay("talk.1", after=0, limit=10)] == [
-        '{"type":"said","words":"a","seq":1}',
-        '{"type":"said","words":"c","seq":2}',
+        f'{{"type":"said","words":"a","seq":1,"position":"{position_at("talk.1", 1)}"}}',
+        f'{{"type":"said","words":"c","seq":2,"position":"{position_at("talk.1", 2)}"}}',
     ]
     assert log.heads(["talk.1", "talk.2", "talk.3"]) == {"talk.1": 2, "talk.2": 1, "talk.3": 0}
 
@@ -127,7 +128,7 @@ def test_buried_event_leaves_its_place_and_not_its_words() -> None:
     log.bury("talk.1", seqs=[2], tombstone=Said(words=""))
 
     bodies = [event.body for event in log.replay("talk.1", after=0, limit=9)]
-    assert bodies[1] == '{"type":"said","words":"","seq":2}'
+    assert bodies[1] == f'{{"type":"said","words":"","seq":2,"position":"{position_at("talk.1", 2)}"}}'
     assert "secret" not in "".join(bodies)
 
 

@@ -79,7 +79,7 @@ async def test_sockets_at_the_same_place_are_read_for_once(monkeypatch):
 
     def read_on(name: str, *, after: int, limit: int, size: int):
         readings.append((name, after))
-        return [Logged(name, after + 1, body(after + 1))], after + 1
+        return log.Following([Logged(name, after + 1, body(after + 1))]), after + 1
 
     async def run_in_thread(function, *args):
         return function(*args)

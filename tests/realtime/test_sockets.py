@@ -27,6 +27,7 @@ from realtime.events import Event
 from realtime.frames import Ref
 from realtime.framing import EVERYTHING, NOTHING, Everything, Framing
 from realtime.hub import DRAIN_STEP_SECONDS, Hub
+from realtime.positions import Position
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.sockets import JsonSocket
 from realtime.subscribers import Subscriber
@@ -78,14 +79,14 @@ class Talk(JsonSocket):
         if "wait" in self.query:
             await asyncio.Event().wait()
         if "position" in self.query:
-            position = int(self.query["position"])
-            head = int(self.query.get("head", position))
+            position = Position(int(self.query["position"]))
+            head = Position(int(self.query.get("head", position.seq)))
             self.join("talk.1", position=position, as_of=head, then=self.live)
         elif "listen" in self.query:
             self.join("talk.1")
 
-    def live(self, seq: int) -> None:
-        self.push({"type": "live", "seq": seq})
+    def live(self, place: Position) -> None:
+        self.push({"type": "live", "seq": place.seq})
 
     def framing_of(self, topic: str) -> Framing:
         return EVERYTHING if topic == "talk.1" else NOTHING
@@ -123,7 +124,8 @@ class Talk(JsonSocket):
         self.spawn(self.beside(frame["what"]))
 
     def _do_rejoin(self, frame: dict[str, Any], _ref: Ref) -> None:
-        self.join("talk.1", position=frame["position"], as_of=frame["position"], then=self.live)
+        place = Position(frame["position"])
+        self.join("talk.1", position=place, as_of=place, then=self.live)
 
     commands = {
         **JsonSocket.commands,
