@@ -81,6 +81,9 @@ LAYERS_LOST = Gauge("relais_layers_lost", "Workers that do not hear each other: 
 DATABASE_BUSY = Gauge("relais_database_threads_busy", "Database threads of the sockets that have a call.")
 DATABASE_WAITING = Gauge("relais_database_calls_waiting", "Calls of sockets waiting for a database thread.")
 DATABASE_FAILED = Counter("relais_database_calls_failed_total", "Calls that found the database away.")
+CHORE_DONE = Gauge(
+    "relais_chore_done_timestamp_seconds", "When a worker last did this chore.", "chore", combine="max"
+)
 OUTAGES = Counter("relais_outages_total", "How often something we depend on went away.", "what")
 
 

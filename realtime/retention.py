@@ -7,20 +7,38 @@ import datetime as dt
 from django.db.models import F
 
 from realtime import events, log
+from realtime.chores import Chore, daily
 from realtime.conf import conf
 from realtime.models import LoggedEvent, Topic
+
+#: Topics that are looked at in one step: seconds, most of which nobody waits for.
+TOPICS = 5_000
+
+
+@daily("log")
+def prune_some(position: tuple[str, str] | None) -> tuple[int, tuple[str, str] | None]:
+    """Prune some topics of a retention, by name, from the last one that was looked at."""
+    prefixes = sorted(conf.log_retention)
+    if not prefixes:
+        return 0, None
+    prefix, after = position or (prefixes[0], "")
+    days, count = conf.log_retention[prefix]
+    topics = Topic.objects.filter(name__startswith=prefix, name__gt=after, head__gt=F("floor"))
+    found = list(topics.order_by("name").values_list("name", "head", "floor")[:TOPICS])
+    forgotten = 0
+    for name, head, floor in found:
+        up_to = _newest_to_forget(name, head, days, count)
+        if up_to > floor:  # else it need not be locked
+            forgotten += log.prune(name, up_to=up_to)
+    if len(found) == TOPICS:
+        return forgotten, (prefix, found[-1][0])
+    later = [other for other in prefixes if other > prefix]
+    return forgotten, (later[0], "") if later else None
 
 
 def prune_all() -> int:
     """Prune every topic that has a retention; how many events were forgotten."""
-    forgotten = 0
-    for prefix, (days, count) in conf.log_retention.items():
-        topics = Topic.objects.filter(name__startswith=prefix, head__gt=F("floor"))
-        for name, head, floor in topics.values_list("name", "head", "floor").iterator():
-            up_to = _newest_to_forget(name, head, days, count)
-            if up_to > floor:  # else it need not be locked
-                forgotten += log.prune(name, up_to=up_to)
-    return forgotten
+    return Chore("log", prune_some).do()
 
 
 def _newest_to_forget(name: str, head: int, days: int | None, count: int | None) -> int:

@@ -1,4 +1,4 @@
-"""`manage.py prune_log`: forget old events of topics that are not kept for ever; run it daily."""
+"""`manage.py prune_log`: forget old events now; every server does it daily, as one of its chores."""
 
 from typing import Any
 
