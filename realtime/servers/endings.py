@@ -1,4 +1,6 @@
-"""Why a server ended a connection because of its peer: one line of the log each, and one count.
+"""Why a server ended a connection because of its peer: one count each, and one line of the log.
+
+Of the lines only so many as somebody could read: a stranger may be ended thousands of times in a second.
 
 A socket that our own code closes (4401, 4408, …) is not told here, but by `JsonSocket`.
 """
@@ -6,9 +8,11 @@ A socket that our own code closes (4401, 4408, …) is not told here, but by `Js
 from __future__ import annotations
 
 import logging
+import time
 from typing import Literal
 
 from realtime import metrics
+from realtime.rates import Bucket, Rate
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +46,16 @@ REASON_OF_CODE: dict[int, Reason] = {
 }
 
 
+#: A flood is seen in the counts; what it looks like, in its first lines.
+LINES = Rate.parse("20/s:500")
+_lines = Bucket()
+
+
 def ended(reason: Reason, *, client: object, path: str, close_code: int | None = None) -> None:
     """A connection is ended because of its peer. Never its payload: that may be anything."""
     metrics.CONNECTIONS_ENDED.add(reason)
+    if _lines.wait(LINES, time.monotonic()):
+        return
     logger.info(
         "A connection was ended because of its peer",
         extra={"reason": reason, "ip": client, "socket_path": path, "close_code": close_code},

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 
 from realtime import metrics
-from realtime.servers.endings import ended
+from realtime.rates import Bucket
+from realtime.servers import endings
+from realtime.servers.endings import LINES, ended
 
 
 def test_ended_connection_is_counted_and_logged_by_its_reason(caplog, monkeypatch):
@@ -17,3 +19,17 @@ def test_ended_connection_is_counted_and_logged_by_its_reason(caplog, monkeypatc
 
     assert counted == ["too_big"]
     assert [record.reason for record in caplog.records] == ["too_big"]
+
+
+def test_flood_of_endings_is_counted_and_does_not_fill_the_log(caplog, monkeypatch):
+    counted = []
+    monkeypatch.setattr(metrics.CONNECTIONS_ENDED, "add", counted.append)
+    monkeypatch.setattr(endings, "_lines", Bucket())
+    monkeypatch.setattr(endings.time, "monotonic", lambda: 1.0)
+
+    with caplog.at_level(logging.INFO):
+        for _ in range(5_000):
+            ended("connections", client="127.0.0.1", path="")
+
+    assert len(counted) == 5_000
+    assert len(caplog.records) == LINES.burst
