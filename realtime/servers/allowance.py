@@ -43,7 +43,7 @@ class Deadline:
     __slots__ = ("_due", "_excused", "_is_held", "_late", "_left", "_timer")
 
     def __init__(self, late: Callable[[], None]) -> None:
-        self._late = late
+        self._late: Callable[[], None] | None = late
         self._due = 0.0
         self._left: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -53,6 +53,8 @@ class Deadline:
         """So many from now, whatever was before."""
         self.stop()
         self._excused = False
+        if self._late is None:
+            return
         if self._is_held:
             self._left = seconds
         else:
@@ -64,6 +66,11 @@ class Deadline:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def forget(self) -> None:
+        """It no longer matters."""
+        self.stop()
+        self._late = None
 
     def hold(self) -> None:
         """From here on it is us who do not let it happen."""
@@ -93,7 +100,7 @@ class Deadline:
             # would wait for ever.
             self._excused = True
             self._run(late)
-        else:
+        elif self._late is not None:
             self._late()
 
 
@@ -111,6 +118,14 @@ class _LargeBodies:
 
 
 _large = _LargeBodies()
+
+
+def _nothing() -> int:
+    return 0
+
+
+def _nobody(_refusal: Refusal | None) -> None:
+    """Whom there is to end."""
 
 
 class Allowance:
@@ -259,12 +274,14 @@ class Allowance:
 
     def gone(self) -> None:
         """The line is gone, or is a socket from now on."""
-        self._reading.stop()
-        self._unread.stop()
+        self._reading.forget()
+        self._unread.forget()
         self._give_back()
         if self._place is not None:
             self._place.leave()
             self._place = None
+        # Nothing refers back to the protocol, which goes now and not when the collector comes.
+        self._waiting, self._end = _nothing, _nobody
 
     def _give_back(self) -> None:
         _large.held -= self._body_held

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 MIB = 1024 * 1024
 #: What one stranger may add to the largest memory that a server ever had.
 STRANGER_BYTES = 16 * MIB
-KINDS: list[Kind] = ["daphne", "uvicorn", "runserver", "h11"]
+KINDS: list[Kind] = ["daphne", "uvicorn", "runserver", "h11", "fallback"]
 #: Few places, so that a test can take all of them; the addresses below have a set each.
 PLACES = {"LIMIT_CONNECTIONS": "30", "LIMIT_CONNECTIONS_PER_ADDRESS": "10"}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from realtime.servers import allowance as module
@@ -205,6 +208,20 @@ async def test_large_bodies_share_memory_and_small_ones_need_none_of_it() -> Non
     large[0].allowance.whole()
     large[0].allowance.answered()  # gives its own back
     late.allowance.body(1)
+
+
+async def test_connection_that_is_gone_needs_no_collector() -> None:
+    connection = Connection()
+    connection.asks()
+    left = weakref.ref(connection)
+    gc.disable()
+    try:
+        connection.allowance.gone()
+        del connection
+
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 async def test_place_and_memory_come_back_when_the_line_is_gone(places: Places) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import daphne
 import pytest
+import uvicorn
 from daphne import server as daphne_server
 from daphne.access import AccessLogGenerator
 from daphne.server import Server
@@ -19,8 +20,11 @@ from uvicorn.server import ServerState
 
 from realtime.servers import daphne as adapter
 from realtime.servers import daphne_protocol
+from realtime.servers import uvicorn as uvicorn_adapter
 from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
 from realtime.servers.uvicorn import PreparedProtocol
+from realtime.servers.uvicorn_h11 import PromptH11Protocol
+from realtime.servers.uvicorn_httptools import PromptProtocol
 
 
 @pytest.fixture
@@ -161,6 +165,48 @@ def test_connection_that_cannot_be_checked_is_cut_and_the_others_are_checked(
     assert cuts == ["cut"] * is_there
     assert again == [2]
     assert "AttributeError: handshake_deferred" in caplog.text
+
+
+def test_untested_uvicorn_has_its_own_http_and_believes_nobody_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(uvicorn, "__version__", "9.0.0")
+    monkeypatch.setattr(uvicorn.Server, "startup", uvicorn.Server.startup)
+    before = uvicorn.Server.startup
+    uvicorn_adapter._say_untested.cache_clear()
+
+    with caplog.at_level(logging.WARNING):
+        uvicorn_adapter.install()
+        uvicorn_adapter.install()
+
+    assert uvicorn.Server.startup is before
+    assert caplog.text.count("uvicorn 9.0.0 was not tested with Relais") == 1
+    config = Config(app=answers, proxy_headers=True, forwarded_allow_ips="*", log_config=None)
+    config.load()
+    assert config.loaded_app is answers
+
+
+async def answers(scope: Any, receive: Any, send: Any) -> None:
+    """An application."""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "ours"),
+    [("auto", PromptProtocol), ("h11", PromptH11Protocol), ("httptools", PromptProtocol)],
+)
+async def test_uvicorn_starts_with_our_http_whatever_it_chose(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, ours: type
+) -> None:
+    async def nothing(_server: object, _sockets: object) -> None:
+        """What would listen."""
+
+    monkeypatch.setattr(uvicorn_adapter._startup, "stock", nothing, raising=False)
+    config = Config(app=answers, http=chosen, log_config=None)
+    config.load()
+
+    await uvicorn_adapter._startup(uvicorn.Server(config))
+
+    assert config.http_protocol_class is ours
 
 
 async def test_uvicorn_pings_as_we_say_and_never_compresses() -> None:
