@@ -33,6 +33,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 #: While others wait, the process rests after a turn for so many times as long as it took, and at most so many
 #: seconds: strangers who come in crowds have a quarter of a core together.
 RESTS, LONGEST_REST_SECONDS = 3.0, 1.0
+#: Seconds after which a turn ends whose answer has not begun: who administers deletes thousands, the database
+#: is slow. The request goes on beside the next one.
+LONGEST_TURN_SECONDS = 1.0
 #: Seconds after which somebody who was refused is told to come back.
 RETRY_SECONDS = 2
 
@@ -112,24 +115,37 @@ class StrangersTakeTurns:
         """Its turn lasts until the answer begins: whoever reads slowly keeps nobody waiting."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        has_turn = True
 
         def end_turn() -> None:
-            nonlocal has_turn
-            if has_turn:
-                has_turn = False
-                took = loop.time() - began
-                rest = min(RESTS * took, LONGEST_REST_SECONDS) if len(self._turns) else 0.0
-                loop.call_later(rest, self._turns.give_back)
+            rest = min(RESTS * (loop.time() - began), LONGEST_REST_SECONDS) if len(self._turns) else 0.0
+            loop.call_later(rest, self._turns.give_back)
+
+        turn = _Once(end_turn)
+        longest = loop.call_later(LONGEST_TURN_SECONDS, turn)
 
         async def begin(message: Message) -> None:
-            end_turn()
+            turn()
             await send(message)
 
         try:
             await self.app(scope, request.receive, begin)
         finally:
-            end_turn()
+            turn()
+            longest.cancel()
+
+
+class _Once:
+    """A call that is made the first time and not again."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def __call__(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call()
 
 
 class _Request:

@@ -325,13 +325,32 @@ async def test_rest_after_a_very_long_turn_is_short(door, monkeypatch):
     clock = StillClock(monkeypatch)
     await door.comes(Peer("10.0.0.1"))
     await door.comes(Peer("10.0.0.2"))
-    await clock.passes(2_000)
+    await clock.passes(900)
 
     door.django.may_answer.set()
     await settle()
     await clock.passes(999)
     assert door.django.began == ["10.0.0.1"]
     await clock.passes(2)
+    assert door.django.began == ["10.0.0.1", "10.0.0.2"]
+
+
+async def test_turn_of_an_answer_that_takes_long_ends_before_it(door, monkeypatch):
+    monkeypatch.setattr(strangers, "RESTS", 3.0)
+    clock = StillClock(monkeypatch)
+    slow = Peer("10.0.0.1")
+    await door.comes(slow)
+    await door.comes(Peer("10.0.0.2"))
+    await door.comes(Peer("10.0.0.3"))
+
+    await clock.passes(1_998)  # a second of a turn, and a second of rest
+    assert door.django.began == ["10.0.0.1"]
+    await clock.passes(3)
+    assert door.django.began == ["10.0.0.1", "10.0.0.2"]
+
+    door.django.may_answer.set()  # the end of the first, which has no turn any more, ends no other's
+    await settle()
+    assert slow.status == 200
     assert door.django.began == ["10.0.0.1", "10.0.0.2"]
 
 
