@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import msgspec
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
-from realtime import background, metrics, seals
+from realtime import background, hosts, metrics, seals
 from realtime.conf import conf
 from realtime.events import Logged
 from realtime.outages import Outage
@@ -122,7 +122,8 @@ class Ringer:
         self._waiting: deque[tuple[Logged, float]] = deque()
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
-        self._layer = Outage("The channel layer, for what we tell other processes,", counted_as="layer_out")
+        #: By the number of the layer's server.
+        self._outages: dict[int, Outage] = {}
 
     @property
     def waiting(self) -> int:
@@ -146,18 +147,20 @@ class Ringer:
             await asyncio.wait([self._task])
 
     async def _ring_all(self) -> None:
-        group_send = layer().group_send
+        carrier = layer()
         try:
             while self._waiting:
                 told_at = self._waiting[0][1]
                 for shard, rings in self._take().items():
+                    group = group_of(shard)
+                    outage = self._outage(carrier, group)
                     try:
-                        await group_send(group_of(shard), message(rings, told_at=told_at))
-                        self._layer.over()
+                        await carrier.group_send(group, message(rings, told_at=told_at))
+                        outage.over()
                         metrics.BELLS.add("rung")
                     except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
                         # Not sent again: hubs find what is stored by looking at the heads.
-                        self._layer.noticed(error)
+                        outage.noticed(error)
                         metrics.BELLS.add("failed")
         finally:
             self._task = None
@@ -170,6 +173,14 @@ class Ringer:
             size += len(event.body)
             shards.setdefault(shard_of(event.topic), []).append(Ring(*event))
         return shards
+
+    def _outage(self, carrier: Any, group: str) -> Outage:
+        number = hosts.host_of(carrier, group)
+        outage = self._outages.get(number)
+        if outage is None:
+            name, about = hosts.host_names(carrier)[number], ", for what we tell other processes,"
+            outage = self._outages[number] = hosts.layer_outage(name, counted_as="layer_out", about=about)
+        return outage
 
     def _next(self) -> Logged:
         event, _ = self._waiting.popleft()

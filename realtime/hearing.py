@@ -1,7 +1,7 @@
 """Hearing: the part of a hub that listens to the channel layer, and knows whether it carries anything.
 
-Redis tells nobody when it has lost a subscriber. So the hub sends itself a sign of life every now and then:
-what does not come back means that bells do not come either.
+Redis tells nobody when it has lost a subscriber. So the hub sends itself a sign of life every now and then,
+through every server of the layer: where it does not come back, bells do not come either.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from realtime import background, bells, metrics
 from realtime.conf import conf
+from realtime.hosts import Host, host_names, host_of
 from realtime.outages import Outage
 
 #: Seconds between two signs of life that the hub sends itself through the layer.
@@ -71,8 +72,11 @@ class Hearing:
         self._hub = hub
         self._loop = loop
         self._shards_changed = asyncio.Event()
-        self._last_beat = loop.time()
+        self._since = loop.time()
+        #: What cannot be said of one server: none was reached yet, or the layer does not tell them apart.
         self._layer = Outage("The channel layer", counted_as="layer")
+        #: Known once there is a channel to hear by.
+        self._hosts: list[Host] = []
         self._channel = ""
         self._heard = Heard()
 
@@ -84,8 +88,14 @@ class Hearing:
         """Whether bells pass; `memory` when there is no other process to hear them."""
         if not bells.layer_is_shared():
             return "memory"
-        is_silent = self._loop.time() - self._last_beat > LOST_AFTER_SECONDS
-        return "lost" if is_silent or self._layer.is_on else "ok"
+        if not self._hosts and self._loop.time() - self._since > LOST_AFTER_SECONDS:
+            return "lost"
+        is_lost = self._layer.is_on or any(map(self._is_lost, self._hosts))
+        return "lost" if is_lost else "ok"
+
+    @staticmethod
+    def _is_lost(host: Host) -> bool:
+        return host.outage.is_on or host.is_silent(LOST_AFTER_SECONDS)
 
     async def listen(self) -> None:
         """Hear the bells of the shards whose topics somebody here listens to."""
@@ -97,6 +107,10 @@ class Hearing:
                     if keeper is None:
                         self._channel = await layer.new_channel("relais.")
                         self._bound(layer)
+                        self._hosts = [
+                            Host(layer, number, self._channel, self._loop.time)
+                            for number, _ in enumerate(host_names(layer))
+                        ]
                         keeper = background.start(self._keep_shards(layer, self._channel))
                     message = await layer.receive(self._channel)
                 except (ValueError, TypeError):  # of msgpack: it was no message of a layer, and all is well
@@ -109,6 +123,8 @@ class Hearing:
         finally:
             if keeper is not None:
                 keeper.cancel()
+            for host in self._hosts:
+                host.stop()
 
     def _bound(self, layer: Any) -> None:
         """Bound what the layer keeps for us, where it keeps it as the one over Redis does."""
@@ -121,7 +137,7 @@ class Hearing:
             self._heard.has_lost = False
             self._hub.check_soon(self._hub.topics())
         if isinstance(message, dict) and message.get("type") == "beat":
-            self._heard_beat()
+            self._heard_beat(message.get("host"))
         elif (bell := bells.decode(message)) is not None:
             rings = ((ring.topic, ring.seq, ring.body) for ring in bell.rings)
             self._hub.receive(rings, told_at=bell.told_at)
@@ -135,37 +151,42 @@ class Hearing:
             self._shards_changed.clear()
             topics = self._hub.topics()
             wanted = {0} | ({bells.shard_of(topic) for topic in topics} if conf.bell_shards > 1 else set())
-            try:
-                for shard in wanted - joined:
-                    await layer.group_add(bells.group_of(shard), channel)
-                    joined.add(shard)
-                    if shard == 0:
-                        await layer.group_send(bells.group_of(0), bells.message([]))
-                    here = self._hub.topics()
-                    self._hub.check_soon(topic for topic in here if bells.shard_of(topic) == shard)
-                for shard in joined - wanted:
-                    joined.discard(shard)
-                    await layer.group_discard(bells.group_of(shard), channel)
-            except Exception as error:  # noqa: BLE001 - as above
-                self._layer.noticed(error)
+            has_failed = False
+            for shard in sorted(wanted ^ joined):
+                try:
+                    if shard in joined:
+                        joined.discard(shard)
+                        await layer.group_discard(bells.group_of(shard), channel)
+                    else:
+                        await self._join_shard(layer, channel, shard)
+                        joined.add(shard)
+                except Exception as error:  # noqa: BLE001 - as above; the other shards may be elsewhere
+                    has_failed = True
+                    self._hosts[host_of(layer, bells.group_of(shard))].outage.noticed(error)
+            if has_failed:
                 await asyncio.sleep(LISTEN_RETRY_SECONDS)
             else:
                 await self._shards_changed.wait()
+
+    async def _join_shard(self, layer: Any, channel: str, shard: int) -> None:
+        await layer.group_add(bells.group_of(shard), channel)
+        if shard == 0:
+            await layer.group_send(bells.group_of(0), bells.message([]))
+        self._hub.check_soon(topic for topic in self._hub.topics() if bells.shard_of(topic) == shard)
 
     async def beat(self) -> None:
         """Prove that the layer carries our own voice back to us."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            try:
-                if self._channel:
-                    await bells.layer().send(self._channel, {"type": "beat"})
-            except Exception as error:  # noqa: BLE001 - as above
-                self._layer.noticed(error)
-            if self.status() == "lost":
-                self._layer.noticed(TimeoutError(f"nothing heard for {LOST_AFTER_SECONDS:g} s"))
+            for host in self._hosts:
+                host.beat()
+                if host.is_silent(LOST_AFTER_SECONDS):
+                    host.outage.noticed(TimeoutError(f"nothing heard for {LOST_AFTER_SECONDS:g} s"))
 
-    def _heard_beat(self) -> None:
-        silence, self._last_beat = self._loop.time() - self._last_beat, self._loop.time()
+    def _heard_beat(self, number: object) -> None:
+        if not (isinstance(number, int) and 0 <= number < len(self._hosts)):
+            return
+        silence = self._hosts[number].heard()
         self._layer.over()
         # A beat that did not come back may have lost bells for company, however soon all is well again.
         if silence > MISSED_BEAT_SECONDS:
