@@ -9,9 +9,10 @@ from django.db.models import F, Max
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from accounts.models import Forgetting, Session, Ticket
+from accounts.handles import Handle, handles_of
+from accounts.models import Forgetting, Session, Ticket, User
 from accounts.tickets import TICKET_TTL_SECONDS
-from realtime.examinations import Finding, examination
+from realtime.examinations import Finding, examination, id_ranges, snapshot
 
 #: Rows shown of one fault.
 SHOWN = 100
@@ -39,6 +40,39 @@ def forgettings() -> Iterator[Finding]:
     begun = Forgetting.objects.filter(begun_at__lt=timezone.now() - LONGEST_FORGETTING)
     for user_id in begun.order_by("pk").values_list("pk", flat=True)[:SHOWN]:
         yield Finding("a user is half forgotten", {"user": user_id}, "nothing left to forget", "a beginning")
+
+
+@examination(
+    remedy="Rename one of the two users that a finding names (in the admin, or `user.save()` in a shell); "
+    "where a handle is missing or left over, save the user again."
+)
+def handles() -> Iterator[Finding]:
+    """Each username and e-mail is one user's alone, and nobody else's looks like it."""
+    shown = 0
+    for above, last in id_ranges(User.objects.all()):
+        with snapshot():
+            people = list(
+                User.objects.filter(pk__gt=above, pk__lte=last).values_list("pk", "username", "email")
+            )
+            stored = list(
+                Handle.objects.filter(user__gt=above, user__lte=last).values_list(
+                    "user_id", "key", "disputed"
+                )
+            )
+        wanted = {(pk, key) for pk, username, email in people for key in handles_of(username, email)}
+        held = {(pk, key) for pk, key, _ in stored}
+        found = [
+            *((pk, "a name has no handle", "a row in accounts_handle", "none") for pk, _ in wanted - held),
+            *((pk, "a handle is not the user's name", "no row", "a row") for pk, _ in held - wanted),
+            *(
+                (pk, "two users share a name", "one user", "another user has it, or one that looks like it")
+                for pk, _, disputed in stored
+                if disputed
+            ),
+        ]
+        for pk, what, expected, seen in sorted(found)[: SHOWN - shown]:
+            shown += 1
+            yield Finding(what, {"user": pk}, expected, seen)
 
 
 @examination(remedy="Delete these rows of accounts_ticket: whoever needs a ticket buys another one.")

@@ -29,6 +29,12 @@ class UsernameTakenError(InvalidInputError):
     code = "username_taken"
 
 
+class MixedScriptsError(InvalidInputError):
+    """The letters of a name belong to one script."""
+
+    code = "mixed_scripts"
+
+
 class EmailTakenError(InvalidInputError):
     """This e-mail is taken."""
 

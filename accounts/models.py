@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import hashing
+from accounts import hashing, names
 from accounts.errors import TooManyPasswordsError
+from accounts.handles import NAMED, Handle, UserManager, is_taken
 from accounts.signals import access_withdrawn, account_switched, renamed
 from realtime import log
 from realtime.publishing import announcing
 from realtime.topics import user_topic
+
+__all__ = ["FORGOTTEN", "Forgetting", "Handle", "Session", "Ticket", "User", "forgotten_name"]
 
 #: How the username of somebody begins who was forgotten.
 FORGOTTEN = "deleted user "
@@ -60,6 +64,8 @@ class User(AbstractUser):
         help_text=_("Whether others are told that this user types."),
     )
 
+    objects: ClassVar[UserManager] = UserManager()
+
     class Meta(AbstractUser.Meta):
         constraints = [
             # "Ana" beside "ana" is how one person is taken for another.
@@ -80,7 +86,8 @@ class User(AbstractUser):
         written = kwargs.get("update_fields")
         is_watched = written is None or not set(WATCHED).isdisjoint(written)
         if self.pk is None or not is_watched:
-            super().save(*args, **kwargs)
+            with transaction.atomic():  # with the handles, which follow by a signal
+                super().save(*args, **kwargs)
             return
         with announcing():
             # Locked, so that of two savers the second compares with what the first one stored.
@@ -100,6 +107,23 @@ class User(AbstractUser):
                 account_switched.send(sender=User, user=self)
             if before.username != after.username:
                 renamed.send(sender=User, user=self)
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """For forms, beside the database's constraints: a name neither is nor looks like somebody else's."""
+        super().validate_constraints(exclude=exclude)
+        faults = {}
+        for field in NAMED.difference(exclude or ()):
+            name = getattr(self, field) or ""
+            if name and is_taken(name, by_other_than=self.pk):
+                faults[field] = _("Somebody else has this name, or one that looks like it.")
+            elif field == "username" and names.mixes_scripts(name) and not self._is_named(name):
+                faults[field] = _("The letters of a name belong to one script.")
+        if faults:
+            raise ValidationError(faults)
+
+    def _is_named(self, name: str) -> bool:
+        """Whether this is the stored username: an old one may be what no new one may."""
+        return User.objects.filter(pk=self.pk, username=name).exists()
 
     def check_password(self, raw_password: str | None) -> bool:
         return check_password(raw_password, self.password, self._renew_hash)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from accounts import services
+from accounts import handles, services
 from accounts.models import Session, User
 from accounts.signals import access_withdrawn, renamed
 
@@ -20,6 +20,12 @@ def end_sessions(user: User, disabled: bool, **_: Any) -> None:  # noqa: FBT001 
 @receiver(renamed, sender=User, dispatch_uid="accounts.user_renamed")
 def tell_new_name(user: User, **_: Any) -> None:
     services.was_renamed(user=user)
+
+
+@receiver(post_save, sender=User, dispatch_uid="accounts.user_saved")
+def keep_handles(instance: User, using: str, update_fields: frozenset[str] | None = None, **_: Any) -> None:
+    if update_fields is None or not handles.NAMED.isdisjoint(update_fields):
+        handles.follow([instance.pk], using=using)
 
 
 @receiver(post_delete, sender=User, dispatch_uid="accounts.user_deleted")

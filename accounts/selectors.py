@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import PROTECT, Exists, ManyToOneRel, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Lower
 
+from accounts import handles
 from accounts.models import Session, User
 
 MAX_SESSIONS_LISTED = 100  # nobody reads a longer list of devices
@@ -25,12 +26,11 @@ def user_named(name: str) -> User | None:
 
 
 def is_taken(name: str, *, by_other_than: User | None = None) -> bool:
-    """Whether somebody else already signs in with this username or e-mail.
+    """Whether somebody else signs in with this username or e-mail, or with one that looks like it.
 
     The two share one space: a username that is another's e-mail would sign in the wrong person.
     """
-    others = _answering_to(User.normalize_username(name))
-    return (others if by_other_than is None else others.exclude(pk=by_other_than.pk)).exists()
+    return handles.is_taken(name, by_other_than=None if by_other_than is None else by_other_than.pk)
 
 
 def live_sessions(user: User) -> QuerySet[Session]:

@@ -14,9 +14,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework_simplejwt.settings import api_settings
 
-from accounts import selectors, tokens
+from accounts import names, selectors, tokens
 from accounts.errors import (
     EmailTakenError,
+    MixedScriptsError,
     UsernameTakenError,
     WeakPasswordError,
     WrongCredentialsError,
@@ -35,7 +36,9 @@ SWITCHES = ("shares_receipts", "shares_typing")
 
 
 def register(*, username: str, password: str, email: str = "") -> User:
-    """Create an account. Its username and e-mail must be nobody else's username or e-mail."""
+    """Create an account. Its username and e-mail must be nobody else's, nor look like somebody else's."""
+    if names.mixes_scripts(username):
+        raise MixedScriptsError
     if selectors.is_taken(username):
         raise UsernameTakenError
     if email and selectors.is_taken(email):

@@ -14,7 +14,6 @@ from django.db.models import Model
 from accounts.models import User
 from chat.models import Message
 from realtime.examinations import registered
-from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -262,6 +261,21 @@ DAMAGE = {
         "accounts.tickets",
         "a ticket opens somebody else's session",
     ),
+    "a name written past its handle": (
+        ("UPDATE accounts_user SET email = 'confidential@example.com' WHERE id = %(emil)s"),
+        "accounts.handles",
+        "a name has no handle",
+    ),
+    "a handle that nobody has": (
+        ("INSERT INTO accounts_handle (key, user_id, disputed) VALUES ('confidential', %(emil)s, 0)"),
+        "accounts.handles",
+        "a handle is not the user's name",
+    ),
+    "a name of two users, from before": (
+        ("UPDATE accounts_handle SET disputed = user_id WHERE user_id = %(emil)s"),
+        "accounts.handles",
+        "two users share a name",
+    ),
     "a refresh token in plain text": (
         ("UPDATE token_blacklist_outstandingtoken SET token = 'confidential'"),
         "accounts.used_up_tokens",
@@ -334,8 +348,11 @@ def test_client_id_stored_twice_is_found(live, doctor):
 
 def test_name_taken_twice_is_found(live, doctor):
     with unindexed(User, "accounts_user_username_ci"):
-        make_user("ANA")
+        User._base_manager.bulk_create([User(username="ANA")])
         said = doctor()
 
-    assert said.findings == [("realtime.uniqueness", "rows are the same")]
+    assert said.findings == [
+        ("accounts.handles", "a name has no handle"),
+        ("realtime.uniqueness", "rows are the same"),
+    ]
     assert "ana" not in json.dumps(said.lines).lower()
