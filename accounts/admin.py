@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin import AdminSite
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.utils import unquote
@@ -19,7 +20,7 @@ from django.utils.translation import ngettext
 
 from accounts import hashing, selectors, services
 from accounts.models import Session, User
-from accounts.throttling import count_sign_in
+from accounts.throttling import count_old_password, count_sign_in
 from realtime.errors import RateLimitedError
 
 #: Commands that are printed for who tried to delete many.
@@ -37,7 +38,15 @@ class SignInForm(AdminAuthenticationForm):
         return super().clean()
 
 
+def change_password(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    """The admin's page for one's own password, whose old one is guessed under the limits of everybody."""
+    if request.method == "POST" and isinstance(request.user, User):
+        count_old_password(request, request.user)
+    return AdminSite.password_change(admin.site, request, extra_context)
+
+
 admin.site.login_form = SignInForm
+admin.site.password_change = change_password  # type: ignore[assignment]  # the site has no other place for it
 
 
 @admin.register(User)

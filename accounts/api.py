@@ -16,10 +16,10 @@ from accounts.authentication import bearer_token, identity_of_request
 from accounts.models import User
 from accounts.schema import problems
 from accounts.throttling import (
-    LoginsPerAddressThrottle,
-    LoginThrottle,
+    OldPasswordThrottle,
     RegistrationThrottle,
     RestThrottle,
+    SignInThrottle,
 )
 from accounts.tickets import TICKET_TTL_SECONDS, sell_ticket
 from accounts.views import ApiView, PublicView
@@ -49,8 +49,7 @@ class RegisterView(PublicView):
 
 
 class TokenView(PublicView):
-    # The name first: who is refused for it takes nothing from the others behind the same address.
-    throttle_classes = [LoginThrottle, LoginsPerAddressThrottle]
+    throttle_classes = [SignInThrottle]
 
     @extend_schema(
         operation_id="sign_in",
@@ -97,7 +96,7 @@ class LogoutView(PublicView):
 
 
 class PasswordView(ApiView):
-    throttle_classes = [LoginThrottle, RestThrottle]
+    throttle_classes = [OldPasswordThrottle, RestThrottle]
 
     @extend_schema(
         operation_id="change_password",

@@ -9,11 +9,12 @@ from typing import ClassVar
 from django.http import HttpRequest, HttpResponse
 
 from accounts import hashing
-from realtime.errors import OverloadedError
+from realtime.errors import OverloadedError, RateLimitedError
 
 
 class PasswordTurns:
-    """Passwords are hashed in the name of whoever asks; a page that gets no turn is answered 503.
+    """Passwords are hashed in the name of whoever asks; a page that gets no turn is answered 503, one that
+    guesses too often 429.
 
     REST answers by itself, as a problem document.
     """
@@ -30,7 +31,7 @@ class PasswordTurns:
             return self.get_response(request)
 
     def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, OverloadedError):
+        if not isinstance(error, (OverloadedError, RateLimitedError)):
             return None
         answer = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
         answer["Cache-Control"] = "no-store"

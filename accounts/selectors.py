@@ -7,6 +7,7 @@ from django.db.models.functions import Lower
 
 from accounts import handles
 from accounts.models import Session, User
+from realtime.limits import counted_address
 
 MAX_SESSIONS_LISTED = 100  # nobody reads a longer list of devices
 
@@ -31,6 +32,14 @@ def is_taken(name: str, *, by_other_than: User | None = None) -> bool:
     The two share one space: a username that is another's e-mail would sign in the wrong person.
     """
     return handles.is_taken(name, by_other_than=None if by_other_than is None else by_other_than.pk)
+
+
+def has_signed_in_from(user_id: int | None, address: str) -> bool:
+    """Whether a session of this user was opened from this address, as limits count addresses."""
+    # Also for nobody: whether there is such a user shows in nothing, the number of queries included.
+    sessions = Session.objects.filter(user_id=user_id or 0).order_by("-last_used_at")
+    known = sessions.values_list("address", flat=True)[:MAX_SESSIONS_LISTED]
+    return address in {counted_address({"client": (each,)}) for each in known}
 
 
 def live_sessions(user: User) -> QuerySet[Session]:

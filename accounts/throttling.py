@@ -8,7 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 
+from accounts.handles import owner_of
 from accounts.models import User
+from accounts.names import key_of
+from accounts.selectors import has_signed_in_from
 from realtime import metrics, problems
 from realtime.conf import conf
 from realtime.errors import RateLimitedError
@@ -21,21 +24,11 @@ if TYPE_CHECKING:
 MAX_NAME_CHARACTERS = 254  # of an e-mail; a longer name is refused anyway and must not fill the memory
 
 
-class BucketThrottle(BaseThrottle):
-    """Takes one from a bucket; an empty one answers 429 by raising RateLimitedError."""
+class Limit:
+    """A rate, a bucket for each of those it is counted for, and what its refusals are counted as."""
 
     buckets: ClassVar[Buckets]
-    #: What its refusals are counted as.
     reason: ClassVar[str]
-
-    def key(self, request: Request) -> object:
-        """Whose bucket it is."""
-        raise NotImplementedError
-
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        request.is_counted = True  # type: ignore[attr-defined]  # a note of ours, for `exception_handler`
-        self.take(self.key(request))
-        return True
 
     @classmethod
     def take(cls, key: object) -> None:
@@ -47,64 +40,99 @@ class BucketThrottle(BaseThrottle):
             raise
 
 
-class RestThrottle(BucketThrottle):
-    """LIMIT_REST: per user, per address where nobody is signed in."""
-
-    buckets = Buckets(lambda: conf.limit_rest)
-    reason = "rest"
-
-    def key(self, request: Request) -> object:
-        user = request.user
-        return user.pk if isinstance(user, User) else counted_address(request)
-
-
-class LoginThrottle(BucketThrottle):
-    """LIMIT_LOGINS: per address and name, however the name is written."""
+class LoginLimit(Limit):
+    """LIMIT_LOGINS: guesses at one account from one address, by whichever of its names."""
 
     buckets = Buckets(lambda: conf.limit_logins)
     reason = "logins"
 
-    def key(self, request: Request) -> object:
-        if isinstance(request.user, User):
-            name = request.user.username  # who changes a password guesses the old one
-        else:
-            name = str(request.data.get("username", "")) if isinstance(request.data, dict) else ""
-        return self.key_of(request, name)
 
-    @staticmethod
-    def key_of(request: object, name: str) -> object:
-        """The bucket of somebody who says that this is their name."""
-        name = User.normalize_username(name.strip()[:MAX_NAME_CHARACTERS]).casefold()
-        return counted_address(request), name
+class LoginsPerAccountLimit(Limit):
+    """LIMIT_LOGINS_PER_ACCOUNT: guesses at one account from all addresses that it never signed in from."""
+
+    buckets = Buckets(lambda: conf.limit_logins_per_account)
+    reason = "logins_per_account"
 
 
-class LoginsPerAddressThrottle(BucketThrottle):
+class LoginsPerAddressLimit(Limit):
     """LIMIT_LOGINS_PER_ADDRESS: whatever the names; each costs us a hash, of unknown names too."""
 
     buckets = Buckets(lambda: conf.limit_logins_per_address)
     reason = "logins_per_address"
 
-    def key(self, request: Request) -> object:
-        return counted_address(request)
+
+def count_sign_in(request: object, name: str) -> None:
+    """Count an attempt to sign in before anything is hashed, or raise RateLimitedError.
+
+    The account first: who tries one again and again must not use up what everybody at their address has.
+    """
+    name = name[:MAX_NAME_CHARACTERS]
+    user_id = owner_of(name)
+    _count_guess(request, account=user_id or key_of(name), user_id=user_id)
+    LoginsPerAddressLimit.take(counted_address(request))
 
 
-class RegistrationThrottle(BucketThrottle):
+def count_old_password(request: object, user: User) -> None:
+    """Count a guess at the password of somebody who is signed in, and shall type it to change it."""
+    _count_guess(request, account=user.pk, user_id=user.pk)
+
+
+def _count_guess(request: object, *, account: object, user_id: int | None) -> None:
+    address = counted_address(request)
+    LoginLimit.take((address, account))
+    # Where the owner signed in before, strangers elsewhere cannot use up what the owner has.
+    if not has_signed_in_from(user_id, address):
+        LoginsPerAccountLimit.take(account)
+
+
+class CountingThrottle(BaseThrottle):
+    """Counts a request somewhere; what is empty answers 429 by raising RateLimitedError."""
+
+    def count(self, request: Request) -> None:
+        """Count it, or raise RateLimitedError."""
+        raise NotImplementedError
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        request.is_counted = True  # type: ignore[attr-defined]  # a note of ours, for `exception_handler`
+        self.count(request)
+        return True
+
+
+class RestThrottle(CountingThrottle, Limit):
+    """LIMIT_REST: per user, per address where nobody is signed in."""
+
+    buckets = Buckets(lambda: conf.limit_rest)
+    reason = "rest"
+
+    def count(self, request: Request) -> None:
+        user = request.user
+        self.take(user.pk if isinstance(user, User) else counted_address(request))
+
+
+class RegistrationThrottle(CountingThrottle, Limit):
     """LIMIT_REGISTRATIONS: per address. Who changes an e-mail asks the same: is it taken?"""
 
     buckets = Buckets(lambda: conf.limit_registrations)
     reason = "registrations"
 
-    def key(self, request: Request) -> object:
-        return counted_address(request)
+    def count(self, request: Request) -> None:
+        self.take(counted_address(request))
 
 
-def count_sign_in(request: object, name: str) -> None:
-    """Count an attempt to sign in before anything is hashed, or raise RateLimitedError.
+class SignInThrottle(CountingThrottle):
+    """All limits of signing in."""
 
-    The name first: who tries one again and again must not use up what everybody at their address has.
-    """
-    LoginThrottle.take(LoginThrottle.key_of(request, name))
-    LoginsPerAddressThrottle.take(counted_address(request))
+    def count(self, request: Request) -> None:
+        body = request.data
+        count_sign_in(request, str(body.get("username", "")) if isinstance(body, dict) else "")
+
+
+class OldPasswordThrottle(CountingThrottle):
+    """Whoever changes a password guesses the old one."""
+
+    def count(self, request: Request) -> None:
+        if isinstance(request.user, User):
+            count_old_password(request, request.user)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:

@@ -292,6 +292,7 @@ RELAIS = {
     "limit_rest": env.rate("LIMIT_REST", "50/s:200"),
     "limit_logins": env.rate("LIMIT_LOGINS", "10/min:10"),
     "limit_logins_per_address": env.rate("LIMIT_LOGINS_PER_ADDRESS", "60/min:60"),
+    "limit_logins_per_account": env.rate("LIMIT_LOGINS_PER_ACCOUNT", "60/h:100"),
     "limit_registrations": env.rate("LIMIT_REGISTRATIONS", "10/min:20"),
     "limit_strangers_waiting": env.integer("LIMIT_STRANGERS_WAITING", 256, maximum=10_000),
     "limit_strangers_waiting_per_address": env.integer(

@@ -89,10 +89,13 @@ class Conf:
     limit_handshakes: Rate = Rate.parse("50/s:200")
     #: REST requests per user (per address where nobody is signed in).
     limit_rest: Rate = Rate.parse("50/s:200")
-    #: Sign-in attempts per address and name.
+    #: Sign-in attempts per address and account, by whichever of its names.
     limit_logins: Rate = Rate.parse("10/min:10")
     #: Sign-in attempts per address, whatever the names: an office behind one address has many.
     limit_logins_per_address: Rate = Rate.parse("60/min:60")
+    #: Sign-in attempts per account, from addresses that it never signed in from: who has many addresses has
+    #: 1,440 guesses a day at one password.
+    limit_logins_per_account: Rate = Rate.parse("60/h:100")
     #: New accounts, and new e-mails of old ones, per address.
     limit_registrations: Rate = Rate.parse("10/min:20")
     #: Requests without a credential that wait for their turn in one process, without a thread.

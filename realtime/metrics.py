@@ -92,7 +92,15 @@ for code, reason in (("4408", "too_slow"), ("4500", "internal_error")):
     SOCKETS_CLOSED.add(code, reason, n=0)
 for reason in ("draining", "origin", "overload", "path", "rate"):
     HANDSHAKES_REFUSED.add(reason, n=0)
-for reason in ("logins", "logins_per_address", "passwords", "registrations", "rest", "strangers"):
+for reason in (
+    "logins",
+    "logins_per_account",
+    "logins_per_address",
+    "passwords",
+    "registrations",
+    "rest",
+    "strangers",
+):
     REQUESTS_REFUSED.add(reason, n=0)
 for reason in ("bodies", "connections", "connections_per_address"):
     CONNECTIONS_ENDED.add(reason, n=0)

@@ -22,7 +22,7 @@ from realtime.testing import ANSWER_SECONDS, TestSocket
 @pytest.fixture(autouse=True)
 def _full_buckets() -> None:
     """No test is limited by the one before it."""
-    for kind in throttling.BucketThrottle.__subclasses__():
+    for kind in throttling.Limit.__subclasses__():
         kind.buckets.clear()
 
 

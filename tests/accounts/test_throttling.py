@@ -3,7 +3,7 @@
 import pytest
 from django.conf import settings as django_settings
 
-from accounts import services, tokens
+from accounts import services, throttling, tokens
 from accounts.models import User
 from realtime import metrics
 
@@ -47,6 +47,101 @@ def test_another_spelling_is_the_same_bucket(stranger, ana, limit, name):
     sign_in(stranger)
 
     assert sign_in(stranger, name) == 429
+
+
+@pytest.fixture
+def ana_with_email(ana):
+    User.objects.filter(pk=ana.pk).update(email="ana@example.com")
+    return ana
+
+
+def test_guesses_by_username_and_by_email_count_together(stranger, ana_with_email, limit):
+    limit(limit_logins="2/min:2")
+    assert [sign_in(stranger), sign_in(stranger, "ana@example.com")] == [401, 401]
+
+    # In whatever spelling; the first of them has a Cyrillic a.
+    for name in ("аna", "ANA", "Ana@Example.com", "ａｎａ", "аna@example.com"):
+        assert sign_in(stranger, name) == 429
+
+
+def test_guesses_at_an_unknown_name_count_together_however_it_is_written(stranger, db, limit):
+    limit(limit_logins="1/min:1")
+    assert sign_in(stranger, "scope") == 401
+
+    for name in ("SCOPE", "ѕсоре", " scope", "ｓｃｏｐｅ"):
+        assert sign_in(stranger, name) == 429
+
+
+def test_old_password_and_sign_in_are_guesses_at_one_account(stranger, signed_in, ana_with_email, limit):
+    limit(limit_logins="1/min:1")
+    assert sign_in(stranger, "ana@example.com", address="127.0.0.1") == 401
+
+    body = {"old_password": "wrong", "new_password": "tr1cky-enough"}
+    assert_limited(signed_in(ana_with_email).post("/api/auth/password/", body))
+
+
+def test_old_password_is_guessed_in_the_admin_under_the_same_limit(client, ana, limit):
+    limit(limit_logins="1/min:1")
+    ana.is_staff = True
+    ana.save()
+    client.force_login(ana)
+    fields = {"old_password": "wrong", "new_password1": "tr1cky-enough", "new_password2": "tr1cky-enough"}
+    assert client.post("/admin/password_change/", fields).status_code == 200
+
+    answer = client.post("/admin/password_change/", fields)
+
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert client.get("/admin/password_change/").status_code == 200
+
+
+# ── guesses at one account from many addresses ───────────────────────────────────────────────────────────
+
+
+def guesses(stranger, count, name="ana", first=1):
+    return [sign_in(stranger, name, address=f"10.0.1.{first + n}") for n in range(count)]
+
+
+def test_account_is_guessed_at_from_many_addresses_so_often(stranger, ana_with_email, bruno, limit):
+    limit(limit_logins_per_account="1/h:5")
+
+    assert guesses(stranger, 3) + guesses(stranger, 4, "ana@example.com", first=50) == [401] * 5 + [429] * 2
+    assert guesses(stranger, 1, "bruno", first=50) == [401]
+
+
+def test_unknown_name_is_no_different(stranger, db, limit):
+    limit(limit_logins_per_account="1/h:5")
+
+    assert guesses(stranger, 7, "nobody") == [401] * 5 + [429] * 2
+
+
+@pytest.mark.parametrize(
+    ("home", "today"), [("10.0.0.9", "10.0.0.9"), ("2001:db8:1:2::1", "2001:db8:1:2:ffff::7")]
+)
+def test_guesses_elsewhere_do_not_lock_the_owner_out_where_they_were_before(
+    stranger, ana, limit, home, today
+):
+    limit(limit_logins_per_account="1/h:5")
+    assert sign_in(stranger, address=home, password="demo-password") == 200
+    guesses(stranger, 20)
+
+    assert sign_in(stranger, address=today, password="demo-password") == 200
+    # An address of somebody else's sessions is none of hers.
+    assert sign_in(stranger, "bruno", address="10.0.1.200") == 401
+    assert sign_in(stranger, address="10.0.1.200", password="demo-password") == 429
+
+
+def test_owner_who_signs_in_uses_nothing_up(stranger, ana, limit):
+    limit(limit_logins_per_account="1/h:1", limit_logins="off")
+    assert {sign_in(stranger, address="10.0.0.9", password="demo-password") for _ in range(5)} == {200}
+
+    assert guesses(stranger, 1) == [429]  # the first time, nobody had been there
+
+
+def test_known_and_unknown_names_are_looked_up_with_as_many_queries(ana, django_assert_num_queries, rf):
+    for name in ("ana", "nobody"):
+        with django_assert_num_queries(2):
+            throttling.count_sign_in(rf.post("/", REMOTE_ADDR="10.0.0.1"), name)
 
 
 def test_another_name_or_address_is_another_bucket(stranger, ana, bruno, limit):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from rest_framework.test import APIClient
 
+from accounts import throttling
 from accounts.models import Session, User
-from accounts.throttling import LoginsPerAddressThrottle, LoginThrottle, RegistrationThrottle
 from accounts.tokens import issue
 from chat import services
 from chat.models import Conversation
@@ -36,7 +36,7 @@ def _patient(settings: Any) -> None:
         "off",
     )
     settings.RELAIS = {**settings.RELAIS, **off}
-    for kind in (LoginThrottle, LoginsPerAddressThrottle, RegistrationThrottle):
+    for kind in throttling.Limit.__subclasses__():
         kind.buckets.clear()
 
 
