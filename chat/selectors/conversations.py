@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery, Value
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Greatest
 
 from chat.errors import NotAParticipantError
@@ -73,8 +73,11 @@ def _shown(user_id: int, conversation_ids: Sequence[int]) -> list[Any]:
     shown nothing that came later: whether they are members is asked after the members, and with the messages.
     """
     first_members = Participant.objects.select_related("user").order_by("pk")[:MEMBERS_SHOWN]
+    # To an outsider it is as if there were none, and costs as much.
+    theirs = Exists(Participant.objects.filter(conversation_id=OuterRef("pk"), user_id=user_id))
     conversations: dict[int, Any] = (
-        Conversation.objects.annotate(member_count=Count("participants"))
+        Conversation.objects.filter(theirs)
+        .annotate(member_count=Count("participants"))
         .prefetch_related(Prefetch("participants", first_members, to_attr="first_members"))
         .in_bulk(conversation_ids)
     )
