@@ -16,9 +16,6 @@ CLOSE_SECONDS = 5.0
 #: Frames that one message may be cut into: 1 MiB in the smallest pieces that the Autobahn testsuite sends,
 #: and the empty one that it ends a message with whose size is a multiple of them.
 MAX_FRAGMENTS = 16 * 1024 + 1
-#: A fragment below it costs the server more than its bytes do, and counts for LIMIT_FRAGMENTS: who has much
-#: to say cuts it into larger ones.
-SMALL_FRAGMENT_BYTES = 1024
 #: Bytes that the kernel may hold for a peer (Linux doubles it for its own needs). Left to itself it takes
 #: megabytes for each that does not read, and we would notice half a minute later.
 SEND_BUFFER_BYTES = 128 * 1024

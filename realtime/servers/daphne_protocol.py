@@ -17,12 +17,13 @@ from autobahn.websocket.types import ConnectionDeny
 from daphne import ws_protocol
 
 from realtime.errors import CloseCode
-from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS, SMALL_FRAGMENT_BYTES
+from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
 from realtime.servers.daphne_handshake import Nobody, Request, forget_handshake, is_http_1_0
 from realtime.servers.daphne_wire import waiting_in
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake, Message
 from realtime.servers.pacing import PacedReading, bound_send_buffer
+from realtime.servers.unheard import SMALL_FRAGMENT_BYTES
 from realtime.sizes import max_message_bytes
 
 logger = logging.getLogger(__name__)

@@ -1,8 +1,8 @@
 """How a socket is read, on every server: slice by slice, no further than its application follows.
 
 A message that was begun must also end: it has LIMIT_UNFINISHED_SECONDS. What the application is never told
-of is limited here, since nobody else sees it: LIMIT_CONTROL_FRAMES, LIMIT_FRAGMENTS. A mixin of the two
-protocols, which say how to parse, pause, resume and fail in their server's words.
+of is limited here, since nobody else sees it. A mixin of the two protocols, which say how to parse, pause,
+resume and fail in their server's words.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 
 from realtime.conf import conf
 from realtime.errors import CloseCode
-from realtime.rates import Bucket
 from realtime.servers import SEND_BUFFER_BYTES, SLICE_BYTES
 from realtime.servers.intake import Intake
+from realtime.servers.unheard import Unheard
 
 
 def bound_send_buffer(connection: socket.socket | None) -> None:
@@ -43,8 +42,7 @@ class PacedReading:
     #: below SMALL_FRAGMENT_BYTES.
     _control_frames = 0
     _small_fragments = 0
-    _control_bucket: Bucket | None = None
-    _fragment_bucket: Bucket | None = None
+    _unheard: Unheard | None = None
 
     intake: Intake
 
@@ -156,17 +154,10 @@ class PacedReading:
             self._fail_with(CloseCode.TOO_SLOW)
 
     def _limit_unheard(self) -> None:
-        """Each ping and each small fragment costs as much as a frame that the application limits itself."""
         control, self._control_frames = self._control_frames, 0
-        small, self._small_fragments = self._small_fragments, 0
-        now, is_flood = time.monotonic(), False
-        if control:
-            self._control_bucket = self._control_bucket or Bucket()
-            is_flood = self._control_bucket.wait(conf.limit_control_frames, now, control) > 0
-        if small:
-            self._fragment_bucket = self._fragment_bucket or Bucket()
-            is_flood = self._fragment_bucket.wait(conf.limit_fragments, now, small) > 0 or is_flood
-        if is_flood:
+        fragments, self._small_fragments = self._small_fragments, 0
+        self._unheard = self._unheard or Unheard()
+        if self._unheard.is_flood(control=control, fragments=fragments):
             self._fail_with(CloseCode.TOO_MANY)
 
     def _stop_watching(self) -> None:

@@ -1,7 +1,8 @@
 """uvicorn with our limits and our end.
 
 Its own command takes our sockets by `--ws realtime.servers.uvicorn:PreparedProtocol`; for HTTP, `install()`
-puts our protocols in the place of the one that it chose. `serve` is what our workers run.
+puts our protocols in the place of the one that it chose, and limits its own sockets where ours were not taken.
+`serve` is what our workers run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from uvicorn import config as uvicorn_config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from realtime.servers import ACCEPTED_SECONDS, DRAIN_SECONDS, FINISH_SECONDS
+from realtime.servers import ACCEPTED_SECONDS, DRAIN_SECONDS, FINISH_SECONDS, uvicorn_stock
 from realtime.servers.port import BACKLOG
 from realtime.servers.uvicorn_h11 import PromptH11Protocol
 from realtime.servers.uvicorn_httptools import PromptProtocol
@@ -48,6 +49,7 @@ def install() -> None:
     elif uvicorn.Server.startup is not _startup:
         _startup.stock = uvicorn.Server.startup  # type: ignore[attr-defined]  # a function may carry what it replaces
         uvicorn.Server.startup = _startup  # type: ignore[method-assign]  # that is what is installed
+        uvicorn_stock.install()
 
 
 def _believe_nobody(app: Any, trusted_hosts: object = None) -> Any:

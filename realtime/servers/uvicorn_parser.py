@@ -8,7 +8,8 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.server import ServerProtocol
 
-from realtime.servers import MAX_FRAGMENTS, SMALL_FRAGMENT_BYTES
+from realtime.servers import MAX_FRAGMENTS
+from realtime.servers.unheard import SMALL_FRAGMENT_BYTES
 
 
 class Parser(ServerProtocol):

@@ -414,6 +414,28 @@ def test_flood_that_the_application_never_hears_of_is_ended(server: EchoServer, 
     assert told(server, "flood")
 
 
+@pytest.mark.parametrize("flood", [frame(PING) * 1000, frame(PONG) * 1000, in_fragments(b"", 1000)])
+def test_server_without_our_adapter_ends_such_a_flood_too(server_database: str, flood: bytes) -> None:
+    """In its own time: it parses all that it has read at once."""
+    with EchoServer("fallback", database_url=server_database) as server:
+        with Peer(server.port, "/ws/echo/") as peer:
+            peer.send(frame(PING) * 150, in_fragments(b"x", 1000))
+            assert peer.frames(150) == [Frame(PONG)] * 150
+            assert text_of(peer) == b"x" * 1000
+        with Peer(server.port, "/ws/echo/") as peer, ThreadPoolExecutor(1) as sender:
+            sender.submit(peer.send_until_refused, *[flood] * 50)
+            ends = peer.rest()
+        if ends and ends[-1].opcode == CLOSE:  # else a reset overtook it: this server does not wait
+            assert ends[-1].code == 4429
+        assert told(server, "flood")
+        with before_it_is_let_in(server) as (line, answer):
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                line.sendall(flood * 50)
+            answer()
+        assert server.log().count('"reason": "flood"') == 2
+        assert "Traceback" not in server.log()
+
+
 def test_who_pings_now_and_then_and_sends_much_in_fair_pieces_is_not_limited(server: EchoServer) -> None:
     large, part = b"x" * NATIVE, 1024
     pieces = [large[at : at + part] for at in range(0, len(large), part)]

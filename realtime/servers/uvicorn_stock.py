@@ -1,0 +1,55 @@
+"""uvicorn's own WebSocket protocol, for who runs us under it without ours: floods are ended there as well.
+
+The rest of its reading is its own. Its class is changed in place: a command line has chosen it by then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CTRL_OPCODES, Frame, Opcode
+from websockets.protocol import OPEN
+
+from realtime.errors import CloseCode
+from realtime.servers.endings import ended
+from realtime.servers.unheard import SMALL_FRAGMENT_BYTES, Unheard
+
+
+def install() -> None:
+    """Count what its applications do not hear of."""
+    if WebSocketsSansIOProtocol.handle_events is not _handle_events:
+        _handle_events.stock = WebSocketsSansIOProtocol.handle_events  # type: ignore[attr-defined]  # as below
+        WebSocketsSansIOProtocol.handle_events = _handle_events  # type: ignore[method-assign]  # in place
+
+
+def _handle_events(self: Any) -> None:
+    """`WebSocketsSansIOProtocol.handle_events`; ours, which is made of it, counts for itself."""
+    frames = [event for event in self.conn.events if isinstance(event, Frame)]
+    _handle_events.stock(self)  # type: ignore[attr-defined]  # a function may carry what it replaces
+    if type(self) is WebSocketsSansIOProtocol and frames and _is_flood(self, frames):
+        ended(
+            "flood",
+            client=self.client[0] if self.client else None,
+            path=self.scope["path"],
+            close_code=CloseCode.TOO_MANY,
+        )
+        if self.conn.state is OPEN:
+            self.conn.fail(CloseCode.TOO_MANY)
+            self.handle_parser_exception()
+        else:  # not let in yet, or told to go already
+            self.transport.abort()
+
+
+def _is_flood(protocol: Any, frames: list[Frame]) -> bool:
+    control = sum(frame.opcode in CTRL_OPCODES for frame in frames)
+    fragments = sum(
+        frame.opcode not in CTRL_OPCODES
+        and not (frame.fin and frame.opcode is not Opcode.CONT)
+        and len(frame.data) < SMALL_FRAGMENT_BYTES
+        for frame in frames
+    )
+    if not (control or fragments):
+        return False
+    unheard: Unheard = vars(protocol).setdefault("unheard", Unheard())
+    return unheard.is_flood(control=control, fragments=fragments)
