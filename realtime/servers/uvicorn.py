@@ -1,7 +1,7 @@
 """uvicorn with our limits and our end.
 
 Its own command takes our sockets by `--ws realtime.servers.uvicorn:PreparedProtocol`; for HTTP, `install()`
-puts our protocols in the place of the one that it chose, and limits its own sockets where ours were not taken.
+puts our protocols in the place of the one that it chose, and a limit into its own sockets where those stayed.
 `serve` is what our workers run.
 """
 
