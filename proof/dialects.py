@@ -17,6 +17,8 @@ class Frame(msgspec.Struct):
 
     type: str = ""
     seq: int = 0
+    #: What to come back with; empty in a frame of an older version.
+    position: str = ""
     message_id: int | None = 0
     #: Null in an edit that also reaches members who may not read the message.
     content: str | None = ""

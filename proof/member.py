@@ -60,8 +60,10 @@ class Member:
         self.sends: list[Send] = []
         #: Messages it meant to edit, with their new texts.
         self.edits: list[tuple[int, str]] = []
-        #: What it will ask to go on from; a text is no position at all.
+        #: What it will ask to go on from: the last position it was told, or nonsense.
         self.since: int | str | None = None
+        #: The highest seq it was told.
+        self.position = 0
         self.dialect, self.rng = dialect, rng
         self.resumes = resumes
         #: Codes of the error frames it was sent, with when.
@@ -144,11 +146,6 @@ class Member:
         return self._socket
 
     @property
-    def position(self) -> int:
-        """The highest seq it was told."""
-        return self.since if isinstance(self.since, int) else 0
-
-    @property
     def unanswered(self) -> int:
         """What it said and still waits for."""
         return len(self._pending)
@@ -169,6 +166,11 @@ class Member:
         """Give a message of its own another text, if anybody listens."""
         self.edits.append((message_id, content))
         self.ask(type="edit", message_id=message_id, message=content)
+
+    def begin_anew(self, sends: list[Send]) -> None:
+        """What it was told is of a past that is gone, as it will learn; of what it said, this is left."""
+        self.receiver = Receiver(self.receiver.user, self.receiver.conversation, is_honest=False)
+        self.sends = sends
 
     def ask(self, **command: Any) -> None:
         """Send a command whose answer does not matter; lost when nobody listens."""
@@ -214,8 +216,8 @@ class Member:
 
     def opened(self) -> None:
         now = self._loop.time()
-        asked = self.since if isinstance(self.since, int) else None
-        self._connection = Connection(now, since=asked)
+        asked = str(self.since).partition("-")[0]
+        self._connection = Connection(now, since=int(asked) if asked.isdigit() else None)
         self.receiver.connections.append(self._connection)
         if not self.dialect.greets:
             self._is_live(now)
@@ -291,8 +293,8 @@ class Member:
                     self._settle(*found, Ack(now, frame.message_id or 0, 0))
             case _ if frame.seq:
                 self._note(frame, now)
-                if self.resumes:
-                    self.since = max(frame.seq, self.position)
+                if frame.seq > self.position:
+                    self._stands_at(frame)
 
     def _note(self, frame: Frame, now: float) -> None:
         assert self._connection is not None
@@ -307,9 +309,13 @@ class Member:
         self._connection.subscribed_seq = frame.seq
         if frame.type == "resync":
             self._connection.resync = frame.reason
-        if self.resumes:
-            self.since = frame.seq if frame.type == "resync" else max(frame.seq, self.position)
+        if frame.type == "resync" or frame.seq >= self.position:
+            self._stands_at(frame)
         self._is_live(now)
+
+    def _stands_at(self, frame: Frame) -> None:
+        if self.resumes:
+            self.position, self.since = frame.seq, frame.position or frame.seq
 
     def _acknowledged(self, frame: Frame, now: float) -> None:
         found = self._answered(frame.ref, now)

@@ -41,6 +41,11 @@ class Office:
         """Have something done; the monotonic time at which it was."""
         return float((await self._ask(do, **arguments))["at"])
 
+    async def say(self, user: int, conversation: int, contents: Mapping[str, str]) -> list[tuple[int, int]]:
+        """Have messages stored, by their client ids, by a program without sockets; the id and seq of each."""
+        answer = await self._ask("say", user=user, conversation=conversation, contents=contents)
+        return [(message_id, seq) for message_id, seq in answer["result"]]
+
     async def token(self, user: int) -> str:
         """A fresh access token, as long-lived as the operator's environment says."""
         return str((await self._ask("token", user=user))["result"])

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import django
 
@@ -26,6 +27,7 @@ def _actions() -> dict[str, Callable[..., Any]]:
     from accounts.models import User
     from accounts.tokens import access_token
     from chat import services as chat
+    from chat.services import Draft, Sent
 
     def prepare(user: int) -> None:
         """Give them a password that can be changed; hashing takes longer than what is measured."""
@@ -41,7 +43,15 @@ def _actions() -> dict[str, Callable[..., Any]]:
         users = [User.objects.get(pk=user)]
         chat.add_members(conversation_id=conversation, by=User.objects.get(pk=by), users=users)
 
+    def say(user: int, conversation: int, contents: dict[str, str]) -> list[tuple[int, int]]:
+        """Messages by their client ids, in one transaction; the id and seq of each."""
+        sender = User.objects.get(pk=user)
+        drafts = [Draft(conversation, sender, content, UUID(name)) for name, content in contents.items()]
+        outcomes = chat.send_messages(drafts)
+        return [(sent.message_id, sent.seq) for sent in outcomes if isinstance(sent, Sent)]
+
     return {
+        "say": say,
         "token": lambda user: access_token(User.objects.get(pk=user)),
         "prepare": prepare,
         "password": password,

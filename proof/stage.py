@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -179,8 +180,11 @@ class Stage(Ground):
         program: Sequence[str] = (),
         processes: int = 1,
         is_direct: bool = False,
+        on_sqlite: bool = False,
     ) -> None:
         super().__init__(rng)
+        #: Everything in a file instead of a PostgreSQL.
+        self.on_sqlite = on_sqlite
         #: The proxies share the clients' event loop: where these are the busiest, they stand in nobody's way.
         self.is_direct = is_direct
         #: More than one: each of the servers is `scripts/serve` with so many workers.
@@ -191,13 +195,19 @@ class Stage(Ground):
 
     async def begin(self) -> None:
         self.redis = await self.started(services.RedisServer(port=own_port()))
-        self.postgres = await self.started(services.PostgresServer(port=own_port()))
+        if not self.on_sqlite:
+            self.postgres = await self.started(services.PostgresServer(port=own_port()))
         # The workers reach both through these, which do nothing until a scenario asks them to.
         self.redis_proxy = await self._stack.enter_async_context(Proxy(self.redis.port))
         if self.redis_mistreats is not None:
             self.redis_proxy.filter_down = self.redis_mistreats.filter
-        self.postgres_proxy = await self._stack.enter_async_context(Proxy(self.postgres.port))
-        self.database_url = services.create_database(self.postgres.url, "proof")
+        if self.on_sqlite:
+            directory = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relais-proof-"))
+            self.database_url = database_url = f"sqlite:///{directory}/db.sqlite3"
+        else:
+            self.postgres_proxy = await self._stack.enter_async_context(Proxy(self.postgres.port))
+            self.database_url = services.create_database(self.postgres.url, "proof")
+            database_url = self._through(self.postgres_proxy, self.database_url)
         await asyncio.to_thread(migrate, database_url=self.database_url, tree=self.trees[-1])
         for kind, tree in zip(self.servers, self.trees, strict=False):
             worker = Worker(
@@ -207,9 +217,7 @@ class Stage(Ground):
                 program=self.program,
                 tree=tree,
                 processes=self.processes,
-                database_url=self.database_url
-                if self.is_direct
-                else self._through(self.postgres_proxy, self.database_url),
+                database_url=self.database_url if self.is_direct else database_url,
                 redis_url=self.redis.url
                 if self.is_direct
                 else f"redis://127.0.0.1:{self.redis_proxy.port}/0",

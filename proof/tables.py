@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,21 @@ _COMINGS_AND_GOINGS = f"""
 """
 
 
+#: The same two questions for SQLite, which keeps UUIDs without their hyphens.
+_SQLITE_CHOSEN = "(:chosen IS NULL OR {column} IN (SELECT value FROM json_each(:chosen)))"
+_SQLITE_MESSAGES = f"""
+    SELECT conversation_id, seq, id, sender_id, coalesce(client_id, ''), content,
+           edited_at IS NOT NULL OR deleted_at IS NOT NULL
+    FROM chat_message WHERE {_SQLITE_CHOSEN.format(column="conversation_id")} ORDER BY conversation_id, seq
+"""
+_SQLITE_HEADS = f"""
+    SELECT conversation, head FROM (
+        SELECT CAST(substr(name, 14) AS INTEGER) AS conversation, head FROM realtime_topic
+        WHERE name GLOB 'conversation.[0-9]*'
+    ) WHERE {_SQLITE_CHOSEN.format(column="conversation")}
+"""
+
+
 def run(database_url: str, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
     """One statement on a connection of its own; its rows, when it has any."""
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -44,12 +61,24 @@ Chosen = Sequence[int] | None
 
 def messages(database_url: str, conversations: Chosen = None) -> list[Row]:
     """The messages of ours."""
-    return [Row(*row) for row in _read(database_url, _MESSAGES, conversations)]
+    if (file := sqlite_file(database_url)) is None:
+        return [Row(*row) for row in _read(database_url, _MESSAGES, conversations)]
+    rows = (Row(*row) for row in _read_sqlite(file, _SQLITE_MESSAGES, conversations))
+    return [
+        row._replace(
+            client_id=row.client_id and str(uuid.UUID(row.client_id)), is_changed=bool(row.is_changed)
+        )
+        for row in rows
+    ]
 
 
 def heads(database_url: str, conversations: Chosen = None) -> dict[int, int]:
     """The newest seq of each conversation."""
-    return {int(number): int(head) for number, head in _read(database_url, _HEADS, conversations)}
+    if (file := sqlite_file(database_url)) is None:
+        rows = _read(database_url, _HEADS, conversations)
+    else:
+        rows = _read_sqlite(file, _SQLITE_HEADS, conversations)
+    return {int(number): int(head) for number, head in rows}
 
 
 def comings_and_goings(database_url: str, conversations: Chosen = None) -> list[tuple[int, int, int, bool]]:
@@ -64,6 +93,21 @@ def _read(database_url: str, statement: str, conversations: Chosen) -> list[tupl
     chosen = None if conversations is None else list(conversations)
     with psycopg.connect(database_url, autocommit=True) as connection:
         return connection.execute(statement.encode(), {"chosen": chosen}).fetchall()
+
+
+def sqlite_file(database_url: str) -> Path | None:
+    """The file of a SQLite database; None when it is one of PostgreSQL."""
+    scheme, _, path = database_url.partition("://")
+    return Path("/" + path.lstrip("/")) if scheme == "sqlite" else None
+
+
+def _read_sqlite(file: Path, statement: str, conversations: Chosen) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(file, timeout=10)
+    try:
+        chosen = None if conversations is None else json.dumps(list(conversations))
+        return connection.execute(statement, {"chosen": chosen}).fetchall()
+    finally:
+        connection.close()
 
 
 def guides_messages(file: Path, conversation: int) -> list[tuple[int, str]]:

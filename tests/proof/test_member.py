@@ -107,3 +107,22 @@ def test_paced_member_says_what_was_refused_in_place_of_something_new():
         assert len(wire.refs) == 2
 
     asyncio.run(play())
+
+
+def test_who_comes_back_gives_the_last_position_that_was_shown():
+    async def play() -> None:
+        member = made()
+        connected(member)
+        tell(member, type="message", seq=5, message_id=1, position="5-3f9c2a71d0")
+        tell(member, type="message", seq=4, message_id=9, position="4-00000000aa")
+        assert (member.since, member.position) == ("5-3f9c2a71d0", 5)
+
+        tell(member, type="resync", seq=3, position="3-00000000bb", reason="unknown_position")
+        assert (member.since, member.position) == ("3-00000000bb", 3)
+        tell(member, type="message", seq=4, message_id=2)
+        assert (member.since, member.position) == (4, 4)  # of a worker of an older version
+        cut(member)
+        connected(member)
+        assert member.receiver.connections[-1].since == 4
+
+    asyncio.run(play())
