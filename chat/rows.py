@@ -1,4 +1,4 @@
-"""The statements that store messages, each in the SQL of both databases; the log has `realtime.rows`."""
+"""The statements that store messages, and one of every page of them; the log has `realtime.rows`."""
 
 from __future__ import annotations
 
@@ -82,3 +82,23 @@ def insert_messages(messages: Sequence[NewMessage], moment: dt.datetime) -> None
             " %b::uuid[], %b::text[])",
             [moment, *columns(messages)],
         )
+
+
+def standing(conversation_id: int, user_id: int, *, lowest: int, highest: int) -> tuple[int, bool] | None:
+    """How far all others have read who share it, and whether there are messages from one seq to another.
+
+    None for who is no member. Made of models this statement takes as long as all the rest of a page.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COALESCE((SELECT min(other.read_seq) FROM chat_participant AS other"
+            "  JOIN accounts_user AS person ON person.id = other.user_id"
+            "  WHERE other.conversation_id = member.conversation_id AND other.user_id <> member.user_id"
+            "   AND person.shares_receipts), 0),"
+            " EXISTS (SELECT 1 FROM chat_message AS said WHERE said.conversation_id = member.conversation_id"
+            "  AND said.seq BETWEEN %s AND %s)"
+            " FROM chat_participant AS member WHERE conversation_id = %s AND user_id = %s",
+            [lowest, highest, conversation_id, user_id],
+        )
+        found = cursor.fetchone()
+    return found and (found[0], bool(found[1]))

@@ -16,7 +16,7 @@ from notifications.sources import Source, topics_for
 from realtime import log, positions
 from realtime.models import Topic
 from realtime.positions import START, Position
-from realtime.slices import slice_of
+from realtime.slices import NOTHING, slice_of
 from realtime.topics import user_topic
 
 
@@ -91,7 +91,7 @@ def inbox(
     if unread:
         entries = entries.filter(read_at=None)
     page = slice_of(entries, "pk", before=before, after=after, limit=limit)
-    is_behind = page.behind.exists()
+    is_behind = page.behind != NOTHING and entries.filter(pk__range=page.behind).exists()
     return Page(
         notifications=page.rows,
         older_before=page.older_before(is_behind=is_behind),

@@ -9,17 +9,23 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from realtime.frames import MAX_INTEGER
+
+#: Between these two is no number.
+NOTHING = (1, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
     """Rows that follow each other, and what lies on either side of them.
 
-    The side that the reader comes from is `behind`: whether it has rows is asked by the caller, together with
-    something else, and given to `older_before` and `newer_after`.
+    Whether there are rows `behind`, on the side that the reader comes from, is asked by the caller, together
+    with something else, and given to `older_before` and `newer_after`.
     """
 
     rows: list[Any]
-    behind: QuerySet[Any, Any]
+    #: The lowest and the highest number that such a row may have; `NOTHING` where the page has no such side.
+    behind: tuple[int, int]
     is_upwards: bool
     #: Whether there are more rows on the other side, the way it was read.
     goes_on: bool
@@ -43,19 +49,23 @@ def slice_of(
     before: int | None,
     after: int | None,
     limit: int,
+    lowest: int = 0,
+    highest: int = MAX_INTEGER,
     made: Callable[[Any], Any] = lambda row: row,
 ) -> Slice:
     """The newest rows, those below `before`, or the lowest above `after`; with both the newest between.
 
-    One query. `number` is a field, and what is `made` of a row has it as an attribute. An empty slice leads
-    on as well, from where it was looked for.
+    One query, of rows from the `lowest` number to the `highest`. `number` is a field, and what is `made` of a
+    row has it as an attribute. An empty slice leads on as well, from where it was looked for.
     """
     is_upwards = after is not None and before is None
-    within, behind = rows, rows.none()
+    low, high, behind = lowest, highest, NOTHING
     if after is not None:
-        within, behind = within.filter(**{f"{number}__gt": after}), rows.filter(**{f"{number}__lte": after})
+        low, behind = max(low, after + 1), (lowest, min(highest, after))
     if before is not None:
-        within, behind = within.filter(**{f"{number}__lt": before}), rows.filter(**{f"{number}__gte": before})
+        high, behind = min(high, before - 1), (max(lowest, before), highest)
+    # One bound on each side: of two, SQLite may take the wide one for its index, and read all between them.
+    within = rows.filter(**{f"{number}__gte": low, f"{number}__lte": high})
     found = [made(row) for row in within.order_by(number if is_upwards else f"-{number}")[: limit + 1]]
     goes_on, found = len(found) > limit, found[:limit]
     if is_upwards:

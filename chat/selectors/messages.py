@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import OuterRef, Q, QuerySet
 
+from chat import rows
 from chat.errors import NotAParticipantError
 from chat.models import Message, Participant
-from chat.selectors.membership import Membership, topic_name, who_share
+from chat.selectors.membership import Membership, topic_name
 from realtime import log
 from realtime.slices import slice_of
 
@@ -74,16 +74,18 @@ def history(membership: Membership, *, before: int | None, after: int | None, li
     It ends with the membership's head: what was said later may be for others only. Who is no member any more
     once it is read gets a NotAParticipantError, because the texts may have been edited since.
     """
-    readable = said().filter(
-        conversation_id=membership.conversation_id,
-        seq__gt=membership.readable_after,
-        seq__lte=membership.head,
+    page = slice_of(
+        said().filter(conversation_id=membership.conversation_id),
+        "seq",
+        before=before,
+        after=after,
+        limit=limit,
+        lowest=membership.readable_after + 1,
+        highest=membership.head,
+        made=Said._make,
     )
-    page = slice_of(readable, "seq", before=before, after=after, limit=limit, made=Said._make)
-    asked = Participant.objects.filter(
-        conversation_id=membership.conversation_id, user_id=membership.user_id
-    ).values_list(_read_by_others(membership), Exists(page.behind))
-    standing = asked.first()
+    lowest, highest = page.behind
+    standing = rows.standing(membership.conversation_id, membership.user_id, lowest=lowest, highest=highest)
     if standing is None:
         raise NotAParticipantError
     read_by_others, is_behind = standing
@@ -93,12 +95,6 @@ def history(membership: Membership, *, before: int | None, after: int | None, li
         newer_after=page.newer_after(is_behind=is_behind),
         read_by_others=read_by_others,
     )
-
-
-def _read_by_others(membership: Membership) -> Coalesce:
-    """The seq up to which every other member who shares it has read; 0 when there is nobody else."""
-    others = who_share(membership.conversation_id).exclude(user_id=membership.user_id)
-    return Coalesce(Subquery(others.order_by("read_seq").values("read_seq")[:1]), 0)
 
 
 def unread_count(membership: Membership) -> int:
