@@ -256,6 +256,26 @@ def test_admin_refuses_in_its_form(admin_client, owner, bruno) -> None:
     assert "username" in errors(username="brunа")
 
 
+@pytest.mark.parametrize("page", ["change", "add"])
+def test_admin_whose_name_is_taken_meanwhile_is_told_so(
+    transactional_db, admin_client, monkeypatch, page
+) -> None:
+    make_user("ana", email="ana@example.com")
+    bruno = make_user("bruno")
+    monkeypatch.setattr(User, "validate_constraints", lambda *_, **__: None)  # a moment before, it was free
+    fields = {"username": "ana@example.com", "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    passwords = {"password1": NEW, "password2": NEW, "usable_password": "true"}
+    where = [bruno.pk] if page == "change" else []
+
+    answer = admin_client.post(
+        reverse(f"admin:accounts_user_{page}", args=where), fields | passwords, follow=True
+    )
+
+    assert answer.status_code == 200
+    assert "Somebody else took this name meanwhile." in answer.content.decode()
+    assert set(User.objects.values_list("username", flat=True)) == {"admin", "ana", "bruno"}
+
+
 def test_old_name_of_mixed_scripts_is_no_error_of_its_owners(db) -> None:
     user = User.objects.create_user("brunа")  # by a command: nobody checked it
 

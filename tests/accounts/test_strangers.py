@@ -93,8 +93,10 @@ def test_strangers_who_sign_in_at_once_cost_one_hash_and_lock_nobody_out(
     refused = [answer for answer in answers if answer.status == 503]
     assert len(checked) + len(refused) == ATTEMPTS
     assert checked
-    assert refused or not has_token
-    assert {answer.code for answer in refused} == {"overloaded"}
+    codes = {answer.code for answer in refused}
+    assert "overloaded" in codes or not has_token
+    # On PostgreSQL sixty that come at once may also wait in vain for one of twenty connections.
+    assert codes <= {"overloaded", "unavailable"}
     assert all(int(answer.retry_after or 0) >= 1 for answer in refused)
     # And what a hash took is the system's again.
     wait_until(
