@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
+from realtime import outages
 from realtime.hub import Hub
 from realtime.instruments import Gauge
 
@@ -102,10 +103,15 @@ class HealthChecks:
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
                 missing = await asyncio.wrap_future(self._question)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the database cannot be used
-            logger.debug("The database does not answer: %r", error)
+        except TimeoutError:
+            outages.DATABASE.noticed(TimeoutError(f"no answer within {DATABASE_TIMEOUT_SECONDS:g} s"))
             self._is_migrated = False
             return "unavailable"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the database cannot be used
+            outages.DATABASE.noticed(error)
+            self._is_migrated = False
+            return "unavailable"
+        outages.DATABASE.over()
         self._is_migrated = not missing
         if missing and (self._known is None or self._known[1]["database"] != "migrations"):
             logger.warning(

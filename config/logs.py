@@ -5,6 +5,7 @@ user ids come from context variables, which `JsonSocket` and django-structlog bi
 """
 
 import logging
+import os
 import re
 from typing import Any
 
@@ -91,7 +92,14 @@ def _before_rendering() -> list[Any]:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        _name_worker,
     ]
+
+
+def _name_worker(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Which of the processes says it: the number that the supervisor's lines call a worker by."""
+    event.setdefault("worker", os.getpid())
+    return event
 
 
 def _drop_uvicorn_colours(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ while the server is frozen, and TCP sees nothing wrong: the kernel of a frozen s
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.base import AttemptWithBackoff
 
 from realtime.deadlines import remaining
@@ -25,6 +25,9 @@ AttemptWithBackoff.INITIAL_DELAY = 0.002
 class PunctualConnection(psycopg.Connection[Any]):
     """Closes itself when an answer does not come before the thread's deadline."""
 
+    #: Why the last attempt to connect failed: whoever waits for the pool is told only that they waited.
+    last_failure: ClassVar[str] = ""
+
     @classmethod
     def connect(cls, conninfo: str = "", **options: Any) -> Self:
         """As psycopg does, but an attempt that fails is closed at once.
@@ -36,6 +39,7 @@ class PunctualConnection(psycopg.Connection[Any]):
         try:
             return super().connect(conninfo, **options)
         except psycopg.Error as error:
+            cls.last_failure = str(error)
             raise error.with_traceback(None)  # noqa: B904 - it is the same error, less the frame
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
@@ -49,6 +53,13 @@ class PunctualConnection(psycopg.Connection[Any]):
             if not remaining():
                 self.close()
             raise
+
+
+def explained(error: BaseException) -> str:
+    """A database's error, with what the pool keeps to itself: why it has no connection."""
+    if isinstance(error.__cause__ or error, PoolTimeout) and PunctualConnection.last_failure:
+        return f"{error!r}, because: {' '.join(PunctualConnection.last_failure.split())}"
+    return repr(error)
 
 
 def try_on(pool: ConnectionPool[Any]) -> None:

@@ -11,6 +11,7 @@ from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
+from realtime import outages
 from realtime.errors import (
     InvalidInputError,
     RealtimeError,
@@ -65,6 +66,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if (request := context.get("request")) is not None:
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON
     if is_outage(exc):
+        outages.DATABASE.noticed(exc)
         exc = UnavailableError(retry_after_ms=1000)
     if isinstance(exc, SuspiciousOperation):  # Django would log each with its traceback
         exc = TooBigError() if isinstance(exc, RequestDataTooBig) else InvalidInputError()

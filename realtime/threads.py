@@ -23,7 +23,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from realtime import metrics
+from realtime import metrics, outages
 from realtime.conf import conf
 from realtime.deadlines import deadline_in, remaining
 from realtime.errors import UnavailableError, UncertainError, is_outage
@@ -91,10 +91,13 @@ def _guarded(seconds: float, function: Callable[..., Any], args: Any, kwargs: An
     with deadline_in(seconds):
         try:
             _drop_dead_connections()
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            outages.DATABASE.over()
+            return result
         except Exception as error:
             if is_outage(error):
                 metrics.DATABASE_FAILED.add()
+                outages.DATABASE.noticed(error)
                 raise UnavailableError(retry_after_ms=RETRY_MS) from error
             raise
         finally:
@@ -118,6 +121,7 @@ async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwa
         async with asyncio.timeout(ANSWER_SECONDS):
             return await asyncio.wrap_future(call)
     except TimeoutError as error:
+        outages.DATABASE.noticed(TimeoutError(f"no answer within {ANSWER_SECONDS:g} s"))
         # What still waited for a thread was cancelled with us, and never happens.
         kind = UnavailableError if call.cancelled() else UncertainError
         raise kind(retry_after_ms=RETRY_MS) from error

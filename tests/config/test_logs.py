@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import logging.config
+import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -167,9 +169,19 @@ def test_production_writes_one_json_object_per_line() -> None:
 
     line = json.loads(stream.getvalue())
     assert line.pop("timestamp").endswith("Z")
+    assert line.pop("worker") == os.getpid()
     assert line == {
         "event": "3 messages\nwere lost",
         "level": "warning",
         "logger": "chat.services",
         "topic": "conversation.1",
     }
+
+
+def test_line_names_its_worker(written):
+    logging.getLogger("anything").warning("by the standard library")
+    structlog.get_logger("anything").warning("by structlog", worker=7)
+
+    first, second = re.sub(r"\x1b\[\d+m", "", written.getvalue()).splitlines()
+    assert re.search(rf"worker\W+{os.getpid()}\b", first)
+    assert re.search(r"worker\W+7\b", second)
