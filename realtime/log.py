@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from django.db import transaction
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import CharField, F, OuterRef, Subquery
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from realtime import events, positions, rows
@@ -24,6 +26,8 @@ from realtime.positions import START, Position
 
 #: The seq of a topic's newest event, in a query for its events.
 HEAD = F("topic__head")
+#: Topics whose newest mark is remembered: 10 MB for as many as the sockets of a large process listen to.
+KNOWN_ENDS = 2**15
 #: Seconds that a lock is waited for at least, and seconds that are left for the answer to arrive.
 LEAST_PATIENCE, MARGIN = 0.05, 0.1
 
@@ -131,12 +135,21 @@ def heads(names: Iterable[str]) -> dict[str, int]:
 
 def ends(names: Iterable[str]) -> dict[str, Position]:
     """The position of the newest event of each topic."""
-    topics = Topic.objects.filter(name__in=list(names)).annotate(stored_at=stored_at(OuterRef("name")))
+    # The times as text: those of idle topics are the same at every look, and are not taken apart again.
+    newest = LoggedEvent.objects.filter(topic=OuterRef("pk"), seq=OuterRef("head")).values("created_at")
+    stored = Cast(Subquery(newest), CharField())
+    topics = Topic.objects.filter(name__in=list(names)).annotate(stored=stored)
     found = {
-        name: positions.at(name, head, moment)
-        for name, head, moment in topics.values_list("name", "head", "stored_at")
+        name: Position(head, _mark_from(name, head, text) if text else "")
+        for name, head, text in topics.values_list("name", "head", "stored")
     }
     return {name: found.get(name, START) for name in names}
+
+
+@lru_cache(maxsize=KNOWN_ENDS)
+def _mark_from(name: str, seq: int, text: str) -> str:
+    moment = dt.datetime.fromisoformat(text)
+    return positions.mark_of(name, seq, moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC))
 
 
 def stored_at(name: Any, seq: Any = HEAD) -> Subquery:

@@ -10,7 +10,8 @@ from accounts.models import User
 from chat.events import conversation_topic
 from chat.models import Conversation, Message, Participant
 from chat.services import Draft, Sent, send_messages
-from realtime import log
+from realtime import log, positions
+from realtime.models import LoggedEvent
 
 #: Runs synchronous code from a test's loop, in a thread with a database connection of its own.
 aside = sync_to_async
@@ -40,8 +41,13 @@ def head_of(conversation: Conversation) -> int:
 
 
 def logged(conversation: Conversation) -> list[str]:
-    """The conversation's log: the very texts that clients are told."""
-    return [event.body for event in log.replay(conversation_topic(conversation.pk), after=0, limit=10**6)]
+    """The conversation's log, read past the product: the very texts that clients are told."""
+    topic = conversation_topic(conversation.pk)
+    rows = LoggedEvent.objects.filter(topic__name=topic).order_by("seq")
+    return [
+        positions.placed(body, seq, positions.mark_of(topic, seq, stored_at))
+        for seq, body, stored_at in rows.values_list("seq", "body", "created_at")
+    ]
 
 
 def contents(conversation: Conversation) -> list[str]:
