@@ -59,6 +59,9 @@ class PromptProtocol(Bounded, HttpToolsProtocol):
         has_body = self.allowance.head(
             self.parser.get_method(), self.url, self.parser.get_http_version().encode(), self.headers
         )
+        if has_body and self.parser.should_upgrade():
+            # To something that we do not speak; the parser would take the body for the next request.
+            raise RefusedError(BAD_REQUEST)
         if self._owes_answer() and (has_body or len(self.pipeline) >= MAX_PIPELINED):
             raise RefusedError(PIPELINED)
         super().on_headers_complete()

@@ -247,6 +247,21 @@ def test_ambiguous_request_is_refused(any_server: ServerProcess, said: bytes) ->
     assert "Traceback" not in any_server.log()
 
 
+def test_body_behind_an_offer_of_another_protocol_is_no_request(any_server: ServerProcess) -> None:
+    """Java's client offers HTTP/2 with each request. Where its body cannot be read, it is not obeyed."""
+    body = request("/health/live", "Connection: close")
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AA")
+    head = request("/health/ready", *offer, f"Content-Length: {len(body)}", method="POST")
+    with line_to(any_server.port) as line:
+        send_until_refused(line, [head])
+        heard = line.recv(1) if any_server.kind in ("uvicorn", "fallback") else b""  # it may answer at once
+        send_until_refused(line, [body])
+        heard += everything(line)
+
+    assert heard.count(b"HTTP/1.1 ") == 1
+    assert answer_of(heard).status in (400, 404)
+
+
 def test_requests_may_be_sent_ahead_and_not_without_end(any_server: ServerProcess) -> None:
     with unharmed(any_server), line_to(any_server.port) as line:
         head = request("/health/live")
