@@ -34,8 +34,6 @@ class Server:
 _UVICORN = (
     "--ws",
     "realtime.servers.uvicorn:PreparedProtocol",
-    "--http",
-    "realtime.servers.uvicorn:PromptProtocol",
     "--loop",
     "uvloop",
 )
