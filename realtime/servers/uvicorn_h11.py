@@ -64,6 +64,12 @@ class PromptH11Protocol(Bounded, H11Protocol):
         except RefusedError as refused:
             self.end(refused.refusal)
 
+    def _should_upgrade(self) -> bool:
+        is_handshake = super()._should_upgrade()
+        if not is_handshake:
+            self.is_request()
+        return is_handshake
+
     def handle_websocket_upgrade(self, *event: h11.Request) -> None:
         """A handshake; what stands behind it would be lost."""
         if self.conn.trailing_data[0]:

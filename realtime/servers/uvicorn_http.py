@@ -69,7 +69,6 @@ class Bounded(_Stock):
             transport.write(refusal.answer())
             transport.close()
             return
-        bound_send_buffer(transport.get_extra_info("socket"))
         super().connection_made(transport)
         self.flow = Flow(transport, self.allowance)
 
@@ -82,6 +81,10 @@ class Bounded(_Stock):
         """It becomes a socket, which others count."""
         self.allowance.gone()
         super().handle_websocket_upgrade(*event)
+
+    def is_request(self) -> None:
+        """No handshake: a socket that is not ours has its own ideas of the buffer in the kernel."""
+        bound_send_buffer(self.transport.get_extra_info("socket"))
 
     def on_response_complete(self) -> None:
         """The application has answered."""

@@ -64,6 +64,8 @@ class PromptProtocol(Bounded, HttpToolsProtocol):
             raise RefusedError(BAD_REQUEST)
         if self._owes_answer() and (has_body or len(self.pipeline) >= MAX_PIPELINED):
             raise RefusedError(PIPELINED)
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
+            self.is_request()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
