@@ -7,6 +7,7 @@ user ids come from context variables, which `JsonSocket` and django-structlog bi
 import logging
 import os
 import re
+import sys
 from typing import Any
 
 import structlog
@@ -111,7 +112,13 @@ def _drop_uvicorn_colours(_logger: Any, _method: str, event: dict[str, Any]) -> 
 def _rendering(*, readable: bool) -> list[Any]:
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if readable:
-        return [remove_meta, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        return [
+            remove_meta,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),  # in a file they are noise that no search finds its way through
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
     return [remove_meta, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
@@ -175,6 +182,8 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
             "channels_redis.pubsub": {**ours, "level": "CRITICAL"},
             # Each line of them is one frame, one query or one turn of a loop; never wanted, even with DEBUG.
             "asyncio": {**ours, "level": "WARNING"},
+            # INFO tells of an extra for HTTP/2 that is missing. Where it listens, `realtime/servers` says.
+            "daphne.server": {**ours, "level": level if level in ("ERROR", "CRITICAL") else "WARNING"},
             "daphne.ws_protocol": {**ours, "level": "INFO"},
             "daphne.http_protocol": {**ours, "level": "INFO"},
             "django.db.backends": {**ours, "level": "INFO"},

@@ -34,6 +34,14 @@ def nothing_in_the_api(request: HttpRequest) -> HttpResponse:
     )
 
 
+@csrf_exempt
+def socket_without_upgrade(_request: HttpRequest) -> HttpResponse:
+    """An address below /ws/ that is opened in a browser, or asked with `curl`."""
+    return _problem(
+        404, "not_found", "Sockets are opened below /ws/: connect with WebSocket (ws://… or wss://…)."
+    )
+
+
 def unknown_host(request: HttpRequest) -> HttpResponse:
     """The Host header names somebody else."""
     detail = (

@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/schema/", documents.SchemaView.as_view(), name="schema"),
     path("api/docs/", documents.DocsView.as_view(), name="docs"),
     re_path("^api/", pages.nothing_in_the_api),  # the last of them
+    re_path("^ws/", pages.socket_without_upgrade),
     path("admin/", admin.site.urls),
     path("", include("demo.urls")) if settings.DEMO_ENABLED else path("", pages.home),
 ]

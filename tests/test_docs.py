@@ -115,21 +115,88 @@ def test_every_threat_has_an_answer_and_a_test() -> None:
     assert all("::" in shown or "Not applicable" in answer for _, answer, shown in rows)
 
 
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")
-
-
-@pytest.mark.parametrize(
-    "document", sorted(str(p.relative_to(ROOT)) for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
 )
-def test_links_lead_somewhere(document: str) -> None:
+
+
+def without_code(markdown: str) -> str:
+    """A comment in a shell command is no heading, and an index in JavaScript is no link."""
+    return re.sub(r"^ *```.*?^ *```", "", markdown, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Where links into a page may lead: its headings, spelled as GitHub does, and each `<a id>`."""
+    found: dict[str, int] = {}
+    markdown = without_code(page.read_text())
+    named = set(re.findall(r'<a id="([^"]+)">', markdown))
+    for heading in HEADING.findall(markdown):
+        shown = re.sub(r"\]\([^)]*\)", "", heading)
+        name = re.sub(r"[^\w -]", "", shown.lower()).replace(" ", "-")
+        found[name] = found.get(name, -1) + 1
+    return named | {f"{name}-{n}" if n else name for name, count in found.items() for n in range(count + 1)}
+
+
+def links(document: str) -> list[tuple[str, Path, str]]:
+    """The links of a document that lead to files of ours: as written, the file, the anchor in it."""
     here = ROOT / document
+    return [
+        (f"{link}#{anchor}" if anchor else link, (here.parent / link).resolve() if link else here, anchor)
+        for link, anchor in LINK.findall(without_code(here.read_text()))
+        if "://" not in link
+    ]
+
+
+@pytest.mark.parametrize("document", PAGES)
+def test_links_lead_somewhere(document: str) -> None:
     dead = [
-        link
-        for link, _ in LINK.findall(here.read_text())
-        if "://" not in link and not (here.parent / link).resolve().exists()
+        written
+        for written, page, anchor in links(document)
+        if not page.exists() or (anchor and page.suffix == ".md" and anchor not in anchors(page))
     ]
 
     assert dead == []
+
+
+def test_every_page_is_found_from_the_readme() -> None:
+    """A page that nothing leads to is read by nobody."""
+    found, unread = set[Path](), [ROOT / "README.md"]
+    while unread:
+        page = unread.pop()
+        found.add(page)
+        for _, target, _ in links(str(page.relative_to(ROOT))):
+            index = target / "README.md" if target.is_dir() else target
+            if index.suffix == ".md" and index.exists() and index not in found:
+                unread.append(index)
+
+    assert [page for page in PAGES if ROOT / page not in found] == []
+
+
+def test_decisions_are_numbered_once_and_listed_in_order() -> None:
+    files = sorted(path.name for path in (ROOT / "docs/adr").glob("0*.md"))
+    numbers = [name[:4] for name in files]
+
+    assert len(set(numbers)) == len(numbers)
+    assert re.findall(r"^\| \[(\d{4})\]\((\S+)\) \|", text("docs/adr/README.md"), re.MULTILINE) == list(
+        zip(numbers, files, strict=True)
+    )
+
+
+def test_changes_are_told_once_under_one_heading_each() -> None:
+    """Branches that are merged each bring their own heading, and an entry that both had comes twice."""
+    _, *releases = re.split(r"^## ", text("CHANGELOG.md"), flags=re.MULTILINE)
+    for release in releases:
+        headings = re.findall(r"^### (.+)$", release, re.MULTILINE)
+        entries = re.findall(r"^- .*(?:\n  .*)*", release, re.MULTILINE)
+
+        assert headings == [
+            kind for kind in ("Added", "Changed", "Fixed", "Wire", "Security") if kind in headings
+        ]
+        assert [entry for entry in set(entries) if entries.count(entry) > 1] == []
+        assert "\n\n- " not in re.sub(r"(### .+\n)\n", r"\1", release), "entries stand apart"
 
 
 def test_every_module_says_what_lives_in_it() -> None:

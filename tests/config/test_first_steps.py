@@ -61,6 +61,17 @@ def test_unknown_path_is_a_problem_document(
     assert "/api/" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("method", ["GET", *METHODS])
+@pytest.mark.parametrize("path", ["/ws/chat/123/", "/ws/chat/123/?token=x", "/ws/notifications/", "/ws/x"])
+def test_socket_that_is_opened_as_a_page_is_explained(
+    client: Client, db: None, debug: bool, path: str, method: str
+) -> None:
+    answer = client.generic(method, path)
+
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert "WebSocket" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "scheme", ["Token x", "JWT x", "Basic YTpi", "token=x", "eyJhbGciOiJIUzI1NiJ9.e30.x"]
 )

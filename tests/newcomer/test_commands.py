@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -153,6 +154,8 @@ def _is_a_script(command: str, tree: Tree) -> None:
         bench.run.parse(arguments)
     elif script == "scripts/mutants":
         assert set(arguments) <= {mutant.name for mutant in all_of_them()}
+    elif script == "scripts/autobahn":
+        _is_a_program_of_ours(shlex.join(["python", "-m", "proof.autobahn.run", *arguments]), tree)
     elif script == "scripts/check":
         assert arguments in ([], ["--audit"])
     else:
@@ -160,7 +163,7 @@ def _is_a_script(command: str, tree: Tree) -> None:
 
 
 def _is_a_program_of_ours(command: str, tree: Tree) -> None:
-    """An attack takes hours. Its program reads the options up to the last, which it does not know."""
+    """What takes minutes or hours. The program reads the options up to the last, which it does not know."""
     done = subprocess.run(
         [*shlex.split(command), "--no-such-option"],
         cwd=tree.path,
@@ -243,17 +246,14 @@ class Terminal:
             self._wscat = None
 
     def _reads(self, printed: str) -> None:
-        """The next frame of that kind has all that is printed of it, and the same texts."""
+        """The next frame of that kind has all that is printed of it."""
         expected = json.loads(
             re.sub(r",?…,?", lambda found: "," if found[0].count(",") == 2 else "", printed)
         )
         assert self._wscat is not None
         while (frame := self._wscat.reads())["type"] != expected["type"]:
             pass
-        for name, value in expected.items():
-            assert type(frame[name]) is type(value), f"{name} of {frame}"
-            if isinstance(value, str | bool):
-                assert frame[name] == value
+        assert {name: frame[name] for name in expected} == expected
 
     def _words(self, line: str) -> list[str]:
         return self._run(f"printf '%s\\0' {line}").split("\0")[:-1]
@@ -272,17 +272,19 @@ class Terminal:
         return done.stdout
 
 
-def test_first_conversation_of_the_readme(dev: DevServer) -> None:
-    terminal = Terminal(dev)
+def test_first_conversation_of_the_readme(fresh_tree: Path) -> None:
+    """On a fresh start, so that the numbers are those that are printed."""
     sessions = [block for block in shell_blocks("README.md") if is_session(block) or "curl" in block.text]
     assert len(sessions) == 3
 
-    try:
-        for block in sessions:
-            for line in commands(block):
-                terminal.types(line)
-    finally:
-        terminal.leaves()
+    with DevServer(fresh_tree) as dev:
+        terminal = Terminal(dev)
+        try:
+            for block in sessions:
+                for line in commands(block):
+                    terminal.types(line)
+        finally:
+            terminal.leaves()
 
 
 @pytest.fixture(scope="module")
@@ -293,9 +295,43 @@ def page(dev: DevServer) -> Iterator[Page]:
         browser.close()
 
 
-def test_page_snippet_of_the_readme_says_and_hears(dev: DevServer, page: Page) -> None:
-    [snippet] = [block.text for block in blocks("README.md") if block.language == "javascript"]
-    token = subprocess.run(
+class Pasted:
+    """A snippet in a page of the server, which has a token and shows what it hears."""
+
+    def __init__(self, dev: DevServer, page: Page, snippet: str) -> None:
+        self._page = page
+        self.failures: list[str] = []
+        self.frames: list[dict[str, Any]] = []
+        page.on("pageerror", lambda error: self.failures.append(str(error)))
+        page.on("websocket", lambda socket: socket.on("framereceived", self._receives))
+        page.goto(f"http://localhost:{dev.port}/")
+        page.evaluate(
+            """([token, base, snippet]) => {
+                localStorage.setItem('access_token', token);
+                Object.assign(window, {token, base, id: 123, heard: [], reload: () => {}});
+                window.addMessage = (data) => window.heard.push(data.content);
+                (0, eval)(snippet);
+            }""",
+            [_token(dev), f"ws://localhost:{dev.port}", snippet.replace("8000", str(dev.port))],
+        )
+
+    def waits_for(self, come: Callable[[], bool], what: str) -> None:
+        def is_over() -> bool:
+            self._page.evaluate("0")  # what the browser tells is read while it is asked
+            return come() or bool(self.failures)
+
+        wait_until(is_over, seconds=20, what=what)
+        assert self.failures == []
+
+    def hears(self, content: str) -> bool:
+        return bool(self._page.evaluate("content => window.heard.includes(content)", content))
+
+    def _receives(self, frame: str | bytes) -> None:
+        self.frames.append(json.loads(frame))
+
+
+def _token(dev: DevServer) -> str:
+    return subprocess.run(
         [".venv/bin/python", "manage.py", "token", "ana"],
         cwd=dev.working_directory,
         env=environment_of_a_shell(),
@@ -303,25 +339,35 @@ def test_page_snippet_of_the_readme_says_and_hears(dev: DevServer, page: Page) -
         text=True,
         check=True,
     ).stdout.strip()
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
+
+
+def snippets(document: str) -> list[Block]:
+    return [block for block in blocks(document) if block.language == "javascript"]
+
+
+def test_page_snippet_of_the_readme_says_and_hears(dev: DevServer, page: Page) -> None:
+    [snippet] = snippets("README.md")
+    pasted = Pasted(dev, page, snippet.text)
+
+    pasted.waits_for(lambda: pasted.hears("Bonjour"), "its own message comes back")
+
+
+@pytest.mark.parametrize("snippet", [s for s in snippets("docs/guide.md") if "WebSocket" in s.text], ids=str)
+def test_snippet_of_the_guide_opens_its_socket(dev: DevServer, page: Page, snippet: Block) -> None:
+    pasted = Pasted(dev, page, snippet.text)
+
+    pasted.waits_for(lambda: any(f["type"] == "subscribed" for f in pasted.frames), "it has subscribed")
+    if "addMessage" in snippet.text:  # from the beginning
+        pasted.waits_for(lambda: pasted.hears("Bonjour 👋  مرحبا بالعالم"), "it shows the history")
+
+
+def test_snippet_of_the_guide_finds_the_scheme(dev: DevServer, page: Page) -> None:
+    [snippet] = [s for s in snippets("docs/guide.md") if "WebSocket" not in s.text]
     page.goto(f"http://localhost:{dev.port}/")
-    page.evaluate(
-        """([token, snippet]) => {
-            localStorage.setItem('access_token', token);
-            window.conversationId = 123;
-            window.heard = [];
-            window.addMessage = (data) => window.heard.push(data.content);
-            (0, eval)(snippet);
-        }""",
-        [token, snippet.replace("8000", str(dev.port))],
-    )
 
-    def hears() -> bool:
-        return bool(page.evaluate("() => window.heard.includes('Bonjour')"))
+    base = page.evaluate("snippet => (0, eval)(`${snippet}; base`)", snippet.text)
 
-    wait_until(lambda: hears() or bool(failures), seconds=20, what="its own message comes back")
-    assert failures == []
+    assert base == f"ws://localhost:{dev.port}"
 
 
 def test_command_on_the_first_page_opens_a_socket(dev: DevServer, page: Page) -> None:

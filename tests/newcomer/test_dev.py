@@ -53,3 +53,13 @@ def test_writes_a_password_for_the_admin_once_and_prints_it(fresh_tree: Path) ->
     assert f"admin, password {password[1]}\n" in first
     assert "with another password" not in first + second
     assert (fresh_tree / ".env").read_text() == written
+
+
+@pytest.mark.parametrize("server", ["daphne", "uvicorn"])
+def test_start_tells_nothing_that_has_to_be_explained(fresh_tree: Path, server: str) -> None:
+    with DevServer(fresh_tree, SERVER=server) as dev:
+        log = dev.log()
+
+    assert "HTTP/2" not in log
+    assert not re.search(r"\[(warning|error|critical)|Traceback", log)
+    assert "\x1b[" not in log, "colours in a file"
