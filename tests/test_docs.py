@@ -175,6 +175,24 @@ def test_every_page_is_found_from_the_readme() -> None:
     assert [page for page in PAGES if ROOT / page not in found] == []
 
 
+def test_modules_that_the_map_names_exist() -> None:
+    _, _, table = text("docs/architecture.md").partition("## Where things live")
+    named = re.findall(r"`([a-z_]+/(?:[a-z_]+/)*[a-z_]+\.py)`", table)
+
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_map_leads_to_every_page() -> None:
+    """Those of the documents' own folders; decisions and dated reports have an index each."""
+    _, _, read_on = text("docs/architecture.md").partition("## Read on")
+    pages = [
+        page for page in PAGES if re.match(r"docs/([a-z]+|(operations|protocols|subsystems)/\w+)\.md$", page)
+    ]
+
+    assert [page for page in pages if page != "docs/architecture.md" and f"({page[5:]})" not in read_on] == []
+
+
 def test_decisions_are_numbered_once_and_listed_in_order() -> None:
     files = sorted(path.name for path in (ROOT / "docs/adr").glob("0*.md"))
     numbers = [name[:4] for name in files]
