@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 
 from accounts import hashing
+from accounts.strangers import CPU_SECONDS
 from realtime.errors import OverloadedError, RateLimitedError
+
+
+class CountsCpu:
+    """Notes how much of a core an answer took: the first middleware, in whose thread all others run."""
+
+    # With the views in one thread: see `config/threads.py`.
+    sync_capable: ClassVar[bool] = True
+    async_capable: ClassVar[bool] = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = time.thread_time()
+        try:
+            return self.get_response(request)
+        finally:
+            if isinstance(request, ASGIRequest):
+                request.scope[CPU_SECONDS] = time.thread_time() - began  # type: ignore[index]  # a dict, says ASGI
 
 
 class PasswordTurns:

@@ -1,21 +1,21 @@
 """Turns at work of which a process does one piece at a time, shared fairly among the addresses that ask.
 
-A bounded number of callers wait, in a thread (`take`) or on the loop (`ask`). The turn goes to the address
-that had its last one longest ago, and where there is no room left, the address with the most callers gives
-up a place: who asks a thousand times waits for themselves, and who asks once waits for one turn of each other
-address at most.
+A bounded number of callers wait, in a thread (`take`) or on the loop (`ask`). Addresses are served in rounds:
+each that waits has one turn before any of them has a second, and one that comes while others wait has
+its turn after about as many as there are addresses, whoever comes later. Where there is no room left, the
+address with the most callers gives up a place.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 
-#: Addresses whose last turn is remembered: about 2 MB, and more turns than a process gives in minutes.
-REMEMBERED = 10_000
+#: Addresses without a caller of which it may be remembered that they are ahead; more are looked through.
+REMEMBERED = 64
 
 
 class NoTurnError(Exception):
@@ -53,9 +53,10 @@ class Turns:
         self._took = 0.0
         #: Those who wait, by address; an address is here as long as one of its callers waits.
         self._waiting: dict[str, deque[Caller]] = {}
-        #: The number of the last turn of an address, the newest at the end.
-        self._last_turn: OrderedDict[str, int] = OrderedDict()
-        self._turns = 0
+        #: Goes on by one while each address that waits has one turn.
+        self._round = 0.0
+        #: The round in which an address is due: of those that wait, and of those that are ahead of it.
+        self._due: dict[str, float] = {}
 
     def __len__(self) -> int:
         """How many wait."""
@@ -92,6 +93,7 @@ class Turns:
                 return None
             self._make_room(address)
             caller = Caller(address, answer)
+            self._due[address] = self._due_of(address)
             self._waiting.setdefault(address, deque()).append(caller)
             return caller
 
@@ -110,11 +112,10 @@ class Turns:
             if not self._waiting:
                 self._is_taken = False
                 return
-            # Of those that never had one, who came first.
-            address = min(self._waiting, key=self._number_of_last_turn)
+            address = min(self._waiting, key=self._due_of)  # of equals, who came first
             caller = self._waiting[address][0]
-            self._remove(caller)
             self._hand_to(address)
+            self._remove(caller)
             caller.answer(True)  # noqa: FBT003 - a future's `set_result` takes no name
 
     def seconds_of_queue(self) -> float:
@@ -128,14 +129,17 @@ class Turns:
     def _hand_to(self, address: str) -> None:
         self._is_taken = True
         self._taken_at = self._clock()
-        self._turns += 1
-        self._last_turn[address] = self._turns
-        self._last_turn.move_to_end(address)
-        if len(self._last_turn) > REMEMBERED:
-            self._last_turn.popitem(last=False)
+        self._due[address] = self._due_of(address) + 1
+        self._round += 1 / max(1, len(self._waiting))
+        if len(self._due) > len(self._waiting) + REMEMBERED:
+            self._due = {
+                each: due for each, due in self._due.items() if each in self._waiting or due > self._round
+            }
 
-    def _number_of_last_turn(self, address: str) -> int:
-        return self._last_turn.get(address, 0)
+    def _due_of(self, address: str) -> float:
+        """The round of its next turn. Who waits keeps it; who comes has the present one, at the earliest."""
+        due = self._due.get(address, 0.0)
+        return due if address in self._waiting else max(due, self._round)
 
     def _make_room(self, address: str) -> None:
         """See that one more caller of this address may wait: if need be, in the place of another's newest."""
@@ -147,8 +151,8 @@ class Turns:
         if not self._waiting:
             raise NoTurnError
 
-        def claim(of: str, callers: int) -> tuple[int, int]:
-            return callers, self._number_of_last_turn(of)
+        def claim(of: str, callers: int) -> tuple[int, float]:
+            return callers, self._due_of(of)
 
         largest = max(self._waiting, key=lambda each: claim(each, len(self._waiting[each])))
         if claim(address, own + 1) >= claim(largest, len(self._waiting[largest])):

@@ -76,6 +76,7 @@ if DEMO_ENABLED:
     INSTALLED_APPS.append("demo")
 
 MIDDLEWARE = [
+    "accounts.middleware.CountsCpu",  # first
     "django.middleware.security.SecurityMiddleware",
     "config.static.StaticFiles",
     "django_structlog.middlewares.RequestMiddleware",

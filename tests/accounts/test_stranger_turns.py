@@ -27,6 +27,8 @@ class Django:
         self.inside = self.most = 0
         self.may_answer = asyncio.Event()
         self.fails = False
+        #: What the middleware says that an answer took; by the clock, where there is none.
+        self.cpu_seconds: float | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.began.append(scope["client"][0])
@@ -34,6 +36,8 @@ class Django:
         self.most = max(self.most, self.inside)
         try:
             await self.may_answer.wait()
+            if self.cpu_seconds is not None:
+                scope[strangers.CPU_SECONDS] = self.cpu_seconds
             if self.fails:
                 raise RuntimeError
         finally:
@@ -184,7 +188,7 @@ async def test_addresses_take_turns_however_much_one_asks(door):
     door.django.may_answer.set()
     await asyncio.gather(*door.tasks)
 
-    assert door.django.began[:2] == ["10.0.0.1", "10.0.0.2"]
+    assert door.django.began[:3] == ["10.0.0.1", "10.0.0.1", "10.0.0.2"]
 
 
 async def test_who_drips_a_body_keeps_nobody_waiting(door):
@@ -318,6 +322,37 @@ async def test_process_rests_while_others_wait_and_not_otherwise(door, monkeypat
 
     await door.comes(Peer("10.0.0.3"))  # nobody was waiting when the last turn ended
     assert door.django.began[2:] == ["10.0.0.3"]
+
+
+async def test_rest_is_for_what_the_answer_took_of_a_core(door, monkeypatch):
+    monkeypatch.setattr(strangers, "RESTS", 3.0)
+    clock = StillClock(monkeypatch)
+    door.django.cpu_seconds = 0.01
+    await door.comes(Peer("10.0.0.1"))
+    await door.comes(Peer("10.0.0.2"))
+    await clock.passes(500)
+
+    door.django.may_answer.set()
+    await settle()
+    await clock.passes(29)
+    assert door.django.began == ["10.0.0.1"]
+    await clock.passes(2)
+    assert door.django.began == ["10.0.0.1", "10.0.0.2"]
+
+
+async def test_django_says_what_an_answer_took(db):
+    scope = {"type": "http", "method": "GET", "path": "/nothing/", "query_string": b"", "headers": []}
+    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+    said: list[float] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            said.append(scope.get(strangers.CPU_SECONDS, 0))
+
+    await asgi.django_application(scope, messages.get, send)
+
+    assert said[0] > 0
 
 
 async def test_rest_after_a_very_long_turn_is_short(door, monkeypatch):

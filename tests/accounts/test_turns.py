@@ -81,18 +81,51 @@ def test_addresses_take_turns_however_many_callers_they_have(clerk):
     assert desk.served == ["a", "b", "c", "a", "b", "a", "a"]
 
 
-def test_who_had_a_turn_lately_waits_for_who_had_none(clerk):
-    desk = clerk()
-    finished_before = desk.queue("a", "b")
-    desk.turns.give_back()
-    finished(finished_before)
-    assert desk.turns.take_if_free("somebody")
-    calls = desk.queue("b", "a", "new")
+class Line:
+    """Callers on the loop, who wait in no thread; notes who got the turn, and who was sent away."""
 
-    desk.turns.give_back()
-    finished(calls)
+    def __init__(self, places: int = 99) -> None:
+        self.turns = Turns(places=lambda: places, places_per_address=lambda: places)
+        self.served: list[str] = []
+        self.sent_away: list[str] = []
 
-    assert desk.served == ["a", "b", "new", "a", "b"]
+    def ask(self, *addresses: str) -> None:
+        for address in addresses:
+            self._ask(address)
+
+    def serve(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.turns.give_back()
+
+    def _ask(self, address: str) -> None:
+        def answer(has_turn: bool) -> None:
+            (self.served if has_turn else self.sent_away).append(address)
+
+        self.turns.ask(address, answer)
+
+
+def test_newcomers_do_not_go_before_somebody_for_ever():
+    """Each turn brings an address that never had one; who had one and asks again has a turn all the same."""
+    line = Line()
+    line.ask("first", "a", "b", "member", "c")
+    for number in range(30):
+        line.ask(f"new {number}")
+        line.serve()
+        if line.served == ["a", "b", "member"]:
+            line.ask("member")
+
+    before = line.served.index("member", 3) - 3
+    assert 0 < before <= 10  # five addresses wait at a time: the rest of that round, and one more
+
+
+def test_who_asks_more_than_others_goes_before_nobody():
+    line = Line()
+    line.ask("first", "much", "much", "much", "much", "much", "a", "b")
+    line.serve(3)
+    line.ask("late")
+    line.serve(5)
+
+    assert line.served == ["much", "a", "b", "much", "late", "much", "much", "much"]
 
 
 def test_address_has_so_many_places(clerk):
@@ -132,22 +165,15 @@ def test_full_queue_refuses_who_has_most_already(clerk):
     finished(calls)
 
 
-def test_newcomer_gets_in_where_as_many_addresses_as_places_had_their_turn(clerk):
-    """Many addresses that come again and again do not keep out one that comes for the first time."""
-    desk = clerk(places=3)
-    calls = desk.queue("a", "b", "c")
-    desk.turns.give_back()
-    finished(calls)
-    assert desk.turns.take_if_free("somebody")
-    calls = desk.queue("a", "b", "c")
-
-    late = desk.threads.submit(desk._ask, "new", PATIENT)
+def test_newcomer_gets_the_place_of_who_has_just_had_a_turn_and_of_no_equal():
+    line = Line(places=3)
+    line.ask("first", "a", "a", "b")
+    line.serve()
+    line.ask("c", "new")
+    assert (line.served, line.sent_away) == (["a"], ["a"])
 
     with pytest.raises(NoTurnError):
-        calls[2].result(timeout=10)  # of the equals, the one that was served last
-    desk.turns.give_back()
-    finished([*calls[:2], late])
-    assert desk.served[3:] == ["new", "a", "b"]
+        line.ask("late")
 
 
 def test_wait_ends_and_leaves_no_place_taken(clerk):
@@ -197,12 +223,11 @@ def test_queue_is_as_long_as_its_turns_will_take(clerk):
         finished(calls)
 
 
-def test_addresses_are_forgotten_at_last(monkeypatch):
-    monkeypatch.setattr(module, "REMEMBERED", 3)
-    turns = Turns(places=lambda: 1, places_per_address=lambda: 1)
+def test_addresses_are_forgotten_at_last():
+    turns = Turns(places=lambda: 9, places_per_address=lambda: 9)
 
-    for number in range(10):
+    for number in range(1_000):
         assert turns.take_if_free(str(number))
         turns.give_back()
 
-    assert list(turns._last_turn) == ["7", "8", "9"]
+    assert len(turns._due) <= module.REMEMBERED
