@@ -13,6 +13,8 @@ from typing import Any
 import structlog
 
 _HIDDEN = "[redacted]"
+#: Characters of one field of a line: a client may call itself a browser with 32,000.
+MAX_FIELD = 2_000
 
 #: Names whose values are secrets, in a query string or in JSON.
 _NAMES = "access_token|refresh_token|token|ticket|apikey|api_key|password|secret|refresh"
@@ -31,6 +33,7 @@ _ENCODED = re.compile(
     rf"({_encoded(_NAMES)})((?:[+\[\]]|%(?:25)*(?:20|2b|5b|5d))*{_encoded('=')})(?:(?!{_encoded('&')})[^&\s\"'<>\\;,)])+",
     re.IGNORECASE,
 )
+#: Each takes a time that grows with the text and not with its square: anybody may send 32 KB of anything.
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     # ?token=…
     (re.compile(rf"({_NAMES})([+\[\]]*=)[^&\s\"'<>\\;,)]+", re.IGNORECASE), rf"\1\2{_HIDDEN}"),
@@ -39,13 +42,14 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     # {"refresh": "…"}, as JSON, as Python shows it, or as JSON inside of JSON.
     (
         re.compile(
-            rf"""(\\*["'](?:{_NAMES})\\*["']\s*:\s*b?\\*["'])[^"'\\]+""",
+            rf"""(["'](?:{_NAMES})\\*["']\s*:\s*b?\\*["'])[^"'\\]+""",
             re.IGNORECASE,
         ),
         rf"\1{_HIDDEN}",
     ),
-    # A JSON Web Token anywhere else; all of ours begin with the same letters, which are '{"' in base64.
-    (re.compile(r"\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"), _HIDDEN),
+    # A JSON Web Token anywhere else; all of ours begin with the same letters, which are '{"' in base64. Its
+    # head is short, and where none of them ends no search goes on to the end of the text.
+    (re.compile(r"\beyJ[\w-]{6,1000}\.[\w-]+(?:\.[\w-]*)?"), _HIDDEN),
     # postgres://user:password@host
     (re.compile(r"(://[^/\s:@\"']*:)[^/\s@\"']+(?=@)"), rf"\1{_HIDDEN}"),
 )
@@ -103,6 +107,15 @@ def _name_worker(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str,
     return event
 
 
+def _shorten(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Both lines of a request would otherwise be as long as its head may be. What we say ourselves stays."""
+    for name, value in event.items():
+        if isinstance(value, str) and len(value) > MAX_FIELD and name not in ("event", "stack"):
+            # Before it is cut: half a secret is not recognised.
+            event[name] = f"{redact(value)[:MAX_FIELD]}…"
+    return event
+
+
 def _drop_uvicorn_colours(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     """uvicorn says everything twice, once with terminal colours."""
     event.pop("color_message", None)
@@ -114,12 +127,18 @@ def _rendering(*, readable: bool) -> list[Any]:
     if readable:
         return [
             remove_meta,
+            _shorten,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),  # in a file they are noise that no search finds its way through
                 exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
-    return [remove_meta, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [
+        remove_meta,
+        _shorten,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
 
 
 def configuration(*, readable: bool, level: str) -> dict[str, Any]:
