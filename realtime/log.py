@@ -185,10 +185,13 @@ def rewrite(name: str, bodies: Mapping[int, str]) -> None:
 
 
 def prune(name: str, *, up_to: int) -> int:
-    """Forget the events of a topic up to and including a seq; how many there were."""
+    """Forget the events of a topic up to and including a seq, but never the newest; how many there were.
+
+    The newest is what a position at the head is compared with: without it the number alone would be believed.
+    """
     with transaction.atomic():
         topic = lock([name])[name]
-        up_to = min(up_to, topic.head)
+        up_to = min(up_to, topic.head - 1)
         if up_to <= topic.floor:
             return 0
         deleted, _ = LoggedEvent.objects.filter(topic=topic.id, seq__lte=up_to).delete()

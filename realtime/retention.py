@@ -23,7 +23,8 @@ def prune_some(position: tuple[str, str] | None) -> tuple[int, tuple[str, str] |
         return 0, None
     prefix, after = position or (prefixes[0], "")
     days, count = conf.log_retention[prefix]
-    topics = Topic.objects.filter(name__startswith=prefix, name__gt=after, head__gt=F("floor"))
+    # Where only the newest event is left there is nothing to forget.
+    topics = Topic.objects.filter(name__startswith=prefix, name__gt=after, head__gt=F("floor") + 1)
     found = list(topics.order_by("name").values_list("name", "head", "floor")[:TOPICS])
     forgotten = 0
     for name, head, floor in found:
@@ -48,4 +49,4 @@ def _newest_to_forget(name: str, head: int, days: int | None, count: int | None)
         before = events.now() - dt.timedelta(days=days)
         old = LoggedEvent.objects.filter(topic__name=name, created_at__lt=before)
         by_age = old.order_by("-seq").values_list("seq", flat=True).first() or 0
-    return max(by_count, by_age, 0)
+    return max(min(max(by_count, by_age), head - 1), 0)

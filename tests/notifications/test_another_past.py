@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from notifications.models import Notification
 from realtime import bells, log
 from realtime.hub import Hub
 from realtime.models import LoggedEvent, Topic
+from realtime.retention import prune_all
 from realtime.testing import eventually, position_at
 from tests.chat.speaking import say
 from tests.factories import make_conversation
@@ -26,7 +28,7 @@ def restore(topic: str, seq: int) -> None:
     """The log of a topic is as it was when this was its head."""
     Notification.objects.all().delete()
     LoggedEvent.objects.filter(topic__name=topic, seq__gt=seq).delete()
-    Topic.objects.filter(name=topic).update(head=seq)
+    Topic.objects.filter(name=topic).update(head=seq, floor=0)
 
 
 def is_known(hub: Hub, topic: str) -> bool:
@@ -74,6 +76,27 @@ async def test_position_of_what_a_restore_lost_is_a_resync(
         assert live["data"] == {"payment_id": 99}
     async with connect(ana, f"{SOCKET}?since={live['position']}") as again:
         assert (await again.receive())["resumed"] is True
+
+
+async def test_position_from_after_everything_expired_is_a_resync(
+    ana: User, connect: Any, tell: Tell, settings: Any
+) -> None:
+    """Who was told nothing for a month goes on from a place that has a mark too."""
+    settings.RELAIS = {"log_retention": {"user.": (30, None)}}
+    for payment_id in range(3):
+        await tell(ana, payment_id)
+    await sync_to_async(LoggedEvent.objects.update)(created_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    await sync_to_async(prune_all)()
+    async with connect(ana, f"{SOCKET}?since=") as socket:
+        position = (await socket.receive())["position"]
+    await sync_to_async(restore)(own(ana), 1)
+    for payment_id in range(10, 13):
+        await tell(ana, payment_id)
+
+    async with connect(ana, f"{SOCKET}?since={position}") as socket:
+        answer = await socket.receive()
+
+    assert (answer["type"], answer.get("reason")) == ("resync", "unknown_position")
 
 
 async def test_position_of_another_user_is_a_resync(ana: User, bruno: User, connect: Any, tell: Tell) -> None:

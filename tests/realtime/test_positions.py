@@ -146,7 +146,7 @@ def test_pruned_event_has_no_mark_any_more():
     log.prune("talk.1", up_to=2)
 
     assert log.floor_and_places("talk.1", [2, 3]) == (2, [Position(2), end])
-    log.prune("talk.1", up_to=3)
+    LoggedEvent.objects.all().delete()  # as older versions pruned
     assert log.ends(["talk.1"]) == {"talk.1": Position(3)}
     assert log.read_on("talk.1", after=3, limit=9)[0].mark == ""
 

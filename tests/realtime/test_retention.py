@@ -63,23 +63,40 @@ def test_what_is_kept_for_ever_is_kept(settings):
 
 
 def test_prefix_is_a_prefix_and_no_pattern(settings):
-    settings.RELAIS = {"log_retention": {"user_": (None, 0)}}
-    say("user.1", 1)
-    say("user_.1", 1)
+    settings.RELAIS = {"log_retention": {"user_": (None, 1)}}
+    say("user.1", 2)
+    say("user_.1", 2)
 
     assert prune() == "1 events forgotten\n"
     assert log.floor("user.1") == 0
 
 
-def test_topic_whose_log_is_empty_keeps_its_numbers(settings):
-    settings.RELAIS = {"log_retention": {"user.": (None, 0)}}
+def test_newest_event_is_never_forgotten(settings):
+    """Positions at the head are compared with it."""
+    settings.RELAIS = {"log_retention": {"user.": (1, 0)}}
     say("user.1", 3)
-    prune()
+    LoggedEvent.objects.update(created_at=_days_ago(10_000))
+    end = log.ends(["user.1"])["user.1"]
+
+    assert prune() == "2 events forgotten\n"
+    assert prune() == "0 events forgotten\n"
+    assert log.prune("user.1", up_to=9) == 0
+    assert log.ends(["user.1"])["user.1"] == end
+    assert end.mark
+    say("user.1", 1)
+    assert prune() == "1 events forgotten\n"
+    assert [event.seq for event in log.replay("user.1", after=0, limit=9)] == [4]
+
+
+def test_topic_whose_log_is_empty_keeps_its_numbers():
+    """Older versions forgot the newest event too."""
+    say("user.1", 3)
+    LoggedEvent.objects.all().delete()
     say("user.1", 1)
 
     assert Topic.objects.get(name="user.1").head == 4
     assert log.read_on("user.1", after=0, limit=9)[1] == 4
-    prune()
+    LoggedEvent.objects.all().delete()
     assert log.read_on("user.1", after=2, limit=9) == ([], 4)  # nothing to be read, up to 4
 
 
