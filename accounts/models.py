@@ -26,8 +26,10 @@ __all__ = ["FORGOTTEN", "Forgetting", "Handle", "Session", "Ticket", "User", "fo
 
 #: How the username of somebody begins who was forgotten.
 FORGOTTEN = "deleted user "
-#: The columns of a user whose change has consequences.
-WATCHED = ("password", "is_active", "username")
+#: The columns of a user that give access.
+ACCESS = frozenset({"password", "is_active"})
+#: The columns whose change has consequences.
+WATCHED = (*sorted(ACCESS), "username")
 
 
 class User(AbstractUser):
@@ -94,19 +96,29 @@ class User(AbstractUser):
             stored = User.objects.select_for_update(no_key=True).filter(pk=self.pk)
             before = stored.values_list(*WATCHED, named=True).first()
             if before is not None and before.username != self.username:
+                # The name last. What else has consequences takes sessions, conversations and members, which
+                # others hold who still need this user's topic or, to commit, a row that nobody renames.
+                changed = ACCESS if written is None else ACCESS.intersection(written)
+                if changed:
+                    stored.update(**{field: getattr(self, field) for field in changed})
+                    before = self._follow_access(before, stored)
                 # Before the row: who tells this user something has their topic, and needs the row to commit.
                 log.lock([user_topic(self.pk)])
             super().save(*args, **kwargs)
-            if before is None:
-                return
-            after = stored.values_list(*WATCHED, named=True).get()
-            disabled = before.is_active and not after.is_active
-            if disabled or before.password != after.password:
-                access_withdrawn.send(sender=User, user=self, disabled=disabled)
-            if before.is_active != after.is_active:
-                account_switched.send(sender=User, user=self)
-            if before.username != after.username:
-                renamed.send(sender=User, user=self)
+            if before is not None:
+                after = self._follow_access(before, stored)
+                if before.username != after.username:
+                    renamed.send(sender=User, user=self)
+
+    def _follow_access(self, before: Any, stored: models.QuerySet[User, Any]) -> Any:
+        """Tell what became of the access that the row gave before; returns the row as it is now."""
+        after = stored.values_list(*WATCHED, named=True).get()
+        disabled = before.is_active and not after.is_active
+        if disabled or before.password != after.password:
+            access_withdrawn.send(sender=User, user=self, disabled=disabled)
+        if before.is_active != after.is_active:
+            account_switched.send(sender=User, user=self)
+        return after
 
     def validate_constraints(self, exclude: Any = None) -> None:
         """For forms, beside the database's constraints: a name neither is nor looks like somebody else's."""

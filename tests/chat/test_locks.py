@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
+from accounts import services as accounts
 from accounts.models import User
 from chat import services
 from chat.models import Participant
@@ -212,3 +213,47 @@ def test_topics_are_locked_by_name_whichever_is_older(ana, meeting, monkeypatch)
             log.lock([user_topic(ana.pk), "conversation.7"])
 
     meeting.run(one_by_one, together)
+
+
+def rename_and_disable(user: User) -> Callable[[], Any]:
+    """What one form of the admin does."""
+
+    def save() -> None:
+        changed = User.objects.get(pk=user.pk)
+        changed.username, changed.is_active = "other", False
+        changed.save()
+
+    return save
+
+
+def test_owner_is_renamed_and_disabled_while_they_leave(ana, bruno, group, meeting, monkeypatch):
+    monkeypatch.setattr(log, "lock", meeting.stops(log.lock))
+
+    meeting.run(
+        rename_and_disable(ana),
+        lambda: services.remove_member(conversation_id=group.pk, by=ana, user_id=ana.pk),
+    )
+
+    assert Participant.objects.get(conversation=group, user=bruno).role == Participant.Role.OWNER
+
+
+def test_owner_is_renamed_and_disabled_while_they_sign_out(ana, group, meeting, monkeypatch):
+    session = ana.sessions.create()
+    monkeypatch.setattr(log, "lock", meeting.stops(log.lock))
+
+    meeting.run(rename_and_disable(ana), lambda: accounts.revoke_session(user=ana, session_id=session.pk))
+
+    session.refresh_from_db()
+    assert session.revoked_at is not None
+
+
+def test_owner_is_renamed_and_disabled_while_their_group_is_noted(ana, bruno, group, meeting, monkeypatch):
+    """An entry is written for them, and needs their row to commit; their heir is held until then."""
+    from chat.services import unread
+
+    say(group, bruno)
+    monkeypatch.setattr(unread, "_cursors", meeting.stops(unread._cursors))
+
+    meeting.run(lambda: services.note_unread([group.pk]), rename_and_disable(ana))
+
+    assert Participant.objects.get(conversation=group, user=bruno).role == Participant.Role.OWNER
