@@ -75,6 +75,7 @@ class Bounded(_Stock):
     def connection_lost(self, exc: Exception | None) -> None:
         """The line is gone."""
         self.allowance.gone()
+        self._part_from_application()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
@@ -135,6 +136,10 @@ class Bounded(_Stock):
         if self._thrown_away > conf.limit_body_bytes and not self.transport.is_closing():
             self.flow.pause_reading()
 
+    def answering(self) -> Any:
+        """The request that is being answered, or was the last."""
+        return self.cycle
+
     def _owes_answer(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
@@ -146,10 +151,11 @@ class Bounded(_Stock):
         return not (is_early and self.cycle.response_started)
 
     def _part_from_application(self) -> None:
-        """What asked for a body that will not come is told that its peer has gone."""
-        if self._owes_answer():
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        """Who is answering is told that the peer has gone, and no body will come."""
+        cycle = self.answering()
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _cut(self) -> None:
         self._part_from_application()

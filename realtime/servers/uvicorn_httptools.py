@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,6 +18,9 @@ MAX_PIPELINED = 8
 
 class PromptProtocol(Bounded, HttpToolsProtocol):
     """The parser tells each piece of a request; what is too much ends its work by an exception."""
+
+    #: The request that is being answered, while uvicorn's `cycle` is the last of those behind it.
+    _answering: Any = None
 
     def data_received(self, data: bytes) -> None:
         """Instead of uvicorn's, which forgets what stands behind a handshake."""
@@ -67,6 +72,8 @@ class PromptProtocol(Bounded, HttpToolsProtocol):
         if not (self.parser.should_upgrade() and self._should_upgrade()):
             self.is_request()
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answering = self.cycle
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -79,6 +86,16 @@ class PromptProtocol(Bounded, HttpToolsProtocol):
         super().on_message_complete()
         if not self.parser.should_upgrade() and self.cycle.response_complete:
             self.allowance.answered()  # before all of it was here
+
+    def on_response_complete(self) -> None:
+        """It is answered, and the next one's turn comes."""
+        if self.pipeline:
+            self._answering = self.pipeline[-1][0]
+        super().on_response_complete()
+
+    def answering(self) -> Any:
+        """Of several, the first that is not answered: uvicorn tells none but the last that its peer has gone."""
+        return self._answering
 
     def _upgrade(self, *, is_last: bool) -> None:
         if self._should_upgrade():

@@ -275,6 +275,16 @@ def test_requests_may_be_sent_ahead_and_not_without_end(any_server: ServerProces
             send_until_refused(line, [head * 1_000] * 200)  # 12 MB
 
 
+def test_who_asks_ahead_and_leaves_is_answered_no_further(any_server: ServerProcess) -> None:
+    for _ in range(3):
+        with line_to(any_server.port) as line:
+            line.sendall(request("/api/nothing/") * 2)
+
+    # Behind them in the queue of strangers.
+    assert ask(any_server.port, request("/api/nothing/", "Connection: close")).status == 404
+    assert "Traceback" not in any_server.log()
+
+
 def test_chunks_of_nothing_but_extensions_are_refused(any_server: ServerProcess) -> None:
     chunk = b"1;" + b"x" * 900 + b"\r\na\r\n"
     with unharmed(any_server):
