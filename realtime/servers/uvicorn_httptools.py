@@ -94,7 +94,7 @@ class PromptProtocol(Bounded, HttpToolsProtocol):
         super().on_response_complete()
 
     def answering(self) -> Any:
-        """Of several, the first that is not answered: uvicorn tells none but the last that its peer has gone."""
+        """Of several, the first that is not answered; uvicorn tells the last alone that its peer has gone."""
         return self._answering
 
     def _upgrade(self, *, is_last: bool) -> None:
