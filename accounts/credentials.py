@@ -22,6 +22,11 @@ Scope = MutableMapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 SUBPROTOCOL_PREFIX = "bearer."
+#: Parameters of a handshake, by either of their separators; the documents name six. To look through what fits
+#: into an address, `&%25&%25…`, would take as long as twenty handshakes.
+MAX_PARAMETERS = 100
+#: Bytes of a name whose spelling is looked into; a longer one is taken out as it is.
+MAX_NAME_BYTES = 200
 #: Tickets of one handshake that are looked at; an honest one has one.
 MAX_TICKETS = 4
 _SECRET_PARAMETERS = frozenset({"token", "ticket"})
@@ -96,10 +101,14 @@ async def use_up(tickets: tuple[str, ...]) -> None:
 
 def take_offer(scope: Scope) -> Offer:
     """Read what is offered, and take every credential out of the scope."""
-    tickets = [value for name, value in _parameters(scope) if name == "ticket"][:MAX_TICKETS]
     credential, error = None, None
+    query = scope.get("query_string", b"")
+    if query.count(b"&") + query.count(b";") >= MAX_PARAMETERS:
+        scope["query_string"] = b""
+        error = UnauthenticatedError("The address has too many parameters.")
+    tickets = [value for name, value in _parameters(scope) if name == "ticket"][:MAX_TICKETS]
     try:
-        credential = _credential(scope)
+        credential = None if error else _credential(scope)
     except RealtimeError as problem:
         error = problem
     _remove_secrets(scope)
@@ -153,6 +162,8 @@ def _without_secrets(query: bytes) -> Iterator[bytes]:
 
 def _is_like_a_secret(piece: bytes) -> bool:
     name = piece.partition(b"=")[0].decode("latin1")
+    if len(name) > MAX_NAME_BYTES:
+        return True
     for _ in range(_MOST_ENCODINGS):
         name = unquote_plus(name)
     return _LIKE_A_SECRET.fullmatch(name.partition("=")[0]) is not None

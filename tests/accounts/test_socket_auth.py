@@ -1,5 +1,6 @@
 """Where a socket's credential may come from, in which order, and that nothing of it is left behind."""
 
+import time
 from typing import NoReturn
 
 import pytest
@@ -7,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import OperationalError
 
 from accounts import socket_auth, tokens
+from accounts.credentials import take_offer
 from accounts.tickets import redeem_ticket, sell_ticket, use_up_tickets
 from accounts.tokens import access_token, identify
 from realtime import asking, threads
@@ -160,6 +162,28 @@ def test_secret_is_taken_out_in_every_spelling(shake_hands, query):
 @pytest.mark.parametrize("query", [b"tokens=3&a=b;c=d", b"a=token&my_ticket=1", b"", b"&&;=", b"a=%3Dtoken"])
 def test_what_is_no_secret_stays_byte_for_byte(shake_hands, query):
     assert shake_hands(query)["query_string"] == query
+
+
+@pytest.mark.parametrize("more", [b"&" * 100, b"&a=%31;" * 100, b";" * 100])
+def test_too_many_parameters_are_refused_and_none_stays(shake_hands, ana, more):
+    scope = shake_hands(b"token=" + access_token(ana).encode() + more)
+
+    assert (scope["identity"], scope["auth_error"].code) == (None, "unauthenticated")
+    assert scope["query_string"] == b""
+
+
+@pytest.mark.parametrize("query", [b"%25%25&" * 1_100, b"&" * 8_000, b"%2525;" * 1_300, b"%25" * 2_700])
+def test_longest_address_costs_little_more_than_an_honest_one(query):
+    """It is read on the loop, before handshakes are counted."""
+
+    def seconds(query: bytes) -> float:
+        began = time.thread_time()
+        take_offer({"query_string": query})
+        return time.thread_time() - began
+
+    assert min(seconds(query) for _ in range(5)) < 150 * min(
+        seconds(b"token=abcdef&since=12&v=1") for _ in range(5)
+    )
 
 
 def test_nothing_of_the_offer_is_left_for_the_socket(shake_hands, ana):
