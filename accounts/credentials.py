@@ -101,7 +101,8 @@ async def use_up(tickets: tuple[str, ...]) -> None:
 
 def take_offer(scope: Scope) -> Offer:
     """Read what is offered, and take every credential out of the scope."""
-    credential, error = None, None
+    credential: Credential | None = None
+    error: RealtimeError | None = None
     query = scope.get("query_string", b"")
     if query.count(b"&") + query.count(b";") >= MAX_PARAMETERS:
         scope["query_string"] = b""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from realtime.conf import conf
-from realtime.servers import CLOSE_SECONDS
+from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
 from realtime.servers.heads import Headers, check
 from realtime.servers.places import Place, places
 from realtime.servers.refusals import (
@@ -27,6 +27,8 @@ from realtime.servers.refusals import (
 
 #: Bytes around the pieces of a chunked body, its trailers among them: 1 MiB in pieces of 512 takes 14 KiB.
 FRAMING_BYTES = 64 * 1024
+#: Pieces that a body may be cut into, as chunks or as packets: each costs a server the same, however small.
+MAX_PIECES = MAX_FRAGMENTS
 #: Bytes of a body that is always taken, so that large ones of strangers keep no message out.
 SMALL_BODY_BYTES = 32 * 1024
 #: Bytes that larger bodies may take together in a process, until their requests are answered.
@@ -139,6 +141,7 @@ class Allowance:
         "_body_held",
         "_end",
         "_is_ending",
+        "_pieces",
         "_place",
         "_raw",
         "_reading",
@@ -158,7 +161,7 @@ class Allowance:
         self._unread = Deadline(self._unread_too_long)
         #: Bytes off the wire, of what is being read.
         self._raw = 0
-        self._body = self._body_held = self._waited = 0
+        self._body = self._body_held = self._pieces = self._waited = 0
         self._was_answered = self._is_ending = False
 
     def enter(self, peer: str | None) -> Refusal | None:
@@ -196,7 +199,7 @@ class Allowance:
         """The head is whole; whether a body follows."""
         has_body = check(method, target, version, headers)
         self.doing = Doing.BODY
-        self._raw = self._body = 0
+        self._raw = self._body = self._pieces = 0
         self._reading.start(conf.limit_body_seconds)
         return has_body
 
@@ -210,6 +213,9 @@ class Allowance:
                 raise RefusedError(BODIES)
             _large.held += size
             self._body_held += size
+        self._pieces += 1
+        if self._pieces > MAX_PIECES:
+            raise RefusedError(BODY_TOO_BIG)
 
     def whole(self) -> None:
         """All of the request is here."""

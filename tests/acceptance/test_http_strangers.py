@@ -293,6 +293,14 @@ def test_chunks_of_nothing_but_extensions_are_refused(any_server: ServerProcess)
     assert answer.status in (400, 413)
 
 
+def test_body_of_too_many_pieces_is_refused(any_server: ServerProcess) -> None:
+    """100 KB in chunks of a byte take h11 as long as a hundred requests, and all others wait meanwhile."""
+    with unharmed(any_server):
+        answer = ask(any_server.port, json_body("Transfer-Encoding: chunked"), b"1\r\nx\r\n" * 20_000)
+
+    assert (answer.status, answer.code) == (413, "too_big")
+
+
 def test_endless_trailers_are_refused(any_server: ServerProcess) -> None:
     with unharmed(any_server):
         answer = ask(
