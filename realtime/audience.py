@@ -267,7 +267,8 @@ class Audience:
         try:
             while self.position is not None and self.position < self._target:
                 target, timeline, after = self._target, self.timeline, self.place
-                page = await page_after(Place(self.topic, after.seq))
+                # When the database comes back it may be another one, which lacks what waits here.
+                page = await page_after(Place(self.topic, after.seq), has_failed=self._held.forget)
                 if timeline != self.timeline:
                     continue
                 if after.contradicts(Position(after.seq, page.mark)):

@@ -41,10 +41,14 @@ class Held:
         return len(self._events)
 
     def keep(self, seq: int, delivery: Delivery) -> None:
-        """Keep it, if there is room."""
+        """Keep it, if there is room; of two events at one place the log knows which is true."""
+        if (known := self._events.get(seq)) is not None:
+            if known.body != delivery.body:
+                self.forget()  # a database took over, and nobody knows how many of these were lost
+            return
         size = sys.getsizeof(delivery.body)
         fits = len(self._events) < MAX_HELD and self._bytes + size <= MAX_HELD_BYTES
-        if fits and size <= self._budget.left and seq not in self._events:
+        if fits and size <= self._budget.left:
             self._events[seq] = delivery
             self._count(size)
 

@@ -7,7 +7,7 @@ told there is read, framed and joined once, and the others are told the same byt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from realtime import log, outages, positions
@@ -103,13 +103,14 @@ def _read(places: Collection[Place]) -> dict[Place, Page]:
 read_page: Asking[Place, Page] = Asking(_read, max_batch=8)
 
 
-async def page_after(place: Place) -> Page:
-    """The page of the log that follows, as soon as it can be had."""
+async def page_after(place: Place, *, has_failed: Callable[[], None] = lambda: None) -> Page:
+    """The page of the log that follows, as soon as it can be had; what is done each time that it cannot."""
     while True:
         try:
             page = await read_page(place)
         except Exception as error:  # noqa: BLE001 - the log is still there when the database returns
             outages.DATABASE.noticed(error)
+            has_failed()
             await asyncio.sleep(RETRY_SECONDS)
         else:
             outages.DATABASE.over()

@@ -131,6 +131,39 @@ async def test_gap_is_filled_only_from_the_log_that_was_told(hub, log):
     assert told(ana)[2:] == [f"{seq}-{NEW}" for seq in range(10, 15)]
 
 
+async def test_event_that_waited_for_a_lost_one_is_not_told_by_the_log_that_lacks_it(hub, log):
+    """It came before its predecessors; while they were read another database took over."""
+    ana = await live(hub, log)
+    while log.append() < 16:
+        pass
+    log.is_away = True
+    ring(hub, log, 16)
+    await settle()
+    log.take_over(10, new=5)
+    log.is_away = False
+    await settle(60)
+
+    assert told(ana)[2:] == [f"{seq}-{NEW}" for seq in range(11, 16)]
+    assert len(heard(hub)._held) == 0
+
+
+async def test_of_two_events_that_wait_at_one_place_the_log_knows_which_is_true(hub, log):
+    ana = await live(hub, log)
+    log.is_open = False
+    while log.append() < 13:
+        pass
+    ring(hub, log, 12, 13)
+    log.take_over(10, new=4)
+    ring(hub, log, 13, 14)
+    await settle()
+    ring(hub, log, 11)
+    log.is_open = True
+    while log.let_one_through():
+        await settle()
+
+    assert told(ana)[2:] == [f"{seq}-{NEW}" for seq in range(11, 15)]
+
+
 async def test_log_that_went_back_misleads_nobody(hub, log):
     ana = await live(hub, log)
     log.take_over(7, new=1)
