@@ -25,8 +25,9 @@ class Place:
         self._give_way = give_way
 
     def waits(self) -> None:
-        """It waits for its peer, from now on or still."""
-        self._address.waiting.setdefault(self)
+        """It waits for its peer, from now on or still; one that was given up has only its end before it."""
+        if self in self._address.open:
+            self._address.waiting.setdefault(self)
 
     def works(self) -> None:
         """It is being answered."""

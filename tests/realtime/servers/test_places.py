@@ -42,6 +42,20 @@ def test_address_that_is_full_gives_up_what_waits_longest(door: Door) -> None:
     assert door.places.open == 2
 
 
+def test_who_gave_way_does_so_once_whatever_comes_of_its_answer(door: Door) -> None:
+    first = door.place("192.0.2.1", "first")
+    for name in ("second", "third"):
+        door.place("192.0.2.1", name)
+    first.waits()  # its answer was under way, and is written now
+    first.leave()
+
+    for name in ("fourth", "fifth", "sixth", "seventh"):
+        door.place("192.0.2.1", name)
+
+    assert [name for name, _ in door.ended] == ["first", "second", "third", "fourth", "fifth"]
+    assert door.places.open == 2
+
+
 def test_addresses_of_one_subscriber_are_one(door: Door) -> None:
     for number in range(3):
         door.place(f"2001:db8::{number}", str(number))
