@@ -38,7 +38,7 @@ def nothing_in_the_api(request: HttpRequest) -> HttpResponse:
 def socket_without_upgrade(_request: HttpRequest) -> HttpResponse:
     """An address below /ws/ that is opened in a browser, or asked with `curl`."""
     return _problem(
-        404, "not_found", "Sockets are opened below /ws/: connect with WebSocket (ws://… or wss://…)."
+        404, "not_found", "Sockets are below /ws/: connect with a WebSocket client, to ws:// or wss://."
     )
 
 

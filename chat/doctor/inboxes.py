@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import CharField, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Cast, Concat
 
+from accounts.models import FORGOTTEN
 from chat.doctor.places import places
 from chat.events import MemberRemoved, conversation_topic
 from chat.models import Message, Participant
@@ -72,7 +73,7 @@ def _wrong_entries(conversation_ids: list[int]) -> Iterator[Finding]:
     for share in _shares(conversation_ids):
         shares[share.conversation_id, share.read_seq].append(share)
     for place, said, alive in _recounted(conversation_ids):
-        for share in shares.pop(place):
+        for share in shares.pop(place, ()):
             # A deletion is uncounted when it is noted, and was not at all before messages had a deleted_seq.
             most = said.total() - said[share.user_id]
             least = alive.total() - alive[share.user_id]
@@ -91,8 +92,10 @@ def _shares(conversation_ids: list[int]) -> Iterator[_Share]:
     entries = Notification.objects.filter(
         ~Q(collapse_key=""), user_id=OuterRef("user_id"), collapse_key=key, read_at=None
     )
+    forgotten = Concat(Value(FORGOTTEN), Cast("user_id", CharField()), output_field=CharField())
     rows = (
         Participant.objects.filter(conversation_id__in=conversation_ids)
+        .exclude(user__username=forgotten)  # their inbox went with them, and nobody opens it
         .annotate(noticed_seq=F("conversation__noticed_seq"), unread=Subquery(entries.values("count")[:1]))
         .order_by("pk")
     )

@@ -195,6 +195,17 @@ def test_the_doctor_finds_nothing_wrong_afterwards(canary, doctor_finds):
     assert doctor_finds() == []
 
 
+def test_unread_messages_to_somebody_forgotten_are_missed_by_nobody(canary, ana, doctor_finds):
+    direct = Conversation.objects.get(kind="direct", participants__user=canary)
+    say(direct, ana, "unread")
+    services.note_unread([direct.pk])
+    run()
+    assert doctor_finds() == []
+    say(direct, ana, "to nobody")
+    services.note_unread([direct.pk])
+    assert doctor_finds() == []
+
+
 def test_what_is_left_is_a_number(canary):
     run()
 
