@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -33,7 +34,7 @@ from realtime.errors import (
 from realtime.hub import Hub
 from realtime.limits import counted_address
 from realtime.problems import PROBLEM_JSON, problem
-from realtime.rates import Buckets
+from realtime.rates import Bucket, Buckets, Rate
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +66,19 @@ class OriginCheck:
     An absent Origin is let through: no browser, and a token is required anyway.
     """
 
+    #: Lines of the log. Nothing limits how often somebody knocks, and nobody reads thousands.
+    LINES = Rate.parse("1/s:100")
+
     def __init__(self, app: App) -> None:
         self.app = app
         markcoroutinefunction(self)
+        self._lines = Bucket()
 
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         for origin in _headers(scope, b"origin"):
             if not is_allowed_origin(origin, scope):
-                _tell_refused(origin)
+                if not self._lines.wait(self.LINES, time.monotonic()):
+                    _tell_refused(origin)
                 return refuse_handshake(
                     scope, receive, send, status=403, detail="Pages of this origin may open no socket here."
                 )
@@ -195,7 +201,7 @@ def _normalized(origin: str) -> tuple[str, str, int] | None:
 
 
 def _tell_refused(origin: str) -> None:
-    """Once in the log, with what would let it in, for whose own page it is."""
+    """One line, with what would let it in, for whose own page it is."""
     normal = _normalized(origin)
     extra = {"origin": origin[:200]}
     if normal is not None:

@@ -210,6 +210,19 @@ async def test_any_origin_is_let_in_where_a_developer_says_so(settings):
     assert await is_let_in("null")
 
 
+async def test_refused_origins_are_logged_as_often_as_somebody_would_read(caplog):
+    check = OriginCheck(accept)
+
+    for _ in range(300):
+        communicator = WebsocketCommunicator(
+            check, "/ws/chat/1/", headers=[(b"origin", b"https://evil.example")]
+        )
+        assert await communicator.connect() == (False, 1000)
+        await communicator.wait()
+
+    assert 100 <= len(caplog.records) < 300
+
+
 async def test_refused_origin_is_logged_without_an_end(caplog):
     await is_let_in("https://" + "e" * 1000 + ".example")
 
