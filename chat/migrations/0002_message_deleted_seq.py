@@ -16,12 +16,4 @@ class Migration(migrations.Migration):
             name="deleted_seq",
             field=models.BigIntegerField(editable=False, null=True),
         ),
-        migrations.AddIndex(
-            model_name="message",
-            index=models.Index(
-                condition=models.Q(("deleted_seq__isnull", False)),
-                fields=["conversation", "deleted_seq"],
-                name="chat_message_deleted",
-            ),
-        ),
     ]
