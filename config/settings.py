@@ -297,7 +297,7 @@ RELAIS = {
     "limit_registrations": env.rate("LIMIT_REGISTRATIONS", "10/min:20"),
     "limit_strangers_waiting": env.integer("LIMIT_STRANGERS_WAITING", 256, maximum=10_000),
     "limit_strangers_waiting_per_address": env.integer(
-        "LIMIT_STRANGERS_WAITING_PER_ADDRESS", 64, maximum=10_000
+        "LIMIT_STRANGERS_WAITING_PER_ADDRESS", 200, maximum=10_000
     ),
     "limit_stranger_seconds": env.integer("LIMIT_STRANGER_SECONDS", 10, maximum=60),
     "limit_passwords_waiting": env.integer("LIMIT_PASSWORDS_WAITING", 64, maximum=1_000),

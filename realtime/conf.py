@@ -100,8 +100,8 @@ class Conf:
     limit_registrations: Rate = Rate.parse("10/min:20")
     #: Requests without a credential that wait for their turn in one process, without a thread.
     limit_strangers_waiting: int = 256
-    #: Those of one address: an office behind one address, all of whom open a page at nine.
-    limit_strangers_waiting_per_address: int = 64
+    #: Those of one address: an office behind one, where thirty browsers open a page on six connections each.
+    limit_strangers_waiting_per_address: int = 200
     #: Seconds that one may wait.
     limit_stranger_seconds: float = 10
     #: Requests that wait for their turn to hash a password, in one process: each is a thread.

@@ -200,6 +200,16 @@ def test_every_refusal_is_counted(any_server: ServerProcess) -> None:
     assert int(counted[1]) >= 1
 
 
+def test_office_behind_one_address_opens_a_page(any_server: ServerProcess) -> None:
+    """Fifteen browsers with six connections each; what a page needs brings no token."""
+    with contextlib.ExitStack() as opened:
+        lines = [opened.enter_context(line_to(any_server.port)) for _ in range(90)]
+        for line in lines:
+            line.sendall(request("/api/nothing/", "Connection: close"))
+
+        assert [answer_of(everything(line)).status for line in lines] == [404] * 90
+
+
 # --- what two servers could understand in two ways --------------------------------------------------------
 
 SOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
