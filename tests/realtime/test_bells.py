@@ -16,7 +16,7 @@ import pytest
 import redis
 from channels.layers import channel_layers
 
-from realtime import bells, hearing, metrics, seals
+from realtime import bells, hearing, metrics, positions, seals
 from realtime.bells import Bell, Ring, Ringer
 from realtime.events import Event, Logged
 from realtime.publishing import publish_now, publish_on_commit
@@ -320,8 +320,10 @@ def test_command_without_a_loop_rings_and_keeps_one_connection(hearers, no_outpo
     rings = wire().rings
     while len(rings) < 2:
         rings += wire().rings
+    mark = positions.mark_in(rings[0].body)
+    stored = positions.placed('{"type":"said","words":"stored","seq":1}', 1, mark)
     assert rings == [
-        Ring("talk.1", 1, '{"type":"said","words":"stored","seq":1}'),
+        Ring("talk.1", 1, stored),
         Ring("talk.1", None, '{"type":"whispered","words":"not stored"}'),
     ]
     outpost = bells._outpost

@@ -107,7 +107,7 @@ class TestRealRedis:
         hub = Hub.current()
         for number in range(400):  # of every shard some
             listener = Listener()
-            listener.subscriber = hub.join(listener, f"talk.{number}", EVERYTHING, position=None, as_of=0)
+            listener.subscriber = hub.join(listener, f"talk.{number}", EVERYTHING, position=None)
         expected = {shard for shard in range(SHARDS) if number_of[shard] != number_of[0]}
         assert bool(expected) == (len(servers) > 1)
 
