@@ -37,7 +37,11 @@ def _is_about_members(origin: Model | QuerySet[Any]) -> bool:
 
 
 @receiver(pre_delete, sender=User, dispatch_uid="chat.user_deleted")
-def tell_that_user_is_gone(instance: User, **_: Any) -> None:
+def tell_that_user_is_gone(instance: User, origin: Model | QuerySet[Any], **_: Any) -> None:
+    if isinstance(origin, QuerySet) and origin.model is User:
+        together = origin.order_by("pk").values_list("pk", flat=True)
+        if together.first() == instance.pk:  # Django tells of them in this order
+            services.users_will_be_deleted(list(together))
     services.user_is_deleted(instance)
 
 

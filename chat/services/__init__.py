@@ -6,7 +6,12 @@
 """
 
 from chat.services.conversations import create_conversation, open_conversation, rename_conversation, set_title
-from chat.services.heirs import account_was_switched, ensure_owners, user_is_deleted
+from chat.services.heirs import (
+    account_was_switched,
+    ensure_owners,
+    user_is_deleted,
+    users_will_be_deleted,
+)
 from chat.services.members import add_members, change_role, remove_member, was_removed, will_be_removed
 from chat.services.messages import (
     clean_client_id,
@@ -49,6 +54,7 @@ __all__ = [
     "set_title",
     "tell_new_name",
     "user_is_deleted",
+    "users_will_be_deleted",
     "was_removed",
     "will_be_removed",
 ]

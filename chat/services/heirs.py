@@ -57,6 +57,13 @@ def account_was_switched(*, user_id: int, is_active: bool) -> None:
     ensure_owners(list(shares.values_list("conversation_id", flat=True)))
 
 
+def users_will_be_deleted(user_ids: Collection[int]) -> None:
+    """Lock what `user_is_deleted` tells of all of them, before it tells anything of one."""
+    shares = Participant.objects.filter(user__in=user_ids).order_by()
+    conversations = shares.values_list("conversation_id", flat=True).distinct()
+    log.lock([*map(topic_of, conversations), *map(user_topic, user_ids)], create=False)
+
+
 @announcing()
 def user_is_deleted(user: User) -> None:
     """Tell the conversations of a user whose row is about to go; what they owned has an heir."""

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection, connections
 
 from accounts import services as accounts
+from accounts.errors import UnknownUserError
 from accounts.models import User
 from chat import services
 from chat.models import Participant
@@ -257,3 +258,19 @@ def test_owner_is_renamed_and_disabled_while_their_group_is_noted(ana, bruno, gr
     meeting.run(lambda: services.note_unread([group.pk]), rename_and_disable(ana))
 
     assert Participant.objects.get(conversation=group, user=bruno).role == Participant.Role.OWNER
+
+
+def test_several_users_are_deleted_while_one_is_invited_to_a_group_of_another(
+    ana, clara, dora, group, meeting, monkeypatch
+):
+    """Clara's own topic would come before the group of Dora, who is deleted after her."""
+    tell(clara)
+    monkeypatch.setattr(log, "lock", meeting.stops(log.lock))
+
+    def invite() -> None:
+        with pytest.raises(UnknownUserError):
+            services.add_members(conversation_id=group.pk, by=ana, users=[clara])
+
+    meeting.run(lambda: User.objects.filter(pk__in=[clara.pk, dora.pk]).order_by("pk").delete(), invite)
+
+    assert not User.objects.filter(pk__in=[clara.pk, dora.pk]).exists()
