@@ -425,9 +425,9 @@ async def test_socket_that_fell_behind_says_where_it_is_when_it_was_told_what_is
     def has_room_later(socket: NotificationConsumer, batch: Any) -> bool:
         return room.is_set() and push_batch(socket, batch)
 
-    async def read_later(place: pages.Place) -> pages.Page:
+    async def read_later(place: pages.Place, **options: Any) -> pages.Page:
         await room.wait()
-        return await page_after(place)
+        return await page_after(place, **options)
 
     arrived: list[Notification] = []
     room = asyncio.Event()

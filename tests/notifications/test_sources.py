@@ -262,9 +262,9 @@ async def test_member_who_was_removed_and_added_again_is_noticed_from_there_on(
 ) -> None:
     """The word of the new membership overtakes the removal, which waits for a message whose bell is lost."""
 
-    async def read_later(place: Place) -> Page:
+    async def read_later(place: Place, **options: Any) -> Page:
         await may_read.wait()
-        return await page_after(place)
+        return await page_after(place, **options)
 
     def leave_and_return() -> None:
         with monkeypatch.context() as silence:
