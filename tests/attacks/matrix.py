@@ -96,7 +96,7 @@ HTTP: dict[tuple[str, str], Rule] = {
 }
 
 #: Routes of Django's that are no part of the API. Whatever begins with /admin/ is for staff.
-PAGES = {"/", "/demo/<slug:username>/", "/^api/"}
+PAGES = {"/", "/demo/<slug:username>/", "/^api/", "/^ws/"}
 
 CHAT = "/ws/chat/<str:conversation_id>/"
 NOTIFICATIONS = "/ws/notifications/"
