@@ -34,6 +34,8 @@ AGAIN = (
 )
 
 
+# One stack: the suite that it starts makes databases of its own, and whose views they are does not matter.
+@pytest.mark.stack("small")
 @pytest.mark.timeout(300)
 def test_nothing_opens_under_other_defaults():
     done = subprocess.run(
