@@ -23,7 +23,7 @@ from accounts.throttling import (
 )
 from accounts.tickets import TICKET_TTL_SECONDS, sell_ticket
 from accounts.views import ApiView, PublicView
-from realtime.limits import client_address
+from realtime.http.addresses import client_address
 
 NO_CONTENT = OpenApiResponse(description="Done.")
 

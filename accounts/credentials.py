@@ -15,7 +15,7 @@ from asgiref.sync import markcoroutinefunction
 
 from accounts.authentication import bearer_token
 from accounts.tickets import use_up_tickets
-from realtime.asking import Asking
+from realtime.database.batch_loader import Asking
 from realtime.errors import RealtimeError, UnauthenticatedError
 
 Scope = MutableMapping[str, Any]

@@ -12,7 +12,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from accounts.handles import Handle, handles_of
 from accounts.models import Forgetting, Session, Ticket, User
 from accounts.tickets import TICKET_TTL_SECONDS
-from realtime.examinations import Finding, examination, id_ranges, snapshot
+from doctor.examinations import Finding, examination, id_ranges, snapshot
 
 #: Rows shown of one fault.
 SHOWN = 100

@@ -18,10 +18,10 @@ from django.db import connections
 from accounts import metrics
 from accounts.errors import TooManyPasswordsError
 from accounts.turns import NoTurnError, Turns
-from realtime import deadlines
 from realtime.conf import conf
-from realtime.limits import counted_address
-from realtime.metrics import REQUESTS_REFUSED
+from realtime.database import time_budget as deadlines
+from realtime.http.addresses import counted_address
+from realtime.metrics.core import REQUESTS_REFUSED
 
 #: Seconds after which somebody who was refused is told to come back, at least.
 RETRY_SECONDS = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.instruments import Gauge
+from realtime.metrics.instruments import Gauge
 
 STRANGERS_WAITING = Gauge(
     "relais_strangers_waiting", "Requests without a credential that wait for their turn."

@@ -18,7 +18,7 @@ from accounts import hashing, names
 from accounts.errors import TooManyPasswordsError
 from accounts.handles import NAMED, Handle, UserManager, is_taken
 from accounts.signals import access_withdrawn, account_switched, renamed
-from realtime import log
+from realtime.log import log
 from realtime.publishing import announcing
 from realtime.topics import user_topic
 

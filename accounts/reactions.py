@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from realtime.errors import AccountDisabledError, SessionRevokedError
 from realtime.events import Delivery
-from realtime.reactions import reacts_to
-from realtime.subscribers import Subscriber
+from realtime.hub.reactions import reacts_to
+from realtime.hub.subscription import Subscriber
 
 
 @reacts_to("session_revoked")

@@ -14,9 +14,9 @@ from accounts import tokens
 from accounts.credentials import Application, Offer, Scope, one_header, use_up
 from accounts.tickets import redeem_ticket
 from accounts.tokens import Claims, Identity, claims_of, identify
-from realtime.asking import Asking
+from realtime.database.batch_loader import Asking
+from realtime.database.threads import run_in_thread
 from realtime.errors import RealtimeError
-from realtime.threads import run_in_thread
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from accounts.tokens import claims_of
 from accounts.turns import Caller, NoTurnError, Turns
 from realtime.conf import conf
 from realtime.errors import OverloadedError, RealtimeError
-from realtime.limits import counted_address
-from realtime.metrics import REQUESTS_REFUSED
-from realtime.problems import PROBLEM_JSON, problem
+from realtime.http.addresses import counted_address
+from realtime.http.problems import PROBLEM_JSON, problem
+from realtime.metrics.core import REQUESTS_REFUSED
 
 Scope = dict[str, Any]
 Message = dict[str, Any]

@@ -12,10 +12,11 @@ from accounts.handles import owner_of
 from accounts.models import User
 from accounts.names import key_of
 from accounts.selectors import has_signed_in_from
-from realtime import metrics, problems
 from realtime.conf import conf
 from realtime.errors import RateLimitedError
-from realtime.limits import counted_address
+from realtime.http import problems
+from realtime.http.addresses import counted_address
+from realtime.metrics import core as metrics
 from realtime.rates import Buckets
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from accounts.authentication import BearerAuthentication
 from accounts.throttling import RestThrottle, exception_handler
-from realtime.parsers import JsonParser
+from realtime.http.parsers import JsonParser
 
 
 # Comments, because a docstring would be the description of each operation in the OpenAPI document.

@@ -18,15 +18,16 @@ from chat.limits import allow_send
 from chat.receipts import receipts_told
 from chat.selectors import Membership, Share
 from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
-from realtime import errors, positions
-from realtime.asking import Asking
-from realtime.commands import Command
+from realtime import errors
+from realtime.database.batch_loader import Asking
 from realtime.events import Event
-from realtime.frames import MAX_INTEGER, Ref
-from realtime.framing import NOTHING, Framing
-from realtime.positions import Position
-from realtime.prepared import Batch
-from realtime.sockets import JsonSocket
+from realtime.hub.rendering import NOTHING, Framing
+from realtime.json_input import MAX_INTEGER, Ref
+from realtime.log import positions
+from realtime.log.positions import Position
+from realtime.sockets.commands import Command
+from realtime.sockets.consumer import JsonSocket
+from realtime.wire.prepared import Batch
 
 #: What sockets that come back together want to know, asked together.
 membership_of: Asking[Share, Membership] = Asking(selectors.memberships_for)

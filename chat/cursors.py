@@ -23,9 +23,9 @@ from chat import metrics, services
 from chat.limits import allow_cursor
 from chat.selectors import Membership, Share
 from chat.services import Cursor
-from realtime import background
-from realtime.asking import Asking
-from realtime.deadlines import remaining
+from realtime.database.batch_loader import Asking
+from realtime.database.threads import run_in_thread
+from realtime.database.time_budget import remaining
 from realtime.errors import (
     BusyError,
     OverloadedError,
@@ -33,8 +33,8 @@ from realtime.errors import (
     RealtimeError,
     is_outage,
 )
-from realtime.metrics import REQUESTS_REFUSED
-from realtime.threads import run_in_thread
+from realtime.metrics.core import REQUESTS_REFUSED
+from realtime.process import background
 
 logger = logging.getLogger(__name__)
 

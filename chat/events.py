@@ -9,7 +9,7 @@ import datetime as dt
 from uuid import UUID
 
 from realtime.events import Delivery, Event
-from realtime.framing import EVERYTHING, Framing
+from realtime.hub.rendering import EVERYTHING, Framing
 from realtime.topics import topic
 
 

@@ -20,10 +20,10 @@ from typing import ClassVar
 from chat import metrics
 from chat.events import conversation_topic
 from chat.services import Draft, Outcome, send_messages
-from realtime import background
+from realtime.database.threads import run_in_thread
 from realtime.errors import BusyError, OverloadedError, RealtimeError, UnavailableError, UncertainError
-from realtime.hub import Hub
-from realtime.threads import run_in_thread
+from realtime.hub.hub import Hub
+from realtime.process import background
 
 logger = logging.getLogger(__name__)
 

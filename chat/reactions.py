@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from realtime.events import Delivery
-from realtime.reactions import reacts_to
-from realtime.subscribers import Subscriber, of_user
+from realtime.hub.reactions import reacts_to
+from realtime.hub.subscription import Subscriber, of_user
 
 
 @reacts_to("member_removed")

@@ -1,4 +1,4 @@
-"""The statements that store messages, and one of every page of them; the log has `realtime.rows`."""
+"""The SQL that stores messages and reads one of each page. The log has its own in `realtime.log`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from django.db import connection
 
-from realtime.rows import binary_cursor, columns, is_sqlite
+from realtime.log.statements import binary_cursor, columns, is_sqlite
 
 _as_json = msgspec.json.Encoder().encode
 

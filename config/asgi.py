@@ -30,10 +30,10 @@ from config.metrics import MetricsPage
 from config.proxies import ForwardedHeaders
 from config.ws_routing import websocket_urlpatterns
 from notifications.service_keys import has_service_key
-from realtime import garbage, heap
-from realtime.asgi import HandshakeLimit, OriginCheck, SocketLimits, WithHub
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
+from realtime.process import garbage, heap
 from realtime.servers import daphne
+from realtime.sockets.handshakes import HandshakeLimit, OriginCheck, SocketLimits, WithHub
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from realtime.postgresql import PunctualConnection, try_on
+from realtime.database.postgresql import PunctualConnection, try_on
 
 _POSTGRESQL_SCHEMES = ("postgres", "postgresql")
 _REDIS_SCHEMES = ("redis", "rediss", "unix")

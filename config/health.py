@@ -16,9 +16,9 @@ from typing import Any, TypedDict
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
-from realtime import outages
-from realtime.hub import Hub
-from realtime.instruments import Gauge
+from realtime.hub.hub import Hub
+from realtime.metrics import outages
+from realtime.metrics.instruments import Gauge
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """/metrics, answered before Django, for a scraper that shows METRICS_TOKEN or asks on this machine.
 
-What is shown is made in `realtime/exposition.py`; this module decides who sees it.
+What is shown is made in `realtime/metrics/exposition.py`; this module decides who sees it.
 """
 
 import hmac
@@ -18,9 +18,9 @@ from django.http.request import split_domain_port
 from config.health import Health
 from realtime.conf import conf
 from realtime.errors import NotAllowedError
-from realtime.exposition import CONTENT_TYPE, scrape
-from realtime.instruments import Gauge
-from realtime.problems import PROBLEM_JSON, problem
+from realtime.http.problems import PROBLEM_JSON, problem
+from realtime.metrics.exposition import CONTENT_TYPE, scrape
+from realtime.metrics.instruments import Gauge
 
 PATH = "/metrics"
 

@@ -8,7 +8,7 @@ from django.urls import resolve
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
-from realtime.problems import PROBLEM_JSON, problem
+from realtime.http.problems import PROBLEM_JSON, problem
 
 
 def home(_request: HttpRequest) -> JsonResponse:

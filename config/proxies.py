@@ -6,7 +6,7 @@ from typing import Any
 from asgiref.sync import markcoroutinefunction
 
 from realtime.conf import conf
-from realtime.limits import client_address, is_trusted_proxy
+from realtime.http.addresses import client_address, is_trusted_proxy
 
 _FORWARDED = frozenset(
     {

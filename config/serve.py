@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _scoreboard() -> AbstractContextManager[str]:
-    """Where the workers put their numbers together (`realtime/scoreboard.py`); gone with the service."""
+    """Where the workers put their numbers together (`realtime/metrics/scoreboard.py`)"""
     if settings.METRICS_DIR:
         return nullcontext(settings.METRICS_DIR)
     return tempfile.TemporaryDirectory(prefix="relais-metrics-")

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from django.http import HttpRequest, HttpResponse
 
-from realtime.deadlines import deadline_in
+from realtime.database.time_budget import deadline_in
 
 API = "/api/"
 #: Seconds that an API request may wait for the database. The admin may take longer: it deletes thousands.

@@ -10,8 +10,8 @@ from django.urls import re_path
 import chat.routing
 import notifications.routing
 import typing_indicator.routing
-from realtime import sizes
-from realtime.asgi import refuse_handshake
+from realtime.sockets.handshakes import refuse_handshake
+from realtime.wire import sizes
 
 logger = logging.getLogger(__name__)
 

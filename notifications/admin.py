@@ -14,7 +14,7 @@ from notifications import kinds, services
 from notifications.errors import InvalidDataError
 from notifications.models import Notification
 from realtime.errors import RealtimeError
-from realtime.frames import parse
+from realtime.json_input import parse
 
 
 class DataField(forms.JSONField):

@@ -19,7 +19,7 @@ from accounts.views import ApiView
 from notifications import idempotency, selectors, serializers, services
 from notifications.service_keys import IsService, Service, ServiceKeyAuthentication
 from realtime.errors import NotFoundError
-from realtime.problems import PROBLEM_JSON
+from realtime.http.problems import PROBLEM_JSON
 
 _CONFLICTS = {
     (409, PROBLEM_JSON): OpenApiResponse(

@@ -12,13 +12,14 @@ from notifications import selectors, services
 from notifications.events import GUIDE_FRAMING, V1_FRAMING
 from notifications.sources import Listener, Source, framing_for
 from notifications.texts import supported_language
-from realtime import errors, positions
-from realtime.commands import Command, named
+from realtime import errors
 from realtime.events import Event
-from realtime.frames import MAX_INTEGER, Ref
-from realtime.framing import NOTHING, Framing
-from realtime.positions import START, Position
-from realtime.sockets import JsonSocket
+from realtime.hub.rendering import NOTHING, Framing
+from realtime.json_input import MAX_INTEGER, Ref
+from realtime.log import positions
+from realtime.log.positions import START, Position
+from realtime.sockets.commands import Command, named
+from realtime.sockets.consumer import JsonSocket
 from realtime.topics import user_topic
 
 #: Topics one socket listens to besides its own: more than anybody reads, and what one connect may cost. New

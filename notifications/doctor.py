@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from django.db.models import Count, Max, Min
 
+from doctor.examinations import Finding, examination
 from notifications import kinds
 from notifications.models import Notification
-from realtime.examinations import Finding, examination
 
 #: Rows shown of one fault.
 SHOWN = 100

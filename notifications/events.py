@@ -14,7 +14,7 @@ import msgspec
 from notifications import kinds
 from notifications.models import Notification
 from realtime.events import Delivery, Event
-from realtime.framing import Framing
+from realtime.hub.rendering import Framing
 
 
 class Notified(Event, frozen=True):

@@ -22,7 +22,7 @@ from notifications.errors import (
 )
 from notifications.models import IdempotencyKey
 from realtime.errors import RealtimeError
-from realtime.problems import problem
+from realtime.http.problems import problem
 from realtime.publishing import announcing
 
 KEPT = dt.timedelta(hours=24)

@@ -13,10 +13,10 @@ from accounts.errors import UnknownUserError
 from accounts.models import User
 from notifications.models import Notification
 from notifications.sources import Source, topics_for
-from realtime import log, positions
+from realtime.http.slices import NOTHING, slice_of
+from realtime.log import log, positions
+from realtime.log.positions import START, Position
 from realtime.models import Topic
-from realtime.positions import START, Position
-from realtime.slices import NOTHING, slice_of
 from realtime.topics import user_topic
 
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from notifications import kinds
 from realtime import events
 from realtime.events import Delivery
-from realtime.framing import Framing
-from realtime.reactions import reacts_to
-from realtime.subscribers import Subscriber
+from realtime.hub.reactions import reacts_to
+from realtime.hub.rendering import Framing
+from realtime.hub.subscription import Subscriber
 
 
 @dataclass(frozen=True, slots=True)

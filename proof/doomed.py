@@ -18,7 +18,7 @@ def main() -> None:
     """Put the fault where every commit is announced, then be the program that was named."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    from realtime import bells
+    from realtime.bells import ringer as bells
 
     ring, fatal = bells.ring, Path(os.environ["PROOF_DIE_IF"])
 

@@ -9,6 +9,10 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from realtime import checks, garbage, retention, scoreboard, vitals  # noqa: F401 (system checks; work beside the sockets)
+        # Each registers system checks, chores, or work that runs beside the sockets.
+        from realtime import checks  # noqa: F401
+        from realtime.log import retention  # noqa: F401
+        from realtime.metrics import scoreboard, vitals  # noqa: F401
+        from realtime.process import garbage  # noqa: F401
 
         autodiscover_modules("chores")

@@ -17,10 +17,10 @@ from typing import Any
 
 from django.db import models
 
-from realtime import metrics
-from realtime.background import runs_with_hub
+from realtime.database.threads import run_in_background
 from realtime.errors import UnavailableError
-from realtime.threads import run_in_background
+from realtime.metrics import core as metrics
+from realtime.process.background import runs_with_hub
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,11 @@ from functools import partial
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from realtime import bells, events, log
-from realtime.deadlines import remaining
+from realtime import events
+from realtime.bells import ringer as bells
+from realtime.database.time_budget import remaining
 from realtime.events import Event, Logged
+from realtime.log import log
 
 
 class _Collecting(threading.local):

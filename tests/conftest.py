@@ -18,7 +18,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper as PostgresWrappe
 from accounts.models import User
 from accounts.tokens import access_token
 from bench.machine import allow_many_files
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from tests import environment, services
 from tests.factories import make_user
 from tests.servers import ServerProcess, manage

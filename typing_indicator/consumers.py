@@ -9,13 +9,13 @@ import msgspec
 from chat.consumers import conversation_id_in, membership_of
 from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
-from realtime.commands import Command
 from realtime.conf import conf
-from realtime.frames import Ref
-from realtime.framing import NOTHING, Framing
+from realtime.hub.rendering import NOTHING, Framing
+from realtime.json_input import Ref
 from realtime.publishing import publish_now
 from realtime.rates import Bucket
-from realtime.sockets import JsonSocket
+from realtime.sockets.commands import Command
+from realtime.sockets.consumer import JsonSocket
 from typing_indicator.events import COALESCE_SECONDS, TYPING_FRAMING, TYPING_TTL_SECONDS, typing, typing_topic
 from typing_indicator.reactions import is_typing_here
 

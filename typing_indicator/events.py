@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chat.events import conversation_topic
 from realtime.events import Delivery, Event
-from realtime.framing import Framing
+from realtime.hub.rendering import Framing
 
 #: A typist repeats itself every 3 s at most; one lost frame must not make the indicator flicker.
 TYPING_TTL_SECONDS = 6

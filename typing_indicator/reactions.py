@@ -12,9 +12,9 @@ from typing import NamedTuple
 from chat.events import conversation_topic
 from realtime import events
 from realtime.events import Delivery
-from realtime.hub import Hub
-from realtime.reactions import reacts_to
-from realtime.subscribers import Subscriber
+from realtime.hub.hub import Hub
+from realtime.hub.reactions import reacts_to
+from realtime.hub.subscription import Subscriber
 from typing_indicator.events import TYPING_TTL_SECONDS, typing, typing_topic
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from accounts.models import User
 from chat.doctor.places import end_of, topics_of
 from chat.models import Conversation, Participant
-from realtime.examinations import Finding, examination, id_ranges, snapshot
+from doctor.examinations import Finding, examination, id_ranges, snapshot
 from realtime.models import Topic
 
 _PREFIX = "conversation."

@@ -15,11 +15,11 @@ from chat import events
 from chat.doctor.places import Place, end_of, places, topics_of
 from chat.events import MessageDeleted, MessageEdited, MessageSent
 from chat.models import Conversation, Message
+from doctor import examinations
+from doctor.core import is_readable
+from doctor.examinations import Finding, examination, snapshot
 from notifications import kinds
-from realtime import examinations
-from realtime.doctor import is_readable
 from realtime.events import Delivery, Event
-from realtime.examinations import Finding, examination, snapshot
 from realtime.models import LoggedEvent
 
 #: Rows shown of one fault.
@@ -52,7 +52,7 @@ class _Row(NamedTuple):
 
 @examination(
     remedy="Believe the log for what was said, and the rows for what was deleted, and make the other one "
-    "alike; `realtime.log.bury` takes the text of a deleted message out of the log."
+    "alike; `realtime.log.log.bury` takes the text of a deleted message out of the log."
 )
 def history() -> Iterator[Finding]:
     """Each message is in the log, with its edits; of deleted ones a tombstone, of the forgotten no name."""

@@ -18,9 +18,9 @@ from chat.doctor.places import places
 from chat.events import MemberRemoved, conversation_topic
 from chat.models import Message, Participant
 from chat.services.unread import COLLAPSE_KEY
+from doctor import examinations
+from doctor.examinations import Finding, examination, snapshot
 from notifications.models import Notification
-from realtime import examinations
-from realtime.examinations import Finding, examination, snapshot
 from realtime.models import LoggedEvent
 
 # Each message falls between two neighbouring cursors of its conversation and is read once, whatever the

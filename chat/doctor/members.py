@@ -12,8 +12,8 @@ from chat.doctor.places import Place, end_of, places, topics_of
 from chat.events import MemberAdded, MemberRemoved
 from chat.models import Participant
 from chat.selectors import topic_number
-from realtime.doctor import is_readable
-from realtime.examinations import Finding, examination, id_ranges, snapshot
+from doctor.core import is_readable
+from doctor.examinations import Finding, examination, id_ranges, snapshot
 from realtime.models import LoggedEvent, Topic
 
 _MEMBERSHIP = ('{"type":"member_added",', '{"type":"member_removed",')

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chat.models import Conversation
 from chat.selectors import without_owner
-from realtime.examinations import Finding, examination, id_ranges
+from doctor.examinations import Finding, examination, id_ranges
 
 
 @examination(

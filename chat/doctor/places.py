@@ -10,8 +10,8 @@ from django.db.models.functions import Coalesce
 
 from chat.events import conversation_topic
 from chat.models import Conversation, Message
-from realtime import examinations
-from realtime.examinations import id_ranges
+from doctor import examinations
+from doctor.examinations import id_ranges
 from realtime.models import LoggedEvent, Topic
 
 

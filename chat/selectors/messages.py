@@ -15,8 +15,8 @@ from chat import rows
 from chat.errors import NotAParticipantError
 from chat.models import Message, Participant
 from chat.selectors.membership import Membership, topic_name
-from realtime import log
-from realtime.slices import slice_of
+from realtime.http.slices import slice_of
+from realtime.log import log
 
 
 class Said(NamedTuple):

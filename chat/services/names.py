@@ -9,8 +9,9 @@ from django.db.models import Q
 from accounts.models import User
 from chat.events import MemberRenamed, conversation_topic
 from chat.models import Participant
-from realtime import events, log
-from realtime.examinations import id_ranges
+from doctor.examinations import id_ranges
+from realtime import events
+from realtime.log import log
 from realtime.models import LoggedEvent, Topic
 from realtime.publishing import announce, announcing
 

@@ -21,9 +21,10 @@ from chat.errors import NotAParticipantError
 from chat.events import MessageSent, conversation_topic
 from chat.models import Message
 from chat.moved import conversations_moved
-from realtime import events, log
+from realtime import events
 from realtime.errors import BusyError, RealtimeError, UnavailableError, UncertainError
-from realtime.log import LockedTopic
+from realtime.log import log
+from realtime.log.log import LockedTopic
 from realtime.publishing import announce, announcing
 
 #: Seconds a send waits for a conversation that another transaction holds: every send is answered within 2 s.

@@ -11,7 +11,7 @@ import logging
 import time
 from typing import Literal
 
-from realtime import metrics
+from realtime.metrics import core as metrics
 from realtime.rates import Bucket, Rate
 
 logger = logging.getLogger(__name__)

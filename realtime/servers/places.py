@@ -3,7 +3,7 @@
 When all places are taken, the connection that waits for its peer the longest makes room, at the address that
 has the most: strangers who say nothing, drip or do not read keep nobody else out. Only when none waits for
 its peer, because all are being answered, is the newcomer refused. A connection that became a socket has no
-place here: `realtime.asgi.SocketLimits` counts those.
+place here: `realtime.sockets.handshakes.SocketLimits` counts those.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from realtime.conf import conf
-from realtime.limits import counted, is_trusted_proxy
+from realtime.http.addresses import counted, is_trusted_proxy
 from realtime.servers.refusals import CONNECTIONS, CONNECTIONS_PER_ADDRESS, Refusal
 
 

@@ -37,7 +37,7 @@ class RefusedError(Exception):
 
 @functools.cache
 def _answer(refusal: Refusal) -> bytes:
-    from realtime.problems import problem  # late: uvicorn loads this before Django is set up
+    from realtime.http.problems import problem  # late: uvicorn loads this before Django is set up
 
     error = refusal.error
     body = json.dumps(

@@ -8,14 +8,14 @@ from typing import Any
 from daphne.http_protocol import WebRequest
 
 from config.asgi import application as ours
-from realtime import garbage
-from realtime.outbox import Outbox
-from realtime.prepared_outbox import PreparedOutbox
-from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
-from realtime.servers.uvicorn_parser import Parser
-from realtime.servers.uvicorn_protocol import PreparedProtocol
-from realtime.sockets import JsonSocket
-from realtime.subscribers import Subscriber
+from realtime.hub.subscription import Subscriber
+from realtime.process import garbage
+from realtime.servers.daphne.protocol import PreparedWebSocketProtocol
+from realtime.servers.uvicorn.parser import Parser
+from realtime.servers.uvicorn.protocol import PreparedProtocol
+from realtime.sockets.consumer import JsonSocket
+from realtime.wire.outbox import Outbox
+from realtime.wire.prepared_outbox import PreparedOutbox
 
 OF_A_CONNECTION = (
     JsonSocket,

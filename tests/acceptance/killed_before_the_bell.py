@@ -10,7 +10,7 @@ django.setup()
 
 from accounts.models import User  # noqa: E402 - models exist from here on
 from chat.services import Draft, send_messages  # noqa: E402 - the same
-from realtime import bells  # noqa: E402 - the same
+from realtime.bells import ringer as bells  # noqa: E402 - the same
 
 
 def die(_events: Any) -> None:

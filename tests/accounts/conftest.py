@@ -13,9 +13,9 @@ from accounts import socket_auth, throttling, tokens
 from accounts.credentials import Credentials
 from accounts.models import Session, User
 from accounts.socket_auth import SocketAuth
-from realtime import asking
-from realtime.asgi import refuse_handshake
-from realtime.sockets import JsonSocket
+from realtime.database import batch_loader as asking
+from realtime.sockets.consumer import JsonSocket
+from realtime.sockets.handshakes import refuse_handshake
 from realtime.testing import ANSWER_SECONDS, TestSocket
 
 

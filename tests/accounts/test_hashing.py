@@ -15,8 +15,8 @@ from accounts import metrics, services
 from accounts.errors import TooManyPasswordsError
 from accounts.hashing import turn, turns
 from accounts.models import User
-from realtime.deadlines import deadline_in, remaining
-from realtime.metrics import REQUESTS_REFUSED
+from realtime.database.time_budget import deadline_in, remaining
+from realtime.metrics.core import REQUESTS_REFUSED
 from tests.factories import PASSWORD
 from tests.processes import wait_until
 

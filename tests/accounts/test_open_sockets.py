@@ -11,7 +11,7 @@ from accounts import services, tokens
 from accounts.models import Session, User
 from accounts.tickets import sell_ticket
 from accounts.tokens import Claims, Identity, identify, identities_of
-from realtime.asking import Asking
+from realtime.database.batch_loader import Asking
 from tests.accounts.forgeries import good, good_claims, sign
 
 

@@ -11,8 +11,9 @@ from accounts import socket_auth, tokens
 from accounts.credentials import take_offer
 from accounts.tickets import redeem_ticket, sell_ticket, use_up_tickets
 from accounts.tokens import access_token, identify
-from realtime import asking, threads
-from realtime.asking import Asking
+from realtime.database import batch_loader as asking
+from realtime.database import threads
+from realtime.database.batch_loader import Asking
 from realtime.errors import UnauthenticatedError
 from tests.accounts.forgeries import good
 

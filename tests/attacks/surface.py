@@ -20,7 +20,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
 from config.ws_routing import unknown_path, websocket_urlpatterns
-from realtime.sockets import JsonSocket
+from realtime.sockets.consumer import JsonSocket
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PLACE = re.compile(r"<(?:\w+:)?(\w+)>")

@@ -12,7 +12,7 @@ from accounts.throttling import RestThrottle
 from accounts.tokens import access_token
 from chat import inbox, limits
 from chat.models import Conversation
-from realtime import threads
+from realtime.database import threads
 from tests.factories import make_conversation, make_user
 
 

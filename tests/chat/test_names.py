@@ -88,7 +88,7 @@ async def test_who_was_away_reads_of_it_in_the_log(ana, bruno, conversation, con
 async def test_socket_that_opens_while_it_happens_takes_the_new_name(ana, bruno, conversation, connect, hub):
     """Its user was read before, and its place on the user's own topic too."""
     from accounts import socket_auth, tokens
-    from realtime.asking import Asking
+    from realtime.database.batch_loader import Asking
 
     def read_then_renamed(claims):
         found = tokens.identities_of(claims)

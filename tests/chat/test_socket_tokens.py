@@ -8,7 +8,7 @@ import pytest
 from accounts import services as accounts
 from accounts import tokens
 from accounts.models import Session
-from realtime import looking
+from realtime.hub import head_checks as looking
 from realtime.testing import open_socket
 from tests.accounts.forgeries import good_claims, sign
 from tests.chat.speaking import aside, chat_path, contents, say

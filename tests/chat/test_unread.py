@@ -20,10 +20,10 @@ from chat.services import unread
 from notifications.collapsed import collapse
 from notifications.models import Notification
 from notifications.services import mark_all_read
-from realtime import outages
+from realtime.database.threads import close_threads
 from realtime.errors import UnavailableError
+from realtime.metrics import outages
 from realtime.testing import eventually
-from realtime.threads import close_threads
 from tests.chat.speaking import aside, chat_path, say
 from tests.factories import make_conversation
 

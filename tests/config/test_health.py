@@ -19,7 +19,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from config import health
 from config.health import HealthChecks
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from tests import environment
 from tests.processes import wait_until
 from tests.servers import ServerProcess, Workers, manage

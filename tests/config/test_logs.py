@@ -175,7 +175,7 @@ def test_exception_text_is_clean(written: io.StringIO) -> None:
 
 
 def test_fields_are_clean(written: io.StringIO) -> None:
-    logging.getLogger("realtime.sockets").warning("refused", extra={"query": f"token={CANARY}"})
+    logging.getLogger("realtime.sockets.consumer").warning("refused", extra={"query": f"token={CANARY}"})
     structlog.get_logger("accounts").warning(
         "refused", authorization=f"Bearer {CANARY}", request=f"GET /?ticket={CANARY}"
     )

@@ -9,7 +9,7 @@ from asgiref.testing import ApplicationCommunicator
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.asgi import application
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 TOKEN = "a-token-of-a-scraper-that-nobody-guesses-0123456789"
 LOCAL = ("127.0.0.1", 50_000)

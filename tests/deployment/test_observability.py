@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import config.asgi  # noqa: F401 (imports everything that has instruments)
-from realtime.instruments import REGISTRY, Gauge, Histogram
+from realtime.metrics.instruments import REGISTRY, Gauge, Histogram
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations"
 

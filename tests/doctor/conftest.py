@@ -23,7 +23,7 @@ from chat.moved import take_moved
 from notifications.models import Notification
 from notifications.services import mark_all_read, notify
 from realtime.conf import conf
-from realtime.retention import prune_all
+from realtime.log.retention import prune_all
 from tests.chat.speaking import head_of, say
 from tests.factories import PASSWORD, make_conversation, make_user
 

@@ -8,8 +8,8 @@ from chat import services
 from chat.models import Message
 from chat.selectors import conversations_to_note
 from demo.services import seed
-from realtime import examinations
-from realtime.examinations import registered
+from doctor import examinations
+from doctor.examinations import registered
 from realtime.models import LoggedEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)

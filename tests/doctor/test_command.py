@@ -9,8 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
-from realtime import examinations
-from realtime.examinations import Finding, examination, registered
+from doctor import examinations
+from doctor.examinations import Finding, examination, registered
 from realtime.models import Topic
 from tests.servers import manage
 

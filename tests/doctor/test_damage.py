@@ -13,7 +13,7 @@ from django.db.models import Model
 
 from accounts.models import User
 from chat.models import Message
-from realtime.examinations import registered
+from doctor.examinations import registered
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

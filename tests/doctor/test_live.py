@@ -18,10 +18,10 @@ from bench import fixture
 from chat import services
 from chat.models import Conversation, Message
 from chat.services import Draft
-from realtime import examinations
+from doctor import examinations
+from doctor.examinations import snapshot
 from realtime.errors import RealtimeError
-from realtime.examinations import snapshot
-from realtime.retention import prune_all
+from realtime.log.retention import prune_all
 from tests.chat.speaking import say
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -15,8 +15,8 @@ from accounts.models import User
 from notifications import kinds, services, sources
 from notifications.models import Notification
 from notifications.sources import Notice
-from realtime import reactions
 from realtime.events import Delivery, Event
+from realtime.hub import reactions
 from realtime.topics import user_topic
 
 SOCKET = "/ws/notifications/"

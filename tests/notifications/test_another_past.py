@@ -14,10 +14,11 @@ from accounts.models import User
 from chat import services as chat
 from chat.events import conversation_topic
 from notifications.models import Notification
-from realtime import bells, log
-from realtime.hub import Hub
+from realtime.bells import ringer as bells
+from realtime.hub.hub import Hub
+from realtime.log import log
+from realtime.log.retention import prune_all
 from realtime.models import LoggedEvent, Topic
-from realtime.retention import prune_all
 from realtime.testing import eventually, position_at
 from tests.chat.speaking import say
 from tests.factories import make_conversation

@@ -15,8 +15,11 @@ from accounts.models import User
 from notifications import selectors, services
 from notifications.consumers import NotificationConsumer
 from notifications.models import Notification
-from realtime import audience, bells, log, pages
-from realtime.hub import Hub
+from realtime.bells import ringer as bells
+from realtime.hub import audience
+from realtime.hub import catch_up as pages
+from realtime.hub.hub import Hub
+from realtime.log import log
 from realtime.testing import open_socket, position_at
 from tests.factories import make_user
 from tests.notifications.conftest import SOCKET, Tell, own

@@ -14,10 +14,12 @@ from chat.events import conversation_topic
 from notifications import consumers, kinds, selectors, sources
 from notifications.models import Notification
 from notifications.sources import NoticeFraming, framing_for, register_source, topics_for
-from realtime import audience, bells, log
+from realtime.bells import ringer as bells
 from realtime.events import Delivery, encode
-from realtime.hub import Hub
-from realtime.pages import Page, Place, page_after
+from realtime.hub import audience
+from realtime.hub.catch_up import Page, Place, page_after
+from realtime.hub.hub import Hub
+from realtime.log import log
 from realtime.publishing import publish_on_commit
 from realtime.testing import eventually
 from tests.chat.speaking import say

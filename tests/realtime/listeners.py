@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from realtime.events import Delivery
-from realtime.framing import EVERYTHING, Framing
-from realtime.hub import Hub
-from realtime.pages import Page, Place
-from realtime.positions import Position
-from realtime.prepared import Batch
-from realtime.subscribers import Subscriber
+from realtime.hub.catch_up import Page, Place
+from realtime.hub.hub import Hub
+from realtime.hub.rendering import EVERYTHING, Framing
+from realtime.hub.subscription import Subscriber
+from realtime.log.positions import Position
+from realtime.wire.prepared import Batch
 
 TOPIC = "talk.1"
 
@@ -139,7 +139,7 @@ class Log:
         return page, page[-1][1] if page else self.head
 
     async def read_page(self, place: Place) -> Page:
-        """Stands for `realtime.pages.read_page`."""
+        """Stands for `realtime.hub.catch_up.read_page`."""
         self.readings += 1
         if not self.is_open:
             gate = asyncio.get_running_loop().create_future()

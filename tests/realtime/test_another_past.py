@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from realtime import outages, pages
-from realtime.audience import Audience
-from realtime.hub import Hub
-from realtime.pages import Page, Place
-from realtime.positions import Position, placed
+from realtime.hub import catch_up as pages
+from realtime.hub.audience import Audience
+from realtime.hub.catch_up import Page, Place
+from realtime.hub.hub import Hub
+from realtime.log.positions import Position, placed
+from realtime.metrics import outages
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
 
 OLD, NEW = "00000000aa", "00000000bb"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from realtime.asgi import HandshakeLimit, OriginCheck, WithHub, refuse_handshake
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
+from realtime.sockets.handshakes import HandshakeLimit, OriginCheck, WithHub, refuse_handshake
 from tests.config.test_settings import settings_with
 
 HOST = "relais.example"

@@ -8,8 +8,8 @@ from collections.abc import Collection
 
 import pytest
 
-from realtime import asking as module
-from realtime.asking import Asking
+from realtime.database import batch_loader as module
+from realtime.database.batch_loader import Asking
 from realtime.errors import UnauthenticatedError, UnavailableError
 
 

@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime import audience as module
-from realtime import held, outages, pages, reactions
-from realtime.audience import Audience
 from realtime.events import Delivery
-from realtime.framing import EVERYTHING, NOTHING
-from realtime.held import MAX_HELD
-from realtime.hub import Hub
-from realtime.prepared import Batch, text_frame
-from realtime.prepared_outbox import PreparedOutbox
-from realtime.subscribers import Subscriber, of_user
+from realtime.hub import audience as module
+from realtime.hub import catch_up as pages
+from realtime.hub import held, reactions
+from realtime.hub.audience import Audience
+from realtime.hub.held import MAX_HELD
+from realtime.hub.hub import Hub
+from realtime.hub.rendering import EVERYTHING, NOTHING
+from realtime.hub.subscription import Subscriber, of_user
+from realtime.metrics import outages
+from realtime.wire.prepared import Batch, text_frame
+from realtime.wire.prepared_outbox import PreparedOutbox
 from tests.realtime.listeners import TOPIC, Listener, Log, StillClock, body, delivery, settle
 
 

@@ -16,9 +16,13 @@ import pytest
 import redis
 from channels.layers import channel_layers
 
-from realtime import bells, hearing, metrics, positions, seals
-from realtime.bells import Bell, Ring, Ringer
+from realtime.bells import listener as hearing
+from realtime.bells import ringer as bells
+from realtime.bells import seals
+from realtime.bells.ringer import Bell, Ring, Ringer
 from realtime.events import Event, Logged
+from realtime.log import positions
+from realtime.metrics import core as metrics
 from realtime.publishing import publish_now, publish_on_commit
 from tests import environment
 from tests.realtime.listeners import settle
@@ -334,7 +338,7 @@ def test_command_without_a_loop_rings_and_keeps_one_connection(hearers, no_outpo
 
 LAST_WORDS = """
 import django; django.setup()
-from realtime import bells
+from realtime.bells import ringer as bells
 from realtime.events import Logged
 bells.FAREWELL_SECONDS = 20  # a busy machine takes longer than a command should
 bells.ring([Logged("talk.1", None, str(number)) for number in range(500)])

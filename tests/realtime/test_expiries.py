@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from realtime import expiries
-from realtime.expiries import Expiries
+from realtime.sockets import expiries
+from realtime.sockets.expiries import Expiries
 from realtime.testing import eventually
 
 

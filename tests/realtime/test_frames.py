@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from realtime.errors import InvalidFrameError, InvalidJsonError, InvalidTextError
-from realtime.frames import clean_text, command, parse, ref_of
+from realtime.json_input import clean_text, command, parse, ref_of
 
 
 class Say(msgspec.Struct):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from realtime import background, garbage
-from realtime.garbage import GROWTH, LEAST_GROWTH_BLOCKS, THRESHOLDS, Keeper
+from realtime.process import background, garbage
+from realtime.process.garbage import GROWTH, LEAST_GROWTH_BLOCKS, THRESHOLDS, Keeper
 
 
 class Knot:

@@ -7,7 +7,7 @@ import pytest
 
 COUNT_HEAPS = """
 import ctypes, sys, threading
-from realtime import heap
+from realtime.process import heap
 
 if sys.argv[1] == "shared":
     heap.share_among_threads()
@@ -32,8 +32,8 @@ libc.fflush(stdout)
 """
 
 GIVE_BACK = """
-from realtime import heap
-from realtime.vitals import resident_bytes
+from realtime.process import heap
+from realtime.metrics.vitals import resident_bytes
 
 kept = [bytearray(2_000) for _ in range(50_000)]
 full = resident_bytes()

@@ -12,11 +12,14 @@ from channels.layers import channel_layers
 
 from config.backends import channel_layers as layers_at
 from config.health import HealthChecks
-from realtime import background, bells, hearing, hosts
-from realtime.bells import Ringer
+from realtime.bells import hosts
+from realtime.bells import listener as hearing
+from realtime.bells import ringer as bells
+from realtime.bells.ringer import Ringer
 from realtime.events import Logged
-from realtime.framing import EVERYTHING
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
+from realtime.hub.rendering import EVERYTHING
+from realtime.process import background
 from realtime.testing import eventually
 from tests.realtime.listeners import Listener
 from tests.services import RedisServer
@@ -77,7 +80,7 @@ class TestRealRedis:
             server.start()
             await eventually(lambda: hub_on_them.layer_status() == "ok", within=15)
 
-        said = [record.getMessage() for record in caplog.records if record.name == "realtime.outages"]
+        said = [record.getMessage() for record in caplog.records if record.name == "realtime.metrics.outages"]
         for server in servers:
             mine = [line for line in said if line.startswith(f"The channel layer at {server.url} is ")]
             assert len(mine) == 2, said

@@ -20,16 +20,22 @@ from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from config.backends import channel_layers as layers_at
-from realtime import background, bells, hearing, log, looking, outages, seals
-from realtime.bells import Bell, Ring
+from realtime.bells import listener as hearing
+from realtime.bells import ringer as bells
+from realtime.bells import seals
+from realtime.bells.ringer import Bell, Ring
+from realtime.database.threads import run_in_thread
 from realtime.errors import UnavailableError
 from realtime.events import Event, Logged
-from realtime.hub import Hub
-from realtime.positions import START, Position
+from realtime.hub import head_checks as looking
+from realtime.hub.hub import Hub
+from realtime.hub.reactions import reacts_to
+from realtime.log import log
+from realtime.log.positions import START, Position
+from realtime.metrics import outages
+from realtime.process import background
 from realtime.publishing import publish_now, publish_on_commit
-from realtime.reactions import reacts_to
 from realtime.testing import eventually
-from realtime.threads import run_in_thread
 from tests.realtime.listeners import TOPIC, Listener, body, settle
 from tests.services import RedisServer
 
@@ -137,7 +143,7 @@ async def test_two_loops_in_one_process_hear_the_same(hub):
 
 
 async def test_events_are_told_in_nobodys_name(hub, monkeypatch):
-    monkeypatch.setattr("realtime.reactions._reactions", {})
+    monkeypatch.setattr("realtime.hub.reactions._reactions", {})
     seen = []
     reacts_to("whispered")(
         lambda event, subscribers: seen.append(dict(structlog.contextvars.get_contextvars()))
@@ -208,7 +214,7 @@ async def test_event_whose_bell_was_lost_is_found_in_the_database(hub, unheard, 
 
 
 def listener_framing() -> Any:
-    from realtime.framing import EVERYTHING
+    from realtime.hub.rendering import EVERYTHING
 
     return EVERYTHING
 
@@ -309,7 +315,7 @@ async def test_outage_ends_neither_the_looking_nor_the_patience_of_the_log(monke
     expected = []
     listener = Listener()
     listener.join(hub, position=0)
-    monkeypatch.setattr("realtime.audience.Audience.expect", lambda self, seq: expected.append(seq))
+    monkeypatch.setattr("realtime.hub.audience.Audience.expect", lambda self, seq: expected.append(seq))
 
     database.error = error
     await eventually(lambda: database.asked > 30)
@@ -455,7 +461,7 @@ class TestRealRedis:
         await heard_eventually(neighbour, listener)
         await eventually(lambda: hub.layer_status() == "ok")
 
-        said = [record.getMessage() for record in caplog.records if record.name == "realtime.outages"]
+        said = [record.getMessage() for record in caplog.records if record.name == "realtime.metrics.outages"]
         assert [line.partition(" is ")[2][:4] for line in said] == ["away", "back"]
 
     @pytest.mark.parametrize("fault", ["restart", "freeze"])

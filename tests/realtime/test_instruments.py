@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.instruments import MAX_SERIES, Counter, Gauge, Histogram, Registry
+from realtime.metrics.instruments import MAX_SERIES, Counter, Gauge, Histogram, Registry
 
 
 @pytest.fixture

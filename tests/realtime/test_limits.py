@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from realtime.limits import client_address, counted_address, is_trusted_proxy
+from realtime.http.addresses import client_address, counted_address, is_trusted_proxy
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime import bells, log, looking
-from realtime.looking import Looking, Turns
+from realtime.bells import ringer as bells
+from realtime.hub import head_checks as looking
+from realtime.hub.head_checks import Looking, Turns
+from realtime.log import log
 from tests.realtime.listeners import StillClock
 
 SECONDS, COUNT = 4.0, 3

@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
-from realtime import bells, metrics, outages, pages, seals
-from realtime.bells import Ringer
+from realtime.bells import ringer as bells
+from realtime.bells import seals
+from realtime.bells.ringer import Ringer
 from realtime.events import Logged
-from realtime.hub import Hub
-from realtime.instruments import Histogram, Instrument
-from realtime.outbox import Outbox
-from realtime.prepared import Batch, text_frame
-from realtime.prepared_outbox import WATCHED_BYTES, PreparedOutbox
-from realtime.vitals import LOOP_LAG, LOOP_LAG_MAX
+from realtime.hub import catch_up as pages
+from realtime.hub.hub import Hub
+from realtime.metrics import core as metrics
+from realtime.metrics import outages
+from realtime.metrics.instruments import Histogram, Instrument
+from realtime.metrics.vitals import LOOP_LAG, LOOP_LAG_MAX
+from realtime.wire.outbox import Outbox
+from realtime.wire.prepared import Batch, text_frame
+from realtime.wire.prepared_outbox import WATCHED_BYTES, PreparedOutbox
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
 
 
@@ -292,7 +296,8 @@ def test_close_code_that_the_peer_made_up_is_one_of_the_others(rise, code: objec
 def test_every_reason_to_refuse_a_handshake_is_shown_from_the_start() -> None:
     """In a process of its own: in this one others may have counted."""
     show = (
-        "from realtime.metrics import HANDSHAKES_REFUSED; print(*(r for r, in HANDSHAKES_REFUSED.series()))"
+        "from realtime.metrics.core import HANDSHAKES_REFUSED as refused\n"
+        "print(*(reason for (reason,) in refused.series()))"
     )
     shown_by_it = subprocess.run(
         [sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60

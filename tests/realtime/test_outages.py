@@ -10,12 +10,12 @@ import pytest
 from django.db import OperationalError, connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from realtime import outages
+from realtime.database.postgresql import PunctualConnection, explained
+from realtime.database.threads import close_threads, run_in_thread
 from realtime.errors import UnavailableError
-from realtime.outages import Outage
-from realtime.postgresql import PunctualConnection, explained
-from realtime.problems import exception_handler
-from realtime.threads import close_threads, run_in_thread
+from realtime.http.problems import exception_handler
+from realtime.metrics import outages
+from realtime.metrics.outages import Outage
 from tests.processes import free_port
 
 

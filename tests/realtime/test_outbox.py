@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from realtime import prepared_outbox as module
 from realtime.errors import CloseCode
-from realtime.metrics import slow_wires
-from realtime.outbox import Outbox
-from realtime.prepared import Batch, text_frame
-from realtime.prepared_outbox import PreparedOutbox
+from realtime.metrics.core import slow_wires
+from realtime.wire import prepared_outbox as module
+from realtime.wire.outbox import Outbox
+from realtime.wire.prepared import Batch, text_frame
+from realtime.wire.prepared_outbox import PreparedOutbox
 from tests.realtime.listeners import StillClock, settle
 
 LIMIT = 100

@@ -7,11 +7,12 @@ import asyncio
 import pytest
 from django.db import transaction
 
-from realtime import log, pages
 from realtime.events import Delivery, Event, Logged
-from realtime.framing import EVERYTHING
-from realtime.pages import STRETCH_SIZE, Page, Place, read_page
-from realtime.pages import _read as read_pages
+from realtime.hub import catch_up as pages
+from realtime.hub.catch_up import STRETCH_SIZE, Page, Place, read_page
+from realtime.hub.catch_up import _read as read_pages
+from realtime.hub.rendering import EVERYTHING
+from realtime.log import log
 from tests.realtime.listeners import body
 
 
@@ -84,7 +85,7 @@ async def test_sockets_at_the_same_place_are_read_for_once(monkeypatch):
     async def run_in_thread(function, *args):
         return function(*args)
 
-    monkeypatch.setattr("realtime.asking.run_in_thread", run_in_thread)
+    monkeypatch.setattr("realtime.database.batch_loader.run_in_thread", run_in_thread)
     monkeypatch.setattr(pages.log, "read_on", read_on)
 
     found = await asyncio.gather(*(read_page(Place("t", after)) for after in [5, 5, 5, 6]))

@@ -11,10 +11,10 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from realtime import log, positions
 from realtime.events import Event
+from realtime.log import log, positions
+from realtime.log.positions import Position, parse
 from realtime.models import LoggedEvent, Topic
-from realtime.positions import Position, parse
 
 MOMENT = dt.datetime(2026, 11, 30, 18, 0, 0, 123456, tzinfo=dt.UTC)
 

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from psycopg_pool.base import AttemptWithBackoff
 
 from config.backends import database
-from realtime.postgresql import PunctualConnection
+from realtime.database.postgresql import PunctualConnection
 from tests.processes import established
 from tests.services import PostgresServer
 

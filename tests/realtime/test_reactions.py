@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from realtime import reactions
-from realtime.reactions import react, reacts_to
-from realtime.subscribers import Subscriber
+from realtime.hub import reactions
+from realtime.hub.reactions import react, reacts_to
+from realtime.hub.subscription import Subscriber
 from tests.realtime.listeners import delivery
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from realtime.exposition import as_text
-from realtime.instruments import Counter, Gauge, Histogram, Registry
-from realtime.scoreboard import Scoreboard
+from realtime.metrics.exposition import as_text
+from realtime.metrics.instruments import Counter, Gauge, Histogram, Registry
+from realtime.metrics.scoreboard import Scoreboard
 
 
 class Worker:
@@ -123,7 +123,7 @@ def test_what_was_shown_outlives_who_showed_it(tmp_path):
 
 def test_process_that_is_really_killed_frees_its_slot(tmp_path):
     script = (
-        "import os, sys; from pathlib import Path; from realtime.scoreboard import _locked;"
+        "import os, sys; from pathlib import Path; from realtime.metrics.scoreboard import _locked;"
         "assert _locked(Path(sys.argv[1]) / '0.lock'); print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -142,7 +142,7 @@ def test_process_that_is_really_killed_frees_its_slot(tmp_path):
 
 
 def test_forked_child_does_not_hold_its_parents_slot(tmp_path, monkeypatch):
-    from realtime import scoreboard
+    from realtime.metrics import scoreboard
 
     parent = Worker(tmp_path)
     monkeypatch.setattr(scoreboard, "_current", parent.board)

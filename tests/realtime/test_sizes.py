@@ -8,8 +8,8 @@ import pytest
 from django.urls import path, re_path
 
 import config.ws_routing
-from realtime import sizes
-from realtime.sizes import max_message_bytes
+from realtime.wire import sizes
+from realtime.wire.sizes import max_message_bytes
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from realtime.asgi import SocketLimits
+from realtime.sockets.handshakes import SocketLimits
 from realtime.testing import eventually
 
 SAYS_WHY = {"websocket.http.response": {}}

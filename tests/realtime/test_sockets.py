@@ -20,19 +20,20 @@ import structlog
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 
-from realtime import connections, errors
-from realtime.audience import Audience
-from realtime.commands import Command, named
+from realtime import errors
+from realtime.database.threads import run_in_thread
 from realtime.events import Event
-from realtime.frames import Ref
-from realtime.framing import EVERYTHING, NOTHING, Everything, Framing
-from realtime.hub import DRAIN_STEP_SECONDS, Hub
-from realtime.positions import Position
+from realtime.hub.audience import Audience
+from realtime.hub.hub import DRAIN_STEP_SECONDS, Hub
+from realtime.hub.rendering import EVERYTHING, NOTHING, Everything, Framing
+from realtime.hub.subscription import Subscriber
+from realtime.json_input import Ref
+from realtime.log.positions import Position
 from realtime.publishing import publish_now, publish_on_commit
-from realtime.sockets import JsonSocket
-from realtime.subscribers import Subscriber
+from realtime.sockets import connection as connections
+from realtime.sockets.commands import Command, named
+from realtime.sockets.consumer import JsonSocket
 from realtime.testing import ANSWER_SECONDS, TestSocket, eventually
-from realtime.threads import run_in_thread
 from realtime.topics import user_topic
 from tests.factories import make_conversation
 from tests.realtime.listeners import settle
@@ -252,7 +253,7 @@ async def test_our_own_fault_is_logged_with_the_socket_and_not_told(talk, caplog
         frame = await socket.receive()
 
     assert frame == error_frame(errors.RealtimeError())
-    [record] = [record for record in caplog.records if record.name == "realtime.connections"]
+    [record] = [record for record in caplog.records if record.name == "realtime.sockets.connection"]
     assert record.exc_info[0] is ZeroDivisionError
     assert (record.socket_id, record.user_id, record.socket_path) == (consumer.socket_id, 1, "/ws/talk/")
 
@@ -747,7 +748,7 @@ async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch)
             )
 
     handler = Keep()
-    logging.getLogger("realtime.connections").addHandler(handler)
+    logging.getLogger("realtime.sockets.connection").addHandler(handler)
     try:
         async with talk("?listen=1", identity=Somebody(user_id=5)) as (_, consumer):
 
@@ -757,7 +758,7 @@ async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch)
 
             await asyncio.create_task(send())
     finally:
-        logging.getLogger("realtime.connections").removeHandler(handler)
+        logging.getLogger("realtime.sockets.connection").removeHandler(handler)
 
     assert (lines[0]["socket_id"], lines[0]["user_id"]) == (consumer.socket_id, 5)
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from realtime import bells
 from realtime import testing as kit
+from realtime.bells import ringer as bells
 from realtime.events import Event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.testing import Published, TestSocket, eventually, open_socket
 from realtime.topics import user_topic

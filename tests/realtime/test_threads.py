@@ -12,11 +12,11 @@ import pytest
 import structlog
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
-from realtime import threads
-from realtime.deadlines import deadline_in
+from realtime.database import threads
+from realtime.database.threads import close_threads, run_in_background, run_in_thread
+from realtime.database.time_budget import deadline_in
 from realtime.errors import UnavailableError, UncertainError
 from realtime.models import Topic
-from realtime.threads import close_threads, run_in_background, run_in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

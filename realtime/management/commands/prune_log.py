@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from realtime.retention import prune_all
+from realtime.log.retention import prune_all
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from realtime.servers.daphne_wire import PreparedWire
+from realtime.servers.daphne.wire import PreparedWire
 
 
 class Transport:

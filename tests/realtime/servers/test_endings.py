@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from realtime import metrics
+from realtime.metrics import core as metrics
 from realtime.rates import Bucket
 from realtime.servers import endings
 from realtime.servers.endings import LINES, ended

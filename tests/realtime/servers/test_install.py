@@ -19,12 +19,12 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from realtime.servers import daphne as adapter
-from realtime.servers import daphne_protocol
 from realtime.servers import uvicorn as uvicorn_adapter
-from realtime.servers.daphne_protocol import PreparedWebSocketProtocol
+from realtime.servers.daphne import protocol as daphne_protocol
+from realtime.servers.daphne.protocol import PreparedWebSocketProtocol
 from realtime.servers.uvicorn import PreparedProtocol
-from realtime.servers.uvicorn_h11 import PromptH11Protocol
-from realtime.servers.uvicorn_httptools import PromptProtocol
+from realtime.servers.uvicorn.h11 import PromptH11Protocol
+from realtime.servers.uvicorn.httptools import PromptProtocol
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from realtime.servers import SLICE_BYTES
 from realtime.servers.intake import MAX_MESSAGES, Intake
-from realtime.servers.pacing import PacedReading
+from realtime.servers.paced_reading import PacedReading
 
 
 class Paced(PacedReading):

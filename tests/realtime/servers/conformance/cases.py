@@ -23,7 +23,7 @@ from tests.realtime.servers.raw import (
 )
 
 KIB = 1024
-#: The largest message of our own sockets and of those of foreign dialects (`realtime.limits`).
+#: The largest message of our own sockets and of those of foreign dialects (`realtime.http.addresses`).
 NATIVE, FOREIGN = 128 * KIB, 1024 * KIB
 
 GREETING = b"Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc\xc3\xa0\xc3\xa1-UTF-8!!"

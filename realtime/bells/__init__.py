@@ -1,0 +1,1 @@
+"""How processes tell each other that there is something new, through the channel layer."""

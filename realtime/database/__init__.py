@@ -1,0 +1,1 @@
+"""Threads, deadlines and batches: how sockets ask the database without waiting for each other."""

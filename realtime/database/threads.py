@@ -1,0 +1,168 @@
+"""The threads in which sockets use the database: the border between `await` and the ORM.
+
+Channels' own `database_sync_to_async` puts every socket of a process into one thread, and takes a
+new connection for each call unless connections are kept. Here a fixed number of threads keep one
+connection each, so a process never holds more connections than it has threads.
+
+Whoever waits here is answered in time, also while the database is frozen: the thread gives its connection
+up at a deadline, and the caller does not wait for a thread that hangs all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from realtime.conf import conf
+from realtime.database.time_budget import deadline_in, remaining
+from realtime.errors import UnavailableError, UncertainError, is_outage
+from realtime.metrics import core as metrics
+from realtime.metrics import outages
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: A connection that rested longer may have been cut meanwhile; one in constant use would have said so.
+REST_SECONDS = 1.0
+#: Seconds in which a client is answered, whatever the database does: 2 are promised, and the way takes some.
+ANSWER_SECONDS = 1.8
+#: Seconds the database has for that. Less, so that it is mostly the database's error that is told.
+DATABASE_SECONDS = 1.6
+#: Seconds the database has for what no client waits for, so that nothing keeps a thread for good.
+BACKGROUND_SECONDS = 30.0
+#: SQLite's own time to wait for another writer, in these threads: it asks no deadline of ours.
+_SQLITE_BUSY_MS = 1_400
+RETRY_MS = 1_000
+#: Seconds until a thread that wants the interpreter is given it. A database thread lets go of it at every
+#: call of the driver; with Python's own 5 ms it then waits so long, again and again, for a loop busy writing.
+SWITCH_SECONDS = 0.0005
+
+_pool: ThreadPoolExecutor | None = None
+#: The threads that have a call at this moment.
+_busy: set[int] = set()
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool  # noqa: PLW0603 - one per process, made on first use so that settings are known
+    if _pool is None:
+        sys.setswitchinterval(SWITCH_SECONDS)
+        _pool = ThreadPoolExecutor(conf.database_threads, thread_name_prefix="database")
+    return _pool
+
+
+class _LastUse(threading.local):
+    """When this thread used the database last."""
+
+    at = 0.0
+
+
+_last_use = _LastUse()
+
+
+def _drop_dead_connections() -> None:
+    """After a rest, try what was kept: Django leaves that to its pool, which kept ones do not pass."""
+    if time.monotonic() - _last_use.at > REST_SECONDS:
+        for connection in connections.all(initialized_only=True):
+            if connection.connection is not None and not connection.is_usable():
+                connection.close()
+
+
+def _keep_usable_connections() -> None:
+    """Drop what a failed call left behind; keep healthy connections for the next call."""
+    _last_use.at = time.monotonic()
+    for connection in connections.all(initialized_only=True):
+        connection.close_at = None  # these threads live as long as the process: nothing to expire
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
+def _guarded(seconds: float, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    thread = threading.get_ident()
+    _busy.add(thread)
+    with deadline_in(seconds):
+        try:
+            _drop_dead_connections()
+            result = function(*args, **kwargs)
+            outages.DATABASE.over()
+            return result
+        except Exception as error:
+            if is_outage(error):
+                metrics.DATABASE_FAILED.add()
+                outages.DATABASE.noticed(error)
+                raise UnavailableError(retry_after_ms=RETRY_MS) from error
+            raise
+        finally:
+            _keep_usable_connections()
+            _busy.discard(thread)
+
+
+def _submit(seconds: float, function: Callable[..., Any], args: Any, kwargs: Any) -> Future[Any]:
+    context = contextvars.copy_context()
+    return _executor().submit(context.run, _guarded, seconds, function, args, kwargs)
+
+
+async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Await a synchronous function that uses the ORM, in somebody's name who waits for the answer.
+
+    A database that is away is an UnavailableError; one that falls silent is too, and then nobody knows
+    whether what was begun is stored.
+    """
+    call = _submit(DATABASE_SECONDS, function, args, kwargs)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await asyncio.wrap_future(call)
+    except TimeoutError as error:
+        outages.DATABASE.noticed(TimeoutError(f"no answer within {ANSWER_SECONDS:g} s"))
+        # What still waited for a thread was cancelled with us, and never happens.
+        kind = UnavailableError if call.cancelled() else UncertainError
+        raise kind(retry_after_ms=RETRY_MS) from error
+
+
+async def run_in_background(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for work that no client waits for: it may take its time, though not for ever."""
+    return await asyncio.wrap_future(_submit(BACKGROUND_SECONDS, function, args, kwargs))
+
+
+def _be_prompt(*, connection: BaseDatabaseWrapper, **_: object) -> None:
+    left = remaining()
+    if connection.vendor == "sqlite" and left is not None:
+        is_ours = threading.get_ident() in _busy  # and kept; that of a request over HTTP ends with it
+        busy_ms = _SQLITE_BUSY_MS if is_ours else round(left * 1000)
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {busy_ms}")
+
+
+connection_created.connect(_be_prompt, dispatch_uid="realtime.database.threads")
+
+
+metrics.DATABASE_BUSY.reads(lambda: len(_busy))
+metrics.DATABASE_WAITING.reads(lambda: _pool._work_queue.qsize() if _pool is not None else 0)  # noqa: SLF001 - nothing else says it
+
+
+def close_threads() -> None:
+    """Finish what runs, close the threads' connections, and start afresh at the next call."""
+    global _pool
+    pool, _pool = _pool, None
+    if pool is None:
+        return
+    # Each thread closes its own and waits for the others: so none does it twice, and none is left out.
+    everybody = threading.Barrier(pool._max_workers)  # noqa: SLF001 - a number that we gave it
+
+    def close() -> None:
+        connections.close_all()
+        everybody.wait()
+
+    calls = [pool.submit(close) for _ in range(everybody.parties)]
+    for call in calls:
+        call.result()
+    pool.shutdown()

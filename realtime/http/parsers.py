@@ -1,0 +1,37 @@
+"""How REST reads a body: by the rules of a frame, so that nothing enters here that a socket would refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework.parsers import BaseParser
+
+from realtime.conf import conf
+from realtime.errors import InvalidJsonError, TooBigError
+from realtime.json_input import parse
+
+
+class JsonParser(BaseParser):
+    """A JSON object of bounded size and depth, without numbers or characters that cannot be kept.
+
+    Django REST framework's own parser answers 500 to a thousand brackets, and reads any size: it takes
+    the body past DATA_UPLOAD_MAX_MEMORY_SIZE.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        limit = conf.limit_body_bytes
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise TooBigError("The body is larger than this server accepts.")
+        try:
+            return parse(body)
+        except InvalidJsonError:
+            raise InvalidJsonError("The body is not a JSON object, or is nested too deeply.") from None

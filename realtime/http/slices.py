@@ -1,0 +1,81 @@
+"""Slices of numbered rows: the newest, those below a number, or the lowest above one; always newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from django.db.models import QuerySet
+
+from realtime.json_input import MAX_INTEGER
+
+#: Between these two is no number.
+NOTHING = (1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows that follow each other, and what lies on either side of them.
+
+    Whether there are rows `behind`, on the side that the reader comes from, is asked by the caller, together
+    with something else, and given to `older_before` and `newer_after`.
+    """
+
+    rows: list[Any]
+    #: The lowest and the highest number that such a row may have; `NOTHING` where the page has no such side.
+    behind: tuple[int, int]
+    is_upwards: bool
+    #: Whether there are more rows on the other side, the way it was read.
+    goes_on: bool
+    #: Everything between these two numbers was looked at, them included.
+    lowest: int
+    highest: int
+
+    def older_before(self, *, is_behind: bool) -> int | None:
+        """The next older rows are below this number; None when there are none."""
+        return self.lowest if (is_behind if self.is_upwards else self.goes_on) else None
+
+    def newer_after(self, *, is_behind: bool) -> int | None:
+        """The next newer rows are above this number; None when there are none."""
+        return self.highest if (self.goes_on if self.is_upwards else is_behind) else None
+
+
+def slice_of(
+    rows: QuerySet[Any, Any],
+    number: str,
+    *,
+    before: int | None,
+    after: int | None,
+    limit: int,
+    lowest: int = 0,
+    highest: int = MAX_INTEGER,
+    made: Callable[[Any], Any] = lambda row: row,
+) -> Slice:
+    """The newest rows, those below `before`, or the lowest above `after`; with both the newest between.
+
+    One query, of rows from the `lowest` number to the `highest`. `number` is a field, and what is `made` of a
+    row has it as an attribute. An empty slice leads on as well, from where it was looked for.
+    """
+    is_upwards = after is not None and before is None
+    low, high, behind = lowest, highest, NOTHING
+    if after is not None:
+        low, behind = max(low, after + 1), (lowest, min(highest, after))
+    if before is not None:
+        high, behind = min(high, before - 1), (max(lowest, before), highest)
+    # One bound on each side: of two, SQLite may take the wide one for its index, and read all between them.
+    within = rows.filter(**{f"{number}__gte": low, f"{number}__lte": high})
+    found = [made(row) for row in within.order_by(number if is_upwards else f"-{number}")[: limit + 1]]
+    goes_on, found = len(found) > limit, found[:limit]
+    if is_upwards:
+        found.reverse()
+    number_of = attrgetter(number)
+    return Slice(
+        rows=found,
+        behind=behind,
+        is_upwards=is_upwards,
+        goes_on=goes_on,
+        lowest=number_of(found[-1]) if found else (after or 0) + 1,
+        highest=number_of(found[0]) if found else max(0, (before or 0) - 1),
+    )

@@ -1,0 +1,222 @@
+"""The hub: the part of one process that knows its sockets, and hands out what it hears and finds.
+
+Joining is local and never waits for Redis. What other processes tell comes by `hearing`; what a bell
+failed to bring is found by `looking`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from realtime.bells import ringer as bells
+from realtime.bells.listener import Hearing
+from realtime.events import Delivery, Logged
+from realtime.hub.audience import Audience
+from realtime.hub.head_checks import Looking
+from realtime.hub.held import MAX_HELD_BYTES_IN_ALL, Budget
+from realtime.hub.rendering import Framing
+from realtime.hub.subscription import Subscriber
+from realtime.log.positions import START, Position
+from realtime.metrics import core as metrics
+from realtime.process import background
+from realtime.sockets.expiries import Expiries
+
+if TYPE_CHECKING:
+    from realtime.sockets.connection import Connection
+    from realtime.sockets.consumer import JsonSocket
+
+logger = logging.getLogger(__name__)
+
+#: Seconds over which many sockets are closed when the server stops: they do not all come back at once...
+DRAIN_SPREAD_SECONDS = 4.4
+#: ...and seconds between one lot and the next. Of few sockets each is a lot, and they are soon closed.
+DRAIN_STEP_SECONDS = 0.05
+
+
+class Hub:
+    """One per event loop; `Hub.current()` starts it."""
+
+    _hubs: ClassVar[dict[asyncio.AbstractEventLoop, Hub]] = {}
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.sockets: set[Connection] = set()
+        self.is_draining = False
+        self._draining: asyncio.Task[None] | None = None
+        self.expiries = Expiries(loop)
+        #: When the events that are being handed out were told; None for those read from the log.
+        self.told_at: float | None = None
+        self._audiences: dict[str, Audience] = {}
+        #: For the events of all topics that wait for one before them.
+        self.held = Budget(MAX_HELD_BYTES_IN_ALL)
+        self._ringer = bells.Ringer()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hearing = Hearing(self, loop)
+        self._looking = Looking(self._audiences, loop.time)
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def current(cls) -> Hub:
+        """The hub of the running loop, started when this is the first call."""
+        loop = asyncio.get_running_loop()
+        hub = cls._hubs.get(loop)
+        if hub is None:
+            for closed in [other for other in list(cls._hubs) if other.is_closed()]:
+                gone = cls._hubs.pop(closed)
+                bells.hearers[:] = [hearer for hearer in bells.hearers if hearer is not gone]
+            hub = cls._hubs[loop] = cls(loop)
+            bells.hearers.append(hub)
+            hub._start()
+        return hub
+
+    def _start(self) -> None:
+        works = [self._looking.at_some, self._looking.at_all, self.expiries.run, *background.registered()]
+        if bells.layer_is_shared():
+            works += [self._hearing.listen, self._hearing.beat]
+        self._tasks = [background.start(background.keep_running(work)) for work in works]
+
+    async def stop(self) -> None:
+        """Stop hearing; sockets are closed by `drain`."""
+        await background.finish()
+        # More than once: redis-py swallows a cancellation that meets it while it connects.
+        while waiting := [task for task in self._tasks if not task.done()]:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting, timeout=0.1)
+        for audience in list(self._audiences.values()):
+            audience.close()
+        await self._ringer.drained()
+        Hub._hubs.pop(self.loop, None)
+        if self in bells.hearers:
+            bells.hearers.remove(self)
+
+    async def drain(self, *, seconds: float) -> None:
+        """Close every socket with 1012, a few at a time, and wait for them to go, at most so long.
+
+        Whoever asks again waits for the same.
+        """
+        if self._draining is None:
+            self.is_draining = True
+            self._draining = background.start(self._drain(seconds))
+        await asyncio.shield(self._draining)
+
+    async def _drain(self, seconds: float) -> None:
+        deadline = self.loop.time() + seconds
+        sockets = list(self.sockets)
+        count = len(sockets)
+        steps = min(count, int(min(DRAIN_SPREAD_SECONDS, seconds * 3 / 4) / DRAIN_STEP_SECONDS))
+        for step in range(steps):
+            for socket in sockets[count * step // steps : count * (step + 1) // steps]:
+                socket.restart()
+            await asyncio.sleep(DRAIN_STEP_SECONDS)
+        while self.sockets and self.loop.time() < deadline:  # noqa: ASYNC110 - a set has no event, and this is the end
+            await asyncio.sleep(DRAIN_STEP_SECONDS)
+
+    def layer_status(self) -> Literal["ok", "memory", "lost"]:
+        """Whether bells pass; `memory` when there is no other process to hear them."""
+        return self._hearing.status()
+
+    # --- joining ------------------------------------------------------------------------------------
+
+    def join(
+        self,
+        socket: JsonSocket,
+        topic: str,
+        framing: Framing,
+        *,
+        position: Position | None,
+        as_of: Position = START,
+    ) -> Subscriber:
+        """Let a socket listen to a topic, from `position` on (None: an ephemeral topic).
+
+        A durable topic whose audience is elsewhere leaves the subscriber behind: the caller then
+        awaits its `catch_up`.
+        """
+        if position is not None and (there := self._audiences.get(topic)) is not None:
+            there.compare(as_of)  # it may be left by everybody, and gone
+        audience = self._audiences.get(topic)
+        if audience is None:
+            audience = self._audiences[topic] = Audience(self, topic, None)
+            self._hearing.topics_changed()
+        if audience.position is None and position is not None:
+            audience.position, audience.mark = as_of
+            self._looking.watch(topic)
+        subscriber = Subscriber(socket, audience, framing, position or START, as_of.seq)
+        if position is None or position.is_at(audience.place):
+            audience.make_live(subscriber)
+        else:
+            audience.behind.add(subscriber)
+        return subscriber
+
+    def audience(self, topic: str) -> Audience | None:
+        """Who listens to a topic in this process, if anybody."""
+        return self._audiences.get(topic)
+
+    def forget(self, audience: Audience) -> None:
+        """Nobody listens any more."""
+        if self._audiences.get(audience.topic) is audience:
+            del self._audiences[audience.topic]
+            self._looking.forget(audience.topic)
+            self._hearing.topics_changed()
+        audience.close()
+
+    # --- telling ------------------------------------------------------------------------------------
+
+    def tell(self, events: Sequence[Logged], *, also_others: bool) -> None:
+        """Hand events to local sockets, and ring for the other processes; from any thread."""
+        told_at = time.time()
+        try:
+            running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is self.loop:
+            self._tell(events, also_others, told_at)
+        else:
+            with contextlib.suppress(RuntimeError):  # its loop has just been closed
+                # In nobody's name: what is caused by the event is not done by its sender.
+                context = contextvars.Context()
+                self.loop.call_soon_threadsafe(self._tell, events, also_others, told_at, context=context)
+
+    def _tell(self, events: Sequence[Logged], also_others: bool, told_at: float) -> None:  # noqa: FBT001 - call_soon takes no names
+        if also_others and bells.layer_is_shared():
+            self._ringer.ring(events, told_at=told_at)
+        self.receive(events, told_at=told_at)
+
+    def receive(self, events: Iterable[Sequence[Any]], *, told_at: float | None = None) -> None:
+        """Hand out what was told, here or by a bell."""
+        self.told_at = told_at
+        for topic, seq, body in events:
+            audience = self._audiences.get(topic)
+            if audience is not None:
+                try:
+                    audience.receive(Delivery(topic, seq, body))
+                except Exception:
+                    logger.exception("An event of %s could not be handed out", topic)
+        self.told_at = None
+
+    # --- asking -------------------------------------------------------------------------------------
+
+    def topics(self) -> Collection[str]:
+        """What somebody here listens to."""
+        return self._audiences.keys()
+
+    def check_soon(self, topics: Iterable[str]) -> None:
+        """Compare these with the database, in the next turns."""
+        self._looking.soon(topics)
+
+
+def _of_all(read: Callable[[Hub], int]) -> Callable[[], int]:
+    """The sum over the hubs of this process: one in a server, several in some tests."""
+    return lambda: sum(read(hub) for hub in list(Hub._hubs.values()))  # noqa: SLF001 - this module's own
+
+
+metrics.TOPICS.reads(_of_all(lambda hub: len(hub._audiences)))  # noqa: SLF001 - as above
+metrics.RINGER_WAITING.reads(_of_all(lambda hub: hub._ringer.waiting))  # noqa: SLF001 - as above
+metrics.LAYERS_LOST.reads(_of_all(lambda hub: hub.layer_status() == "lost"))

@@ -1,0 +1,1 @@
+"""The events of durable topics, numbered and stored in the database."""

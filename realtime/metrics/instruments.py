@@ -1,0 +1,138 @@
+"""Instruments: numbers that a process keeps about itself, cheap enough for the way of every message.
+
+Counting is an addition to a Python integer. What Prometheus wants is made from these numbers when it
+asks (`realtime/metrics/exposition.py`), never while messages pass. Which instruments the core has is said in
+`realtime/metrics/core.py`; an app declares its own in its `metrics.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Literal
+
+#: The series of one instrument. One more is counted under "other": no client can fill our memory.
+MAX_SERIES = 100
+
+Labels = tuple[str, ...]
+#: One value of each series; of a histogram its sum and then its buckets, not cumulated.
+Series = dict[Labels, list[float]]
+#: How the gauges of several workers are told: added, the largest, one series each, the answering one's.
+Combine = Literal["sum", "max", "worker", "own"]
+
+_lock = threading.Lock()
+
+
+class Registry:
+    """The instruments of a process, by name."""
+
+    def __init__(self) -> None:
+        self.instruments: dict[str, Instrument] = {}
+
+    def snapshot(self) -> dict[str, Series]:
+        """What all of them show at this moment."""
+        return {name: instrument.series() for name, instrument in self.instruments.items()}
+
+
+REGISTRY = Registry()
+
+
+class Instrument:
+    """What counters, gauges and histograms have in common."""
+
+    kind: ClassVar[Literal["counter", "gauge", "histogram"]]
+
+    def __init__(self, name: str, help_text: str, *labels: str, registry: Registry = REGISTRY) -> None:
+        if name in registry.instruments:
+            raise ValueError(f"there are two instruments called {name}")
+        registry.instruments[name] = self
+        self.name = name
+        self.help_text = help_text
+        self.labels = labels
+
+    def series(self) -> Series:
+        """What it shows at this moment."""
+        raise NotImplementedError
+
+
+class _Valued(Instrument):
+    """One number per series: counted here, or read elsewhere when somebody asks."""
+
+    def __init__(self, name: str, help_text: str, *labels: str, registry: Registry = REGISTRY) -> None:
+        super().__init__(name, help_text, *labels, registry=registry)
+        #: The number of an instrument without labels: `COUNTER.value += 1` is all that counting costs.
+        self.value: float = 0
+        self._values: dict[Labels, float] = {}
+        self._read: Callable[[], Mapping[Labels, float]] | None = None
+
+    def add(self, *labels: str, n: float = 1) -> None:
+        """Count in the series of these labels; from any thread."""
+        with _lock:
+            if not self.labels:
+                self.value += n
+                return
+            if labels not in self._values and len(self._values) >= MAX_SERIES:
+                labels = ("other",) * len(self.labels)
+            self._values[labels] = self._values.get(labels, 0) + n
+
+    def reads(self, read: Callable[[], float | Mapping[Labels, float]]) -> None:
+        """Show what this function says, on the loop, when somebody asks."""
+
+        def by_labels() -> Mapping[Labels, float]:
+            said = read()
+            return said if isinstance(said, Mapping) else {(): said}
+
+        self._read = by_labels
+
+    def series(self) -> Series:
+        if self._read is not None:
+            values = self._read()
+        else:
+            values = dict(self._values) if self.labels else {(): self.value}
+        return {labels: [float(value)] for labels, value in values.items()}
+
+
+class Counter(_Valued):
+    """How often something happened."""
+
+    kind = "counter"
+
+
+class Gauge(_Valued):
+    """How much of something there is."""
+
+    kind = "gauge"
+
+    def __init__(
+        self,
+        name: str,
+        help_text: str,
+        *labels: str,
+        combine: Combine = "sum",
+        registry: Registry = REGISTRY,
+    ) -> None:
+        super().__init__(name, help_text, *labels, registry=registry)
+        self.combine = combine
+
+
+class Histogram(Instrument):
+    """How large or how long, in buckets."""
+
+    kind = "histogram"
+
+    def __init__(
+        self, name: str, help_text: str, buckets: Sequence[float], *, registry: Registry = REGISTRY
+    ) -> None:
+        super().__init__(name, help_text, registry=registry)
+        self.buckets = tuple(buckets)
+        self._sum = 0.0
+        self._counts = [0] * (len(self.buckets) + 1)
+
+    def observe(self, value: float) -> None:
+        """Count one; on the loop only."""
+        self._counts[bisect_left(self.buckets, value)] += 1
+        self._sum += value
+
+    def series(self) -> Series:
+        return {(): [self._sum, *self._counts]}

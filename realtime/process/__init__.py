@@ -1,0 +1,1 @@
+"""What a whole process does beside its sockets: background work, and its memory."""

@@ -1,0 +1,297 @@
+"""uvicorn's WebSocket protocol with our limits, back-pressure, and prepared frames."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import Request
+
+from realtime.conf import conf
+from realtime.errors import CloseCode
+from realtime.process import background
+from realtime.servers import CLOSE_SECONDS, DRAIN_SECONDS, FINISH_SECONDS, MAX_FRAGMENTS
+from realtime.servers.endings import REASON_OF_CODE, Reason, ended
+from realtime.servers.intake import Intake, Message
+from realtime.servers.paced_reading import PacedReading, bound_send_buffer
+from realtime.servers.uvicorn.parser import Parser
+from realtime.servers.uvicorn.wire import PreparedWire
+from realtime.wire.prepared import EXTENSION
+from realtime.wire.sizes import max_message_bytes
+
+#: Seconds between two looks at a handshake that a stop waits for.
+POLL_SECONDS = 0.05
+
+
+_LEFT_OVER = ("initial_response", "request", "response")
+#: For all connections whose peers read: nearly all, nearly always. An event for each would take 700 bytes.
+_NOT_WAITING = asyncio.Event()
+_NOT_WAITING.set()
+
+
+class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
+    """Prepared frames; pings, size limits and no compression, whatever the command line says."""
+
+    conn: Parser
+    # What they are after the handshake.
+    initial_response: Any = None
+    request: Any = None
+    response: Any = None
+    _cut: asyncio.TimerHandle | None = None
+    _late_pong: bytes | None = None
+    _is_http_1_0 = False
+    #: Whether its application is over.
+    _has_ended = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ping_interval = conf.limit_ping_seconds
+        self.ping_timeout = conf.limit_pong_seconds
+        # Compression costs every socket buffers and CPU of its own, and a small frame may become a large one.
+        self.conn = Parser(logger=self.logger)
+        self.intake = Intake()
+        self.queue = self.intake  # type: ignore[assignment]  # as much of a queue as uvicorn uses
+        self.writable = _NOT_WAITING
+
+    def connection_made(self, transport: Any) -> None:
+        """uvicorn's HTTP protocol hands over the connection; it would stay until the collector comes."""
+        super().connection_made(transport)
+        bound_send_buffer(transport.get_extra_info("socket"))
+        http = transport.get_protocol()
+        # uvicorn passes every request on as if it were HTTP/1.1.
+        if http.scope["http_version"] == "1.0":
+            self._is_http_1_0 = True
+        if hasattr(http, "parser"):
+            http.parser = None  # it refers back to the protocol
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames may be sent: none may follow a close frame, a first one or an answer (§5.5.1)."""
+        # uvicorn remembers only the first; after an answer it closes the transport, which may take its time.
+        return self.handshake_complete and not self.close_sent and not self.transport.is_closing()
+
+    # --- reading --------------------------------------------------------------------------------------
+
+    def handle_connect(self, event: Request) -> None:
+        """The handshake: from here on the path is known, and with it the size of a message."""
+        if self._is_http_1_0:
+            self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+            return
+        self.conn.max_message_size = max_message_bytes(unquote(event.path.partition("?")[0]))
+        super().handle_connect(event)
+        if self.handshake_initiated and not self.handshake_complete:
+            # The application starts in the loop's next turn, so it finds this in its scope.
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = PreparedWire(self)
+            self._wait_to_be_let_in()
+
+    def data_received(self, data: bytes) -> None:
+        """What the peer sent."""
+        self.feed(data)
+
+    def _parse(self, data: bytes) -> None:
+        self.conn.receive_data(data)
+        self.handle_events()  # before what may be wrong after them
+        if self.conn.parser_exc is not None and not self._has_failed:
+            self.handle_parser_exception()
+        elif self.conn.handshake_exc is not None and not self.handshake_initiated and not self._has_failed:
+            self._refuse()
+        self._completed = self.conn.completed
+        if self.conn.control_frames or self.conn.small_fragments:
+            self._control_frames, self.conn.control_frames = self.conn.control_frames, 0
+            self._small_fragments, self.conn.small_fragments = self.conn.small_fragments, 0
+
+    def _pause(self) -> None:
+        self.read_paused = True
+        self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        self.read_paused = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _is_inside_message(self) -> bool:
+        return self.conn.is_inside_message and not self.disconnected
+
+    def _fail_with(self, code: CloseCode) -> None:
+        if self.close_sent:  # it was told to go already, and has CLOSE_SECONDS for that
+            self._fail()
+            return
+        self.conn.fail(code)
+        self.handle_parser_exception()
+
+    def handle_text(self, event: Frame) -> None:
+        """A whole text."""
+        self._tell({"type": "websocket.receive", "text": event.data})
+
+    def handle_bytes(self, event: Frame) -> None:
+        """A whole message of bytes."""
+        self._tell({"type": "websocket.receive", "bytes": event.data})
+
+    def _tell(self, message: Message) -> None:
+        if self.close_sent:  # the application has said goodbye
+            return
+        self.intake.put_nowait(message)
+        if self.intake.is_full:
+            self._hold()
+
+    async def receive(self) -> Any:
+        """What the application is told next."""
+        return await self.take()
+
+    def handle_ping(self) -> None:
+        """Answer; a peer that reads too little for that is answered its last ping only (§5.5.3)."""
+        if self.writable.is_set() or self.conn.close_sent is not None:
+            super().handle_ping()
+        else:
+            for pong in self.conn.data_to_send():
+                self._late_pong = pong
+
+    def pause_writing(self) -> None:
+        """The peer does not read: who writes waits from here."""
+        self.writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        """The peer has read."""
+        super().resume_writing()
+        self.writable = _NOT_WAITING
+        pong, self._late_pong = self._late_pong, None
+        if pong is not None and self.is_open:
+            self.transport.write(pong)
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def handle_parser_exception(self) -> None:
+        """Say what is wrong and wait for the peer to go: closing at once would reset the line."""
+        if self.conn.close_sent is None:  # before it was let in: there is no close frame to say it with
+            self._ended("protocol_error", None)
+            self._fail()
+            self.transport.abort()
+            return
+        code = int(self.conn.close_sent.code)
+        reason = REASON_OF_CODE.get(code, "protocol_error")
+        self._ended("too_many_fragments" if self.conn.fragments > MAX_FRAGMENTS else reason, code)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.stop_keepalive()
+        self._fail()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        # While it is set, uvicorn leaves the end to it.
+        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def _refuse(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        """Answer a request that websockets does not take, though uvicorn's parser of HTTP did.
+
+        There is no event for it: uvicorn would leave its peer waiting for ever.
+        """
+        self._ended("protocol_error", None)
+        # It has an answer for lines too long and too many; for anything else, a body say, just the end.
+        refusal = self.conn.reject(status, "")
+        self.transport.write(b"".join(self.conn.data_to_send()) or refusal.serialize())
+        self.handshake_complete = self.close_sent = True
+        self._fail()
+        self.transport.close()
+        self._cut_if_stuck()
+
+    def eof_received(self) -> None:
+        """The peer says no more; the transport closes itself after this, once all that is left was read."""
+        super().eof_received()
+        self.loop.call_soon(self._cut_if_stuck)
+
+    def handle_close(self, event: Frame) -> None:
+        """The peer's close frame: a first word, or the answer to ours."""
+        super().handle_close(event)
+        self._cut_if_stuck()
+
+    async def send(self, message: Any) -> None:
+        """What the application says; a refusal before accept completes the handshake as much as accept does.
+
+        uvicorn overlooks that, and logs an error for every foreign page that knocks.
+        """
+        await super().send(message)
+        if message["type"] == "websocket.accept":
+            self._forget_handshake()
+        elif message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
+        elif message["type"] == "websocket.close" and self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self._give_up)
+            self._is_held = False  # uvicorn reads on, for the answer
+            self.feed(b"")
+
+    def _forget_handshake(self) -> None:
+        """What is read by nobody after it; and a dictionary of few enough names takes half the memory."""
+        self._is_let_in()
+        self.request.headers.clear()  # kept by the parser; the application's are another list
+        self.__dict__ = {name: value for name, value in vars(self).items() if name not in _LEFT_OVER}
+
+    def keepalive_timeout(self) -> None:
+        """The ping was not answered in time."""
+        if self._is_held:  # or it was, and we have not read it
+            self.pong_timer = self.pending_ping_payload = None
+            self.schedule_ping()
+            return
+        self._ended("no_pong", 1011)
+        super().keepalive_timeout()
+        self._cut_if_stuck()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application has ended; uvicorn closes the line unless a close frame is to be answered."""
+        super().on_task_complete(task)
+        if self.disconnected:
+            self._fall_apart()
+        else:
+            self._has_ended = True
+            self._cut_if_stuck()
+
+    def shutdown(self) -> None:
+        """The server stops: the hub closes its sockets, a few at a time, and this what is left then."""
+        self._goodbye = background.start(self._say_goodbye())
+
+    async def _say_goodbye(self) -> None:
+        from realtime.hub.hub import Hub  # uvicorn's own workers load this module before Django is set up
+
+        await Hub.current().drain(seconds=DRAIN_SECONDS)
+        # Who is being let in is told by the application, in a way that a page can read.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                while not self.handshake_complete:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(POLL_SECONDS)
+        if not self.disconnected:
+            super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The line is gone."""
+        super().connection_lost(exc)
+        self._stop_watching()
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+        if self._has_ended:
+            self._fall_apart()
+
+    def _fall_apart(self) -> None:
+        """Both the line and the application are over: nothing refers back to us, so all of it goes now."""
+        self.scope["extensions"].pop(EXTENSION, None)
+        self.conn.parser.close()
+
+    def _give_up(self) -> None:
+        self._ended("unanswered_close", None)
+        self.transport.abort()
+
+    def _cut_if_stuck(self) -> None:
+        """A line that is closing waits for its peer to read what is left: for ever, if nobody cuts it."""
+        if self.transport.is_closing() and not self.disconnected and self._cut is None:
+            self._cut = self.loop.call_later(CLOSE_SECONDS, self._give_up)
+
+    def _ended(self, reason: Reason, code: int | None) -> None:
+        client = self.client[0] if self.client else None
+        path = self.scope["path"] if self.handshake_initiated else ""
+        ended(reason, client=client, path=path, close_code=code)

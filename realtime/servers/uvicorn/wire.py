@@ -1,0 +1,27 @@
+"""The wire of a connection on uvicorn: finished bytes go straight to its transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from realtime.servers.uvicorn.protocol import PreparedProtocol
+
+
+class PreparedWire:
+    """The connection below a socket (`realtime.wire.prepared.Wire`)."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: PreparedProtocol) -> None:
+        self._protocol = protocol
+
+    def write(self, data: bytes) -> None:
+        if self._protocol.is_open:
+            self._protocol.transport.write(data)
+
+    def waiting(self) -> int:
+        return self._protocol.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        self._protocol.transport.abort()

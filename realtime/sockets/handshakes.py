@@ -1,0 +1,249 @@
+"""ASGI middleware of the core: the hub starts with the first event, foreign pages stay outside.
+
+A foreign Origin, too many handshakes and too many sockets are refused before accept, with a plain HTTP
+status; every refusal that a client of ours must understand is made by `JsonSocket` after accept.
+
+What only looks and passes on is a plain function that returns the next one's coroutine (and is marked as what
+it stands for): a coroutine of its own would stay as long as the socket does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from asgiref.sync import markcoroutinefunction
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from realtime.conf import conf
+from realtime.errors import (
+    NotAllowedError,
+    NotFoundError,
+    OverloadedError,
+    RateLimitedError,
+    RealtimeError,
+)
+from realtime.http.addresses import counted_address
+from realtime.http.problems import PROBLEM_JSON, problem
+from realtime.hub.hub import Hub
+from realtime.metrics import core as metrics
+from realtime.rates import Bucket, Buckets, Rate
+
+logger = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+App = Callable[
+    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Coroutine[Any, Any, None]
+]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+#: As browsers write one (RFC 6454 §6.2), in any case. `urlsplit` would forgive a lonely `:`, `?` or `#` at
+#: the end, spaces and control characters.
+_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*;=%-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+
+
+class WithHub:
+    """Starts this process's hub on the running loop at the first event of any kind."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        Hub.current()
+        await self.app(scope, receive, send)
+
+
+class OriginCheck:
+    """Lets a browser in only from the host it talks to, or from ALLOWED_ORIGINS.
+
+    An absent Origin is let through: no browser, and a token is required anyway.
+    """
+
+    #: Lines of the log. Nothing limits how often somebody knocks, and nobody reads thousands.
+    LINES = Rate.parse("1/s:100")
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        markcoroutinefunction(self)
+        self._lines = Bucket()
+
+    def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
+        for origin in _headers(scope, b"origin"):
+            if not is_allowed_origin(origin, scope):
+                if not self._lines.wait(self.LINES, time.monotonic()):
+                    _tell_refused(origin)
+                return refuse_handshake(
+                    scope, receive, send, status=403, detail="Pages of this origin may open no socket here."
+                )
+        return self.app(scope, receive, send)
+
+
+class HandshakeLimit:
+    """LIMIT_HANDSHAKES: so many new sockets per client address."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        markcoroutinefunction(self)
+        self._buckets = Buckets(lambda: conf.limit_handshakes)
+
+    def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
+        try:
+            self._buckets.take(counted_address(scope))
+        except RateLimitedError as error:
+            wait = error.retry_after_ms or 1000
+            return refuse_handshake(scope, receive, send, status=429, retry_after_ms=wait)
+        return self.app(scope, receive, send)
+
+
+class SocketLimits:
+    """How many sockets this process holds: in all, from one client address, and not let in yet.
+
+    Before accept, because a socket that is refused afterwards costs as much as one that is not. A socket
+    lasts as long as the task it is called in.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        markcoroutinefunction(self)
+        self.open = 0
+        self.pending = 0
+        self.open_from: Counter[str] = Counter()
+
+    def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
+        address = counted_address(scope)
+        if _is_reached(conf.limit_sockets, self.open):
+            return refuse_handshake(scope, receive, send, status=503, retry_after_ms=10_000)
+        if _is_reached(conf.limit_pending_sockets, self.pending):
+            return refuse_handshake(scope, receive, send, status=503, retry_after_ms=2_000)
+        if _is_reached(conf.limit_sockets_per_address, self.open_from[address]):
+            return refuse_handshake(scope, receive, send, status=429, retry_after_ms=30_000)
+
+        place = _Place(self, address, send)
+        task = asyncio.current_task()
+        assert task is not None, "an ASGI application runs in a task"
+        task.add_done_callback(place.leave)
+        return self.app(scope, receive, place.send)
+
+
+class _Place:
+    """What one open socket takes up."""
+
+    __slots__ = ("_address", "_is_pending", "_limits", "_send")
+
+    def __init__(self, limits: SocketLimits, address: str, send: Callable[[Any], Awaitable[None]]) -> None:
+        self._limits, self._address, self._send = limits, address, send
+        self._is_pending = True
+        limits.open += 1
+        limits.pending += 1
+        limits.open_from[address] += 1
+
+    def send(self, message: Any) -> Awaitable[None]:
+        """What the application says; its first word lets the client in, or refuses."""
+        self._no_longer_pending()
+        return self._send(message)
+
+    def leave(self, _task: object) -> None:
+        """The socket is over."""
+        limits, address = self._limits, self._address
+        self._no_longer_pending()
+        limits.open -= 1
+        limits.open_from[address] -= 1
+        if not limits.open_from[address]:
+            del limits.open_from[address]
+
+    def _no_longer_pending(self) -> None:
+        if self._is_pending:
+            self._is_pending = False
+            self._limits.pending -= 1
+
+
+def _is_reached(limit: int, count: int) -> bool:
+    return 0 < limit <= count
+
+
+def _headers(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin1") for header, value in scope["headers"] if header == name]
+
+
+def is_allowed_origin(origin: str, scope: Scope) -> bool:
+    """Whether a page of this origin may open a socket here; exact, default ports aside."""
+    if "*" in conf.allowed_origins:  # only with DEBUG: see checks.py
+        return True
+    normal = _normalized(origin)
+    if normal is None:
+        return False
+    if any(normal == _normalized(allowed) for allowed in conf.allowed_origins):
+        return True
+    if any(re.match(pattern, origin) for pattern in conf.allowed_origin_patterns):
+        return True
+    # The name must be ours as well: a page may have made its own name point to our address.
+    hosts = _headers(scope, b"host")
+    if len(hosts) != 1 or not validate_host(split_domain_port(hosts[0])[0], settings.ALLOWED_HOSTS):
+        return False
+    # Daphne does not say whether a socket came through TLS: then the page's own scheme is as good.
+    scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", ""), normal[0])
+    return normal == _normalized(f"{scheme}://{hosts[0]}")
+
+
+def _normalized(origin: str) -> tuple[str, str, int] | None:
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
+        return None
+    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    return scheme, host, int(port) if port else _DEFAULT_PORTS[scheme]
+
+
+def _tell_refused(origin: str) -> None:
+    """One line, with what would let it in, for whose own page it is."""
+    normal = _normalized(origin)
+    extra = {"origin": origin[:200]}
+    if normal is not None:
+        scheme, host, port = normal
+        shown = f"{scheme}://{host}" if port == _DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}"
+        extra["allowed_with"] = f"ALLOWED_ORIGINS={shown[:200]}"
+    logger.warning("A socket was refused: foreign origin", extra=extra)
+
+
+#: The code of a refusal before accept, by its status.
+_CODES: dict[int, type[RealtimeError]] = {
+    403: NotAllowedError,
+    404: NotFoundError,
+    429: RateLimitedError,
+    503: OverloadedError,
+}
+
+
+async def refuse_handshake(
+    scope: Scope, receive: Any, send: Any, *, status: int, retry_after_ms: int | None = None, detail: str = ""
+) -> None:
+    """Refuse before accept: with a problem document where the server can say it, else with its plain 403.
+
+    Whoever put `on_refused` into the scope has something to do before the peer is told.
+    """
+    metrics.HANDSHAKES_REFUSED.add(metrics.refused_with(status))
+    if (on_refused := scope.pop("on_refused", None)) is not None:
+        await on_refused()
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    error = _CODES[status](detail or None, retry_after_ms=retry_after_ms)
+    body = problem(
+        status, error.code, error.message, retryable=error.retryable, retry_after_ms=error.retry_after_ms
+    )
+    content = json.dumps(body).encode()
+    headers = [
+        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-length", str(len(content)).encode()),
+    ]
+    if retry_after_ms is not None:
+        headers.append((b"retry-after", str(max(1, -(-retry_after_ms // 1000))).encode()))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": content})
