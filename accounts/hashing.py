@@ -21,7 +21,7 @@ from accounts.turns import NoTurnError, Turns
 from realtime.conf import conf
 from realtime.database import time_budget as deadlines
 from realtime.http.addresses import counted_address
-from realtime.metrics.core import REQUESTS_REFUSED
+from realtime.http.metrics import REQUESTS_REFUSED
 
 #: Seconds after which somebody who was refused is told to come back, at least.
 RETRY_SECONDS = 1.0

@@ -21,8 +21,8 @@ from accounts.turns import Caller, NoTurnError, Turns
 from realtime.conf import conf
 from realtime.errors import OverloadedError, RealtimeError
 from realtime.http.addresses import counted_address
+from realtime.http.metrics import REQUESTS_REFUSED
 from realtime.http.problems import PROBLEM_JSON, problem
-from realtime.metrics.core import REQUESTS_REFUSED
 
 Scope = dict[str, Any]
 Message = dict[str, Any]

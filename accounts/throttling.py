@@ -14,9 +14,8 @@ from accounts.names import key_of
 from accounts.selectors import has_signed_in_from
 from realtime.conf import conf
 from realtime.errors import RateLimitedError
-from realtime.http import problems
+from realtime.http import metrics, problems
 from realtime.http.addresses import counted_address
-from realtime.metrics import core as metrics
 from realtime.rates import Buckets
 
 if TYPE_CHECKING:

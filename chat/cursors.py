@@ -33,7 +33,7 @@ from realtime.errors import (
     RealtimeError,
     is_outage,
 )
-from realtime.metrics.core import REQUESTS_REFUSED
+from realtime.http.metrics import REQUESTS_REFUSED
 from realtime.process import background
 
 logger = logging.getLogger(__name__)

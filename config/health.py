@@ -16,8 +16,8 @@ from typing import Any, TypedDict
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
+from realtime.database import outages
 from realtime.hub.hub import Hub
-from realtime.metrics import outages
 from realtime.metrics.instruments import Gauge
 
 logger = logging.getLogger(__name__)

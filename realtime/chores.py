@@ -19,7 +19,7 @@ from django.db import models
 
 from realtime.database.threads import run_in_background
 from realtime.errors import UnavailableError
-from realtime.metrics import core as metrics
+from realtime.metrics.instruments import Gauge
 from realtime.process.background import runs_with_hub
 
 logger = logging.getLogger(__name__)
@@ -61,9 +61,13 @@ class Chore:
         return done
 
 
+CHORE_DONE = Gauge(
+    "relais_chore_done_timestamp_seconds", "When a worker last did this chore.", "chore", combine="max"
+)
+
 _chores: dict[str, Chore] = {}
 _done_at: dict[tuple[str, ...], float] = {}
-metrics.CHORE_DONE.reads(lambda: dict(_done_at))
+CHORE_DONE.reads(lambda: dict(_done_at))
 
 
 def daily(name: str) -> Callable[[Step], Step]:

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
+from realtime.bells import metrics
 from realtime.bells import ringer as bells
 from realtime.bells.hosts import Host, host_names, host_of
 from realtime.conf import conf
-from realtime.metrics import core as metrics
 from realtime.metrics.outages import Outage
 from realtime.process import background
 

@@ -24,10 +24,9 @@ from typing import Any, Protocol
 import msgspec
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
-from realtime.bells import hosts, seals
+from realtime.bells import hosts, metrics, seals
 from realtime.conf import conf
 from realtime.events import Logged
-from realtime.metrics import core as metrics
 from realtime.metrics.outages import Outage
 from realtime.process import background
 

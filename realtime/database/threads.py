@@ -24,10 +24,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from realtime.conf import conf
+from realtime.database import metrics, outages
 from realtime.database.time_budget import deadline_in, remaining
 from realtime.errors import UnavailableError, UncertainError, is_outage
-from realtime.metrics import core as metrics
-from realtime.metrics import outages
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
+from realtime.database import outages
 from realtime.errors import (
     InvalidInputError,
     RealtimeError,
@@ -19,7 +20,6 @@ from realtime.errors import (
     UnavailableError,
     is_outage,
 )
-from realtime.metrics import outages
 
 PROBLEM_JSON = "application/problem+json"
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from realtime.conf import conf
 from realtime.events import Delivery
-from realtime.hub import reactions
+from realtime.hub import metrics, reactions
 from realtime.hub.catch_up import Place, page_after
 from realtime.hub.held import Held
 from realtime.hub.rendering import Framing, add_framed
 from realtime.log import positions
 from realtime.log.positions import Position
-from realtime.metrics import core as metrics
 from realtime.process import background
 from realtime.wire.prepared import Batch
 

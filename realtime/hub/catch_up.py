@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from realtime.conf import conf
+from realtime.database import outages
 from realtime.database.batch_loader import Asking
 from realtime.events import Delivery
 from realtime.hub.rendering import Framing, add_framed
 from realtime.log import log, positions
 from realtime.log.positions import Position
-from realtime.metrics import outages
 from realtime.wire.prepared import Batch, size_of
 
 #: Bytes that are written at a time: a fraction of the room in an outbox, so that many wait for little.

@@ -17,9 +17,9 @@ from django.db import connection
 
 from realtime.bells import ringer as bells
 from realtime.conf import conf
+from realtime.database import outages
 from realtime.database.threads import run_in_thread
 from realtime.log import log
-from realtime.metrics import outages
 
 if TYPE_CHECKING:
     from realtime.hub.audience import Audience

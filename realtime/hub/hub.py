@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from realtime.bells import ringer as bells
 from realtime.bells.listener import Hearing
 from realtime.events import Delivery, Logged
+from realtime.hub import metrics
 from realtime.hub.audience import Audience
 from realtime.hub.head_checks import Looking
 from realtime.hub.held import MAX_HELD_BYTES_IN_ALL, Budget
 from realtime.hub.rendering import Framing
 from realtime.hub.subscription import Subscriber
 from realtime.log.positions import START, Position
-from realtime.metrics import core as metrics
 from realtime.process import background
 from realtime.sockets.expiries import Expiries
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from realtime.hub import catch_up as pages
-from realtime.hub import reactions
+from realtime.hub import metrics, reactions
 from realtime.hub.catch_up import Page, Place, Stretch
 from realtime.hub.rendering import Framing
 from realtime.log.positions import Position
-from realtime.metrics import core as metrics
 
 if TYPE_CHECKING:
     from realtime.hub.audience import Audience

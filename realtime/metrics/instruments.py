@@ -1,8 +1,8 @@
 """Instruments: numbers that a process keeps about itself, cheap enough for the way of every message.
 
 Counting is an addition to a Python integer. What Prometheus wants is made from these numbers when it
-asks (`realtime/metrics/exposition.py`), never while messages pass. Which instruments the core has is said in
-`realtime/metrics/core.py`; an app declares its own in its `metrics.py`.
+asks (`realtime/metrics/exposition.py`), never while messages pass. Each app, and each package of the core,
+declares its own in its `metrics.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import ClassVar, Literal
 
 #: The series of one instrument. One more is counted under "other": no client can fill our memory.
 MAX_SERIES = 100
+#: Buckets of latencies, from what nobody notices to what everybody does. A head check finds the event of a
+#: lost bell within 5 s.
+LATENCY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 Labels = tuple[str, ...]
 #: One value of each series; of a histogram its sum and then its buckets, not cumulated.

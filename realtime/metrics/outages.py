@@ -1,4 +1,4 @@
-"""What is away is said once, and once that it is back: an outage must not flood the log that explains it."""
+"""Log the start and the end of an outage once each: it must not flood the log that explains it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import logging
 import time
 from collections.abc import Callable
 
-from realtime.database import postgresql
-from realtime.metrics import core as metrics
+from realtime.metrics.instruments import Counter
 
 logger = logging.getLogger(__name__)
 
+OUTAGES = Counter("relais_outages_total", "How often something we depend on went away.", "what")
+# Prometheus sees no rise from nothing to one: a series that an alert watches exists from the start.
+for what in ("database", "layer", "layer_out"):
+    OUTAGES.add(what, n=0)
 
-#: Seconds after which the same failure is another outage. What fails for some and works for others in between
-#: is one: a database that has become read-only is written to in vain, and read.
+#: Seconds after which the same failure counts as a new outage. A read-only database fails every write and
+#: answers every read in between: that is one outage.
 SAME_OUTAGE_SECONDS = 10.0
 
 
@@ -33,30 +36,26 @@ class Outage:
         self._explain = explain
         self._clock = clock
         self.is_on = False
-        #: What was last said of it, and when that failure was last noticed.
-        self._said, self._noticed_at = "", 0.0
-        self._is_said = False
+        #: The cause that was logged last, and when a failure was noticed last.
+        self._logged_cause, self._noticed_at = "", 0.0
+        self._is_logged = False
 
     def noticed(self, error: BaseException) -> None:
-        """It failed; who notices first says so, and why."""
+        """It failed; the first failure of an outage is logged with its cause."""
         if self.is_on:
             self._noticed_at = self._clock()
             return
         self.is_on = True
-        metrics.OUTAGES.add(self._counted_as)
+        OUTAGES.add(self._counted_as)
         cause, now = self._explain(error.__cause__ or error), self._clock()
-        self._is_said = cause != self._said or now - self._noticed_at > SAME_OUTAGE_SECONDS
-        self._said, self._noticed_at = cause, now
-        if self._is_said:
+        self._is_logged = cause != self._logged_cause or now - self._noticed_at > SAME_OUTAGE_SECONDS
+        self._logged_cause, self._noticed_at = cause, now
+        if self._is_logged:
             logger.warning("%s is away: %s", self._what, cause)
 
     def over(self) -> None:
         """It worked."""
         if self.is_on:
             self.is_on = False
-            if self._is_said:
+            if self._is_logged:
                 logger.warning("%s is back", self._what)
-
-
-#: Noticed by whoever uses the database; commands that fail meanwhile answer their senders.
-DATABASE = Outage("The database", counted_as="database", explain=postgresql.explained)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from realtime.errors import UnavailableError
-from realtime.metrics import outages
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +55,12 @@ def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 
 async def keep_running(work: Work) -> None:
-    """Run it for ever; what it did not expect is logged, and it begins again."""
+    """Run work for ever; an error that it did not expect is logged, and the work begins again."""
     while True:
         try:
             await work()
-        except UnavailableError as error:
-            outages.DATABASE.noticed(error)
+        except UnavailableError:
+            pass  # the database is away, and the thread that found it so has logged it
         except Exception:
             logger.exception("Background work %s failed; it begins again", work.__name__)
         await asyncio.sleep(RESTART_SECONDS)

@@ -11,8 +11,8 @@ import logging
 import time
 from typing import Literal
 
-from realtime.metrics import core as metrics
 from realtime.rates import Bucket, Rate
+from realtime.servers import metrics
 
 logger = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from realtime.database.threads import run_in_thread
 from realtime.events import Event
 from realtime.hub.hub import Hub
 from realtime.json_input import Ref, parse, ref_of
-from realtime.metrics import core as metrics
 from realtime.rates import Bucket
 from realtime.servers import CLOSE_SECONDS
+from realtime.sockets import metrics
 from realtime.sockets.commands import Command, Commands, obey
 from realtime.wire.outbox import outbox_for
 from realtime.wire.prepared import wire_of

@@ -33,8 +33,8 @@ from realtime.errors import (
 from realtime.http.addresses import counted_address
 from realtime.http.problems import PROBLEM_JSON, problem
 from realtime.hub.hub import Hub
-from realtime.metrics import core as metrics
 from realtime.rates import Bucket, Buckets, Rate
+from realtime.sockets import metrics
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable
 
 from realtime.conf import conf
-from realtime.metrics import core as metrics
 from realtime.process import background
+from realtime.wire import metrics
 from realtime.wire.prepared import Batch, Wire, size_of
 from realtime.wire.prepared_outbox import ALL, HALF, PreparedOutbox, Send, nobody
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from realtime.conf import conf
-from realtime.metrics import core as metrics
 from realtime.process import background
+from realtime.wire import metrics
 from realtime.wire.prepared import Batch, Wire, text_frame
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from accounts.errors import TooManyPasswordsError
 from accounts.hashing import turn, turns
 from accounts.models import User
 from realtime.database.time_budget import deadline_in, remaining
-from realtime.metrics.core import REQUESTS_REFUSED
+from realtime.http.metrics import REQUESTS_REFUSED
 from tests.factories import PASSWORD
 from tests.processes import wait_until
 

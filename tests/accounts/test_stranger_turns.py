@@ -13,7 +13,7 @@ from accounts.strangers import StrangersTakeTurns, has_token
 from accounts.tokens import access_token
 from config import asgi
 from notifications.service_keys import has_service_key
-from realtime.metrics.core import REQUESTS_REFUSED
+from realtime.http.metrics import REQUESTS_REFUSED
 from tests.realtime.listeners import StillClock
 
 KEY = "the-key-of-another-service-0123456789abcdef"

@@ -5,7 +5,7 @@ from django.conf import settings as django_settings
 
 from accounts import services, throttling, tokens
 from accounts.models import User
-from realtime.metrics import core as metrics
+from realtime.http import metrics
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from chat.models import Conversation
 from chat.selectors import Share
 from chat.services import Cursor
 from realtime.errors import OverloadedError, RateLimitedError
-from realtime.metrics.core import REQUESTS_REFUSED
+from realtime.http.metrics import REQUESTS_REFUSED
 from realtime.testing import eventually
 from tests.chat.speaking import aside, chat_path, say, share_of
 from tests.factories import make_conversation

@@ -20,9 +20,10 @@ from chat.services import unread
 from notifications.collapsed import collapse
 from notifications.models import Notification
 from notifications.services import mark_all_read
+from realtime.database import outages
 from realtime.database.threads import close_threads
 from realtime.errors import UnavailableError
-from realtime.metrics import outages
+from realtime.metrics.outages import Outage
 from realtime.testing import eventually
 from tests.chat.speaking import aside, chat_path, say
 from tests.factories import make_conversation
@@ -301,7 +302,7 @@ async def test_round_that_found_no_database_is_not_forgotten(
 
     await aside(say)(conversation, ana)
     monkeypatch.setattr(notifier, "run_in_background", fail_at_first)
-    monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
+    monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
     async with notifying():
         await eventually(aside(entries))
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from realtime.database import outages
 from realtime.hub import catch_up as pages
 from realtime.hub.audience import Audience
 from realtime.hub.catch_up import Page, Place
 from realtime.hub.hub import Hub
 from realtime.log.positions import Position, placed
-from realtime.metrics import outages
+from realtime.metrics.outages import Outage
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
 
 OLD, NEW = "00000000aa", "00000000bb"
@@ -55,7 +56,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> MarkedLog:
     log = MarkedLog()
     monkeypatch.setattr(pages, "read_page", log.read_page)
     monkeypatch.setattr(pages, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
+    monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
     return log
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime.database import outages
 from realtime.events import Delivery
 from realtime.hub import audience as module
 from realtime.hub import catch_up as pages
@@ -20,7 +21,7 @@ from realtime.hub.held import MAX_HELD
 from realtime.hub.hub import Hub
 from realtime.hub.rendering import EVERYTHING, NOTHING
 from realtime.hub.subscription import Subscriber, of_user
-from realtime.metrics import outages
+from realtime.metrics.outages import Outage
 from realtime.wire.prepared import Batch, text_frame
 from realtime.wire.prepared_outbox import PreparedOutbox
 from tests.realtime.listeners import TOPIC, Listener, Log, StillClock, body, delivery, settle
@@ -44,7 +45,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     log = Log()
     monkeypatch.setattr(pages, "read_page", log.read_page)
     monkeypatch.setattr(pages, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
+    monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
     return log
 
 

@@ -17,12 +17,11 @@ import redis
 from channels.layers import channel_layers
 
 from realtime.bells import listener as hearing
+from realtime.bells import metrics, seals
 from realtime.bells import ringer as bells
-from realtime.bells import seals
 from realtime.bells.ringer import Bell, Ring, Ringer
 from realtime.events import Event, Logged
 from realtime.log import positions
-from realtime.metrics import core as metrics
 from realtime.publishing import publish_now, publish_on_commit
 from tests import environment
 from tests.realtime.listeners import settle

@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,21 +17,22 @@ import redis
 import structlog
 from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.db import OperationalError
 
 from config.backends import channel_layers as layers_at
 from realtime.bells import listener as hearing
 from realtime.bells import ringer as bells
 from realtime.bells import seals
 from realtime.bells.ringer import Bell, Ring
-from realtime.database.threads import run_in_thread
-from realtime.errors import UnavailableError
+from realtime.database import outages
+from realtime.database.threads import run_in_background, run_in_thread
 from realtime.events import Event, Logged
 from realtime.hub import head_checks as looking
 from realtime.hub.hub import Hub
 from realtime.hub.reactions import reacts_to
 from realtime.log import log
 from realtime.log.positions import START, Position
-from realtime.metrics import outages
+from realtime.metrics.outages import Outage
 from realtime.process import background
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.testing import eventually
@@ -310,7 +310,7 @@ async def test_outage_ends_neither_the_looking_nor_the_patience_of_the_log(monke
     monkeypatch.setattr(looking, "run_in_thread", database.run_in_thread)
     monkeypatch.setattr(looking, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(looking, "RETRY_SECONDS", 0.001)
-    monkeypatch.setattr(outages, "DATABASE", outages.Outage("The database"))
+    monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
     hub = Hub.current()
     expected = []
     listener = Listener()
@@ -347,21 +347,22 @@ async def test_work_that_fails_begins_again(monkeypatch, caplog):
 
 async def test_background_work_that_finds_the_database_away_is_no_bug(monkeypatch, caplog):
     monkeypatch.setattr(background, "RESTART_SECONDS", 0.001)
-    # One of its own: what other threads find of the process's database is not asked here.
-    database = outages.Outage("The database")
-    monkeypatch.setattr(background, "outages", SimpleNamespace(DATABASE=database))
+    monkeypatch.setattr(outages, "DATABASE", database := Outage("The database"))
     looks = []
+
+    def ask() -> None:
+        raise OperationalError("refused")
 
     async def look() -> None:
         looks.append(1)
-        raise UnavailableError from OSError("refused")
+        await run_in_background(ask)
 
     work = background.start(background.keep_running(look))
     await eventually(lambda: len(looks) >= 3)
     work.cancel()
     database.over()
 
-    assert caplog.messages == ["The database is away: OSError('refused')", "The database is back"]
+    assert caplog.messages == ["The database is away: OperationalError('refused')", "The database is back"]
 
 
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────

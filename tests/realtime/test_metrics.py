@@ -13,14 +13,17 @@ import pytest
 
 from realtime.bells import ringer as bells
 from realtime.bells import seals
+from realtime.bells.metrics import BELL_EVENTS_DROPPED, BELLS
 from realtime.bells.ringer import Ringer
 from realtime.events import Logged
 from realtime.hub import catch_up as pages
 from realtime.hub.hub import Hub
-from realtime.metrics import core as metrics
-from realtime.metrics import outages
+from realtime.hub.metrics import DELIVERIES, DELIVERY_SECONDS, EVENTS_BACKFILLED, EVENTS_REPLAYED
 from realtime.metrics.instruments import Histogram, Instrument
+from realtime.metrics.outages import OUTAGES, Outage
 from realtime.metrics.vitals import LOOP_LAG, LOOP_LAG_MAX
+from realtime.sockets.metrics import SOCKETS_CLOSED, closed, opened, refused_with
+from realtime.wire.metrics import EVENTS_GIVEN_WAY, OUTBOX_LARGEST_BYTES, OUTBOX_WAITING_BYTES
 from realtime.wire.outbox import Outbox
 from realtime.wire.prepared import Batch, text_frame
 from realtime.wire.prepared_outbox import WATCHED_BYTES, PreparedOutbox
@@ -67,7 +70,7 @@ async def test_deliveries_are_frames_times_sockets_but_not_who_is_left_out(quiet
         def not_for(self, delivery: Any) -> int:
             return 1
 
-    deliveries, framing = rise(metrics.DELIVERIES), ToOthers()
+    deliveries, framing = rise(DELIVERIES), ToOthers()
     sockets = [Listener(user_id) for user_id in (1, 1, 2, 3, 4)]
     for socket in sockets:
         socket.join(quiet_hub, position=0, framing=framing)
@@ -79,8 +82,8 @@ async def test_deliveries_are_frames_times_sockets_but_not_who_is_left_out(quiet
 
 
 async def test_delivery_takes_from_the_commit_of_the_oldest_to_the_writing(quiet_hub, rise) -> None:
-    flushes = rise(metrics.DELIVERY_SECONDS)
-    before = metrics.DELIVERY_SECONDS.series()[()][0]
+    flushes = rise(DELIVERY_SECONDS)
+    before = DELIVERY_SECONDS.series()[()][0]
     ana = Listener()
     ana.join(quiet_hub, position=0)
 
@@ -89,11 +92,11 @@ async def test_delivery_takes_from_the_commit_of_the_oldest_to_the_writing(quiet
     assert ana.seqs == [1, 2]
 
     assert flushes() == 1
-    assert 3 <= metrics.DELIVERY_SECONDS.series()[()][0] - before < 4
+    assert 3 <= DELIVERY_SECONDS.series()[()][0] - before < 4
 
 
 async def test_clock_that_is_ahead_takes_nothing_away(quiet_hub, rise) -> None:
-    flushes, before = rise(metrics.DELIVERY_SECONDS), metrics.DELIVERY_SECONDS.series()[()][0]
+    flushes, before = rise(DELIVERY_SECONDS), DELIVERY_SECONDS.series()[()][0]
     ana = Listener()
     ana.join(quiet_hub, position=0)
 
@@ -101,12 +104,12 @@ async def test_clock_that_is_ahead_takes_nothing_away(quiet_hub, rise) -> None:
     assert ana.seqs == [1]
 
     assert flushes() == 1
-    assert metrics.DELIVERY_SECONDS.series()[()][0] == before
+    assert DELIVERY_SECONDS.series()[()][0] == before
 
 
 async def test_lost_bell_is_a_backfill_and_no_delivery_time(quiet_hub, log, rise) -> None:
-    backfilled, replayed = rise(metrics.EVENTS_BACKFILLED), rise(metrics.EVENTS_REPLAYED)
-    flushes = rise(metrics.DELIVERY_SECONDS)
+    backfilled, replayed = rise(EVENTS_BACKFILLED), rise(EVENTS_REPLAYED)
+    flushes = rise(DELIVERY_SECONDS)
     ana = Listener()
     ana.join(quiet_hub, position=0)
     for _ in range(4):
@@ -120,8 +123,8 @@ async def test_lost_bell_is_a_backfill_and_no_delivery_time(quiet_hub, log, rise
 
 
 async def test_socket_that_resumes_replays(quiet_hub, log, rise) -> None:
-    backfilled, replayed = rise(metrics.EVENTS_BACKFILLED), rise(metrics.EVENTS_REPLAYED)
-    deliveries = rise(metrics.DELIVERIES)
+    backfilled, replayed = rise(EVENTS_BACKFILLED), rise(EVENTS_REPLAYED)
+    deliveries = rise(DELIVERIES)
     for _ in range(5):
         log.append()
     ana = Listener()
@@ -164,7 +167,7 @@ def batch_of(*texts: str) -> Batch:
 
 async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> None:
     settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 2 * WATCHED_BYTES}
-    typing, receipts = rise(metrics.EVENTS_GIVEN_WAY, "typing"), rise(metrics.EVENTS_GIVEN_WAY, "receipt")
+    typing, receipts = rise(EVENTS_GIVEN_WAY, "typing"), rise(EVENTS_GIVEN_WAY, "receipt")
     outbox = PreparedOutbox(nowhere, SlowWire(2 * WATCHED_BYTES - 100), lambda: None)
     outbox.open()
     tricky = '{"type":"typing","username":"{\\"type\\":\\"receipt\\""}'
@@ -178,7 +181,7 @@ async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> Non
 
 async def test_what_gives_way_without_prepared_frames_is_counted_too(settings: Any, rise) -> None:
     settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 100}
-    typing = rise(metrics.EVENTS_GIVEN_WAY, "typing")
+    typing = rise(EVENTS_GIVEN_WAY, "typing")
     outbox = Outbox(nowhere, lambda: None)
     outbox.push("x" * 60)
 
@@ -195,12 +198,12 @@ async def test_backlog_is_that_of_slow_readers_while_they_are_slow() -> None:
         outbox.push("x")
 
     frame = len(text_frame("x"))
-    assert shown(metrics.OUTBOX_WAITING_BYTES) == 70_000 + 2 * frame
-    assert shown(metrics.OUTBOX_LARGEST_BYTES) == 50_000 + frame
+    assert shown(OUTBOX_WAITING_BYTES) == 70_000 + 2 * frame
+    assert shown(OUTBOX_LARGEST_BYTES) == 50_000 + frame
 
     for outbox in outboxes:
         outbox.abandon()
-    assert shown(metrics.OUTBOX_WAITING_BYTES) == shown(metrics.OUTBOX_LARGEST_BYTES) == 0
+    assert shown(OUTBOX_WAITING_BYTES) == shown(OUTBOX_LARGEST_BYTES) == 0
 
 
 # ── between processes ────────────────────────────────────────────────────────────────────────────────────
@@ -227,9 +230,9 @@ def layer(monkeypatch: pytest.MonkeyPatch) -> Layer:
 
 
 async def test_bells_are_counted_by_what_became_of_them(layer, rise) -> None:
-    rung, failed = rise(metrics.BELLS, "rung"), rise(metrics.BELLS, "failed")
-    heard, unreadable = rise(metrics.BELLS, "heard"), rise(metrics.BELLS, "unreadable")
-    outages_of_layer = rise(metrics.OUTAGES, "layer_out")
+    rung, failed = rise(BELLS, "rung"), rise(BELLS, "failed")
+    heard, unreadable = rise(BELLS, "heard"), rise(BELLS, "unreadable")
+    outages_of_layer = rise(OUTAGES, "layer_out")
     ringer = Ringer()
 
     ringer.ring([Logged(TOPIC, 1, body(1))])
@@ -247,7 +250,7 @@ async def test_bells_are_counted_by_what_became_of_them(layer, rise) -> None:
 
 
 async def test_events_that_no_bell_takes_are_counted(layer, rise) -> None:
-    dropped = rise(metrics.BELL_EVENTS_DROPPED)
+    dropped = rise(BELL_EVENTS_DROPPED)
     ringer = Ringer()
 
     ringer.ring([Logged(TOPIC, 1, "{}")] * (bells.MAX_WAITING - 1))
@@ -270,7 +273,7 @@ async def test_bell_says_when_its_oldest_event_was_told(layer) -> None:
 
 
 def test_outage_is_counted_once_until_it_is_over(rise) -> None:
-    count, database = rise(metrics.OUTAGES, "database"), outages.Outage("A database", counted_as="database")
+    count, database = rise(OUTAGES, "database"), Outage("A database", counted_as="database")
 
     for _ in range(3):
         database.noticed(ConnectionError())
@@ -285,10 +288,10 @@ def test_outage_is_counted_once_until_it_is_over(rise) -> None:
 
 @pytest.mark.parametrize("code", [None, "4404", 999, 3333, 4999, 10**9, -1])
 def test_close_code_that_the_peer_made_up_is_one_of_the_others(rise, code: object) -> None:
-    others = rise(metrics.SOCKETS_CLOSED, "other", "peer")
-    metrics.opened("chat")
+    others = rise(SOCKETS_CLOSED, "other", "peer")
+    opened("chat")
 
-    metrics.closed("chat", code, "peer")
+    closed("chat", code, "peer")
 
     assert others() == 1
 
@@ -296,14 +299,14 @@ def test_close_code_that_the_peer_made_up_is_one_of_the_others(rise, code: objec
 def test_every_reason_to_refuse_a_handshake_is_shown_from_the_start() -> None:
     """In a process of its own: in this one others may have counted."""
     show = (
-        "from realtime.metrics.core import HANDSHAKES_REFUSED as refused\n"
+        "from realtime.sockets.metrics import HANDSHAKES_REFUSED as refused\n"
         "print(*(reason for (reason,) in refused.series()))"
     )
     shown_by_it = subprocess.run(
         [sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60
     )
 
-    reasons = {metrics.refused_with(status) for status in (403, 404, 429, 503)}
+    reasons = {refused_with(status) for status in (403, 404, 429, 503)}
     assert set(shown_by_it.stdout.split()) == reasons | {"draining"}
 
 

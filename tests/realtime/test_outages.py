@@ -10,12 +10,12 @@ import pytest
 from django.db import OperationalError, connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from realtime.database import outages
 from realtime.database.postgresql import PunctualConnection, explained
 from realtime.database.threads import close_threads, run_in_thread
 from realtime.errors import UnavailableError
 from realtime.http.problems import exception_handler
-from realtime.metrics import outages
-from realtime.metrics.outages import Outage
+from realtime.metrics.outages import SAME_OUTAGE_SECONDS, Outage
 from tests.processes import free_port
 
 
@@ -54,7 +54,7 @@ def test_what_fails_for_some_and_works_for_others_is_one_outage(caplog):
     assert len(caplog.messages) == 2
     assert not outage.is_on
 
-    clock.now += outages.SAME_OUTAGE_SECONDS + 1
+    clock.now += SAME_OUTAGE_SECONDS + 1
     outage.noticed(away("read-only"))
     assert len(caplog.messages) == 3
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from realtime.errors import CloseCode
-from realtime.metrics.core import slow_wires
 from realtime.wire import prepared_outbox as module
+from realtime.wire.metrics import slow_wires
 from realtime.wire.outbox import Outbox
 from realtime.wire.prepared import Batch, text_frame
 from realtime.wire.prepared_outbox import PreparedOutbox

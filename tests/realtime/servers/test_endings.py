@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from realtime.metrics import core as metrics
 from realtime.rates import Bucket
-from realtime.servers import endings
+from realtime.servers import endings, metrics
 from realtime.servers.endings import LINES, ended
 
 
