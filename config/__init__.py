@@ -1,1 +1,1 @@
-"""The assembly: settings, ASGI application, URLs. It imports everything and nothing imports it."""
+"""The assembly: settings, application, URLs, the two programs. Imports everything; nothing imports it."""

@@ -1,7 +1,7 @@
-"""Production's server, `python -m config.serve`: what `scripts/serve` runs.
+"""The server of production, `python -m config.serve`, which `scripts/serve` runs.
 
-It takes the port, and lets workers (`config/worker.py`) serve on it, one or several. How they are
-kept, replaced and stopped is in `realtime/servers/workers.py`.
+It takes the port and starts the workers (`config/worker.py`) that serve on it. `realtime/servers/workers.py`
+keeps, replaces and stops them.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from realtime.servers.workers import Supervisor
 
 
 def _worker(listener: int, line: int) -> Sequence[str]:
-    # A program of its own, and not a fork of this one: one that is started after a release has its code.
+    # A new program rather than a fork of this one: a worker that starts after a release runs the new code.
     return [sys.executable, "-m", "config.worker", str(listener), str(line)]
 
 
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _scoreboard() -> AbstractContextManager[str]:
-    """Where the workers put their numbers together (`realtime/metrics/scoreboard.py`)"""
+    """The directory in which the workers share their counters (`realtime/metrics/scoreboard.py`)."""
     if settings.METRICS_DIR:
         return nullcontext(settings.METRICS_DIR)
     return tempfile.TemporaryDirectory(prefix="relais-metrics-")

@@ -7,8 +7,10 @@ its defaults, is `realtime/conf.py`.
 from datetime import timedelta
 from pathlib import Path
 
-from config import backends, logs
+from config import logs
 from config.env import Environment
+from realtime.bells.channel_layer import channel_layers
+from realtime.database.url import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -79,10 +81,10 @@ if DEMO_ENABLED:
 MIDDLEWARE = [
     "accounts.middleware.CountsCpu",  # first
     "django.middleware.security.SecurityMiddleware",
-    "config.static.StaticFiles",
+    "realtime.http.static_files.StaticFiles",
     "django_structlog.middlewares.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "config.readable.Readable",  # before whatever asks for the host or a cookie
+    "realtime.http.middleware.ReadableRequests",  # before whatever asks for the host or a cookie
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -91,7 +93,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "accounts.middleware.PasswordTurns",
-    "config.threads.OneThread",  # last
+    "realtime.http.middleware.OneThread",  # last
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -133,16 +135,16 @@ DB_POOL = env.integer("DB_POOL", 20, minimum=10, maximum=1000)
 DATABASES = {
     "default": env.read(
         "DATABASE_URL",
-        backends.database("sqlite:///db.sqlite3", directory=BASE_DIR, pool_size=DB_POOL),
-        lambda url: backends.database(url, directory=BASE_DIR, pool_size=DB_POOL),
+        database("sqlite:///db.sqlite3", directory=BASE_DIR, pool_size=DB_POOL),
+        lambda url: database(url, directory=BASE_DIR, pool_size=DB_POOL),
         "sqlite:///file or postgres://user:password@host/name",
     )
 }
 
 CHANNEL_LAYERS = env.read(
     "REDIS_URL",
-    backends.channel_layers([]),
-    lambda urls: backends.channel_layers(urls.split(",")),
+    channel_layers([]),
+    lambda urls: channel_layers(urls.split(",")),
     "redis://host:6379/0, or several separated by commas",
 )
 env.require(
@@ -233,7 +235,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "config.static.HashedWhenCollected"
+        else "realtime.http.static_files.HashedWhenCollected"
     },
 }
 # Before `collectstatic` has run, files are served from where the apps keep them.

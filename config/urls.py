@@ -1,10 +1,11 @@
-"""Every HTTP path. /health/live and /health/ready are answered before Django: `config/health.py`."""
+"""Every HTTP path that Django answers; `config/asgi.py` answers /health/… and /metrics before it."""
 
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from config import documents, pages
+from config import documents
+from realtime.http import pages
 
 urlpatterns = [
     path("api/", include("accounts.urls")),

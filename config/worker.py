@@ -1,6 +1,8 @@
-"""One worker of `config/serve.py`: Daphne or uvicorn, on a socket and a line that it inherits.
+"""One worker of `config/serve.py`: runs Daphne or uvicorn on a listening socket that it inherits.
 
-python -m config.worker LISTENER LINE    (descriptors)
+    python -m config.worker LISTENER LINE
+
+Both are descriptors; the line leads to the supervisor (`realtime/servers/workers.py`).
 """
 
 import socket
@@ -16,7 +18,7 @@ SERVERS = {"daphne": daphne.serve, "uvicorn": uvicorn.serve}
 
 
 def main(listener: int, line: int) -> None:
-    """Serve until SIGTERM, or until there is nobody at the other end of the line."""
+    """Serve until SIGTERM, or until the supervisor at the other end of the line is gone."""
     ready = hold_line(line)
     inherited = socket.socket(fileno=listener)
     inherited.set_inheritable(False)

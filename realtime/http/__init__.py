@@ -1,1 +1,1 @@
-"""What every HTTP view and handshake shares: problem documents, parsers, queries, client addresses."""
+"""HTTP: problem documents, client addresses, REST bodies and queries, and pages that belong to no app."""

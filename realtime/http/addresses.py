@@ -1,4 +1,4 @@
-"""Addresses: whose a request or a socket is, and for whom it counts."""
+"""Client addresses: where a request or a socket comes from, and the address that limits count it for."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 from realtime.conf import conf
-from realtime.rates import Bucket, Buckets, Rate
-
-__all__ = [
-    "Bucket",
-    "Buckets",
-    "Rate",
-    "client_address",
-    "counted",
-    "counted_address",
-    "is_trusted_proxy",
-]
 
 
 @lru_cache(maxsize=64)
@@ -26,7 +15,7 @@ def _networks(cidrs: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address a text names; one that a dual-stack listener wrote as IPv6 is the IPv4 it stands for."""
+    """The address in a text, or None; IPv4 that a dual-stack listener wrote as IPv6 is read as IPv4."""
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
@@ -35,7 +24,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def is_trusted_proxy(address: str, proxies: tuple[str, ...]) -> bool:
-    """Whether forwarded headers of this peer are believed."""
+    """Whether an address is in one of the networks `proxies`, whose forwarded headers are believed."""
     ip = _address(address)
     return ip is not None and any(ip in network for network in _networks(proxies))
 
@@ -43,9 +32,9 @@ def is_trusted_proxy(address: str, proxies: tuple[str, ...]) -> bool:
 def client_address(source: Any) -> str:
     """The address a request or a socket comes from, behind the proxies we trust.
 
-    `source` is a Django request or an ASGI scope. Forwarded addresses are read from the right: the
-    first that is no proxy of ours is the client; everything left of it is the client's own claim. What
-    is no address ends the reading: the proxy that wrote it counts for its clients.
+    `source` is a Django request or an ASGI scope. Forwarded addresses are read from the right: the first that
+    is not a proxy of ours is the client, and everything left of it is the client's own claim. A word that is
+    not an address ends the reading: then the proxy that wrote it counts as the client.
     """
     proxies = tuple(conf.trusted_proxies)
     if isinstance(source, dict):
@@ -64,14 +53,14 @@ def client_address(source: Any) -> str:
 
 
 def counted_address(source: Any) -> str:
-    """Whom limits count a request or a socket for."""
+    """The address that limits count a request or a socket for."""
     return counted(client_address(source))
 
 
 def counted(address: str) -> str:
-    """Whom limits count an address for: an IPv4 address itself, of an IPv6 address its /64.
+    """The address that limits count: an IPv4 address itself, or the /64 network of an IPv6 address.
 
-    That is the least a provider hands out: who has one address of it has 2⁶⁴.
+    A /64 is the least that a provider hands out, so whoever has one address has all 2⁶⁴ of it.
     """
     ip = _address(address)
     if isinstance(ip, ipaddress.IPv6Address):

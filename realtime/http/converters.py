@@ -1,4 +1,4 @@
-"""Ids in paths: positive integers that every JSON reader can hold; anything else matches no route."""
+"""The converter of ids in URL paths: positive integers that every JSON reader can hold."""
 
 
 class IdConverter:

@@ -1,4 +1,4 @@
-"""How REST reads a body: by the rules of a frame, so that nothing enters here that a socket would refuse."""
+"""The parser of REST bodies: reads JSON by the rules of a frame, and refuses what a socket refuses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from realtime.json_input import parse
 
 
 class JsonParser(BaseParser):
-    """A JSON object of bounded size and depth, without numbers or characters that cannot be kept.
+    """Reads a JSON object of bounded size and depth, without numbers or characters that cannot be stored.
 
-    Django REST framework's own parser answers 500 to a thousand brackets, and reads any size: it takes
-    the body past DATA_UPLOAD_MAX_MEMORY_SIZE.
+    Django REST framework's own parser answers 500 to a thousand brackets, and reads a body of any size: it
+    does not obey DATA_UPLOAD_MAX_MEMORY_SIZE.
     """
 
     media_type = "application/json"

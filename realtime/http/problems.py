@@ -1,4 +1,4 @@
-"""Errors over HTTP: every one is a problem document (RFC 9457) with the code that sockets tell too."""
+"""Problem documents (RFC 9457): the body of every HTTP error, with the same `code` that a socket is told."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from realtime.errors import (
 
 PROBLEM_JSON = "application/problem+json"
 
-#: Django REST framework's own exceptions, told in our codes.
+#: The codes for exceptions of Django and Django REST framework.
 _DRF_CODES: tuple[tuple[type[Exception], str], ...] = (
     (drf.ValidationError, "invalid_input"),
     (drf.ParseError, "invalid_json"),
@@ -43,7 +43,7 @@ _DRF_CODES: tuple[tuple[type[Exception], str], ...] = (
 def problem(
     status: int, code: str, detail: str, *, retryable: bool = False, retry_after_ms: int | None = None
 ) -> dict[str, Any]:
-    """The body of an HTTP error, RFC 9457 with our `code`."""
+    """The body of an HTTP error: the members of RFC 9457 and our own."""
     return {
         "type": "about:blank",
         "title": code.replace("_", " ").capitalize(),
@@ -55,31 +55,44 @@ def problem(
     }
 
 
+def problem_of(error: RealtimeError) -> dict[str, Any]:
+    """The body of the HTTP error that says `error`."""
+    return problem(
+        error.status,
+        error.code,
+        error.message,
+        retryable=error.retryable,
+        retry_after_ms=error.retry_after_ms,
+    )
+
+
+def retry_after(milliseconds: int) -> str:
+    """The value of a Retry-After header: whole seconds, and never too early."""
+    return str(max(1, math.ceil(milliseconds / 1000)))
+
+
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer every error of a REST view as a problem document; unknown exceptions stay Django's."""
-    # Late: loading the views loads the classes that the settings name, and they load this.
+    """Answer an error of a REST view with a problem document; exceptions we do not know stay Django's."""
+    # Imported late: the views load the classes that the settings name, and those load this module.
     from rest_framework.renderers import JSONRenderer
     from rest_framework.views import exception_handler as drf_exception_handler
     from rest_framework.views import set_rollback
 
-    # A problem is JSON whatever the view speaks: the OpenAPI document is YAML, its errors are not.
+    # A problem document is JSON, also where a view answers with something else: the OpenAPI document is YAML.
     if (request := context.get("request")) is not None:
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON
     if is_outage(exc):
         outages.DATABASE.noticed(exc)
         exc = UnavailableError(retry_after_ms=1000)
-    if isinstance(exc, SuspiciousOperation):  # Django would log each with its traceback
+    if isinstance(exc, SuspiciousOperation):  # Django would log a traceback for each
         exc = TooBigError() if isinstance(exc, RequestDataTooBig) else InvalidInputError()
     if isinstance(exc, RealtimeError):
         set_rollback()
-        body = problem(
-            exc.status, exc.code, exc.message, retryable=exc.retryable, retry_after_ms=exc.retry_after_ms
-        )
-        response = Response(body, status=exc.status, content_type=PROBLEM_JSON)
+        response = Response(problem_of(exc), status=exc.status, content_type=PROBLEM_JSON)
         if exc.status == UnauthenticatedError.status:
             response["WWW-Authenticate"] = 'Bearer realm="api"'
         if exc.retry_after_ms is not None:
-            response["Retry-After"] = str(max(1, math.ceil(exc.retry_after_ms / 1000)))
+            response["Retry-After"] = retry_after(exc.retry_after_ms)
         return response
 
     answer = drf_exception_handler(exc, context)
@@ -87,7 +100,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return None
     otherwise = "invalid_input" if answer.status_code < 500 else RealtimeError.code
     code = next((code for kind, code in _DRF_CODES if isinstance(exc, kind)), otherwise)
-    is_about_fields = isinstance(exc, drf.ValidationError)  # one of which may be called "detail"
+    is_about_fields = isinstance(exc, drf.ValidationError)  # a field may have the name "detail"
     detail = None if is_about_fields else _instead(exc, context) or answer.data.get("detail")
     wait = getattr(exc, "wait", None)
     body = problem(
@@ -107,7 +120,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def _instead(exc: Exception, context: dict[str, Any]) -> str | None:
-    """What would have been right, where a request went to the right place in a wrong way."""
+    """A sentence on how to ask rightly, for a request that reached a view in a form it does not take."""
     if isinstance(exc, drf.NotAuthenticated):
         return "An access token is required: send the header Authorization: Bearer <token>."
     if isinstance(exc, drf.MethodNotAllowed):

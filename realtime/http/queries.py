@@ -1,4 +1,4 @@
-"""How REST reads a query string: what a view knows at most once, what it does not know not at all."""
+"""The serializer of query strings: a known parameter may be given once, and unknown ones are ignored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 
 class QuerySerializer(serializers.Serializer[Any]):
-    """Base of what is asked for in a query string. Of two values of one name, none is the right one."""
+    """Base of the serializers of query strings; refuses a name with two values: neither is the right one."""
 
     default_error_messages = {"repeated": "Given more than once."}
 

@@ -11,25 +11,25 @@ from django.db.models import QuerySet
 
 from realtime.json_input import MAX_INTEGER
 
-#: Between these two is no number.
+#: Bounds between which there is no number.
 NOTHING = (1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Rows that follow each other, and what lies on either side of them.
+    """Consecutive rows, and what lies on either side of them.
 
-    Whether there are rows `behind`, on the side that the reader comes from, is asked by the caller, together
-    with something else, and given to `older_before` and `newer_after`.
+    The caller finds out whether there are rows `behind`, on the side that the reader comes from (it asks
+    something else in the same query), and passes it to `older_before` and `newer_after`.
     """
 
     rows: list[Any]
-    #: The lowest and the highest number that such a row may have; `NOTHING` where the page has no such side.
+    #: The lowest and the highest number of a row on the side the reader comes from, or `NOTHING`.
     behind: tuple[int, int]
     is_upwards: bool
-    #: Whether there are more rows on the other side, the way it was read.
+    #: Whether there are more rows in the direction of reading.
     goes_on: bool
-    #: Everything between these two numbers was looked at, them included.
+    #: The range of numbers that this slice covers, both included.
     lowest: int
     highest: int
 
@@ -53,10 +53,10 @@ def slice_of(
     highest: int = MAX_INTEGER,
     made: Callable[[Any], Any] = lambda row: row,
 ) -> Slice:
-    """The newest rows, those below `before`, or the lowest above `after`; with both the newest between.
+    """The newest rows, the newest below `before`, or the lowest above `after`; with both, the newest between.
 
-    One query, of rows from the `lowest` number to the `highest`. `number` is a field, and what is `made` of a
-    row has it as an attribute. An empty slice leads on as well, from where it was looked for.
+    One query of rows from the `lowest` number to the `highest`. `number` names a field of the row, and an
+    attribute of what `made` makes of it. An empty slice leads on too, from where it was looked for.
     """
     is_upwards = after is not None and before is None
     low, high, behind = lowest, highest, NOTHING
@@ -64,7 +64,7 @@ def slice_of(
         low, behind = max(low, after + 1), (lowest, min(highest, after))
     if before is not None:
         high, behind = min(high, before - 1), (max(lowest, before), highest)
-    # One bound on each side: of two, SQLite may take the wide one for its index, and read all between them.
+    # One bound on each side: given two, SQLite may use the wider one for its index and read the rows between.
     within = rows.filter(**{f"{number}__gte": low, f"{number}__lte": high})
     found = [made(row) for row in within.order_by(number if is_upwards else f"-{number}")[: limit + 1]]
     goes_on, found = len(found) > limit, found[:limit]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -37,18 +36,13 @@ class RefusedError(Exception):
 
 @functools.cache
 def _answer(refusal: Refusal) -> bytes:
-    from realtime.http.problems import problem  # late: uvicorn loads this before Django is set up
+    from realtime.http.problems import (
+        problem_of,
+        retry_after,
+    )  # late: uvicorn loads this before Django is set up
 
     error = refusal.error
-    body = json.dumps(
-        problem(
-            error.status,
-            error.code,
-            error.message,
-            retryable=error.retryable,
-            retry_after_ms=error.retry_after_ms,
-        )
-    ).encode()
+    body = json.dumps(problem_of(error)).encode()
     head = [
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
         "Content-Type: application/problem+json",
@@ -57,7 +51,7 @@ def _answer(refusal: Refusal) -> bytes:
         "Connection: close",
     ]
     if error.retry_after_ms is not None:
-        head.append(f"Retry-After: {math.ceil(error.retry_after_ms / 1000)}")
+        head.append(f"Retry-After: {retry_after(error.retry_after_ms)}")
     return "\r\n".join([*head, "", ""]).encode() + body
 
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from config.threads import API_SECONDS
+from realtime.http.middleware import API_SECONDS
 from tests.acceptance.clients import Client, client
 from tests.acceptance.people import People
 from tests.servers import ServerProcess, manage

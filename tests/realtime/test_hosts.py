@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from channels.layers import channel_layers
 
-from config.backends import channel_layers as layers_at
-from config.health import HealthChecks
 from realtime.bells import hosts
 from realtime.bells import listener as hearing
 from realtime.bells import ringer as bells
+from realtime.bells.channel_layer import channel_layers as layers_at
 from realtime.bells.ringer import Ringer
 from realtime.events import Logged
+from realtime.http.health import HealthChecks
 from realtime.hub.hub import Hub
 from realtime.hub.rendering import EVERYTHING
 from realtime.process import background

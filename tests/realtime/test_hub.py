@@ -19,10 +19,10 @@ from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.db import OperationalError
 
-from config.backends import channel_layers as layers_at
 from realtime.bells import listener as hearing
 from realtime.bells import ringer as bells
 from realtime.bells import seals
+from realtime.bells.channel_layer import channel_layers as layers_at
 from realtime.bells.ringer import Bell, Ring
 from realtime.database import outages
 from realtime.database.threads import run_in_background, run_in_thread

@@ -13,8 +13,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 from psycopg_pool.base import AttemptWithBackoff
 
-from config.backends import database
 from realtime.database.postgresql import PunctualConnection
+from realtime.database.url import database
 from tests.processes import established
 from tests.services import PostgresServer
 

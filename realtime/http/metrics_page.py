@@ -1,7 +1,9 @@
-"""/metrics, answered before Django, for a scraper that shows METRICS_TOKEN or asks on this machine.
+"""The page /metrics, for a scraper that shows METRICS_TOKEN or runs on this machine; answered before Django.
 
-What is shown is made in `realtime/metrics/exposition.py`; this module decides who sees it.
+`realtime/metrics/exposition.py` writes the page; this module decides who may read it.
 """
+
+from __future__ import annotations
 
 import hmac
 import ipaddress
@@ -15,10 +17,9 @@ from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http.request import split_domain_port
 
-from config.health import Health
 from realtime.conf import conf
 from realtime.errors import NotAllowedError
-from realtime.http.problems import PROBLEM_JSON, problem
+from realtime.http.problems import PROBLEM_JSON, problem_of
 from realtime.metrics.exposition import CONTENT_TYPE, scrape
 from realtime.metrics.instruments import Gauge
 
@@ -27,7 +28,7 @@ PATH = "/metrics"
 BUILD = Gauge("relais_build_info", "What runs; always 1.", "revision", "python", "django", combine="own")
 BUILD.reads(lambda: {(settings.REVISION or "unknown", platform.python_version(), django.__version__): 1})
 
-#: Headers that only a proxy sends; besides them whatever begins with X-Forwarded.
+#: Headers that only a proxy sends, beside all that begin with X-Forwarded.
 _OF_PROXIES = frozenset(
     {b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip", b"true-client-ip"}
 )
@@ -35,14 +36,15 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class MetricsPage:
-    """ASGI middleware that answers the one address and passes everything else on.
+    """ASGI middleware that answers /metrics and passes everything else on.
 
-    It must see the headers as they came: a proxy on this machine has a loopback address too.
+    It must see the headers as they came, so it stands before `ForwardedHeaders`: a proxy on this machine has
+    a loopback address too. `refresh` is awaited before each scrape, for values that are kept for a while.
     """
 
-    def __init__(self, app: Any, *, health: Callable[[], Awaitable[Health]]) -> None:
+    def __init__(self, app: Any, *, refresh: Callable[[], Awaitable[object]]) -> None:
         self.app = app
-        self._health = health
+        self._refresh = refresh
         markcoroutinefunction(self)
 
     def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Coroutine[Any, Any, None]:
@@ -53,13 +55,11 @@ class MetricsPage:
 
     async def _answer(self, scope: dict[str, Any], send: Any) -> None:
         if _has_token(scope) or _is_this_machine(scope):
-            await self._health()  # asks the database once a second at most, so that what is shown is fresh
+            await self._refresh()
             await _answer(scope, send, 200, CONTENT_TYPE, await scrape())
         else:
-            body = problem(
-                403, NotAllowedError.code, "Send METRICS_TOKEN as a bearer token, or ask on this machine."
-            )
-            await _answer(scope, send, 403, PROBLEM_JSON, json.dumps(body).encode())
+            error = NotAllowedError("Send METRICS_TOKEN as a bearer token, or ask on this machine.")
+            await _answer(scope, send, error.status, PROBLEM_JSON, json.dumps(problem_of(error)).encode())
 
 
 def _has_token(scope: dict[str, Any]) -> bool:
@@ -72,18 +72,18 @@ def _has_token(scope: dict[str, Any]) -> bool:
 
 
 def _is_this_machine(scope: dict[str, Any]) -> bool:
-    """Whether a program of this machine asks for itself, and not a proxy or a page on somebody's behalf."""
+    """Whether a program of this machine asks for itself, not a proxy or a web page for somebody else."""
     names = [name for name, _ in scope["headers"]]
     if any(name in _OF_PROXIES or name.startswith(b"x-forwarded") for name in names):
         return False
-    # A page whose own name was made to point here says that name; so do most proxies.
+    # A web page whose domain was pointed at this machine sends that domain as Host; so do most proxies.
     hosts = [value.decode("latin1") for name, value in scope["headers"] if name == b"host"]
     if len(hosts) != 1 or split_domain_port(hosts[0])[0] not in _LOCAL_NAMES:
         return False
     try:
         return ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
     except ValueError:
-        return False  # a Unix socket, behind which there is a proxy
+        return False  # a Unix socket: whoever connects to it is a proxy
 
 
 async def _answer(scope: dict[str, Any], send: Any, status: int, content_type: str, content: bytes) -> None:

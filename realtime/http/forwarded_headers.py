@@ -1,4 +1,6 @@
-"""Who really asks: forwarded headers are believed from TRUSTED_PROXIES and dropped from everybody else."""
+"""Forwarded headers: believed from the proxies in TRUSTED_PROXIES, dropped from everybody else."""
+
+from __future__ import annotations
 
 from collections.abc import Coroutine
 from typing import Any
@@ -22,11 +24,12 @@ _SCHEMES = {"http": {"http": "http", "https": "https"}, "websocket": {"http": "w
 
 
 class ForwardedHeaders:
-    """Puts the client's own address and scheme into the scope, so that nothing below looks at headers.
+    """ASGI middleware that puts the client's address and scheme into the scope, where everything reads them.
 
-    In place: the server writes its access log from the same object, from which secrets are taken out below.
+    It changes the scope in place: the server writes its access log from the same object, and what this
+    application takes out of it (tokens, say) must not be logged.
 
-    Django's `SECURE_PROXY_SSL_HEADER` believes whoever sends the header; here only a proxy is believed.
+    Django's `SECURE_PROXY_SSL_HEADER` would believe anybody who sends the header.
     """
 
     def __init__(self, app: Any) -> None:
@@ -40,20 +43,20 @@ class ForwardedHeaders:
 
 
 def as_seen_by_proxy(scope: dict[str, Any]) -> dict[str, Any]:
-    """The scope, now with the address and the scheme that trusted proxies report, without the headers."""
+    """The same scope with the address and the scheme that trusted proxies report, and without the headers."""
     headers = [(name, value) for name, value in scope["headers"] if name not in _FORWARDED]
     if len(headers) == len(scope["headers"]):
         return scope
     peer = scope.get("client")
     if peer is not None and is_trusted_proxy(str(peer[0]), tuple(conf.trusted_proxies)):
         address = client_address(scope)
-        # The last proxy appends; what stands before it is hearsay.
+        # The last proxy appended the last value; those before it may be anybody's claim.
         said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-proto").decode(
             "latin1"
         )
         scheme = _SCHEMES[scope["type"]].get(said.rpartition(",")[2].strip().lower())
         if address != peer[0]:
-            # The port is the proxy's business; ASGI wants a number, and uvicorn's log its own kind of pair.
+            # The client's port is unknown; ASGI requires a number, and uvicorn's log its own type of pair.
             scope["client"] = type(peer)((address, 0))
         if scheme:
             scope["scheme"] = scheme

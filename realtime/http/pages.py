@@ -1,7 +1,9 @@
-"""The pages of no app: the front door without the demo, and errors that no REST view saw.
+"""Pages that belong to no app: the front page without the demo, and the errors that no REST view has handled.
 
-A client of the API reads every error as a problem document; a person gets Django's plain page.
+Below /api/ an error is a problem document; everywhere else it is Django's plain page.
 """
+
+from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect, JsonResponse
 from django.urls import resolve
@@ -12,7 +14,7 @@ from realtime.http.problems import PROBLEM_JSON, problem
 
 
 def home(_request: HttpRequest) -> JsonResponse:
-    """Where to go from here."""
+    """The front page where there is no demo: addresses to go on from."""
     return JsonResponse(
         {"name": "Relais", "docs": "/api/docs/", "schema": "/api/schema/", "health": "/health/ready"}
     )
@@ -20,9 +22,10 @@ def home(_request: HttpRequest) -> JsonResponse:
 
 @csrf_exempt
 def nothing_in_the_api(request: HttpRequest) -> HttpResponse:
-    """No such path below /api/: said in JSON with `DEBUG` too, where Django would show a page.
+    """404 for an unknown path below /api/, in JSON with `DEBUG` too, where Django would show a page.
 
-    A path that lacks only its last slash is named. To redirect there would drop what was posted.
+    Where only the last slash is missing, the answer names the right path. A redirect would lose the body of a
+    POST, so only reads are redirected.
     """
     right = f"{request.path_info}/"
     if request.path_info.endswith("/") or resolve(right).func is nothing_in_the_api:
@@ -36,14 +39,14 @@ def nothing_in_the_api(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def socket_without_upgrade(_request: HttpRequest) -> HttpResponse:
-    """An address below /ws/ that is opened in a browser, or asked with `curl`."""
+    """404 for plain HTTP below /ws/: somebody opens the address in a browser, or with `curl`."""
     return _problem(
         404, "not_found", "Sockets are below /ws/: connect with a WebSocket client, to ws:// or wss://."
     )
 
 
 def unknown_host(request: HttpRequest) -> HttpResponse:
-    """The Host header names somebody else."""
+    """400 for a Host header that ALLOWED_HOSTS does not list."""
     detail = (
         "This server is not known by the name in the Host header; the setting ALLOWED_HOSTS lists its names."
     )
@@ -53,28 +56,28 @@ def unknown_host(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The request could not even be read: too many fields, a body too large."""
+    """400 for a request that Django could not read: too many fields, or a body too large."""
     if _is_api(request):
         return _problem(400, "invalid_input", "The request is not valid.")
     return defaults.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Refused outside of a REST view."""
+    """403 from outside of a REST view."""
     if _is_api(request):
         return _problem(403, "not_allowed", "You may not do this.")
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """No such path."""
+    """404 from outside of a REST view."""
     if _is_api(request):
         return _problem(404, "not_found", "There is nothing here.")
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Our fault; the log knows more."""
+    """500; the log has the traceback."""
     if _is_api(request):
         return _problem(500, "internal_error", "Something went wrong on our side.")
     return defaults.server_error(request)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from config.proxies import as_seen_by_proxy
+from realtime.http.forwarded_headers import as_seen_by_proxy
 
 FORWARDED = {"x-forwarded-for": "203.0.113.7", "x-forwarded-proto": "https"}
 

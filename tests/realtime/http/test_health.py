@@ -17,8 +17,8 @@ from django.db import OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from config import health
-from config.health import HealthChecks
+from realtime.http import health
+from realtime.http.health import HealthChecks
 from realtime.hub.hub import Hub
 from tests import environment
 from tests.processes import wait_until

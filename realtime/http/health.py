@@ -1,8 +1,11 @@
-"""/health/live and /health/ready, answered before Django: for any Host, and without a thread for `live`.
+"""The answers of /health/live and /health/ready, given before Django sees the request.
 
-Ready is who can serve: without the tables that this code expects, each request would be answered with 500.
-They are asked every few seconds by machines without credentials, so they are cheap and say little.
+So they work for any Host, and `live` needs no thread. A process is ready when it can serve: while the
+database lacks a table that this code expects, every request would be answered with 500. Machines without
+credentials ask every few seconds, so the answers are cheap and say little.
 """
+
+from __future__ import annotations
 
 import asyncio
 import functools
@@ -24,9 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds the database has to answer.
 DATABASE_TIMEOUT_SECONDS = 2.0
-#: Seconds an answer is good for: however often anybody asks, the database is asked once in that time.
+#: Seconds for which an answer is kept: the database is asked once in that time, however many requests come.
 CACHE_SECONDS = 1.0
-
 
 HEALTH = Gauge(
     "relais_health", "1 for what /health/ready of the answering worker says.", "status", combine="own"
@@ -36,9 +38,9 @@ HEALTH = Gauge(
 class Health(TypedDict):
     """The body of /health/ready."""
 
-    status: str  # ok; degraded: it works, without Redis; unavailable: send no one here
+    status: str  # ok; degraded: works without Redis; unavailable: a balancer must send nobody here
     database: str  # ok; migrations: some are not applied; or unavailable
-    layer: str  # ok, lost, or memory where there is no Redis to lose
+    layer: str  # ok; lost; or memory: no Redis is configured
 
 
 class HealthChecks:
@@ -52,7 +54,7 @@ class HealthChecks:
         # A thread of its own, so that busy sockets and requests cannot make the database look absent.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._question: Future[list[str]] | None = None
-        #: Only a restore takes a migration back while we serve: so this is asked again after an outage.
+        #: Asked again after an outage, since only a restore takes a migration back while a process serves.
         self._is_migrated = False
         HEALTH.reads(self._as_gauge)
 
@@ -71,13 +73,13 @@ class HealthChecks:
             await self.app(scope, receive, send)
 
     async def health(self) -> Health:
-        """What is known, if it is fresh; else what is found out, once for all who ask meanwhile."""
+        """The kept answer while it is fresh, else a new one, shared by everybody who asks meanwhile."""
         if self._known is not None and self._clock() - self._known[0] < CACHE_SECONDS:
             return self._known[1]
         return await asyncio.shield(self.look())
 
     def look(self) -> asyncio.Task[Health]:
-        """Begin to find out. At the start of a process, so that its log says at once what is missing."""
+        """Find out, once at a time; a process that starts does too, so that its log names what is missing."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._find_out())
         return self._asking
@@ -98,7 +100,7 @@ class HealthChecks:
 
     async def _ask(self) -> str:
         if self._question is not None and not self._question.done():
-            return "unavailable"  # waiting since an earlier probe: a second one would only queue behind it
+            return "unavailable"  # an earlier question still waits: a second one would only queue behind it
         self._question = self._thread.submit(_ask_database, is_migrated=self._is_migrated)
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
@@ -123,7 +125,7 @@ class HealthChecks:
 
 
 def _ask_database(*, is_migrated: bool) -> list[str]:
-    """The migrations of this code that are not applied; a database ahead of it, in a release, lacks none."""
+    """The migrations of this code that the database lacks; it may have later ones, during a release."""
     try:
         if is_migrated:
             with connection.cursor() as cursor:
@@ -138,7 +140,7 @@ def _ask_database(*, is_migrated: bool) -> list[str]:
 
 @functools.cache
 def _migrations_of_this_code() -> frozenset[tuple[str, str]]:
-    """Those on disk when this process began: a release laid out meanwhile is for the next."""
+    """The migrations on disk at the first look; a release that is laid out later is for the next process."""
     return frozenset(MigrationLoader(None).disk_migrations or ())
 
 
