@@ -1,1 +1,1 @@
-"""Examinations of the stored data: `manage.py doctor` proves again, on a live database, what must hold."""
+"""The doctor: `manage.py doctor` proves again, on a live database, what must hold of the stored data."""

@@ -1,4 +1,4 @@
-"""What must hold of the log, and of every table: the core's examinations for `manage.py doctor`."""
+"""The core's examinations: the log's numbers and bodies, and every table's references and unique columns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from doctor.examinations import Finding, examination, id_ranges, snapshot, table
 from realtime.events import Delivery
 from realtime.models import LoggedEvent, Topic
 
-#: Rows shown of one fault in one place, where a broken table would have millions.
+#: Findings of one fault in one place: a broken table would have millions.
 SHOWN = 100
 
 
@@ -78,7 +78,7 @@ def _misnumbered(topic: Topic) -> Iterator[Finding]:
 
 
 def _gaps(topic: Topic) -> Iterator[tuple[int, int]]:
-    """The first and last seq of what is missing between floor and head."""
+    """The first and the last seq of each gap between floor and head."""
     inside = LoggedEvent.objects.filter(topic=topic, seq__gt=topic.floor, seq__lte=topic.head)
     extent = inside.aggregate(first=Min("seq"), last=Max("seq"))
     if extent["first"] is None:
@@ -96,7 +96,7 @@ def _gaps(topic: Topic) -> Iterator[tuple[int, int]]:
 
 
 class _Body(msgspec.Struct):
-    """What every logged text says of itself."""
+    """The members that every logged body has."""
 
     type: str
     seq: int
@@ -104,7 +104,7 @@ class _Body(msgspec.Struct):
 
 _decode_body = msgspec.json.Decoder(_Body).decode
 
-# Row values, because this is the order of the primary key; PostgreSQL and SQLite both walk its index.
+# Compared as row values, which is the order of the primary key: PostgreSQL and SQLite both walk its index.
 _BODIES = """
 SELECT topic_id, seq, body FROM realtime_loggedevent
 WHERE (topic_id, seq) > (%s, %s) ORDER BY topic_id, seq LIMIT %s
@@ -112,7 +112,7 @@ WHERE (topic_id, seq) > (%s, %s) ORDER BY topic_id, seq LIMIT %s
 
 
 def is_readable(body: str) -> bool:
-    """Whether a logged text is one that `log_bodies` would not find fault with, but for its number."""
+    """Whether a logged body is well-formed for `log_bodies`, whatever its number is."""
     try:
         decoded = _decode_body(body)
     except (msgspec.DecodeError, UnicodeError):
@@ -126,8 +126,8 @@ def is_readable(body: str) -> bool:
 )
 def log_bodies() -> Iterator[Finding]:
     """Every logged text is JSON that begins with its type and holds the seq at which it stands."""
-    # In Python, by the product's own decoder: before version 16, PostgreSQL cannot say whether a text is
-    # JSON without ending the query at the first that is not.
+    # Decoded in Python: before version 16, PostgreSQL cannot tell whether a text is JSON without ending the
+    # query at the first that is not.
     last = (0, 0)
     while True:
         with connection.cursor() as cursor:
@@ -209,7 +209,7 @@ def _stored_models() -> Iterator[type[Model]]:
 
 
 def _unique_sets(model: type[Model]) -> Iterator[tuple[str, list[Any], Q]]:
-    """What of a model is unique: a name for it, its columns or expressions, and for which rows."""
+    """Each unique set of a model: its name, its columns or expressions, and the rows it is about."""
     options = model._meta  # noqa: SLF001
     for field in options.concrete_fields:
         if field.unique and not field.primary_key:

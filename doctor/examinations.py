@@ -1,6 +1,6 @@
-"""What `manage.py doctor` examines: the registry, and how one reads a live database without disturbing it.
+"""The registry of examinations, and helpers that read a live database without disturbing it.
 
-An app adds examinations in its `doctor.py`, which is found like `admin.py`. Each is a generator of findings:
+An app registers examinations in its `doctor.py`, which is found as `admin.py` is: generators of findings.
 
     @examination(remedy="What to do about it, in one sentence.")
     def orders() -> Iterator[Finding]:
@@ -20,13 +20,13 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.utils.module_loading import autodiscover_modules
 
-#: Rows looked at in one snapshot. It is read in milliseconds, and its bodies fit into a few megabytes.
+#: Rows read in one snapshot: that takes milliseconds, and the bodies of so many events take a few megabytes.
 BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One place where what is stored is not what was promised. It never holds a text or a secret."""
+    """One place where the stored data breaks a promise; it never holds a message's text or a secret."""
 
     what: str
     where: Mapping[str, object]
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """One promise about what is stored, and how to prove it again."""
+    """One promise about the stored data, and the function that proves it again."""
 
     #: The app and the function: `realtime.log_numbers`.
     name: str
@@ -51,7 +51,10 @@ _examinations: dict[str, Examination] = {}
 def examination(
     *, remedy: str, app: str = ""
 ) -> Callable[[Callable[[], Iterator[Finding]]], Callable[[], Iterator[Finding]]]:
-    """Register a generator of findings; its docstring is the promise. `app` is whose tables it reads."""
+    """Register a generator of findings; its docstring is the promise.
+
+    `app` names the app whose tables it reads, where that is not the app it is written in.
+    """
 
     def register(findings: Callable[[], Iterator[Finding]]) -> Callable[[], Iterator[Finding]]:
         name = f"{app or findings.__module__.partition('.')[0]}.{findings.__name__}"
@@ -70,17 +73,17 @@ def registered() -> list[Examination]:
 
 _BEGIN = {
     "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    # Not Django's own transaction, which takes the write lock at its start.
+    # Django's own transaction would take the write lock at its start (`realtime/database/url.py`).
     "sqlite": "BEGIN DEFERRED",
 }
 
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """One unchanging view of the database for a few queries: what is written meanwhile is not seen.
+    """One unchanging view of the database for a few queries: later writes are not seen.
 
-    Plain reads, which hold no writer up. Nothing is yielded from inside: who reads the findings may be slow,
-    and an old snapshot keeps the database from cleaning up behind it.
+    Plain reads in it hold up no writer. An examination yields nothing from inside: whoever prints the
+    findings may be slow, and an old snapshot keeps the database from cleaning up.
     """
     with connection.cursor() as cursor:
         cursor.execute(_BEGIN[connection.vendor])
@@ -92,7 +95,7 @@ def snapshot() -> Iterator[None]:
 
 
 def id_ranges(rows: QuerySet[Any]) -> Iterator[tuple[int, int]]:
-    """Ranges (above, up to and including) of integer ids that hold a batch of rows each."""
+    """Ranges of integer ids (above the first, up to and with the second) that hold `BATCH` rows each."""
     above = 0
     while True:
         ids = rows.filter(pk__gt=above).order_by("pk").values_list("pk", flat=True)[:BATCH]
@@ -104,5 +107,5 @@ def id_ranges(rows: QuerySet[Any]) -> Iterator[tuple[int, int]]:
 
 
 def table(model: type[Model]) -> str:
-    """What a finding calls the table of a model."""
+    """The name by which a finding calls the table of a model."""
     return model._meta.db_table  # noqa: SLF001 - documented, in spite of its name

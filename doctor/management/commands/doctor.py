@@ -1,4 +1,4 @@
-"""`manage.py doctor`: proves the promises about the stored data again, while the server runs."""
+"""The command `manage.py doctor`: runs the examinations beside the server and prints what they find."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from doctor.examinations import Examination, Finding, registered
 
-#: Findings of one examination that are printed for people; the rest are counted. `--json` has all.
+#: Findings of one examination that are printed for people; the rest are only counted. `--json` prints all.
 SHOWN = 20
 FOUND, COULD_NOT_RUN = 1, 2
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         "Prove again what must hold of the stored data. Only reads, and may run beside the server. "
         "Exit status: 0 nothing was found, 1 something was, 2 an examination could not run."
     )
-    # A deployment that is refused by a system check may be the very one to be examined.
+    # A deployment that a system check refuses may be the very one that needs the doctor.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         except Exception as error:
             if raise_errors:
                 raise
-            # Only its name: what a database says of an error can quote a row. --traceback shows all.
+            # Only the error's name: its message may quote a row. --traceback shows everything.
             report.could_not_run(each, type(error).__name__)
             return COULD_NOT_RUN
         report.examined(each, count, time.monotonic() - started)
@@ -61,7 +61,7 @@ class Command(BaseCommand):
 
 
 class _Report:
-    """What is written of an examination."""
+    """Writes the progress and the result of examinations."""
 
     def __init__(self, command: BaseCommand) -> None:
         self.write = command.stdout.write
@@ -78,7 +78,7 @@ class _Report:
 
 
 class _Prose(_Report):
-    """For people."""
+    """The report for people."""
 
     def found(self, each: Examination, finding: Finding, number: int) -> None:
         if number <= SHOWN:
@@ -99,7 +99,7 @@ class _Prose(_Report):
 
 
 class _Lines(_Report):
-    """For machines: objects with `examination` and either `what`, `error`, or how it ended."""
+    """The report for programs: lines of JSON with `examination`, and `what`, `error` or `findings`."""
 
     def found(self, each: Examination, finding: Finding, number: int) -> None:
         self._line(
