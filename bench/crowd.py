@@ -75,6 +75,11 @@ class Loaded:
     errors: dict[str, int] = field(default_factory=dict)
     #: Sockets that ended by themselves, by reason.
     ended: dict[str, int] = field(default_factory=dict)
+    #: Where that was asked for: how long messages took to their first member, and to their last, and for how
+    #: long the message before them was still being told.
+    first: Latencies = field(default_factory=Latencies)
+    last: Latencies = field(default_factory=Latencies)
+    behind: Latencies = field(default_factory=Latencies)
 
     @property
     def deliveries_per_second(self) -> float:
@@ -171,8 +176,12 @@ class Crowd:
         rate: float = 0,
         drain: float = 10,
         seq: str = "",
+        reach: bool = False,
     ) -> Loaded:
-        """Put the server under load; `rate` is that of all speakers together."""
+        """Put the server under load; `rate` is that of all speakers together.
+
+        `reach`: note when each message reached its first and its last member. For one speaker in closed loop.
+        """
         before = self._ended
         answers = self._all(
             do="load",
@@ -183,6 +192,7 @@ class Crowd:
             rate=rate / len(self._generators),
             drain=drain,
             seq=seq,
+            reach=reach,
             start_at=time.monotonic_ns() + (TOGETHER_NS if len(self._generators) > 1 else 0),
         )
         self._ended = _added(answers, "lost")
@@ -226,6 +236,9 @@ def added_up(answers: Sequence[dict[str, Any]], *, ended: dict[str, int]) -> Loa
         busy=max(answer["busy"] for answer in answers),
         errors=_added(answers, "errors"),
         ended=ended,
+        first=sum((Latencies(answer["first"]) for answer in answers), Latencies()),
+        last=sum((Latencies(answer["last"]) for answer in answers), Latencies()),
+        behind=sum((Latencies(answer["behind"]) for answer in answers), Latencies()),
     )
 
 

@@ -21,9 +21,20 @@ MAX_SAMPLES = 2_000_000
 class Hearing:
     """Counts what all sockets hear; who speaks next is `Load`'s part."""
 
-    def __init__(self, style: Style, client: Client, *, seq: bytes = b"") -> None:
+    def __init__(self, style: Style, client: Client, *, seq: bytes = b"", members: int = 0) -> None:
         self._client = client
         self._saw = self._saw_acknowledged if style == "acknowledged" else self._saw_messages
+        #: Of a conversation in which one message is told to all before the next; else 0.
+        self._members = members
+        if members:
+            self._saw = self._saw_reach
+        #: Nanoseconds, as below: until a message reached its first member, and its last, and for how long the
+        #: one before it was still being told.
+        self.first: list[int] = []
+        self.last: list[int] = []
+        self.behind: list[int] = []
+        #: When the message was said that is being told.
+        self._said = 0
         self.received = 0
         #: Frames that do not follow the one before them.
         self.faults = 0
@@ -41,6 +52,10 @@ class Hearing:
 
     def echo(self, client: Client, said: int) -> None:
         """What a speaker said has come back, or was acknowledged."""
+        raise NotImplementedError
+
+    def said_since(self, said: int) -> int:
+        """When the message was said that follows the one of `said`; the present where nobody has yet."""
         raise NotImplementedError
 
     def listen(self, client: Client) -> Saw:
@@ -65,6 +80,21 @@ class Hearing:
             and buffer.find(client.echo_marker, position, position + frames * stride) >= 0
         ):
             self.echo(client, client.awaiting_since)
+
+    def _saw_reach(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
+        """As `_saw_messages`, with the first and the last of each message's deliveries, found by counting."""
+        told, members = self.received % self._members, self._members
+        if not told:
+            self._said = said_at(buffer, position, position + stride)
+            self.keep(self.first, self._said)
+        if told + frames >= members:
+            self.keep(self.last, self._said)
+            self.keep(self.behind, self.said_since(self._said))
+        if told + frames > members:  # one member was read late, with the next message as well
+            end = position + frames * stride
+            self._said = said_at(buffer, end - stride, end)
+            self.keep(self.first, self._said)
+        self._saw_messages(buffer, position, frames, stride)
 
     def _check_order(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
         """Every message must be the next one. In a run the last digits of the seqs stand in one column."""

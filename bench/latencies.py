@@ -73,6 +73,10 @@ class Latencies:
             found.append(value / 1e6)
         return found
 
+    def mean(self) -> float:
+        """Milliseconds; 0 of nothing."""
+        return sum(value * count for value, count in self._counts.items()) / max(1, len(self)) / 1e6
+
     def percentile(self, percent: float) -> float:
         """Milliseconds that so many percent do not exceed."""
         return self.percentiles([percent])[0]

@@ -44,9 +44,11 @@ class Load(Hearing):
         rate: float = 0,
         drain: float = 10,
         seq: str = "",
+        reach: bool = False,
         start_at: int = 0,
     ) -> None:
-        super().__init__(style, generator.clients[0], seq=seq.encode())
+        members = len(generator.open) if reach else 0
+        super().__init__(style, generator.clients[0], seq=seq.encode(), members=members)
         self.generator = generator
         self.mode, self.style = mode, style
         self._seconds, self._warmup, self._drain = (int(value * 1e9) for value in (seconds, warmup, drain))
@@ -157,6 +159,10 @@ class Load(Hearing):
         if self.mode == "closed" and now < self.closes_at:
             self._say(client, now)
 
+    def said_since(self, said: int) -> int:
+        [speaker] = self._speakers
+        return speaker.awaiting_since if speaker.awaiting_since > said else time.monotonic_ns()
+
     # --- what came of it ------------------------------------------------------------------------------
 
     def result(self) -> dict[str, Any]:
@@ -175,6 +181,9 @@ class Load(Hearing):
             "delivery": Latencies.of(self.delivered).counts(),
             "answer": Latencies.of(self.answered).counts(),
             "answered": len(self.answered),
+            "first": Latencies.of(self.first).counts(),
+            "last": Latencies.of(self.last).counts(),
+            "behind": Latencies.of(self.behind).counts(),
             "errors": dict(self.errors),
             "unsent": self.unsent,
             "unanswered": self.unanswered,

@@ -19,6 +19,7 @@ from tests.servers import Kind, ServerProcess
 #: What a server is started with, and the commands that fill its database.
 ENVIRONMENT = {
     "ENV_FILE": os.devnull,  # what someone's .env says is about their server
+    "DJANGO_SETTINGS_MODULE": "config.settings",  # and what someone's shell says, about their tests
     "SECRET_KEY": "only-for-benchmarks-and-as-long-as-a-real-one-has-to-be-0123456789",
     "SECRET_KEY_FALLBACKS": "",
     "DEBUG": "0",
@@ -68,14 +69,27 @@ class Relais(ServerProcess):
     """A running Relais, of this checkout or of another one (`tree`), with every limit off."""
 
     def __init__(
-        self, kind: Kind, *, database_url: str, redis_url: str, workers: int = 1, tree: Path = ROOT
+        self,
+        kind: Kind,
+        *,
+        database_url: str,
+        redis_url: str,
+        workers: int = 1,
+        tree: Path = ROOT,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.workers, self.working_directory = workers, tree
         super().__init__(
             kind,
             database_url=database_url,
             redis_url=redis_url,
-            env=ENVIRONMENT | {"PYTHONPATH": str(tree), "SERVER": kind, "WORKERS": str(workers)},
+            env={
+                **ENVIRONMENT,
+                "PYTHONPATH": str(tree),
+                "SERVER": kind,
+                "WORKERS": str(workers),
+                **(env or {}),
+            },
         )
         self._environment |= {"HOST": "127.0.0.1", "PORT": str(self.port)}
 

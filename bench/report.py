@@ -1,10 +1,14 @@
-"""The report of a run: one Markdown file with its date and machine, and an SVG for each plot beside it."""
+"""The report of a run: one Markdown file with its date and machine, and an SVG for each plot beside it.
+
+Another run of the same scenarios on the same day is written below the one before.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.plot import svg
 from bench.results import Mark, Outcome, Table
@@ -17,22 +21,33 @@ def write(
 ) -> Path:
     """Write the report and its plots; where it is."""
     directory.mkdir(parents=True, exist_ok=True)
-    parts = [
+    report = directory / f"{name}.md"
+    before = report.read_text() + "\n" if report.exists() else ""
+    head = [
         f"# {name}",
         "",
         f"Measured with `{effort}`; how to read this: [docs/benchmarks.md](../../docs/benchmarks.md).",
         "",
     ]
-    parts += [*_table(Table("", ["", ""], list(about.items()))), ""]
-    parts += ["## Marks", "", *_marks([mark for outcome in outcomes for mark in outcome.marks]), ""]
+    head += [*_table(Table("", ["", ""], list(about.items()))), "", ""]
+    drawn = {}
+    for plot in (plot for outcome in outcomes for plot in outcome.plots):
+        drawn[plot.name] = _free(directory / f"{name}-{plot.name}.svg")
+        drawn[plot.name].write_text(svg(plot))
+    report.write_text(before + "\n".join(head) + text(outcomes, drawn=drawn))
+    return report
+
+
+def text(outcomes: Sequence[Outcome], *, drawn: Mapping[str, Path] = MappingProxyType({})) -> str:
+    """The marks, and everything that the scenarios have to say, with the plots that were drawn."""
+    parts = ["## Marks", "", *_marks([mark for outcome in outcomes for mark in outcome.marks]), ""]
     for outcome in outcomes:
         parts += [f"## {outcome.title}", ""]
         for table in outcome.tables:
             parts += [f"### {table.title}", "", *_table(table), ""]
         for plot in outcome.plots:
-            file = directory / f"{name}-{plot.name}.svg"
-            file.write_text(svg(plot))
-            parts += [f"![{plot.title}]({file.name})", ""]
+            if plot.name in drawn:
+                parts += [f"![{plot.title}]({drawn[plot.name].name})", ""]
         if outcome.ratios:
             ratios = [[ratio, f"{value:,.2f}×"] for ratio, value in outcome.ratios.items()]
             parts += [
@@ -42,9 +57,17 @@ def write(
                 "",
             ]
         parts += [f"* {note}" for note in outcome.notes] + ([""] if outcome.notes else [])
-    report = directory / f"{name}.md"
-    report.write_text(re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n")
-    return report
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
+
+
+def _free(file: Path) -> Path:
+    """This name, or the next one that no plot has yet."""
+    number = 2
+    found = file
+    while found.exists():
+        found = file.with_stem(f"{file.stem}-{number}")
+        number += 1
+    return found
 
 
 def _marks(marks: Sequence[Mark]) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.crowd import Crowd, Place
-from bench.machine import cpu_seconds
+from bench.machine import ROOT, cpu_seconds
 from bench.speech import Style
-from bench.workbench import Database, Workbench
+from bench.workbench import KINDS, Workbench
 from tests.processes import Process
+from tests.servers import Kind
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Target:
     #: Handshakes at a time. The guide's server gives up after 5 s, so not too many wait.
     window: int = 32
 
-    def open(self, bench: Workbench, members: int, speakers: int) -> Crowd:
-        """Everybody connected and subscribed."""
-        crowd = bench.crowd(self.process, self.places(members, speakers))
+    def open(self, bench: Workbench, members: int, speakers: int, *, turn: int = 0) -> Crowd:
+        """Everybody connected and subscribed; in another turn others speak."""
+        crowd = bench.crowd(self.process, self.places(members, speakers), turn=turn)
         if self.greets:
             crowd.connect(frames=1, window=self.window, timeout=600)
         else:
@@ -42,17 +44,20 @@ class Target:
         return cpu_seconds(self.process.pid)
 
 
-def ours(bench: Workbench, *, database: Database = "sqlite") -> list[Target]:
+def relais(bench: Workbench, kind: Kind, *, tree: Path = ROOT) -> Target:
+    """Our server on one of its servers; of another checkout it is the one before."""
+    server = bench.relais(kind, tree=tree)
+
+    def places(members: int, speakers: int) -> list[Place]:
+        [conversation] = server.fixture(members=members)
+        return conversation.places(speakers=speakers)
+
+    return Target(kind if tree == ROOT else f"{kind}, before", server, places, seq="seq", greets=True)
+
+
+def ours(bench: Workbench) -> list[Target]:
     """Our server on both of its servers."""
-    found = []
-    for name, server in bench.ours(database=database).items():
-
-        def places(members: int, speakers: int, server: object = server) -> list[Place]:
-            [conversation] = server.fixture(members=members)  # type: ignore[attr-defined]  # bound early, as what it is
-            return conversation.places(speakers=speakers)
-
-        found.append(Target(name, server, places, seq="seq", greets=True))
-    return found
+    return [relais(bench, kind) for kind in KINDS]
 
 
 def guide(bench: Workbench) -> Target:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, TypeVar
@@ -23,8 +24,6 @@ from tests.servers import Kind
 Database = Literal["sqlite", "postgresql"]
 P = TypeVar("P", bound=Process)
 KINDS: tuple[Kind, ...] = ("uvicorn", "daphne")
-#: Follows the name of a server of the other checkout.
-OTHER = ", before"
 
 
 class DurablePostgres(services.PostgresServer):
@@ -44,13 +43,20 @@ class DurablePostgres(services.PostgresServer):
 
 @dataclass(frozen=True)
 class Effort:
-    """How long and how often things are measured."""
+    """How long and how often things are measured, and which."""
 
     runs: int = 5
     seconds: float = 5.0
     warmup: float = 1.5
     #: Scales the numbers of sockets and rows; 1 is what the marks are about.
     scale: float = 1.0
+    #: Decides who of a crowd speaks: one for a run, so that it can be repeated.
+    seed: int = 0
+    #: Of two revisions that are measured in turn; nine have an interval of 96 %.
+    pairs: int = 9
+    #: What two revisions are compared in, and on which servers.
+    what: Sequence[str] = ()
+    servers: Sequence[Kind] = ("uvicorn",)
 
     def sized(self, number: int, *, least: int = 1) -> int:
         """A number of the scenario, scaled."""
@@ -62,8 +68,8 @@ class Workbench:
     """Use as a context: what was started inside ends with it."""
 
     effort: Effort = field(default_factory=Effort)
-    #: Another checkout, whose servers are measured beside ours.
-    against: Path | None = None
+    #: The checkout of another revision, whose servers are measured beside ours.
+    base: Path | None = None
     cores: Cores = field(default_factory=Cores.of_this_machine)
 
     def __post_init__(self) -> None:
@@ -86,14 +92,20 @@ class Workbench:
 
     def part(self) -> Workbench:
         """A bench of its own inside this one, for what must be gone before the end."""
-        part = Workbench(effort=self.effort, against=self.against, cores=self.cores)
+        part = Workbench(effort=self.effort, base=self.base, cores=self.cores)
         part.absent, part.versions = self.absent, self.versions
         return part
 
     # --- servers --------------------------------------------------------------------------------------
 
     def relais(
-        self, kind: Kind, *, database: Database = "sqlite", workers: int = 1, tree: Path = ROOT
+        self,
+        kind: Kind,
+        *,
+        database: Database = "sqlite",
+        workers: int = 1,
+        tree: Path = ROOT,
+        env: Mapping[str, str] | None = None,
     ) -> Relais:
         """Ours, with a Redis and a database of its own. Several workers are not pinned."""
         server = Relais(
@@ -102,17 +114,9 @@ class Workbench:
             redis_url=self.redis().url,
             workers=workers,
             tree=tree,
+            env=env,
         )
         return self._started(server, self.cores.server if workers == 1 else ())
-
-    def ours(self, *, database: Database = "sqlite") -> dict[str, Relais]:
-        """Ours on each of its servers, and those of the other checkout, by the name the report gives them."""
-        trees = {"": ROOT} if self.against is None else {"": ROOT, OTHER: self.against}
-        return {
-            kind + suffix: self.relais(kind, database=database, tree=tree)
-            for suffix, tree in trees.items()
-            for kind in KINDS
-        }
 
     def guide(self) -> GuideServer:
         """The guide's server."""
@@ -158,8 +162,24 @@ class Workbench:
 
     # --- load -----------------------------------------------------------------------------------------
 
-    def crowd(self, process: Process, places: Sequence[Place], *, generators: int = 1) -> Crowd:
-        """Sockets on a server, not opened yet."""
+    def crowd(
+        self, process: Process, places: Sequence[Place], *, generators: int = 1, turn: int = 0
+    ) -> Crowd:
+        """Sockets on a server, not opened yet, in an order of the run's seed; another turn has another.
+
+        A server writes to its sockets in the order in which they came. Speakers who came first would hear
+        themselves before everybody else, and speak again while the others are still being told.
+        """
         return self._stack.enter_context(
-            Crowd(process.port, places, processes=generators, cores=self.cores.generator)
+            Crowd(
+                process.port,
+                shuffled(places, seed=self.effort.seed, turn=turn),
+                processes=generators,
+                cores=self.cores.generator,
+            )
         )
+
+
+def shuffled(places: Sequence[Place], *, seed: int, turn: int = 0) -> list[Place]:
+    """The same places in an order that is the same for equally many, of any server."""
+    return random.Random(f"{seed} {turn}").sample(places, len(places))

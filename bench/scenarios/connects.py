@@ -7,12 +7,15 @@ nothing; its sockets count when they are accepted.
 from __future__ import annotations
 
 from bench import progress
-from bench.crowd import Opened
+from bench.crowd import Opened, Place
+from bench.relais import Relais
 from bench.results import Outcome, Plot, Series, Table, at_least, number, spread
 from bench.workbench import KINDS, Workbench
 
 SOCKETS = 1_000
 MISSED = 20
+#: What was missed, and the word that it is over.
+FRAMES = MISSED + 1
 #: Handshakes at a time: enough that the server never waits for us.
 WINDOW = 64
 MARKS = {"uvicorn": 400, "daphne": 150}
@@ -50,19 +53,23 @@ def measure(bench: Workbench) -> Outcome:
     return outcome
 
 
+def places(server: Relais, sockets: int) -> list[Place]:
+    """Members of a new conversation who have missed its messages."""
+    [conversation] = server.fixture(members=sockets, messages=MISSED)
+    return conversation.places(query="since=0")
+
+
 def _rounds(bench: Workbench, name: str, sockets: int) -> list[Opened]:
     if name == "guide":
         guide = bench.guide()
-        server, places, frames = guide, guide.places(sockets, speakers=0), 0
+        server, wanted, frames = guide, guide.places(sockets, speakers=0), 0
     else:
         kind, _, database = name.partition(", ")
-        ours = bench.relais(kind, database=database)  # type: ignore[arg-type]  # both are names of theirs
-        [conversation] = ours.fixture(members=sockets, messages=MISSED)
-        # What was missed, and the word that it is over.
-        server, places, frames = ours, conversation.places(query="since=0"), MISSED + 1  # type: ignore[assignment]  # either server
+        server = ours = bench.relais(kind, database=database)  # type: ignore[arg-type, assignment]  # names of theirs; either server
+        wanted, frames = places(ours, sockets), FRAMES
     rounds = []
     for _ in range(bench.effort.runs + 1):
-        crowd = bench.crowd(server, places)
+        crowd = bench.crowd(server, wanted)
         rounds.append(crowd.connect(frames=frames, window=WINDOW, timeout=300))
         crowd.close()
     return rounds[1:]  # the first warms caches and opens database connections

@@ -1,4 +1,4 @@
-"""P1 and P3: one conversation of many members. Closed loop: each speaker waits for its own message.
+"""P1: one conversation of many members. Closed loop: each speaker waits for its own message.
 
 All servers are up and connected at once and measured in turn, round by round, so that a ratio compares
 neighbours in time.
@@ -15,8 +15,8 @@ from bench.results import Outcome, Plot, Series, Table, at_least, at_most, numbe
 from bench.targets import Target
 from bench.workbench import Workbench
 
-#: Members, speakers: the first is P1, the last P3.
-SIZES = ((1000, 64), (200, 64), (200, 1))
+#: Members, speakers: the first is P1.
+SIZES = ((1000, 64), (200, 64))
 PERCENTS = (0, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
 
 
@@ -41,7 +41,7 @@ class Rounds:
 def measure(bench: Workbench) -> Outcome:
     """Everything about fan-out."""
     everybody = [*targets.ours(bench), targets.guide(bench), *targets.nchan(bench)]
-    outcome = Outcome("Fan-out: one conversation, every message to every member (P1, P3)")
+    outcome = Outcome("Fan-out: one conversation, every message to every member (P1)")
     found = {}
     for members, speakers in SIZES:
         size = (bench.effort.sized(members, least=10), min(speakers, bench.effort.sized(members, least=10)))
@@ -105,7 +105,7 @@ def against(found: dict[str, Rounds], one: str, other: str) -> float | None:
 
 
 def _marks(outcome: Outcome, found: dict[tuple[int, int], dict[str, Rounds]]) -> None:
-    many, few = found[SIZES[0]], found[SIZES[2]]
+    many = found[SIZES[0]]
     outcome.marks += [
         at_least("P1", "uvicorn ≥ 8× nchan", against(many, "uvicorn", "nchan"), 8, unit="×"),
         at_least("P1", "uvicorn ≥ 1,000× the guide", against(many, "uvicorn", "guide"), 1000, unit="×"),
@@ -116,20 +116,12 @@ def _marks(outcome: Outcome, found: dict[tuple[int, int], dict[str, Rounds]]) ->
         outcome.marks.append(
             at_most("P1", f"{kind}: nothing lost or doubled", broken, 0, unit=" sizes with losses")
         )
-    for kind, limit in (("uvicorn", 2), ("daphne", 10)):
-        slower = ratio(few[kind].percentile(50), few["nchan"].percentile(50)) if "nchan" in few else None
-        outcome.marks.append(at_most("P3", f"{kind}: p50 ≤ {limit}× nchan's", slower, limit, unit="×"))
     for size, rounds in found.items():
         for one in rounds:
             for other in ("guide", "nchan"):
                 times = against(rounds, one, other)
                 if one not in ("guide", "nchan") and times is not None:
                     outcome.ratios[f"{one}/{other} at {size[0]}×{size[1]}"] = times
-    for one in [name for name in many if ", before" in name]:
-        now = one.partition(",")[0]
-        for size, rounds in found.items():
-            times = against(rounds, now, one)
-            outcome.notes.append(f"{now} now, as a multiple of the other checkout, {size}: {times or 0:.2f}×")
 
 
 def _plots(found: dict[tuple[int, int], dict[str, Rounds]]) -> list[Plot]:

@@ -61,16 +61,14 @@ def measure(bench: Workbench) -> Outcome:
     return outcome
 
 
-def opened(bench: Workbench, server: Relais) -> Crowd:
-    """All sockets connected; everybody speaks in turn."""
+def opened(bench: Workbench, server: Relais, *, speakers: int = MEMBERS) -> Crowd:
+    """All sockets connected; so many of each conversation speak."""
     conversations = server.fixture(members=MEMBERS, conversations=bench.effort.sized(CONVERSATIONS, least=2))
     places = [
         place
         for number_of_it, conversation in enumerate(conversations)
-        for place in conversation.places(speakers=MEMBERS, number=number_of_it)
+        for place in conversation.places(speakers=speakers, number=number_of_it)
     ]
-    # So that neighbours in time speak in different conversations, as people do.
-    places = [place for member in range(MEMBERS) for place in places[member::MEMBERS]]
     crowd = bench.crowd(server, places)
     crowd.connect(frames=1, timeout=600)
     return crowd

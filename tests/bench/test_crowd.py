@@ -129,6 +129,9 @@ def test_answers_of_several_generators_are_one_result():
             "busy": 0.5,
             "delivery": Latencies.of([1000]).counts(),
             "answer": {},
+            "first": Latencies.of([1_000_000]).counts(),
+            "last": Latencies.of([3_000_000]).counts(),
+            "behind": Latencies.of([2_000_000]).counts(),
             "errors": {"overloaded": 1},
             "sent_in": {7: sent},
             "counts": {"7": counts},
@@ -140,3 +143,5 @@ def test_answers_of_several_generators_are_one_result():
     assert load.errors == {"overloaded": 2}
     assert load.deliveries_per_second == 1.0
     assert len(load.delivery) == 2
+    assert (load.first.mean(), load.last.mean(), load.behind.mean()) == (1, 3, 2)
+    assert len(load.first) == 2

@@ -46,6 +46,11 @@ def test_distribution_survives_json_and_adds_up():
 
 def test_nothing_has_no_delay():
     assert Latencies().percentiles([50, 100]) == [0, 0]
+    assert Latencies().mean() == 0
+
+
+def test_mean_counts_each():
+    assert Latencies.of([1_000_000, 1_000_000, 4_000_000]).mean() == 2
 
 
 @pytest.mark.parametrize(("value", "kept"), [(7, 7), (999, 999), (12_345, 12_300), (9_999, 10_000)])
