@@ -2,6 +2,9 @@
 
 When a thousand sockets come back at once, each wants to know who it is and what it may hear. Asked one by one
 that is a thousand short queries, whose threads mostly wait for each other; asked together it is a few.
+
+To put a query together takes many times longer than to answer it for one socket more. A loop accepts one
+connection in each of its turns, so a batch is asked once a turn brought no further question.
 """
 
 from __future__ import annotations
@@ -24,13 +27,16 @@ A = TypeVar("A")
 
 #: Questions in one batch: enough to share the cost of a query, few enough to keep it short.
 MAX_BATCH = 128
+#: Seconds a question waits for others while each turn of the loop brings some: what thirty handshakes take.
+GATHER_SECONDS = 0.02
 
 
 class Asking(Generic[Q, A]):
     """One kind of question. `await asking(question)` is its answer, or raises the error that is its answer.
 
-    A batch is asked at once when none is in flight, and what is asked meanwhile is the next one: an idle
-    server adds no delay. The same question of several is asked once, and always after the last of them asked.
+    A batch is asked when none is in flight and nobody else comes to ask, and what is asked meanwhile is the
+    next one: an idle server adds a turn of its loop, and no delay. The same question of several is asked once,
+    and always after the last of them asked.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class _Batches(Generic[Q, A]):
     async def _answer_them(self) -> None:
         try:
             while self._waiting:
+                await self._gather()
                 # The longest waiting first: under load the newest would keep the oldest waiting for ever.
                 first = list(islice(self._waiting, self._max_batch))
                 batch = [(question, self._waiting.pop(question)) for question in first]
@@ -87,6 +94,14 @@ class _Batches(Generic[Q, A]):
                         future.set_result(answers[question])
         finally:
             self._task = None
+
+    async def _gather(self) -> None:
+        """Wait for as long as each turn of the loop brings another question."""
+        clock = asyncio.get_running_loop().time
+        until, known = clock() + GATHER_SECONDS, 0
+        while known < len(self._waiting) < self._max_batch and clock() < until:
+            known = len(self._waiting)
+            await asyncio.sleep(0)
 
     async def _answers(self, questions: list[Q]) -> Mapping[Q, A | Exception]:
         try:

@@ -51,6 +51,32 @@ async def test_lone_question_is_asked_at_once(library):
     assert library.batches == [[1]]
 
 
+async def test_who_asks_in_the_next_turns_of_the_loop_is_asked_along(library):
+    """A loop accepts one connection in each of its turns: without it a storm is asked two by two."""
+    asking = Asking(library.answer)
+    asked = []
+    for question in range(20):
+        asked.append(asyncio.ensure_future(asking(question)))
+        await asyncio.sleep(0)
+
+    assert await asyncio.gather(*asked) == [question * 10 for question in range(20)]
+    assert library.batches == [list(range(20))]
+
+
+async def test_nobody_waits_for_ever_for_company(library, monkeypatch):
+    monkeypatch.setattr(module, "GATHER_SECONDS", 0.0)
+    asking = Asking(library.answer)
+    first = asyncio.ensure_future(asking(0))
+    others = []
+    while not first.done():
+        others.append(asyncio.ensure_future(asking(len(others) + 1)))
+        await asyncio.sleep(0)
+
+    assert first.result() == 0
+    assert len(library.batches[0]) < 5 < module.MAX_BATCH
+    await asyncio.gather(*others)
+
+
 async def test_what_is_asked_while_a_batch_is_in_flight_is_the_next_one(library):
     asking = Asking(library.answer)
     library.is_open.clear()
