@@ -1,7 +1,7 @@
 """The keys that sign our tokens, and what a token must look like before anybody reads it.
 
-A token exactly as we write them is checked here, in one look; any other is left to PyJWT, which takes ten times
-as long. What the claims mean is decided in `tokens.py`.
+A token exactly as we write them is checked here, in one look; any other is left to PyJWT, which takes ten
+times as long. What the claims mean is decided in `tokens.py`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _keys() -> tuple[str, ...]:
 
 
 def _recognised(token: str) -> dict[str, Any] | None:
-    """The claims of a token that is as we write them, signed by us, and valid now; None says nothing of it."""
+    """The claims of a token that is as we write them, signed by us and valid now; None says nothing of it."""
     signed, _, signature = token.rpartition(".")
     head, _, body = signed.partition(".")
     if head != _OUR_HEADER or not any(_is_signature(signature, signed, key) for key in _keys()):

@@ -35,8 +35,8 @@ class Asking(Generic[Q, A]):
     """One kind of question. `await asking(question)` is its answer, or raises the error that is its answer.
 
     A batch is asked when none is in flight and nobody else comes to ask, and what is asked meanwhile is the
-    next one: an idle server adds a turn of its loop, and no delay. The same question of several is asked once,
-    and always after the last of them asked.
+    next one: an idle server adds a turn of its loop, and no delay. The same question of several is asked
+    once, and always after the last of them asked.
     """
 
     def __init__(
