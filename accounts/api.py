@@ -18,12 +18,13 @@ from accounts.schema import problems
 from accounts.throttling import (
     OldPasswordThrottle,
     RegistrationThrottle,
-    RestThrottle,
     SignInThrottle,
 )
 from accounts.tickets import TICKET_TTL_SECONDS, sell_ticket
-from accounts.views import ApiView, PublicView
+from accounts.views import ApiView
 from realtime.http.addresses import client_address
+from realtime.http.throttling import RestThrottle
+from realtime.http.views import PublicView
 
 NO_CONTENT = OpenApiResponse(description="Done.")
 

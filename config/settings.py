@@ -191,9 +191,9 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["realtime.http.parsers.JsonParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.RestThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["realtime.http.throttling.RestThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "accounts.throttling.exception_handler",
+    "EXCEPTION_HANDLER": "realtime.http.throttling.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 

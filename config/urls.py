@@ -4,8 +4,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from config import documents
-from realtime.http import pages
+from realtime.http import documents, pages
 
 urlpatterns = [
     path("api/", include("accounts.urls")),

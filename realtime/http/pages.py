@@ -10,7 +10,8 @@ from django.urls import resolve
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
-from realtime.http.problems import PROBLEM_JSON, problem
+from realtime.errors import InvalidInputError, NotAllowedError, NotFoundError, RealtimeError
+from realtime.http.problems import PROBLEM_JSON, problem_of
 
 
 def home(_request: HttpRequest) -> JsonResponse:
@@ -29,19 +30,17 @@ def nothing_in_the_api(request: HttpRequest) -> HttpResponse:
     """
     right = f"{request.path_info}/"
     if request.path_info.endswith("/") or resolve(right).func is nothing_in_the_api:
-        return _problem(404, "not_found", "There is nothing here; /api/ lists what there is.")
+        return _problem(NotFoundError("There is nothing here; /api/ lists what there is."))
     if request.method in ("GET", "HEAD"):
         return HttpResponsePermanentRedirect(request.get_full_path(force_append_slash=True))
-    return _problem(
-        404, "not_found", f"There is nothing here; did you mean {right}, with a slash at its end?"
-    )
+    return _problem(NotFoundError(f"There is nothing here; did you mean {right}, with a slash at its end?"))
 
 
 @csrf_exempt
 def socket_without_upgrade(_request: HttpRequest) -> HttpResponse:
     """404 for plain HTTP below /ws/: somebody opens the address in a browser, or with `curl`."""
     return _problem(
-        404, "not_found", "Sockets are below /ws/: connect with a WebSocket client, to ws:// or wss://."
+        NotFoundError("Sockets are below /ws/: connect with a WebSocket client, to ws:// or wss://.")
     )
 
 
@@ -51,35 +50,35 @@ def unknown_host(request: HttpRequest) -> HttpResponse:
         "This server is not known by the name in the Host header; the setting ALLOWED_HOSTS lists its names."
     )
     if _is_api(request):
-        return _problem(400, "invalid_input", detail)
+        return _problem(InvalidInputError(detail))
     return HttpResponse(detail, status=400, content_type="text/plain; charset=utf-8")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """400 for a request that Django could not read: too many fields, or a body too large."""
     if _is_api(request):
-        return _problem(400, "invalid_input", "The request is not valid.")
+        return _problem(InvalidInputError("The request is not valid."))
     return defaults.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403 from outside of a REST view."""
     if _is_api(request):
-        return _problem(403, "not_allowed", "You may not do this.")
+        return _problem(NotAllowedError("You may not do this."))
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404 from outside of a REST view."""
     if _is_api(request):
-        return _problem(404, "not_found", "There is nothing here.")
+        return _problem(NotFoundError("There is nothing here."))
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500; the log has the traceback."""
     if _is_api(request):
-        return _problem(500, "internal_error", "Something went wrong on our side.")
+        return _problem(RealtimeError("Something went wrong on our side."))
     return defaults.server_error(request)
 
 
@@ -87,5 +86,5 @@ def _is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")
 
 
-def _problem(status: int, code: str, detail: str) -> JsonResponse:
-    return JsonResponse(problem(status, code, detail), status=status, content_type=PROBLEM_JSON)
+def _problem(error: RealtimeError) -> JsonResponse:
+    return JsonResponse(problem_of(error), status=error.status, content_type=PROBLEM_JSON)

@@ -1,4 +1,4 @@
-"""What a stranger's request is answered when a server refuses it by itself, before any application."""
+"""Refusals: the answers of a server that ends a connection by itself, before any application is asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from realtime import errors
 from realtime.errors import RealtimeError
+from realtime.http.problems import PROBLEM_JSON, problem_of, retry_after
 from realtime.servers.endings import Reason
 
 
@@ -36,16 +37,12 @@ class RefusedError(Exception):
 
 @functools.cache
 def _answer(refusal: Refusal) -> bytes:
-    from realtime.http.problems import (
-        problem_of,
-        retry_after,
-    )  # late: uvicorn loads this before Django is set up
 
     error = refusal.error
     body = json.dumps(problem_of(error)).encode()
     head = [
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
-        "Content-Type: application/problem+json",
+        f"Content-Type: {PROBLEM_JSON}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         "Connection: close",

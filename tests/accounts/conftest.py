@@ -9,11 +9,12 @@ from asgiref.sync import async_to_sync, sync_to_async
 from channels.testing import WebsocketCommunicator
 from rest_framework.test import APIClient
 
-from accounts import socket_auth, throttling, tokens
+from accounts import socket_auth, tokens
 from accounts.credentials import Credentials
 from accounts.models import Session, User
 from accounts.socket_auth import SocketAuth
 from realtime.database import batch_loader as asking
+from realtime.http import throttling
 from realtime.sockets.consumer import JsonSocket
 from realtime.sockets.handshakes import refuse_handshake
 from realtime.testing import ANSWER_SECONDS, TestSocket

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import pytest
 from rest_framework.test import APIClient
 
-from accounts import throttling
 from accounts.models import Session, User
 from accounts.tokens import issue
 from chat import services
 from chat.models import Conversation
 from notifications.services import notify
+from realtime.http import throttling
 from tests.chat.speaking import say
 from tests.factories import make_conversation, make_user
 

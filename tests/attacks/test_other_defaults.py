@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from rest_framework.views import APIView
 
-from accounts.throttling import exception_handler
+from realtime.http.throttling import exception_handler
 from tests.attacks import other_defaults, surface
 from tests.attacks.conftest import Tenant
 from tests.attacks.matrix import HTTP

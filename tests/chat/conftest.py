@@ -8,11 +8,11 @@ from django.conf import settings as django_settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from accounts.throttling import RestThrottle
 from accounts.tokens import access_token
 from chat import inbox, limits
 from chat.models import Conversation
 from realtime.database import threads
+from realtime.http.throttling import RestThrottle
 from tests.factories import make_conversation, make_user
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from accounts.throttling import RestThrottle
+from realtime.http.throttling import RestThrottle
 from tests.chat.speaking import aside, chat_path, contents, logged, say
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=40)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.throttling import RestThrottle
 from chat import services
 from chat.models import Message
 from chat.services import Draft
+from realtime.http.throttling import RestThrottle
 from realtime.testing import position_at
 from tests.chat.speaking import say, send
 

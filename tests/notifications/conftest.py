@@ -10,12 +10,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from rest_framework.test import APIClient
 
-from accounts import throttling, tokens
+from accounts import tokens
 from accounts.models import User
 from notifications import kinds, services, sources
 from notifications.models import Notification
 from notifications.sources import Notice
 from realtime.events import Delivery, Event
+from realtime.http import throttling
 from realtime.hub import reactions
 from realtime.topics import user_topic
 

@@ -20,7 +20,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 
 from realtime import errors
 from realtime.errors import CloseCode, RateLimitedError, RealtimeError, UnavailableError
-from realtime.http.problems import exception_handler
+from realtime.http.rest_errors import exception_handler
 
 OURS = ("realtime", "accounts", "notifications", "chat", "typing_indicator")
 

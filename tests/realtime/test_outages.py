@@ -14,7 +14,7 @@ from realtime.database import outages
 from realtime.database.postgresql import PunctualConnection, explained
 from realtime.database.threads import close_threads, run_in_thread
 from realtime.errors import UnavailableError
-from realtime.http.problems import exception_handler
+from realtime.http.rest_errors import exception_handler
 from realtime.metrics.outages import SAME_OUTAGE_SECONDS, Outage
 from tests.processes import free_port
 

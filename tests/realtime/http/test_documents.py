@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
-from config.documents import DocumentView, SchemaView
+from realtime.http.documents import DocumentView, SchemaView
 from tests.attacks import surface
 
 FORMS = (

@@ -1,8 +1,10 @@
-"""What the API says of itself: /api/ lists its paths, /api/schema/ is OpenAPI, /api/docs/ a page to try it.
+"""The documents of the API: /api/ lists its paths, /api/schema/ is OpenAPI, /api/docs/ a page to try it.
 
 Each is made once per process and form, and is the same for everybody, whatever a query or a header asks for:
-to put the OpenAPI document together takes as long as hundreds of answers, and anybody may ask for it.
+putting the OpenAPI document together takes as long as hundreds of answers, and anybody may ask for it.
 """
+
+from __future__ import annotations
 
 import functools
 import hashlib
@@ -34,34 +36,34 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer, StaticHTMLRende
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.views import PublicView
+from realtime.http.views import PublicView
 
-#: They change with a release and with nothing else; who has one asks again after five minutes, by its ETag.
+#: A document changes only with a release; a client that has one asks again after five minutes, by its ETag.
 CACHE_CONTROL = "public, max-age=300"
 
 
 @dataclass(frozen=True)
 class Document:
-    """What is sent as it is, and the headers that it needs."""
+    """A finished body, and the headers that it needs."""
 
     content: bytes | str
     headers: dict[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def etag(self) -> str:
-        """What tells two of them apart."""
+        """The document's version for HTTP caches: a hash of its content."""
         return f'"{hashlib.sha256(force_bytes(self.content)).hexdigest()[:32]}"'
 
 
 class DocumentView(PublicView):
-    """Answers with a document, and makes it when it is asked for the first time."""
+    """Base of the views that answer with a document, which is made when somebody first asks for it."""
 
     _making: ClassVar[threading.Lock] = threading.Lock()
     _made: ClassVar[dict[tuple[type, type], Document]] = {}
 
     @staticmethod
     def make(renderer: BaseRenderer) -> Document:
-        """The document, in the form that a client accepts."""
+        """Make the document in the form of `renderer`, which a client accepts."""
         raise NotImplementedError
 
     @extend_schema(exclude=True)
@@ -77,12 +79,12 @@ class DocumentView(PublicView):
         return answer
 
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
-        """What may be asked is in the headers, and there is nothing more to say."""
+        """204: the headers name the methods."""
         return Response(status=204)
 
     def _document(self, renderer: BaseRenderer) -> Document:
         key = type(self), type(renderer)
-        with self._making:  # else those who come first, together, would make it as often as they are many
+        with self._making:  # or the first requests, coming together, would each make it
             if key not in self._made:
                 with translation.override(settings.LANGUAGE_CODE):
                     self._made[key] = self.make(renderer)
@@ -96,10 +98,10 @@ class SchemaView(DocumentView):
 
     @staticmethod
     def make(renderer: BaseRenderer) -> Document:
-        written = (
-            renderer if renderer.format == "yaml" else JSONRenderer()
-        )  # theirs doubles it by white space
-        content = written.render(SchemaGenerator().get_schema(request=None, public=True), renderer_context={})
+        # Spectacular's own JSON is twice as long, by white space.
+        written = renderer if renderer.format == "yaml" else JSONRenderer()
+        schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+        content = written.render(schema, renderer_context={})
         return Document(content, {"Content-Disposition": f'inline; filename="Relais.{renderer.format}"'})
 
 
@@ -131,12 +133,12 @@ class DocsView(DocumentView):
 
 
 def _swagger_ui(name: str) -> str:
-    """A file of the sidecar package: the page works without the internet."""
+    """The address of a file of the sidecar package, so that the page works without the internet."""
     return static(f"drf_spectacular_sidecar/swagger-ui-dist/{name}")
 
 
 def _content_security_policy(page: str) -> str:
-    """Our own files and this one script; Swagger UI brings styles and pictures inside of itself."""
+    """Allow our own files and the one script of `page`; Swagger UI brings styles and pictures with it."""
     script = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     hashes = " ".join(
         f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in script
@@ -157,7 +159,7 @@ def _content_security_policy(page: str) -> str:
 
 
 class IndexView(DocumentView):
-    """Where a newcomer begins: the name and the path of everything below /api/."""
+    """The index at /api/: the name and the path of every view below it."""
 
     renderer_classes = [JSONRenderer]
 
@@ -168,7 +170,7 @@ class IndexView(DocumentView):
 
 
 def _named(patterns: Iterable[URLPattern | URLResolver], prefix: str = "/") -> Iterator[tuple[str, str]]:
-    """Name and path of each view of the API, with `{…}` where an id goes."""
+    """The name and the path of each view below /api/, with `{…}` in the place of an id."""
     for pattern in patterns:
         route = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
