@@ -18,17 +18,18 @@ def main() -> None:
     """Put the fault where every commit is announced, then be the program that was named."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    from realtime.bells import ringer as bells
+    from realtime import publishing
+    from realtime.bells import local_hubs
 
-    ring, fatal = bells.ring, Path(os.environ["PROOF_DIE_IF"])
+    deliver, fatal = local_hubs.deliver, Path(os.environ["PROOF_DIE_IF"])
 
-    def ring_or_die(events: Sequence[Logged]) -> None:
+    def deliver_or_die(events: Sequence[Logged]) -> None:
         # Only for what is stored: typing is announced here too.
         if fatal.exists() and any(event.seq is not None for event in events):
             os.kill(os.getpid(), signal.SIGKILL)
-        ring(events)
+        deliver(events)
 
-    bells.ring = ring_or_die
+    publishing.deliver = deliver_or_die  # type: ignore[attr-defined]
     _, module, *arguments = sys.argv[1:]
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

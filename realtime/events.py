@@ -45,7 +45,17 @@ def numbered(event: E, seq: int) -> E:
 
 
 def is_durable(event: Event) -> bool:
+    """Whether the log can keep an event: its class has a field for the number that the log gives it."""
     return "seq" in event.__struct_fields__
+
+
+def require_seq(event: Event) -> None:
+    """Raise TypeError for an event that the log cannot keep."""
+    if not is_durable(event):
+        raise TypeError(
+            f"{type(event).__name__} has no seq: to log it, add the field `seq: int = 0` to its class;"
+            " to tell it without keeping it, use publish_now"
+        )
 
 
 def now() -> dt.datetime:

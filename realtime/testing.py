@@ -20,7 +20,7 @@ from asgiref.sync import sync_to_async
 from channels.routing import get_default_application
 from channels.testing import WebsocketCommunicator
 
-from realtime.bells import ringer as bells
+from realtime.bells import local_hubs
 from realtime.database.threads import close_threads
 from realtime.hub.hub import Hub
 from realtime.log import log
@@ -142,7 +142,7 @@ def connect(hub: Hub, token_of: Callable[[Any], str]) -> Callable[..., Any]:
 class Published(list[tuple[str, dict[str, Any]]]):
     """What was announced: (topic, event) pairs, in order, without the positions that the log gave them."""
 
-    def tell(self, events: Any, *, also_others: bool) -> None:
+    def deliver(self, events: Any, *, also_others: bool) -> None:
         for topic, _, body in events:
             event = json.loads(body)
             event.pop("position", None)
@@ -156,9 +156,9 @@ class Published(list[tuple[str, dict[str, Any]]]):
 def published() -> Iterator[Published]:
     """Everything told to any topic during the test, after its commit."""
     heard = Published()
-    bells.hearers.append(heard)
+    local_hubs.register(heard)
     yield heard
-    bells.hearers.remove(heard)
+    local_hubs.unregister(heard)
 
 
 def position_at(topic: str, seq: int) -> str:

@@ -1,1 +1,1 @@
-"""How processes tell each other that there is something new, through the channel layer."""
+"""Bells tell the other processes, through the channel layer, that there is something new."""

@@ -1,7 +1,7 @@
-"""The servers that a channel layer is spread over, one or several, and whether each carries anything.
+"""The channel layer, and the servers that it is spread over: one or several, each of which may be lost.
 
-A layer over several Redis servers gives each channel and each group to one of them. So a sign of life that
-comes back says something about one server only: each has its own.
+A layer over several Redis servers gives each channel and each group to one of them. A sign of life that comes
+back proves that one server works, so each server has a sign of its own.
 """
 
 from __future__ import annotations
@@ -12,17 +12,29 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
 from realtime.metrics.outages import Outage
 from realtime.process import background
 
 
+def channel_layer() -> Any:
+    """The channel layer; a system check refuses a project without one."""
+    return get_channel_layer()
+
+
+def layer_is_shared() -> bool:
+    """Whether other processes can hear this one."""
+    return not isinstance(channel_layer(), InMemoryChannelLayer)
+
+
 def host_names(layer: Any) -> list[str]:
-    """The layer's servers, without their passwords; one without a name where a layer does not say."""
+    """The names of the layer's servers, without passwords; one empty name for a layer that does not say."""
     return [_name(shard.host) for shard in getattr(layer, "_shards", ())] or [""]
 
 
 def host_of(layer: Any, group: str) -> int:
-    """Which of them carries a group."""
+    """The number of the server that carries a group."""
     if len(shards := getattr(layer, "_shards", ())) < 2:
         return 0
     return list(shards).index(layer._get_shard(layer._get_group_channel_name(group)))  # noqa: SLF001 - it tells nobody
@@ -42,7 +54,7 @@ def layer_outage(name: str, *, counted_as: str, about: str = "") -> Outage:
 
 
 class Host:
-    """One server of the layer, as one hub hears itself through it."""
+    """One server of the layer, and when this process last heard its own sign of life through it."""
 
     def __init__(self, layer: Any, number: int, channel: str, clock: Callable[[], float]) -> None:
         self.outage = layer_outage(host_names(layer)[number], counted_as="layer")
@@ -59,7 +71,7 @@ class Host:
         return self._clock() - self._last_heard > seconds
 
     def beat(self) -> None:
-        """Send a sign of life; one that the server does not take holds up those of no other."""
+        """Send a sign of life, in a task: a server that takes none must not delay those of the others."""
         if self._beating is None or self._beating.done():
             self._beating = background.start(self._beat())
 
@@ -73,7 +85,7 @@ class Host:
             self.outage.noticed(error)
 
     def heard(self) -> float:
-        """It came back; the seconds for which nothing had."""
+        """Note that a sign of life came back; returns the seconds for which none had."""
         silence, self._last_heard = self._clock() - self._last_heard, self._clock()
         self.outage.over()
         return silence

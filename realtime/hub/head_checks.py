@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 
-from realtime.bells import ringer as bells
+from realtime.bells.hosts import layer_is_shared
 from realtime.conf import conf
 from realtime.database import outages
 from realtime.database.threads import run_in_thread
@@ -117,7 +117,7 @@ class Looking:
     async def at_all(self) -> None:
         """Compare all durable topics with the database, in turn; where no bells come, whenever it changed."""
         while True:
-            if bells.layer_is_shared():
+            if layer_is_shared():
                 await self._look_in_turn()
             else:
                 await asyncio.sleep(POLL_SECONDS)

@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from realtime.bells import ringer as bells
-from realtime.bells.listener import Hearing
+from realtime.bells import local_hubs
+from realtime.bells.hosts import layer_is_shared
+from realtime.bells.listener import BellListener
+from realtime.bells.ringer import Ringer
 from realtime.events import Delivery, Logged
 from realtime.hub import metrics
 from realtime.hub.audience import Audience
@@ -55,9 +57,9 @@ class Hub:
         self._audiences: dict[str, Audience] = {}
         #: For the events of all topics that wait for one before them.
         self.held = Budget(MAX_HELD_BYTES_IN_ALL)
-        self._ringer = bells.Ringer()
+        self._ringer = Ringer()
         self._tasks: list[asyncio.Task[None]] = []
-        self._hearing = Hearing(self, loop)
+        self._hearing = BellListener(self, loop)
         self._looking = Looking(self._audiences, loop.time)
 
     # --- life ---------------------------------------------------------------------------------------
@@ -69,16 +71,15 @@ class Hub:
         hub = cls._hubs.get(loop)
         if hub is None:
             for closed in [other for other in list(cls._hubs) if other.is_closed()]:
-                gone = cls._hubs.pop(closed)
-                bells.hearers[:] = [hearer for hearer in bells.hearers if hearer is not gone]
+                local_hubs.unregister(cls._hubs.pop(closed))
             hub = cls._hubs[loop] = cls(loop)
-            bells.hearers.append(hub)
+            local_hubs.register(hub)
             hub._start()
         return hub
 
     def _start(self) -> None:
         works = [self._looking.at_some, self._looking.at_all, self.expiries.run, *background.registered()]
-        if bells.layer_is_shared():
+        if layer_is_shared():
             works += [self._hearing.listen, self._hearing.beat]
         self._tasks = [background.start(background.keep_running(work)) for work in works]
 
@@ -94,8 +95,7 @@ class Hub:
             audience.close()
         await self._ringer.drained()
         Hub._hubs.pop(self.loop, None)
-        if self in bells.hearers:
-            bells.hearers.remove(self)
+        local_hubs.unregister(self)
 
     async def drain(self, *, seconds: float) -> None:
         """Close every socket with 1012, a few at a time, and wait for them to go, at most so long.
@@ -169,7 +169,7 @@ class Hub:
 
     # --- telling ------------------------------------------------------------------------------------
 
-    def tell(self, events: Sequence[Logged], *, also_others: bool) -> None:
+    def deliver(self, events: Sequence[Logged], *, also_others: bool) -> None:
         """Hand events to local sockets, and ring for the other processes; from any thread."""
         told_at = time.time()
         try:
@@ -177,15 +177,15 @@ class Hub:
         except RuntimeError:
             running = None
         if running is self.loop:
-            self._tell(events, also_others, told_at)
+            self._deliver(events, also_others, told_at)
         else:
             with contextlib.suppress(RuntimeError):  # its loop has just been closed
                 # In nobody's name: what is caused by the event is not done by its sender.
                 context = contextvars.Context()
-                self.loop.call_soon_threadsafe(self._tell, events, also_others, told_at, context=context)
+                self.loop.call_soon_threadsafe(self._deliver, events, also_others, told_at, context=context)
 
-    def _tell(self, events: Sequence[Logged], also_others: bool, told_at: float) -> None:  # noqa: FBT001 - call_soon takes no names
-        if also_others and bells.layer_is_shared():
+    def _deliver(self, events: Sequence[Logged], also_others: bool, told_at: float) -> None:  # noqa: FBT001 - call_soon takes no names
+        if also_others and layer_is_shared():
             self._ringer.ring(events, told_at=told_at)
         self.receive(events, told_at=told_at)
 

@@ -21,8 +21,7 @@ from django.utils import timezone
 from realtime import events
 from realtime.database.time_budget import remaining
 from realtime.events import Event, Logged
-from realtime.log import positions
-from realtime.log import statements as rows
+from realtime.log import positions, statements
 from realtime.log.positions import START, Position
 from realtime.models import LoggedEvent, Topic
 
@@ -62,7 +61,7 @@ def lock(
 
 
 def _lock(names: list[str], patience: float | None) -> dict[str, LockedTopic]:
-    locked = rows.lock_topics(names, patience)
+    locked = statements.lock_topics(names, patience)
     return {name: LockedTopic(topic_id, head, floor) for topic_id, name, head, floor in locked}
 
 
@@ -75,6 +74,8 @@ def append(
     """
     if not entries:
         return []
+    for _, event in entries:
+        events.require_seq(event)
     transaction.get_connection().validate_no_broken_transaction()
     topics = dict(locked or {})
     if absent := {name for name, _ in entries} - topics.keys():
@@ -89,7 +90,7 @@ def append(
         body = events.encode(events.numbered(event, seq))
         logged.append(_told(name, seq, body, moment))
         stored.append((topic.id, seq, body))
-    rows.append_events(stored, heads.items(), moment)
+    statements.append_events(stored, heads.items(), moment)
     return logged
 
 
@@ -106,7 +107,7 @@ class Following(list[Logged]):
 
 def replay(name: str, *, after: int, limit: int, size: int | None = None) -> Following:
     """The events of a topic that follow `after`, oldest first: so many, until they are so many bytes."""
-    found = rows.events_after(name, after, limit, size)
+    found = statements.events_after(name, after, limit, size)
     following = Following(_told(name, seq, body, stored_at) for seq, body, stored_at, _ in found)
     if found:
         following.mark = positions.at(name, after, found[0][3]).mark
@@ -174,6 +175,7 @@ def floor_and_places(name: str, seqs: Sequence[int]) -> tuple[int, list[Position
 
 def bury(name: str, *, seqs: Iterable[int], tombstone: Event) -> None:
     """Replace the bodies of logged events by a tombstone at the same places."""
+    events.require_seq(tombstone)
     row = Topic.objects.get(name=name)
     for seq in seqs:
         body = events.encode(events.numbered(tombstone, seq))
@@ -183,7 +185,7 @@ def bury(name: str, *, seqs: Iterable[int], tombstone: Event) -> None:
 def rewrite(name: str, bodies: Mapping[int, str]) -> None:
     """Replace the texts of logged events by others at the same places; the caller holds the topic."""
     topic_id = Topic.objects.values_list("pk", flat=True).get(name=name)
-    rows.replace_bodies(topic_id, bodies)
+    statements.replace_bodies(topic_id, bodies)
 
 
 def prune(name: str, *, up_to: int) -> int:

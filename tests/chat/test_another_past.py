@@ -14,7 +14,7 @@ from accounts.models import User
 from chat import services
 from chat.events import conversation_topic
 from chat.models import Conversation, Message, Participant
-from realtime.bells import ringer as bells
+from realtime import publishing
 from realtime.hub.hub import Hub
 from realtime.log import log
 from realtime.models import LoggedEvent, Topic
@@ -48,7 +48,7 @@ def restore(conversation: Conversation, seq: int) -> None:
 def say_unheard(conversation: Conversation, sender: User, *contents: str) -> None:
     """Said in another process whose bells are lost."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bells, "ring", lambda events: None)
+        patch.setattr(publishing, "deliver", lambda events: None)
         for content in contents:
             say(conversation, sender, content)
 
@@ -224,7 +224,7 @@ async def test_right_that_ended_in_the_place_of_what_was_lost_ends_the_socket(
 
     def remove_unheard() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bells, "ring", lambda events: None)
+            patch.setattr(publishing, "deliver", lambda events: None)
             services.remove_member(conversation_id=group.pk, by=ana, user_id=bruno.pk)
         say_unheard(group, ana, "not for Bruno", "nor this")
 

@@ -14,7 +14,7 @@ from accounts.models import User
 from chat import services as chat
 from chat.events import conversation_topic
 from notifications.models import Notification
-from realtime.bells import ringer as bells
+from realtime import publishing
 from realtime.hub.hub import Hub
 from realtime.log import log
 from realtime.log.retention import prune_all
@@ -48,7 +48,7 @@ def in_silence(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(work: Any, **arguments: Any) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(bells, "ring", lambda events: None)
+            patch.setattr(publishing, "deliver", lambda events: None)
             work(**arguments)
 
     return sync_to_async(run)

@@ -15,7 +15,7 @@ from accounts.models import User
 from notifications import selectors, services
 from notifications.consumers import NotificationConsumer
 from notifications.models import Notification
-from realtime.bells import ringer as bells
+from realtime import publishing
 from realtime.hub import audience
 from realtime.hub import catch_up as pages
 from realtime.hub.hub import Hub
@@ -370,7 +370,7 @@ async def test_what_the_count_holds_is_shown_before_it(
     def while_another_arrives(user_id: int) -> Any:
         if not arrived:
             with monkeypatch.context() as silence:
-                silence.setattr(bells, "ring", lambda events: None)  # its bell is lost, too
+                silence.setattr(publishing, "deliver", lambda events: None)  # its bell is lost, too
                 arrived.append(services.notify(user=ana, kind="payment_completed", data={"payment_id": 1}))
         return standing(user_id)
 

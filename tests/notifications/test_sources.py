@@ -14,7 +14,7 @@ from chat.events import conversation_topic
 from notifications import consumers, kinds, selectors, sources
 from notifications.models import Notification
 from notifications.sources import NoticeFraming, framing_for, register_source, topics_for
-from realtime.bells import ringer as bells
+from realtime import publishing
 from realtime.events import Delivery, encode
 from realtime.hub import audience
 from realtime.hub.catch_up import Page, Place, page_after
@@ -270,7 +270,7 @@ async def test_member_who_was_removed_and_added_again_is_noticed_from_there_on(
 
     def leave_and_return() -> None:
         with monkeypatch.context() as silence:
-            silence.setattr(bells, "ring", lambda events: None)
+            silence.setattr(publishing, "deliver", lambda events: None)
             say(group, bruno)
         chat.remove_member(conversation_id=group.pk, by=ana, user_id=bruno.pk)
         say(group, ana, "while Bruno is no member")

@@ -16,10 +16,12 @@ import pytest
 import redis
 from channels.layers import channel_layers
 
-from realtime.bells import listener as hearing
-from realtime.bells import metrics, seals
-from realtime.bells import ringer as bells
-from realtime.bells.ringer import Bell, Ring, Ringer
+from realtime.bells import hosts, local_hubs, metrics, ringer
+from realtime.bells.bell import Bell, Ring, decode, group_of, heard_in, origin, sealed, shard_of
+from realtime.bells.hosts import layer_is_shared
+from realtime.bells.listener import MAX_BACKLOG_BYTES, Backlog
+from realtime.bells.local_hubs import deliver
+from realtime.bells.ringer import MAX_BELL_BYTES, MAX_WAITING, MAX_WAITING_BYTES, Ringer
 from realtime.events import Event, Logged
 from realtime.log import positions
 from realtime.publishing import publish_now, publish_on_commit
@@ -51,7 +53,7 @@ class Layer:
             await self.is_slow.wait()
         if self.is_away:
             raise ConnectionError("no redis")
-        self.sent.append((group, bells.read(message)))
+        self.sent.append((group, decode(message)))
 
     def told(self) -> list[str]:
         return [ring.body for _, bell in self.sent for ring in bell.rings]
@@ -60,7 +62,7 @@ class Layer:
 @pytest.fixture
 def layer(monkeypatch: pytest.MonkeyPatch) -> Layer:
     layer = Layer()
-    monkeypatch.setattr(bells, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(hosts, "get_channel_layer", lambda: layer)
     return layer
 
 
@@ -72,17 +74,17 @@ def logged(number: int, *, topic: str = "talk.1", size: int = 0) -> Logged:
 
 
 def bell_bytes(**changes: Any) -> bytes:
-    return seals.sealed(json.dumps({"origin": "other", "rings": [["talk.1", 1, "{}"]], **changes}).encode())
+    return sealed(json.dumps({"origin": "other", "rings": [["talk.1", 1, "{}"]], **changes}).encode())
 
 
 def test_bell_of_another_process_is_heard():
-    bell = bells.decode({"type": "bell", "bell": bell_bytes()})
+    bell = heard_in({"type": "bell", "bell": bell_bytes()})
 
     assert bell == Bell("other", [Ring("talk.1", 1, "{}")])
 
 
 def test_own_bell_is_not_heard_again():
-    assert bells.decode({"bell": bell_bytes(origin=bells.origin())}) is None
+    assert heard_in({"bell": bell_bytes(origin=origin())}) is None
 
 
 @pytest.mark.parametrize(
@@ -97,8 +99,8 @@ def test_own_bell_is_not_heard_again():
         {"bell": 7},
         {"bell": b""},
         {"bell": b"\xff"},
-        {"bell": seals.sealed(b"{}")},
-        {"bell": seals.sealed(b"")},
+        {"bell": sealed(b"{}")},
+        {"bell": sealed(b"")},
         {"bell": bell_bytes(rings=None)},
         {"bell": bell_bytes(rings=[["talk.1", 1]])},
         {"bell": bell_bytes(rings=[["talk.1", "1", "{}"]])},
@@ -109,17 +111,17 @@ def test_own_bell_is_not_heard_again():
     ],
 )
 def test_what_is_no_bell_is_ignored(message):
-    assert bells.decode(message) is None
+    assert heard_in(message) is None
 
 
 def test_bell_that_none_of_ours_rang_is_ignored(settings):
     heard = bell_bytes()
-    assert bells.decode({"bell": heard}) is not None
+    assert heard_in({"bell": heard}) is not None
 
-    assert bells.decode({"bell": heard[16:]}) is None, "not sealed"
-    assert bells.decode({"bell": heard.replace(b"talk.1", b"talk.2")}) is None, "changed"
+    assert heard_in({"bell": heard[16:]}) is None, "not sealed"
+    assert heard_in({"bell": heard.replace(b"talk.1", b"talk.2")}) is None, "changed"
     settings.SECRET_KEY = "another-secret-of-another-service-0123456789"
-    assert bells.decode({"bell": heard}) is None, "of somebody else"
+    assert heard_in({"bell": heard}) is None, "of somebody else"
 
 
 def test_bells_are_heard_while_keys_rotate(settings):
@@ -127,15 +129,15 @@ def test_bells_are_heard_while_keys_rotate(settings):
     by_new = bell_bytes()
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = old, [settings.SECRET_KEY]
 
-    assert bells.decode({"bell": by_new}) is not None
-    assert bells.decode({"bell": bell_bytes()}) is not None
+    assert heard_in({"bell": by_new}) is not None
+    assert heard_in({"bell": bell_bytes()}) is not None
 
 
 def test_topics_keep_their_shard_and_shards_share_the_load(settings):
     settings.RELAIS = {"bell_shards": 4}
-    shards = [bells.shard_of(f"conversation.{number}") for number in range(400)]
+    shards = [shard_of(f"conversation.{number}") for number in range(400)]
 
-    assert shards == [bells.shard_of(f"conversation.{number}") for number in range(400)]
+    assert shards == [shard_of(f"conversation.{number}") for number in range(400)]
     assert {shard: shards.count(shard) > 60 for shard in set(shards)} == dict.fromkeys(range(4), True)
 
 
@@ -152,12 +154,12 @@ async def test_what_waits_leaves_together_and_in_order(layer):
 
     assert layer.told() == ["0", "1", "2", "3", "4", "5"]
     assert [len(bell.rings) for _, bell in layer.sent] == [5, 1]
-    assert {bell.origin for _, bell in layer.sent} == {bells.origin()}
+    assert {bell.origin for _, bell in layer.sent} == {origin()}
 
 
 async def test_large_batch_travels_in_several_bells(layer):
     ringer = Ringer()
-    ringer.ring([logged(number, size=bells.MAX_BELL_BYTES // 2) for number in range(5)])
+    ringer.ring([logged(number, size=MAX_BELL_BYTES // 2) for number in range(5)])
     await ringer.drained()
 
     assert [len(bell.rings) for _, bell in layer.sent] == [2, 2, 1]
@@ -171,7 +173,7 @@ async def test_each_shard_has_its_bell(layer, settings):
 
     assert {group for group, _ in layer.sent} == {f"relais.bells.{shard}" for shard in range(4)}
     for group, bell in layer.sent:
-        assert {bells.group_of(bells.shard_of(ring.topic)) for ring in bell.rings} == {group}
+        assert {group_of(shard_of(ring.topic)) for ring in bell.rings} == {group}
     assert len(layer.told()) == 32
 
 
@@ -197,12 +199,12 @@ async def test_what_waits_for_a_slow_layer_is_bounded(layer):
     layer.is_slow = asyncio.Event()
     ringer.ring([logged(0)])
     await settle()
-    for number in range(1, bells.MAX_WAITING + 10):
+    for number in range(1, MAX_WAITING + 10):
         ringer.ring([logged(number)])
     layer.is_slow.set()
     await ringer.drained()
 
-    assert layer.told() == ["0", *(str(number) for number in range(10, bells.MAX_WAITING + 10))]
+    assert layer.told() == ["0", *(str(number) for number in range(10, MAX_WAITING + 10))]
 
 
 async def test_what_waits_for_a_slow_layer_is_bounded_in_bytes(layer):
@@ -211,10 +213,10 @@ async def test_what_waits_for_a_slow_layer_is_bounded_in_bytes(layer):
     ringer.ring([logged(0)])
     await settle()
     dropped = metrics.BELL_EVENTS_DROPPED.value
-    count = 3 * bells.MAX_WAITING_BYTES // 65_536
+    count = 3 * MAX_WAITING_BYTES // 65_536
     ringer.ring([logged(number, size=65_536) for number in range(1, count + 1)])
     kept = ringer.waiting
-    assert (kept + 1) * 65_700 > bells.MAX_WAITING_BYTES >= kept * 65_536
+    assert (kept + 1) * 65_700 > MAX_WAITING_BYTES >= kept * 65_536
     assert metrics.BELL_EVENTS_DROPPED.value == dropped + count - kept
     layer.is_slow.set()
     await ringer.drained()
@@ -224,78 +226,82 @@ async def test_what_waits_for_a_slow_layer_is_bounded_in_bytes(layer):
 
 
 async def test_what_was_heard_and_not_taken_is_bounded_in_bytes():
-    heard = hearing.Heard()
-    for number in range(3 * hearing.MAX_HEARD_BYTES // 65_536):
+    heard = Backlog()
+    for number in range(3 * MAX_BACKLOG_BYTES // 65_536):
         heard.put_nowait(number.to_bytes(2, "big") + b"x" * 65_536)
-        assert heard.qsize() * 65_538 <= hearing.MAX_HEARD_BYTES
+        assert heard.qsize() * 65_538 <= MAX_BACKLOG_BYTES
     assert heard.has_lost
 
     first = heard.get_nowait()
     rest = [heard.get_nowait() for _ in range(heard.qsize())]
     assert [int.from_bytes(item[:2], "big") for item in (first, *rest)][-1] == number
-    heard.put_nowait(b"x" * hearing.MAX_HEARD_BYTES)
+    heard.put_nowait(b"x" * MAX_BACKLOG_BYTES)
     assert heard.qsize() == 1
 
 
 # ── from any thread, from any process ────────────────────────────────────────────────────────────────────
 
 
-class Hearer:
+class SomeHub:
     def __init__(self) -> None:
         self.heard: list[tuple[str, bool]] = []
 
-    def tell(self, events: Any, *, also_others: bool) -> None:
+    def deliver(self, events: Any, *, also_others: bool) -> None:
         self.heard += [(event.body, also_others) for event in events]
 
 
 @pytest.fixture
-def hearers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    monkeypatch.setattr(bells, "hearers", [])
-    return bells.hearers
+def no_hub() -> Iterator[None]:
+    """No hub of another test is registered meanwhile, nor one of this test afterwards."""
+    before, local_hubs._hubs[:] = local_hubs.registered(), []
+    yield
+    local_hubs._hubs[:] = before
 
 
-def test_every_hub_hears_and_one_of_them_tells_the_others(hearers):
-    hearers += [Hearer(), Hearer()]
+def test_every_hub_hears_and_one_of_them_tells_the_others(no_hub):
+    hubs = [SomeHub(), SomeHub()]
+    for hub in hubs:
+        local_hubs.register(hub)
 
-    bells.ring([logged(1)])
+    deliver([logged(1)])
 
-    assert [hub.heard for hub in hearers] == [[("1", True)], [("1", False)]]
-
-
-def test_process_without_hub_and_without_layer_tells_nobody(hearers, monkeypatch):
-    monkeypatch.setattr(bells, "layer_is_shared", lambda: False)
-    monkeypatch.setattr(bells, "_from_outpost", None)
-
-    bells.ring([logged(1)])
+    assert [hub.heard for hub in hubs] == [[("1", True)], [("1", False)]]
 
 
-def test_forked_child_is_a_process_of_its_own(hearers):
-    hearers.append(Hearer())
+def test_process_without_hub_and_without_layer_tells_nobody(no_hub, monkeypatch):
+    monkeypatch.setattr(local_hubs, "layer_is_shared", lambda: False)
+    monkeypatch.setattr(local_hubs, "ring_from_outpost", None)
+
+    deliver([logged(1)])
+
+
+def test_forked_child_is_a_process_of_its_own(no_hub):
+    local_hubs.register(SomeHub())
     reader, writer = os.pipe()
     if (pid := os.fork()) == 0:
-        os.write(writer, json.dumps([bells.origin(), len(bells.hearers)]).encode())
+        os.write(writer, json.dumps([origin(), len(local_hubs.registered())]).encode())
         os._exit(0)
     os.close(writer)
     told = json.loads(os.read(reader, 1000))
     os.close(reader)
     os.waitpid(pid, 0)
 
-    assert told[0] != bells.origin()
+    assert told[0] != origin()
     assert told[1] == 0
-    assert len(bells.hearers) == 1
+    assert len(local_hubs.registered()) == 1
 
 
 @pytest.fixture
 def wire() -> Iterator[Any]:
     """What passes through the real Redis, as another process would hear it."""
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client, client.pubsub() as pubsub:
-        pubsub.subscribe(f"relais.0__group__{bells.group_of(0)}")
+        pubsub.subscribe(f"relais.0__group__{group_of(0)}")
         assert pubsub.get_message(timeout=5)["type"] == "subscribe"
 
         def next_bell() -> Bell:
             message = pubsub.get_message(timeout=5)
             assert message is not None, "no bell"
-            return bells.read(msgpack.unpackb(message["data"]))
+            return decode(msgpack.unpackb(message["data"]))
 
         yield next_bell
 
@@ -303,10 +309,10 @@ def wire() -> Iterator[Any]:
 @pytest.fixture
 def no_outpost(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The outpost of this test alone."""
-    monkeypatch.setattr(bells, "_outpost", None)
+    monkeypatch.setattr(ringer, "_outpost", None)
     channel_layers.backends.pop("default", None)
     yield
-    if (outpost := bells._outpost) is not None:
+    if (outpost := ringer._outpost) is not None:
         layer = channel_layers.backends.pop("default")
         asyncio.run_coroutine_threadsafe(layer.flush(), outpost.loop).result(5)
         outpost.loop.call_soon_threadsafe(outpost.loop.stop)
@@ -316,7 +322,7 @@ def no_outpost(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.stack("full")
 @pytest.mark.django_db(transaction=True)
-def test_command_without_a_loop_rings_and_keeps_one_connection(hearers, no_outpost, wire):
+def test_command_without_a_loop_rings_and_keeps_one_connection(no_hub, no_outpost, wire):
     publish_on_commit("talk.1", Said(words="stored"))
     publish_now("talk.1", Whispered(words="not stored"))
 
@@ -329,18 +335,19 @@ def test_command_without_a_loop_rings_and_keeps_one_connection(hearers, no_outpo
         Ring("talk.1", 1, stored),
         Ring("talk.1", None, '{"type":"whispered","words":"not stored"}'),
     ]
-    outpost = bells._outpost
+    outpost = ringer._outpost
     publish_now("talk.1", Whispered(words="again"))
     assert wire().rings[0].body == '{"type":"whispered","words":"again"}'
-    assert bells._outpost is outpost
+    assert ringer._outpost is outpost
 
 
 LAST_WORDS = """
 import django; django.setup()
-from realtime.bells import ringer as bells
+from realtime.bells import ringer
+from realtime.bells.local_hubs import deliver
 from realtime.events import Logged
-bells.FAREWELL_SECONDS = 20  # a busy machine takes longer than a command should
-bells.ring([Logged("talk.1", None, str(number)) for number in range(500)])
+ringer.FAREWELL_SECONDS = 20  # a busy machine takes longer than a command should
+deliver([Logged("talk.1", None, str(number)) for number in range(500)])
 """
 
 
@@ -380,4 +387,4 @@ def free_redis_url() -> str:
 
 
 def test_stack_is_what_the_marks_say():
-    assert bells.layer_is_shared() == (environment.STACK == "full")
+    assert layer_is_shared() == (environment.STACK == "full")

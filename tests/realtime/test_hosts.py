@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from channels.layers import channel_layers
 
-from realtime.bells import hosts
-from realtime.bells import listener as hearing
-from realtime.bells import ringer as bells
+from realtime.bells import hosts, listener
+from realtime.bells.bell import group_of
 from realtime.bells.channel_layer import channel_layers as layers_at
 from realtime.bells.ringer import Ringer
 from realtime.events import Logged
@@ -44,8 +43,8 @@ async def spread(
     monkeypatch.setattr(background, "_works", [])
     settings.CHANNEL_LAYERS = layers_at([server.url for server in servers])
     settings.RELAIS = {**settings.RELAIS, "bell_shards": SHARDS}
-    monkeypatch.setattr(hearing, "BEAT_SECONDS", 0.2)
-    monkeypatch.setattr(hearing, "LISTEN_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(listener, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(listener, "LISTEN_RETRY_SECONDS", 0.1)
     channel_layers.backends.pop("default", None)
     yield
     await Hub.current().stop()
@@ -105,7 +104,7 @@ class TestRealRedis:
 
     async def test_shards_of_the_others_are_heard_while_one_is_away_from_the_start(self, servers, spread):
         layer = channel_layers["default"]
-        number_of = [hosts.host_of(layer, bells.group_of(shard)) for shard in range(SHARDS)]
+        number_of = [hosts.host_of(layer, group_of(shard)) for shard in range(SHARDS)]
         servers[number_of[0]].kill()
         hub = Hub.current()
         for number in range(400):  # of every shard some
@@ -117,9 +116,7 @@ class TestRealRedis:
         def heard() -> set[int]:
             names = {name for shard in layer._shards for name in shard._subscribed_to}
             return {
-                shard
-                for shard in range(SHARDS)
-                if layer._get_group_channel_name(bells.group_of(shard)) in names
+                shard for shard in range(SHARDS) if layer._get_group_channel_name(group_of(shard)) in names
             }
 
         await eventually(lambda: heard() == expected, within=15)
@@ -144,7 +141,7 @@ class Spread:
 
 async def test_server_that_takes_no_bells_is_said_once_though_the_other_does(monkeypatch, settings, caplog):
     layer = Spread()
-    monkeypatch.setattr(bells, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(hosts, "get_channel_layer", lambda: layer)
     settings.RELAIS = {**settings.RELAIS, "bell_shards": 4}
     ringer = Ringer()
     for _ in range(3):

@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 import structlog
@@ -19,11 +20,11 @@ from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.db import OperationalError
 
-from realtime.bells import listener as hearing
-from realtime.bells import ringer as bells
-from realtime.bells import seals
+from realtime import publishing
+from realtime.bells import listener as bell_listener
+from realtime.bells import local_hubs
+from realtime.bells.bell import Bell, Ring, decode, group_of, origin, sealed, shard_of
 from realtime.bells.channel_layer import channel_layers as layers_at
-from realtime.bells.ringer import Bell, Ring
 from realtime.database import outages
 from realtime.database.threads import run_in_background, run_in_thread
 from realtime.events import Event, Logged
@@ -65,7 +66,7 @@ def unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[None]]:
 
     def store(count: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bells, "ring", lambda events: None)
+            patch.setattr(publishing, "deliver", lambda events: None)
             for _ in range(count):
                 publish_on_commit(TOPIC, Said(words="unheard"))
 
@@ -87,7 +88,7 @@ def unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[None]]:
 async def test_hub_is_the_same_for_everybody_on_a_loop(hub):
     assert Hub.current() is hub
     assert await asyncio.create_task(current()) is hub
-    assert bells.hearers.count(hub) == 1
+    assert local_hubs.registered().count(hub) == 1
 
 
 async def current() -> Hub:
@@ -99,14 +100,15 @@ async def test_hub_of_a_closed_loop_is_forgotten_and_no_other_hearer_is(publishe
         return asyncio.run(current())
 
     gone = await asyncio.to_thread(elsewhere)
-    assert gone in bells.hearers
+    assert gone in local_hubs.registered()
     hub = Hub.current()
 
-    assert bells.hearers == [published, hub]
+    assert local_hubs.registered() == [published, hub]
     assert gone not in Hub._hubs.values()
-    gone.tell([Logged(TOPIC, None, body(None))], also_others=False)  # whoever still knows it meets no error
+    # Whoever still knows it meets no error.
+    gone.deliver([Logged(TOPIC, None, body(None))], also_others=False)
     await hub.stop()
-    assert bells.hearers == [published]
+    assert local_hubs.registered() == [published]
 
 
 @pytest.mark.stack("small")
@@ -136,7 +138,7 @@ async def test_two_loops_in_one_process_hear_the_same(hub):
 
     assert done.is_set()
     assert here.told == there.told
-    assert bells.hearers == [hub]
+    assert local_hubs.registered() == [hub]
 
 
 # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,10 +168,10 @@ async def test_event_that_cannot_be_handed_out_holds_up_no_other(hub, caplog, mo
     listener.join(hub)
     monkeypatch.setattr(listener, "push_batch", None)  # a bug
 
-    hub.tell([Logged(TOPIC, None, body(None))], also_others=False)
+    hub.deliver([Logged(TOPIC, None, body(None))], also_others=False)
     hub.audience(TOPIC).flush()
     monkeypatch.undo()
-    hub.tell([Logged(TOPIC, None, body(None)), Logged("talk.2", None, "")], also_others=False)
+    hub.deliver([Logged(TOPIC, None, body(None)), Logged("talk.2", None, "")], also_others=False)
 
     assert told(listener) == [None]
     assert [record.getMessage() for record in caplog.records] == [
@@ -375,7 +377,7 @@ async def test_hub_that_stopped_runs_nothing_and_hears_nothing():
 
     await hub.stop()
 
-    assert hub not in bells.hearers
+    assert hub not in local_hubs.registered()
     assert hub not in Hub._hubs.values()
     assert {task for task in asyncio.all_tasks() if task is not asyncio.current_task()} == set()
 
@@ -397,10 +399,10 @@ async def neighbour(
 ) -> AsyncIterator[RedisPubSubChannelLayer]:
     """Another process on the same Redis, as far as the layer goes; our own hub follows on `Hub.current()`."""
     settings.CHANNEL_LAYERS = layers_at([redis_server.url])
-    monkeypatch.setattr(hearing, "BEAT_SECONDS", 0.2)
-    monkeypatch.setattr(hearing, "MISSED_BEAT_SECONDS", 0.5)
-    monkeypatch.setattr(hearing, "LOST_AFTER_SECONDS", 1.0)
-    monkeypatch.setattr(hearing, "LISTEN_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(bell_listener, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(bell_listener, "MISSED_BEAT_SECONDS", 0.5)
+    monkeypatch.setattr(bell_listener, "LOST_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(bell_listener, "LISTEN_RETRY_SECONDS", 0.1)
     channel_layers.backends.pop("default", None)
     layer = RedisPubSubChannelLayer(**settings.CHANNEL_LAYERS["default"]["CONFIG"])
     yield layer
@@ -411,9 +413,9 @@ async def neighbour(
 
 
 async def say(neighbour: Any, seq: int | None, *, topic: str = TOPIC, **fields: Any) -> None:
-    bell = bells._encoder.encode(Bell("another process", [Ring(topic, seq, body(seq, **fields))]))
-    message = {"type": "bell", "bell": seals.sealed(bell)}
-    await neighbour.group_send(bells.group_of(bells.shard_of(topic)), message)
+    bell = msgspec.json.encode(Bell("another process", [Ring(topic, seq, body(seq, **fields))]))
+    message = {"type": "bell", "bell": sealed(bell)}
+    await neighbour.group_send(group_of(shard_of(topic)), message)
 
 
 async def heard_eventually(neighbour: Any, listener: Listener) -> None:
@@ -503,7 +505,7 @@ class TestRealRedis:
         compared = checked_topics(hub, monkeypatch)
 
         await neighbour.group_send(
-            bells.group_of(0), {"type": "bell", "bell": seals.sealed(b'{"origin":"new","rings":[]}')}
+            group_of(0), {"type": "bell", "bell": sealed(b'{"origin":"new","rings":[]}')}
         )
 
         await eventually(lambda: {TOPIC} in compared)
@@ -511,13 +513,13 @@ class TestRealRedis:
     async def test_process_says_that_it_begins(self, redis_server, neighbour):
         redis_server.start()
         channel = await neighbour.new_channel("test.")
-        await neighbour.group_add(bells.group_of(0), channel)
+        await neighbour.group_add(group_of(0), channel)
 
         Hub.current()
 
         message = await asyncio.wait_for(neighbour.receive(channel), 5)
-        bell = bells.read(message)
-        assert (bell.origin, bell.rings) == (bells.origin(), [])
+        bell = decode(message)
+        assert (bell.origin, bell.rings) == (origin(), [])
 
     async def test_layer_that_refuses_is_lost_before_its_silence_says_so(
         self, redis_server, neighbour, monkeypatch
@@ -527,7 +529,7 @@ class TestRealRedis:
         listener = Listener()
         listener.join(hub)
         await heard_eventually(neighbour, listener)
-        monkeypatch.setattr(hearing, "LOST_AFTER_SECONDS", 1000)
+        monkeypatch.setattr(bell_listener, "LOST_AFTER_SECONDS", 1000)
 
         redis_server.kill()
         await eventually(lambda: hub.layer_status() == "lost")
@@ -543,7 +545,7 @@ class TestRealRedis:
         listener.join(hub)
         await heard_eventually(neighbour, listener)
         compared = checked_topics(hub, monkeypatch)
-        monkeypatch.setattr(hearing, "LOST_AFTER_SECONDS", 1000)
+        monkeypatch.setattr(bell_listener, "LOST_AFTER_SECONDS", 1000)
 
         os.kill(redis_server.pid, signal.SIGSTOP)
         await asyncio.sleep(1)
@@ -553,7 +555,7 @@ class TestRealRedis:
 
     async def test_what_is_no_bell_is_passed_over(self, redis_server, neighbour, caplog, monkeypatch):
         # Were it taken for an outage, nobody here would hear anything for so long.
-        monkeypatch.setattr(hearing, "LISTEN_RETRY_SECONDS", 60)
+        monkeypatch.setattr(bell_listener, "LISTEN_RETRY_SECONDS", 60)
         redis_server.start()
         hub = Hub.current()
         listener = Listener()
@@ -566,13 +568,13 @@ class TestRealRedis:
             {"type": "bell"},
             {"bell": 7},
             {"bell": b"{"},
-            {"bell": seals.sealed(b"{")},
+            {"bell": sealed(b"{")},
             {"type": "chat.message", "text": "hi"},
         ):
-            await neighbour.group_send(bells.group_of(0), foreign)
+            await neighbour.group_send(group_of(0), foreign)
         with redis.Redis.from_url(redis_server.url) as raw:
-            raw.publish(f"{neighbour.prefix}__group__{bells.group_of(0)}", b"\xc1 no msgpack")
-            raw.publish(f"{neighbour.prefix}__group__{bells.group_of(0)}", b"\x93\x01\x02\x03")
+            raw.publish(f"{neighbour.prefix}__group__{group_of(0)}", b"\xc1 no msgpack")
+            raw.publish(f"{neighbour.prefix}__group__{group_of(0)}", b"\x93\x01\x02\x03")
         await say(neighbour, None)
         await eventually(lambda: len(listener.told) == heard + 1)
 
@@ -604,14 +606,14 @@ class TestRealRedis:
         *leaving, last = listeners.values()
         for listener in leaving:
             listener.leave()
-        shard = bells.shard_of(last.subscriber.audience.topic)
+        shard = shard_of(last.subscriber.audience.topic)
 
-        await eventually(lambda: heard() == {bells.group_of(0), bells.group_of(shard)})
+        await eventually(lambda: heard() == {group_of(0), group_of(shard)})
 
     async def test_what_is_published_here_reaches_the_neighbours_once(self, redis_server, neighbour):
         redis_server.start()
         channel = await neighbour.new_channel()
-        await neighbour.group_add(bells.group_of(0), channel)
+        await neighbour.group_add(group_of(0), channel)
         hub = Hub.current()
         listener = Listener()
         listener.join(hub, position=0)
@@ -623,7 +625,7 @@ class TestRealRedis:
         while not (message := await asyncio.wait_for(neighbour.receive(channel), 5))["bell"].count(b"hello"):
             pass
 
-        assert bells.read(message).origin == bells.origin()
+        assert decode(message).origin == origin()
         assert listener.seqs == [1]
         await asyncio.sleep(0.1)
         assert listener.seqs == [1]  # its own bell came back and was not heard

@@ -21,6 +21,10 @@ class Said(Event, tag="said", frozen=True):
     seq: int = 0
 
 
+class Whispered(Event, tag="whispered", frozen=True):
+    words: str
+
+
 def in_threads(work: Callable[[int], Any], count: int) -> None:
     failures: list[BaseException] = []
 
@@ -71,6 +75,25 @@ def test_replay_begins_after_a_position_and_ends_at_a_limit() -> None:
 def test_appending_nothing_costs_no_query(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert log.append([]) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "tell",
+    [
+        pytest.param(lambda event: log.append([("talk.1", Said(words="a")), ("talk.1", event)]), id="append"),
+        pytest.param(lambda event: log.bury("talk.1", seqs=[1], tombstone=event), id="bury"),
+        pytest.param(lambda event: publish_on_commit("talk.1", event), id="publish"),
+    ],
+)
+def test_event_without_seq_is_refused_by_name_before_anything_is_stored(
+    tell: Callable[[Event], object], django_assert_num_queries: Any
+) -> None:
+    with (
+        django_assert_num_queries(0),
+        pytest.raises(TypeError, match=r"^Whispered has no seq: .*int = 0`"),
+    ):
+        tell(Whispered(words="psst"))
 
 
 @pytest.mark.django_db

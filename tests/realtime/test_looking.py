@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.bells import ringer as bells
 from realtime.hub import head_checks as looking
 from realtime.hub.head_checks import Looking, Turns
 from realtime.log import log
@@ -125,7 +124,7 @@ async def test_lost_bell_is_found_in_time_however_long_the_queries_take(monkeypa
         return dict.fromkeys(topics, 0)
 
     monkeypatch.setattr(looking, "run_in_thread", run)
-    monkeypatch.setattr(bells, "layer_is_shared", lambda: True)
+    monkeypatch.setattr(looking, "layer_is_shared", lambda: True)
     looks = Looking(audiences, loop.time)
     for topic in audiences:
         looks._turns.add(topic)

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from realtime.bells import ringer as bells
-from realtime.bells import seals
+from realtime.bells import bell, hosts
 from realtime.bells.metrics import BELL_EVENTS_DROPPED, BELLS
-from realtime.bells.ringer import Ringer
+from realtime.bells.ringer import MAX_BELL_BYTES, MAX_WAITING, Ringer
 from realtime.events import Logged
 from realtime.hub import catch_up as pages
 from realtime.hub.hub import Hub
@@ -225,7 +224,7 @@ class Layer:
 @pytest.fixture
 def layer(monkeypatch: pytest.MonkeyPatch) -> Layer:
     layer = Layer()
-    monkeypatch.setattr(bells, "layer", lambda: layer)
+    monkeypatch.setattr(hosts, "channel_layer", lambda: layer)
     return layer
 
 
@@ -241,10 +240,10 @@ async def test_bells_are_counted_by_what_became_of_them(layer, rise) -> None:
     for seq in (2, 3):
         ringer.ring([Logged(TOPIC, seq, body(seq))])
         await ringer.drained()
-    assert bells.decode({"bell": layer.sent[0]}) is None, "our own"
-    by_another = (seals.opened(layer.sent[0]) or b"").replace(bells.origin().encode(), b"another")
-    bells.decode({"bell": seals.sealed(by_another)})
-    bells.decode({"bell": b"?"})
+    assert bell.heard_in({"bell": layer.sent[0]}) is None, "our own"
+    by_another = (bell.opened(layer.sent[0]) or b"").replace(bell.origin().encode(), b"another")
+    bell.heard_in({"bell": bell.sealed(by_another)})
+    bell.heard_in({"bell": b"?"})
 
     assert (rung(), failed(), heard(), unreadable(), outages_of_layer()) == (1, 2, 1, 1, 1)
 
@@ -253,7 +252,7 @@ async def test_events_that_no_bell_takes_are_counted(layer, rise) -> None:
     dropped = rise(BELL_EVENTS_DROPPED)
     ringer = Ringer()
 
-    ringer.ring([Logged(TOPIC, 1, "{}")] * (bells.MAX_WAITING - 1))
+    ringer.ring([Logged(TOPIC, 1, "{}")] * (MAX_WAITING - 1))
     ringer.ring([Logged(TOPIC, 1, "{}")] * 4)
 
     assert dropped() == 3
@@ -262,13 +261,13 @@ async def test_events_that_no_bell_takes_are_counted(layer, rise) -> None:
 
 async def test_bell_says_when_its_oldest_event_was_told(layer) -> None:
     ringer = Ringer()
-    half = "x" * (bells.MAX_BELL_BYTES // 2)
+    half = "x" * (MAX_BELL_BYTES // 2)
 
     for told_at in (1.0, 2.0, 3.0):
         ringer.ring([Logged(TOPIC, None, half)], told_at=told_at)
     await ringer.drained()
 
-    said = [bells.read({"bell": bell}).told_at for bell in layer.sent]
+    said = [bell.decode({"bell": sent}).told_at for sent in layer.sent]
     assert said == [1.0, 3.0]
 
 

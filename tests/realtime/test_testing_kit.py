@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from realtime import testing as kit
-from realtime.bells import ringer as bells
+from realtime.bells import local_hubs
 from realtime.events import Event
 from realtime.hub.hub import Hub
 from realtime.publishing import publish_now, publish_on_commit
@@ -130,11 +130,11 @@ async def test_published_and_hub_do_not_push_each_other_out(published, hub):
     publish_now("talk.1", Whispered(words="b"))
 
     assert len(published) == 1
-    assert hub in bells.hearers
+    assert hub in local_hubs.registered()
 
 
 def test_nothing_is_left_of_published():
-    assert not [hearer for hearer in bells.hearers if isinstance(hearer, Published)]
+    assert not [other for other in local_hubs.registered() if isinstance(other, Published)]
 
 
 async def test_hub_of_the_test_before_is_gone():
