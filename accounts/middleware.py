@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import ClassVar
@@ -13,12 +12,13 @@ from django.http import HttpRequest, HttpResponse
 from accounts import hashing
 from accounts.strangers import CPU_SECONDS
 from realtime.errors import OverloadedError, RateLimitedError
+from realtime.http.problems import retry_after
 
 
 class CountsCpu:
     """Notes how much of a core an answer took: the first middleware, in whose thread all others run."""
 
-    # With the views in one thread: see `config/threads.py`.
+    # With the views in one thread: see `OneThread` in `realtime/http/middleware.py`.
     sync_capable: ClassVar[bool] = True
     async_capable: ClassVar[bool] = False
 
@@ -41,7 +41,7 @@ class PasswordTurns:
     REST answers by itself, as a problem document.
     """
 
-    # With the views in one thread: see `config/threads.py`.
+    # With the views in one thread: see `OneThread` in `realtime/http/middleware.py`.
     sync_capable: ClassVar[bool] = True
     async_capable: ClassVar[bool] = False
 
@@ -58,5 +58,5 @@ class PasswordTurns:
         answer = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
         answer["Cache-Control"] = "no-store"
         if error.retry_after_ms is not None:
-            answer["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
+            answer["Retry-After"] = retry_after(error.retry_after_ms)
         return answer

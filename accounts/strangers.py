@@ -22,7 +22,7 @@ from realtime.conf import conf
 from realtime.errors import OverloadedError, RealtimeError
 from realtime.http.addresses import counted_address
 from realtime.http.metrics import REQUESTS_REFUSED
-from realtime.http.problems import PROBLEM_JSON, problem
+from realtime.http.problems import PROBLEM_JSON, problem_of, retry_after
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -38,8 +38,8 @@ CPU_SECONDS = "relais.cpu_seconds"
 #: Seconds after which a turn ends whose answer has not begun: who administers deletes thousands, the database
 #: is slow. The request goes on beside the next one.
 LONGEST_TURN_SECONDS = 1.0
-#: Seconds after which somebody who was refused is told to come back.
-RETRY_SECONDS = 2
+#: When somebody who was refused is told to come back.
+RETRY_AFTER_MS = 2_000
 
 
 def has_token(headers: Headers) -> bool:
@@ -186,26 +186,16 @@ class _Request:
 
 
 async def _refuse(scope: Scope, send: Send) -> None:
-    error = OverloadedError(retry_after_ms=RETRY_SECONDS * 1000)
+    error = OverloadedError(retry_after_ms=RETRY_AFTER_MS)
     if scope["path"].startswith("/api/"):
-        body, kind = msgspec.json.encode(_problem(error)), PROBLEM_JSON
+        body, kind = msgspec.json.encode(problem_of(error)), PROBLEM_JSON
     else:
         body, kind = error.message.encode(), "text/plain; charset=utf-8"
     headers = [
         (b"content-type", kind.encode()),
         (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(RETRY_SECONDS).encode()),
+        (b"retry-after", retry_after(RETRY_AFTER_MS).encode()),
         (b"cache-control", b"no-store"),
     ]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-def _problem(error: OverloadedError) -> dict[str, Any]:
-    return problem(
-        error.status,
-        error.code,
-        error.message,
-        retryable=error.retryable,
-        retry_after_ms=error.retry_after_ms,
-    )

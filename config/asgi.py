@@ -21,7 +21,6 @@ from django.core.checks import run_checks
 from accounts.credentials import Credentials
 from accounts.socket_auth import SocketAuth
 from accounts.strangers import StrangersTakeTurns, has_token
-from config.logs import redact
 from config.ws_routing import websocket_urlpatterns
 from notifications.service_keys import has_service_key
 from realtime.http.forwarded_headers import ForwardedHeaders
@@ -61,7 +60,7 @@ if (
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # as `path()` makes them, whatever it says
 
 health = HealthChecks(StrangersTakeTurns(django_application, has_token, has_service_key))
-daphne.install(redact=redact, on_listening=health.look)
+daphne.install(on_listening=health.look)
 router = ProtocolTypeRouter(
     {
         "http": health,

@@ -1,103 +1,29 @@
-"""What is logged, and how: JSON in production, lines to read in development, and no secret in either.
+"""The configuration of logging: JSON in production, readable lines in development, no secret in either.
 
-Every logger of the process ends in one handler: ours, Django's, those of both servers. Socket and
+All loggers of the process, ours, Django's and those of both servers, end in one handler. Socket and
 user ids come from context variables, which `JsonSocket` and django-structlog bind.
 """
 
 import logging
 import os
-import re
 import sys
 from typing import Any
 
 import structlog
 
-_HIDDEN = "[redacted]"
-#: Characters of one field of a line: a client may call itself a browser with 32,000.
+from realtime.process.redaction import RedactingFormatter, redact
+
+#: Characters of one field of a line; a client may send 32,000 as its User-Agent.
 MAX_FIELD = 2_000
-
-#: Names whose values are secrets, in a query string or in JSON.
-_NAMES = "access_token|refresh_token|token|ticket|apikey|api_key|password|secret|refresh"
-_EACH_NAME = tuple(_NAMES.split("|"))
-
-
-def _encoded(text: str) -> str:
-    """A pattern of the same, with any of its characters percent-encoded, however often."""
-    return "".join(
-        char if char == "|" else f"(?:{char}|%(?:25)*(?:{ord(char):02x}|{ord(char.upper()):02x}))"
-        for char in text
-    )
-
-
-#: ?%74oken=…, and where one address is the parameter of another. Tried where there is a percent sign at all.
-_ENCODED = re.compile(
-    rf"({_encoded(_NAMES)})((?:[+\[\]]|%(?:25)*(?:20|2b|5b|5d))*{_encoded('=')})(?:(?!{_encoded('&')})[^&\s\"'<>\\;,)])+",
-    re.IGNORECASE,
-)
-#: Each takes a time that grows with the text and not with its square: anybody may send 32 KB of anything.
-#: Before it, what a text must hold for it, in lower case: nearly all lines hold none, and to look for a word
-#: takes a hundredth of the time.
-_SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
-    # ?token=…
-    (
-        _EACH_NAME,
-        re.compile(rf"({_NAMES})([+\[\]]*=)[^&\s\"'<>\\;,)]+", re.IGNORECASE),
-        rf"\1\2{_HIDDEN}",
-    ),
-    # Authorization: Bearer …, and the subprotocol bearer.…
-    (
-        ("bearer",),
-        re.compile(r"\b(bearer)(\s+|\.|%20)[\w~+/=.-]+", re.IGNORECASE),
-        rf"\1\2{_HIDDEN}",
-    ),
-    # {"refresh": "…"}, as JSON, as Python shows it, or as JSON inside of JSON.
-    (
-        _EACH_NAME,
-        re.compile(
-            rf"""(["'](?:{_NAMES})\\*["']\s*:\s*b?\\*["'])[^"'\\]+""",
-            re.IGNORECASE,
-        ),
-        rf"\1{_HIDDEN}",
-    ),
-    # A JSON Web Token anywhere else; all of ours begin with the same letters, which are '{"' in base64. Its
-    # head is short, and where none of them ends no search goes on to the end of the text.
-    (("eyj",), re.compile(r"\beyJ[\w-]{6,1000}\.[\w-]+(?:\.[\w-]*)?"), _HIDDEN),
-    # postgres://user:password@host
-    (("://",), re.compile(r"(://[^/\s:@\"']*:)[^/\s@\"']+(?=@)"), rf"\1{_HIDDEN}"),
-)
-
-
-def redact(text: str) -> str:
-    """The text without the secrets in it."""
-    if "%" in text:  # before the plain ones, which would stop at what follows an encoded one
-        text = _ENCODED.sub(rf"\1\2{_HIDDEN}", text)
-    # Beyond ASCII there are letters that are these when case is ignored, and not in lower case: ſ is an s.
-    lower = text.lower() if text.isascii() else None
-    for words, pattern, replacement in _SECRETS:
-        if lower is None or any(word in lower for word in words):
-            text = pattern.sub(replacement, text)
-    return text
-
-
-class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Formats a record and then takes the secrets out.
-
-    Last, so that nothing escapes it: not the message, not its arguments, not a field that was
-    bound, not the text of an exception.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as it will be written."""
-        return redact(super().format(record))
 
 
 def is_no_clients_fault(record: logging.LogRecord) -> bool:
-    """False for a text frame that is no UTF-8: uvicorn shows a traceback for each that anybody sends."""
+    """False for a text frame that is not UTF-8: uvicorn logs a traceback for each that anybody sends."""
     return not (record.exc_info and record.exc_info[0] is UnicodeDecodeError)
 
 
 def without_traceback_of_clients(record: logging.LogRecord) -> bool:
-    """Tell in one line what Django tells with a traceback: a client sent what cannot be read."""
+    """Log one line, where Django logs a traceback, when a client sends what cannot be read."""
     if record.name.startswith("django.security"):
         record.exc_info = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -105,7 +31,7 @@ def without_traceback_of_clients(record: logging.LogRecord) -> bool:
 
 
 def _before_rendering() -> list[Any]:
-    """What every record goes through, whether it comes from structlog or from the standard library."""
+    """The processors of every record, whether it comes from structlog or from the standard library."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -117,22 +43,22 @@ def _before_rendering() -> list[Any]:
 
 
 def _name_worker(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Which of the processes says it: the number that the supervisor's lines call a worker by."""
+    """Add the process id, by which the supervisor's lines call a worker too."""
     event.setdefault("worker", os.getpid())
     return event
 
 
 def _shorten(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Both lines of a request would otherwise be as long as its head may be. What we say ourselves stays."""
+    """Cut long fields, or a request's two lines could be as long as its head; our own message stays whole."""
     for name, value in event.items():
         if isinstance(value, str) and len(value) > MAX_FIELD and name not in ("event", "stack"):
-            # Before it is cut: half a secret is not recognised.
+            # Redacted before it is cut: half a secret is not recognised.
             event[name] = f"{redact(value)[:MAX_FIELD]}…"
     return event
 
 
 def _drop_uvicorn_colours(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """uvicorn says everything twice, once with terminal colours."""
+    """Drop uvicorn's second copy of each message, which has terminal colours."""
     event.pop("color_message", None)
     return event
 
@@ -144,7 +70,7 @@ def _rendering(*, readable: bool) -> list[Any]:
             remove_meta,
             _shorten,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),  # in a file they are noise that no search finds its way through
+                colors=sys.stderr.isatty(),  # in a file they are in the way of every search
                 exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
@@ -157,7 +83,7 @@ def _rendering(*, readable: bool) -> list[Any]:
 
 
 def configuration(*, readable: bool, level: str) -> dict[str, Any]:
-    """Django's LOGGING; configures structlog on the way, so that both end in the same handler."""
+    """Django's LOGGING; also configures structlog, so that both end in the same handler."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -188,35 +114,35 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
             "faults": {"()": lambda: is_no_clients_fault},
             "unreadable": {"()": lambda: without_traceback_of_clients},
         },
-        # Standard error: what a command prints on standard output (`manage.py token ana`) is for programs.
+        # On standard error: programs read what a command prints on standard output (`manage.py token ana`).
         "handlers": {
             "relais": {"class": "logging.StreamHandler", "formatter": "relais", "filters": ["unreadable"]}
         },
         "root": {"handlers": ["relais"], "level": level},
-        # Loggers that bring handlers of their own, which would write the same line without our formatter.
+        # Loggers with handlers of their own, which would write the same line without our formatter.
         "loggers": {
             "django": {**ours, "level": level},
             "django.server": {**ours, "level": level},
             "django.channels.server": {**ours, "level": level},
             "uvicorn": {**ours, "level": level},
-            # Not DEBUG: every header of a handshake and every frame, as they came.
+            # Never DEBUG, which logs every header of a handshake and every frame as they came.
             "uvicorn.error": {
                 **ours,
                 "level": "INFO" if level == "DEBUG" else level,
                 "filters": ["faults"],
             },
             "uvicorn.access": {**ours, "level": level},
-            # Its attempts to reconnect, several a second: that the database is away is said once, by us.
+            # It logs several attempts to reconnect a second; we log once that the database is away.
             "psycopg.pool": {**ours, "level": "ERROR"},
             "daphne": {**ours, "level": level},
             "twisted": {**ours, "level": level},
-            # django-structlog says the same of each request, once and with its ids.
+            # django-structlog logs each request too, once and with its ids.
             "django.request": {**ours, "level": "ERROR"},
-            # A traceback a second while Redis is away; the hub says "away" and "back", once each.
+            # It logs a traceback a second while Redis is away; we log "away" and "back" once each.
             "channels_redis.pubsub": {**ours, "level": "CRITICAL"},
-            # Each line of them is one frame, one query or one turn of a loop; never wanted, even with DEBUG.
+            # They log a line per frame, query or turn of the loop, which nobody wants, even with DEBUG.
             "asyncio": {**ours, "level": "WARNING"},
-            # INFO tells of an extra for HTTP/2 that is missing. Where it listens, `realtime/servers` says.
+            # Its INFO names a missing extra for HTTP/2. `realtime/servers` logs where it listens.
             "daphne.server": {**ours, "level": level if level in ("ERROR", "CRITICAL") else "WARNING"},
             "daphne.ws_protocol": {**ours, "level": "INFO"},
             "daphne.http_protocol": {**ours, "level": "INFO"},

@@ -31,7 +31,7 @@ from realtime.errors import (
     RealtimeError,
 )
 from realtime.http.addresses import counted_address
-from realtime.http.problems import PROBLEM_JSON, problem
+from realtime.http.problems import PROBLEM_JSON, problem_of, retry_after
 from realtime.hub.hub import Hub
 from realtime.rates import Bucket, Buckets, Rate
 from realtime.sockets import metrics
@@ -235,15 +235,12 @@ async def refuse_handshake(
         await send({"type": "websocket.close"})
         return
     error = _CODES[status](detail or None, retry_after_ms=retry_after_ms)
-    body = problem(
-        status, error.code, error.message, retryable=error.retryable, retry_after_ms=error.retry_after_ms
-    )
-    content = json.dumps(body).encode()
+    content = json.dumps(problem_of(error)).encode()
     headers = [
         (b"content-type", PROBLEM_JSON.encode()),
         (b"content-length", str(len(content)).encode()),
     ]
     if retry_after_ms is not None:
-        headers.append((b"retry-after", str(max(1, -(-retry_after_ms // 1000))).encode()))
+        headers.append((b"retry-after", retry_after(retry_after_ms).encode()))
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": content})

@@ -6,13 +6,12 @@ import logging
 import logging.config
 import os
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from config.logs import configuration, redact
+from config.logs import configuration
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoxfQ.c2lnbmF0dXJl-_x"
 CANARY = "canary-7f3a"
@@ -41,116 +40,6 @@ def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
         logger.propagate = propagate
     structlog.configure(**was)
     structlog.contextvars.clear_contextvars()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "/ws/chat/1/?token={}",
-        "/ws/chat/1/?since=4&ticket={}&v=1",
-        "/?access_token={}",
-        "/realtime/v1/websocket?apikey={}&vsn=1.0.0",
-        "POST refresh={}",
-        "/login/?next=%2Fws%2F%3Ftoken%3D{}%26v%3D1",
-        "TOKEN={}",
-        "paſſword={}",
-        "to\u212aen={}",
-        "/ws/chat/1/?%74icket={}&v=1",
-        "/ws/chat/1/?v=1;%54%4fken={}",
-        "/login/?next=%252Fws%252F%253Fpass%2577ord%253D{}%2526v%253D1",
-        "/api/me/?token%5B%5D={}",
-        "/api/me/?ticket+={}",
-        "Authorization: Bearer {}",
-        "(b'authorization', b'bearer {}')",
-        "subprotocols: relais.v1, bearer.{}",
-        '{{"username": "ana", "password": "{}"}}',
-        "{{'refresh': '{}'}}",
-        '"{{\\"access_token\\": \\"{}\\"}}"',
-        "could not connect to redis://:{}@redis:6379/0",
-        "postgres://relais:{}@db/relais",
-    ],
-)
-def test_secret_is_taken_out_and_the_rest_stays(text: str) -> None:
-    line = "before " + text.format(CANARY) + " after"
-
-    clean = redact(line)
-
-    assert CANARY not in clean
-    assert "[redacted]" in clean
-    assert clean.startswith("before ")
-    assert clean.endswith(" after")
-
-
-def test_token_without_a_name_is_taken_out() -> None:
-    assert redact(f"decoded {JWT} wrongly") == "decoded [redacted] wrongly"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        '127.0.0.1:1 - "WebSocket /ws/chat/12/?since=981&v=1" [accepted]',
-        "GET /api/conversations/?before=3&limit=50",
-        "Listening on TCP address 127.0.0.1:8000",
-        "the token of user 7 has expired",
-        "redis://127.0.0.1:6379/0 answers ana@example.com",
-    ],
-)
-def test_what_is_no_secret_stays(line: str) -> None:
-    assert redact(line) == line
-
-
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "token",
-        "token[",
-        "token%20",
-        "refresh_",
-        '"token" ',
-        "bearer ",
-        "bearer.",
-        "eyJ",
-        "-eyJ",
-        "-eyJabcdef.",
-        "://a:",
-        "a:",
-        "\\",
-        "[",
-        " ",
-        "%25",
-        "%2574",
-    ],
-)
-def test_long_line_costs_no_more_than_its_length(piece: str) -> None:
-    """A second for 16 KB is half a minute for what a client may send; nobody else runs meanwhile."""
-
-    def seconds(text: str) -> float:
-        began = time.thread_time()
-        redact(text)
-        return time.thread_time() - began
-
-    # Whole, and behind a beginning that may match or not.
-    hostile = max(
-        seconds((first + piece * 16_000)[:16_000]) for first in ("", "token", '"token"', "%", "://")
-    )
-
-    # What it is compared with is looked through by every pattern, as it is not ASCII.
-    assert hostile < 100 * max(seconds("It is finé. " * 1_334) for _ in range(3))
-
-
-def test_line_without_a_secret_is_only_looked_at() -> None:
-    """Two lines are logged of each socket that opens."""
-
-    def seconds(text: str) -> float:
-        began = time.thread_time()
-        for _ in range(100):
-            redact(text)
-        return time.thread_time() - began
-
-    line = '{"event": "127.0.0.1:48854 - \\"WebSocket /ws/chat/1/?v=1\\" [accepted]", "user_id": 299}'
-    looked_at = min(seconds(line) for _ in range(5))
-
-    assert looked_at < min(seconds(line + "é") for _ in range(5)) / 2  # which is looked through
 
 
 def test_field_is_as_long_as_somebody_would_read(written: io.StringIO) -> None:

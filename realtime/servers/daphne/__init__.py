@@ -21,6 +21,7 @@ from twisted.internet import defer
 from realtime.conf import conf
 from realtime.errors import CloseCode
 from realtime.hub.hub import Hub
+from realtime.process.redaction import redact
 from realtime.servers import ACCEPTED_SECONDS, DRAIN_SECONDS, FINISH_SECONDS
 from realtime.servers.daphne.http import BoundedChannel, BoundedRequest
 from realtime.servers.daphne.protocol import PreparedWebSocketProtocol
@@ -46,13 +47,9 @@ CANCEL_SECONDS = 1.0
 _on_listening: list[Callable[[], object]] = []
 
 
-def install(*, redact: Callable[[str], str], on_listening: Callable[[], object] | None = None) -> None:
-    """Change Daphne's classes, once per process, before its server is made.
-
-    `redact` takes the secrets out of a line; Daphne writes its access log straight to a stream,
-    past every logger.
-    """
-    _install_access_log(redact)
+def install(*, on_listening: Callable[[], object] | None = None) -> None:
+    """Change Daphne's classes, once per process, before its server is made."""
+    _install_access_log()
     _on_listening[:] = [on_listening] if on_listening else []
     if daphne.__version__ not in TESTED:
         _say_untested(daphne.__version__)
@@ -104,7 +101,8 @@ def _say_untested(version: str) -> None:
     )
 
 
-def _install_access_log(redact: Callable[[str], str]) -> None:
+def _install_access_log() -> None:
+    """Take the secrets out of Daphne's access log, which goes straight to a stream, past every logger."""
     stock = access.AccessLogGenerator.write_entry
     if getattr(stock, "is_redacted", False):
         return

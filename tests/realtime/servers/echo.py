@@ -19,14 +19,13 @@ django.setup()
 
 from django.urls import re_path  # noqa: E402 - needs what setup() did
 
-from config.logs import redact  # noqa: E402 - the same
 from realtime.errors import CloseCode  # noqa: E402 - the same
 from realtime.servers import daphne  # noqa: E402 - the same
 from realtime.wire import sizes  # noqa: E402 - the same
 from realtime.wire.outbox import outbox_for  # noqa: E402 - the same
 from realtime.wire.prepared import wire_of  # noqa: E402 - the same
 
-daphne.install(redact=redact)
+daphne.install()
 if "uvicorn" in sys.modules:  # as in config/asgi.py
     from realtime.servers import uvicorn
 
