@@ -23,7 +23,7 @@ from bench.scenarios import pairs, short
 from bench.workbench import KINDS, Effort, Workbench
 
 RESULTS = Path(__file__).parent / "results"
-SCENARIOS = ("fanout", "speaker", "sends", "idle", "connects", "history", "growth")
+SCENARIOS = ("fanout", "speaker", "sends", "memory", "idle", "connects", "lone", "history", "growth")
 #: Only when it is named: it needs another revision.
 PAIRS = "pairs"
 

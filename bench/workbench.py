@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
+import os
 import random
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from bench.crowd import Crowd, Place
 from bench.machine import ROOT, Cores, allow_many_files, pinned
 from bench.peers.guide.server import GuideServer
 from bench.peers.nchan import AbsentError, NchanServer
-from bench.relais import Relais, migrate
+from bench.relais import ENVIRONMENT, Relais, migrate, run_in
 from tests import services
 from tests.processes import Process
 from tests.servers import Kind
@@ -159,6 +161,12 @@ class Workbench:
         with pinned(cores):
             process.start()
         return process
+
+    def inside(self, *arguments: str) -> Any:
+        """What `bench.inside` says in a process of its own, where a server would run."""
+        environment = os.environ | ENVIRONMENT | {"DATABASE_URL": self.database("sqlite"), "REDIS_URL": ""}
+        with pinned(self.cores.server):
+            return json.loads(run_in(ROOT, environment, "-m", "bench.inside", *arguments))
 
     # --- load -----------------------------------------------------------------------------------------
 
