@@ -15,7 +15,7 @@ from asgiref.sync import markcoroutinefunction
 
 from accounts.authentication import bearer_token
 from accounts.tickets import use_up_tickets
-from realtime.database.batch_loader import Asking
+from realtime.database.batch_loader import BatchLoader
 from realtime.errors import RealtimeError, UnauthenticatedError
 
 Scope = MutableMapping[str, Any]
@@ -35,7 +35,7 @@ _LIKE_A_SECRET = re.compile(r"\W*(?:token|ticket)\W*", re.IGNORECASE)
 _MOST_ENCODINGS = 4
 
 #: Tickets that were seen at the same moment are used up together.
-_used_up: Asking[str, None] = Asking(use_up_tickets)
+_used_up: BatchLoader[str, None] = BatchLoader(use_up_tickets)
 #: Handshakes that may wait for that: nobody counts those that are refused.
 MAX_WAITING = 500
 _waiting = 0

@@ -14,14 +14,14 @@ from accounts import tokens
 from accounts.credentials import Application, Offer, Scope, one_header, use_up
 from accounts.tickets import redeem_ticket
 from accounts.tokens import Claims, Identity, claims_of, identify
-from realtime.database.batch_loader import Asking
+from realtime.database.batch_loader import BatchLoader
 from realtime.database.threads import run_in_thread
 from realtime.errors import RealtimeError
 
 logger = logging.getLogger(__name__)
 
 #: Who opens sockets at the same moment is looked up together.
-identity_of: Asking[Claims, Identity] = Asking(tokens.identities_of)
+identity_of: BatchLoader[Claims, Identity] = BatchLoader(tokens.identities_of)
 
 
 class SocketAuth:

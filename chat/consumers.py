@@ -19,7 +19,7 @@ from chat.receipts import receipts_told
 from chat.selectors import Membership, Share
 from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
 from realtime import errors
-from realtime.database.batch_loader import Asking
+from realtime.database.batch_loader import BatchLoader
 from realtime.events import Event
 from realtime.hub.rendering import NOTHING, Framing
 from realtime.json_input import MAX_INTEGER, Ref
@@ -30,9 +30,9 @@ from realtime.sockets.consumer import JsonSocket
 from realtime.wire.prepared import Batch
 
 #: What sockets that come back together want to know, asked together.
-membership_of: Asking[Share, Membership] = Asking(selectors.memberships_for)
-departure_of: Asking[Share, int] = Asking(selectors.departures_of)
-receipts_in: Asking[int, list[Batch]] = Asking(receipts_told)
+membership_of: BatchLoader[Share, Membership] = BatchLoader(selectors.memberships_for)
+departure_of: BatchLoader[Share, int] = BatchLoader(selectors.departures_of)
+receipts_in: BatchLoader[int, list[Batch]] = BatchLoader(receipts_told)
 
 
 class SendMessage(msgspec.Struct):

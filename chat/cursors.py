@@ -23,7 +23,7 @@ from chat import metrics, services
 from chat.limits import allow_cursor
 from chat.selectors import Membership, Share
 from chat.services import Cursor
-from realtime.database.batch_loader import Asking
+from realtime.database.batch_loader import BatchLoader
 from realtime.database.threads import run_in_thread
 from realtime.database.time_budget import remaining
 from realtime.errors import (
@@ -260,7 +260,7 @@ def _write_for(shares: Collection[Share]) -> dict[Share, None]:
     return dict.fromkeys(shares)
 
 
-_settling: Asking[Share, None] = Asking(_write_for)
+_settling: BatchLoader[Share, None] = BatchLoader(_write_for)
 
 
 async def settle(share: Share) -> None:

@@ -21,6 +21,7 @@ from chat import metrics
 from chat.events import conversation_topic
 from chat.services import Draft, Outcome, send_messages
 from realtime.database.threads import run_in_thread
+from realtime.database.time_budget import ANSWER_SECONDS, LOCK_SECONDS, QUEUE_SECONDS, SHORT_LOCK_SECONDS
 from realtime.errors import BusyError, OverloadedError, RealtimeError, UnavailableError, UncertainError
 from realtime.hub.hub import Hub
 from realtime.process import background
@@ -33,14 +34,6 @@ MAX_BATCH = 64
 MAX_WAITING = 1_000
 #: Bytes of these drafts: a thousand of usual length are one megabyte, a thousand of the longest 32.
 MAX_WAITING_BYTES = 8 * 1024 * 1024
-#: Seconds that the first in the queue may have waited; past it the others are told the same. Longer, and most
-#: of what is stored would be for senders who have been answered meanwhile, and who send it once more.
-MAX_WAITING_SECONDS = 0.8
-#: Seconds after which a sender is answered, whatever the database does: 2 are promised, the way takes some.
-ANSWER_SECONDS = 1.8
-#: Seconds that held conversations are waited for at first: long enough for the commit of another process,
-#: short enough that one which stays held does not hold the others. Then seconds for one that stays held.
-SHORT_SECONDS, LONG_SECONDS = 0.1, 1.4
 #: Transactions that wait for locks at the same time, short waits and long ones: who stays held must not be in
 #: the way of what is held for a moment, and the other database threads go on serving.
 MAX_SHORT_WAITS, MAX_LONG_WAITS = 2, 2
@@ -128,9 +121,9 @@ class Inbox:
         while self._waiting and self._waiting[0].was_given_up:
             self._waiting.popleft()  # while a batch hangs, those behind it must not pile up
         now = asyncio.get_running_loop().time()
-        if not self._waiting or now - self._began > MAX_WAITING_SECONDS:
+        if not self._waiting or now - self._began > QUEUE_SECONDS:
             return False
-        return self._waiting[0].timer.when() - now < ANSWER_SECONDS - MAX_WAITING_SECONDS
+        return self._waiting[0].timer.when() - now < ANSWER_SECONDS - QUEUE_SECONDS
 
     def _answered(self, size: int, _future: asyncio.Future[Outcome]) -> None:
         self._unanswered -= 1
@@ -222,7 +215,7 @@ class Inbox:
         async with self._long_waits if is_long else self._short_waits:
             taken = {conversation: list(self._held[conversation]) for conversation in conversations}
             sends = [send for held in taken.values() for send in held if not send.was_given_up]
-            outcomes = await self._store(sends, patience=LONG_SECONDS if is_long else SHORT_SECONDS)
+            outcomes = await self._store(sends, patience=LOCK_SECONDS if is_long else SHORT_LOCK_SECONDS)
         refused: dict[_Send, BusyError] = {}
         for send, outcome in zip(sends, outcomes, strict=True):
             if isinstance(outcome, BusyError):

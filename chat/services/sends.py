@@ -22,13 +22,12 @@ from chat.events import MessageSent, conversation_topic
 from chat.models import Message
 from chat.moved import conversations_moved
 from realtime import events
+from realtime.database.time_budget import LOCK_SECONDS
 from realtime.errors import BusyError, RealtimeError, UnavailableError, UncertainError
 from realtime.log import log
 from realtime.log.log import LockedTopic
 from realtime.publishing import announce, announcing
 
-#: Seconds a send waits for a conversation that another transaction holds: every send is answered within 2 s.
-LOCK_PATIENCE = 1.5
 RETRY_MS = 1_000
 
 
@@ -56,7 +55,7 @@ class Sent:
 Outcome = Sent | RealtimeError
 
 
-def send_messages(drafts: Sequence[Draft], *, patience: float = LOCK_PATIENCE) -> list[Outcome]:
+def send_messages(drafts: Sequence[Draft], *, patience: float = LOCK_SECONDS) -> list[Outcome]:
     """Store drafts in their order and announce them; one that is refused refuses no other.
 
     What another transaction holds is waited for so many seconds, and then all drafts are refused with a

@@ -25,7 +25,14 @@ from django.db.backends.signals import connection_created
 
 from realtime.conf import conf
 from realtime.database import metrics, outages
-from realtime.database.time_budget import deadline_in, remaining
+from realtime.database.time_budget import (
+    ANSWER_SECONDS,
+    BACKGROUND_SECONDS,
+    DATABASE_SECONDS,
+    LOCK_SECONDS,
+    deadline_in,
+    remaining,
+)
 from realtime.errors import UnavailableError, UncertainError, is_outage
 
 P = ParamSpec("P")
@@ -33,14 +40,6 @@ T = TypeVar("T")
 
 #: A connection that rested longer may have been cut meanwhile; one in constant use would have said so.
 REST_SECONDS = 1.0
-#: Seconds in which a client is answered, whatever the database does: 2 are promised, and the way takes some.
-ANSWER_SECONDS = 1.8
-#: Seconds the database has for that. Less, so that it is mostly the database's error that is told.
-DATABASE_SECONDS = 1.6
-#: Seconds the database has for what no client waits for, so that nothing keeps a thread for good.
-BACKGROUND_SECONDS = 30.0
-#: SQLite's own time to wait for another writer, in these threads: it asks no deadline of ours.
-_SQLITE_BUSY_MS = 1_400
 RETRY_MS = 1_000
 #: Seconds until a thread that wants the interpreter is given it. A database thread lets go of it at every
 #: call of the driver; with Python's own 5 ms it then waits so long, again and again, for a loop busy writing.
@@ -136,9 +135,9 @@ def _be_prompt(*, connection: BaseDatabaseWrapper, **_: object) -> None:
     left = remaining()
     if connection.vendor == "sqlite" and left is not None:
         is_ours = threading.get_ident() in _busy  # and kept; that of a request over HTTP ends with it
-        busy_ms = _SQLITE_BUSY_MS if is_ours else round(left * 1000)
+        seconds = LOCK_SECONDS if is_ours else left
         with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {busy_ms}")
+            cursor.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
 
 connection_created.connect(_be_prompt, dispatch_uid="realtime.database.threads")

@@ -1,4 +1,18 @@
-"""Until when the work of this thread waits for the database; without a deadline, as long as it takes."""
+"""The seconds that clients wait for the database: the promise, its parts, and the deadline of a thread.
+
+Every command is answered within PROMISE_SECONDS, also while the database is away, frozen or busy. Whatever
+waits gives up a little earlier than whatever waits for it, so that each can still say what went wrong:
+
+    2.0  PROMISE     the client has its answer
+    1.8  ANSWER      the server gives the best answer that it has; 0.2 are the way from the client and back
+    1.6  DATABASE    a thread gives up its connection; 0.2, so that mostly the database's own error is told
+    1.5  CONNECTION  the pool has no connection; 0.1 for the thread to pass that on
+    1.4  LOCK        a lock is still held; 0.2 for the rest of the transaction
+    0.8  QUEUE       a send is still not being stored; 1.0 to store it. If this were longer, most of what is
+                     stored would be for senders who were told to come back, and who send it again
+
+A shorter promise is a smaller PROMISE_SECONDS: all the others follow from it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +20,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+PROMISE_SECONDS = 2.0
+ANSWER_SECONDS = PROMISE_SECONDS - 0.2
+DATABASE_SECONDS = ANSWER_SECONDS - 0.2
+CONNECTION_SECONDS = DATABASE_SECONDS - 0.1
+LOCK_SECONDS = DATABASE_SECONDS - 0.2
+QUEUE_SECONDS = ANSWER_SECONDS - 1.0
+#: Seconds left, of those that a thread has, for the answer of a statement that waited for a lock to arrive.
+LOCK_MARGIN_SECONDS = 0.1
+#: Seconds that a lock is waited for at first where others must not wait too: long enough for the commit of
+#: another process, short enough that a lock which stays held does not matter.
+SHORT_LOCK_SECONDS = 0.1
+#: Seconds after which an attempt to connect is given up, and so the longest pause between two: callers that
+#: wait for a connection must see several, or they fail with the database back.
+RECONNECT_SECONDS = 0.5
+#: Seconds that the database has for work that no client waits for, so that nothing keeps a thread for good.
+BACKGROUND_SECONDS = 30.0
 
 
 class _Deadline(threading.local):
@@ -17,7 +48,7 @@ _deadline = _Deadline()
 
 @contextmanager
 def deadline_in(seconds: float) -> Iterator[None]:
-    """Give what runs in this thread meanwhile so much time with the database."""
+    """Bound the time that this thread waits for the database in the block."""
     before, _deadline.at = _deadline.at, time.monotonic() + seconds
     try:
         yield
@@ -27,7 +58,7 @@ def deadline_in(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Do not count what this thread does meanwhile: it waits, and not for the database."""
+    """Leave the block out of this thread's time: it waits for something else than the database."""
     began = time.monotonic()
     try:
         yield
@@ -37,5 +68,5 @@ def paused() -> Iterator[None]:
 
 
 def remaining() -> float | None:
-    """Seconds until the deadline, never below zero; None without one."""
+    """Seconds until this thread's deadline, never below zero; None without one."""
     return None if _deadline.at is None else max(0.0, _deadline.at - time.monotonic())

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import environ
 
 from realtime.database.postgresql import PunctualConnection, try_on
+from realtime.database.time_budget import CONNECTION_SECONDS, RECONNECT_SECONDS
 
 _POSTGRESQL_SCHEMES = ("postgres", "postgresql")
 
@@ -70,12 +71,8 @@ def _postgresql(config: dict[str, Any], *, pool_size: int) -> dict[str, Any]:
                 "connection_class": PunctualConnection,
                 "min_size": 1,  # an idle process keeps one of the server's connections, not all of them
                 "max_size": pool_size,
-                # Seconds to wait for a free one, then the answer is "unavailable": within the 2 s in which
-                # every send is answered, whatever happens to the database.
-                "timeout": 1.5,
-                # Seconds after which an attempt to connect is given up, and so the longest pause between two:
-                # it must be shorter than callers wait, or they fail with the database back.
-                "reconnect_timeout": 0.5,
+                "timeout": CONNECTION_SECONDS,  # to wait for a free one; then the answer is "unavailable"
+                "reconnect_timeout": RECONNECT_SECONDS,
                 "reconnect_failed": try_on,
             },
         },

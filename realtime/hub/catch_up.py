@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from realtime.conf import conf
 from realtime.database import outages
-from realtime.database.batch_loader import Asking
+from realtime.database.batch_loader import BatchLoader
 from realtime.events import Delivery
 from realtime.hub.rendering import Framing, add_framed
 from realtime.log import log, positions
@@ -101,7 +101,7 @@ def _read(places: Collection[Place]) -> dict[Place, Page]:
 
 
 #: Each is some milliseconds of a thread, so few are read at a time.
-read_page: Asking[Place, Page] = Asking(_read, max_batch=8)
+read_page: BatchLoader[Place, Page] = BatchLoader(_read, max_batch=8)
 
 
 async def page_after(place: Place, *, has_failed: Callable[[], None] = lambda: None) -> Page:

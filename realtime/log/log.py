@@ -19,7 +19,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from realtime import events
-from realtime.database.time_budget import remaining
+from realtime.database.time_budget import LOCK_MARGIN_SECONDS, remaining
 from realtime.events import Event, Logged
 from realtime.log import positions, statements
 from realtime.log.positions import START, Position
@@ -29,8 +29,8 @@ from realtime.models import LoggedEvent, Topic
 HEAD = F("topic__head")
 #: Topics whose newest mark is remembered: 10 MB for as many as the sockets of a large process listen to.
 KNOWN_ENDS = 2**15
-#: Seconds that a lock is waited for at least, and seconds that are left for the answer to arrive.
-LEAST_PATIENCE, MARGIN = 0.05, 0.1
+#: Seconds that a lock is waited for at least: a thread with no time left still takes one that is free.
+LEAST_PATIENCE = 0.05
 
 
 class LockedTopic(msgspec.Struct):
@@ -52,7 +52,7 @@ def lock(
     wanted = sorted(set(names))
     if patience is None and (left := remaining()) is not None:
         # The server must give up before the connection is: one that waits for a lock would not notice.
-        patience = max(LEAST_PATIENCE, left - MARGIN)
+        patience = max(LEAST_PATIENCE, left - LOCK_MARGIN_SECONDS)
     locked = _lock(wanted, patience)
     if create and (missing := [name for name in wanted if name not in locked]):
         Topic.objects.bulk_create([Topic(name=name) for name in missing], ignore_conflicts=True)

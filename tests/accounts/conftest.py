@@ -13,7 +13,7 @@ from accounts import socket_auth, tokens
 from accounts.credentials import Credentials
 from accounts.models import Session, User
 from accounts.socket_auth import SocketAuth
-from realtime.database import batch_loader as asking
+from realtime.database import batch_loader
 from realtime.http import throttling
 from realtime.sockets.consumer import JsonSocket
 from realtime.sockets.handshakes import refuse_handshake
@@ -65,7 +65,7 @@ def shake_hands(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
     need no thousand clean databases. The real threads are behind `open_with`.
     """
     monkeypatch.setattr(socket_auth, "run_in_thread", _run_here)
-    monkeypatch.setattr(asking, "run_in_thread", _run_here)
+    monkeypatch.setattr(batch_loader, "run_in_thread", _run_here)
 
     def shake(
         query: bytes = b"",

@@ -11,7 +11,7 @@ from accounts import services, tokens
 from accounts.models import Session, User
 from accounts.tickets import sell_ticket
 from accounts.tokens import Claims, Identity, identify, identities_of
-from realtime.database.batch_loader import Asking
+from realtime.database.batch_loader import BatchLoader
 from tests.accounts.forgeries import good, good_claims, sign
 
 
@@ -90,7 +90,7 @@ async def test_revocation_between_handshake_and_joining_is_not_missed(open_with,
         services.revoke_session(user=identity.user, session_id=identity.session_id)
         return {next(iter(claims)): identity}
 
-    monkeypatch.setattr(socket_auth, "identity_of", Asking(checked_then_revoked))
+    monkeypatch.setattr(socket_auth, "identity_of", BatchLoader(checked_then_revoked))
 
     async with open_with(made["queries"]["first"]) as socket:
         assert await socket.receive_close() == 4401

@@ -11,9 +11,8 @@ from accounts import socket_auth, tokens
 from accounts.credentials import take_offer
 from accounts.tickets import redeem_ticket, sell_ticket, use_up_tickets
 from accounts.tokens import access_token, identify
-from realtime.database import batch_loader as asking
-from realtime.database import threads
-from realtime.database.batch_loader import Asking
+from realtime.database import batch_loader, threads
+from realtime.database.batch_loader import BatchLoader
 from realtime.errors import UnauthenticatedError
 from tests.accounts.forgeries import good
 
@@ -240,7 +239,7 @@ def test_http_request_passes_untouched(shake_hands):
 @pytest.fixture
 def real_threads(shake_hands, monkeypatch):
     monkeypatch.setattr(socket_auth, "run_in_thread", threads.run_in_thread)
-    monkeypatch.setattr(asking, "run_in_thread", threads.run_in_thread)
+    monkeypatch.setattr(batch_loader, "run_in_thread", threads.run_in_thread)
     yield
     threads.close_threads()
 
@@ -249,7 +248,7 @@ def test_database_away_is_told_as_unavailable(shake_hands, real_threads, session
     def fail(claims: object) -> NoReturn:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(socket_auth, "identity_of", Asking(fail))
+    monkeypatch.setattr(socket_auth, "identity_of", BatchLoader(fail))
 
     scope = shake_hands(f"token={good(session)}".encode())
 
@@ -264,7 +263,7 @@ def test_our_own_fault_is_logged_without_the_token(shake_hands, session, monkeyp
     def fail(claims: object) -> NoReturn:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(socket_auth, "identity_of", Asking(fail))
+    monkeypatch.setattr(socket_auth, "identity_of", BatchLoader(fail))
     token = good(session)
 
     scope = shake_hands(f"token={token}".encode())

@@ -47,7 +47,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (inbox, threads):
         monkeypatch.setattr(module, "ANSWER_SECONDS", 30)
     monkeypatch.setattr(threads, "DATABASE_SECONDS", 25)
-    monkeypatch.setattr(inbox, "LONG_SECONDS", 20)
+    monkeypatch.setattr(inbox, "LOCK_SECONDS", 20)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ async def test_what_is_sent_to_a_held_conversation_keeps_its_order(
 async def test_conversation_that_stays_held_is_an_answer_in_time_and_recovers(
     ana, conversation, hub, patient, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "LONG_SECONDS", 0.2)
+    monkeypatch.setattr(inbox, "LOCK_SECONDS", 0.2)
     with held(conversation):
         first = submit(conversation, ana, "first")
         await asyncio.sleep(0)
@@ -130,7 +130,9 @@ async def test_conversation_that_stays_held_is_an_answer_in_time_and_recovers(
 async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_held(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "SHORT_SECONDS", 20)  # the wait of the first takes nobody in who comes later
+    monkeypatch.setattr(
+        inbox, "SHORT_LOCK_SECONDS", 20
+    )  # the wait of the first takes nobody in who comes later
     may_go_on = threading.Event()
 
     def hang_elsewhere(drafts: Any, **options: Any) -> Any:
@@ -158,7 +160,8 @@ async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_hel
 async def test_who_gives_up_a_held_conversation_leaves_nobody_waiting_in_the_database(
     ana, conversation, hub, patient, monkeypatch
 ):
-    monkeypatch.setattr(log, "MARGIN", 24)  # so the server gives up after 1 s, and has long to say so
+    # The server gives up after 1 s, and has long to say so.
+    monkeypatch.setattr(log, "LOCK_MARGIN_SECONDS", 24)
 
     def waiting() -> int:
         with connection.cursor() as cursor:
@@ -177,7 +180,7 @@ async def test_who_gives_up_a_held_conversation_leaves_nobody_waiting_in_the_dat
 async def test_of_conversations_held_together_the_one_that_is_free_first_goes_first(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "SHORT_SECONDS", 0.05)
+    monkeypatch.setattr(inbox, "SHORT_LOCK_SECONDS", 0.05)
     with held(conversation), held(elsewhere) as release:
         waiting = submit(conversation, ana, "long")
         briefly = submit(elsewhere, ana, "short")
@@ -203,7 +206,7 @@ async def test_what_could_be_stored_of_held_conversations_is_stored_once(
         stored.extend(outcome for outcome in outcomes if isinstance(outcome, Sent))
         return outcomes
 
-    monkeypatch.setattr(inbox, "SHORT_SECONDS", 0.2)
+    monkeypatch.setattr(inbox, "SHORT_LOCK_SECONDS", 0.2)
     monkeypatch.setattr(inbox, "send_messages", one_by_one)
     with held(conversation) as release, held(elsewhere) as release_elsewhere:
         waiting, free = (
@@ -252,7 +255,7 @@ def test_service_waits_for_a_held_conversation_and_then_refuses(ana, conversatio
 
 async def test_queue_is_no_longer_than_what_can_be_stored_in_time(ana, conversation, patient, monkeypatch):
     """Each batch takes longer than it takes to fill the next: who comes then is told at once."""
-    monkeypatch.setattr(inbox, "MAX_WAITING_SECONDS", 0.3)
+    monkeypatch.setattr(inbox, "QUEUE_SECONDS", 0.3)
     monkeypatch.setattr(inbox, "MAX_BATCH", 1)
     box, batches, begun = Inbox(), asyncio.Queue[list[Outcome]](), asyncio.Queue[None]()
 

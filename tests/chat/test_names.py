@@ -88,14 +88,14 @@ async def test_who_was_away_reads_of_it_in_the_log(ana, bruno, conversation, con
 async def test_socket_that_opens_while_it_happens_takes_the_new_name(ana, bruno, conversation, connect, hub):
     """Its user was read before, and its place on the user's own topic too."""
     from accounts import socket_auth, tokens
-    from realtime.database.batch_loader import Asking
+    from realtime.database.batch_loader import BatchLoader
 
     def read_then_renamed(claims):
         found = tokens.identities_of(claims)
         rename(ana, "anabel")
         return found
 
-    before, socket_auth.identity_of = socket_auth.identity_of, Asking(read_then_renamed)
+    before, socket_auth.identity_of = socket_auth.identity_of, BatchLoader(read_then_renamed)
     try:
         async with connect(ana, chat_path(conversation)):
             await known_as(hub, ana, "anabel")

@@ -13,7 +13,7 @@ from chat import consumers, selectors, services
 from chat.events import conversation_topic
 from chat.models import Conversation
 from realtime import publishing
-from realtime.database.batch_loader import Asking
+from realtime.database.batch_loader import BatchLoader
 from realtime.log import log
 from realtime.testing import position_at
 from tests.chat.speaking import aside, chat_path, head_of, logged, say, told_until
@@ -265,7 +265,7 @@ async def test_first_listener_of_a_process_misses_nothing_between_its_query_and_
         monkeypatch.undo()
         return memberships
 
-    monkeypatch.setattr(consumers, "membership_of", Asking(and_then_someone_speaks))
+    monkeypatch.setattr(consumers, "membership_of", BatchLoader(and_then_someone_speaks))
 
     async with connect(bruno, chat_path(conversation)) as socket:
         assert (await socket.receive())["content"] == "in between"

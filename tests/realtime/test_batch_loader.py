@@ -8,8 +8,8 @@ from collections.abc import Collection
 
 import pytest
 
-from realtime.database import batch_loader as module
-from realtime.database.batch_loader import Asking
+from realtime.database import batch_loader
+from realtime.database.batch_loader import BatchLoader
 from realtime.errors import UnauthenticatedError, UnavailableError
 
 
@@ -42,21 +42,21 @@ class Library:
 @pytest.fixture
 async def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     library = Library()
-    monkeypatch.setattr(module, "run_in_thread", library.run_in_thread)
+    monkeypatch.setattr(batch_loader, "run_in_thread", library.run_in_thread)
     return library
 
 
 async def test_lone_question_is_asked_at_once(library):
-    assert await Asking(library.answer)(1) == 10
+    assert await BatchLoader(library.answer)(1) == 10
     assert library.batches == [[1]]
 
 
 async def test_who_asks_in_the_next_turns_of_the_loop_is_asked_along(library):
     """A loop accepts one connection in each of its turns: without it a storm is asked two by two."""
-    asking = Asking(library.answer)
+    loader = BatchLoader(library.answer)
     asked = []
     for question in range(20):
-        asked.append(asyncio.ensure_future(asking(question)))
+        asked.append(asyncio.ensure_future(loader(question)))
         await asyncio.sleep(0)
 
     assert await asyncio.gather(*asked) == [question * 10 for question in range(20)]
@@ -64,25 +64,25 @@ async def test_who_asks_in_the_next_turns_of_the_loop_is_asked_along(library):
 
 
 async def test_nobody_waits_for_ever_for_company(library, monkeypatch):
-    monkeypatch.setattr(module, "GATHER_SECONDS", 0.0)
-    asking = Asking(library.answer)
-    first = asyncio.ensure_future(asking(0))
+    monkeypatch.setattr(batch_loader, "GATHER_SECONDS", 0.0)
+    loader = BatchLoader(library.answer)
+    first = asyncio.ensure_future(loader(0))
     others = []
     while not first.done():
-        others.append(asyncio.ensure_future(asking(len(others) + 1)))
+        others.append(asyncio.ensure_future(loader(len(others) + 1)))
         await asyncio.sleep(0)
 
     assert first.result() == 0
-    assert len(library.batches[0]) < 5 < module.MAX_BATCH
+    assert len(library.batches[0]) < 5 < batch_loader.MAX_BATCH
     await asyncio.gather(*others)
 
 
 async def test_what_is_asked_while_a_batch_is_in_flight_is_the_next_one(library):
-    asking = Asking(library.answer)
+    loader = BatchLoader(library.answer)
     library.is_open.clear()
-    first = asyncio.ensure_future(asking(1))
+    first = asyncio.ensure_future(loader(1))
     await asyncio.sleep(0.01)
-    later = [asyncio.ensure_future(asking(question)) for question in (2, 3, 4)]
+    later = [asyncio.ensure_future(loader(question)) for question in (2, 3, 4)]
     await asyncio.sleep(0.01)
     library.is_open.set()
 
@@ -91,12 +91,12 @@ async def test_what_is_asked_while_a_batch_is_in_flight_is_the_next_one(library)
 
 
 async def test_same_question_is_asked_once_and_never_answered_from_before_it_was_asked(library):
-    asking = Asking(library.answer)
+    loader = BatchLoader(library.answer)
     library.is_open.clear()
-    early = asyncio.ensure_future(asking(1))
+    early = asyncio.ensure_future(loader(1))
     await asyncio.sleep(0.01)  # its answer is on its way, from before the change
     library.version = 1
-    late = [asyncio.ensure_future(asking(1)) for _ in range(3)]
+    late = [asyncio.ensure_future(loader(1)) for _ in range(3)]
     await asyncio.sleep(0.01)
     library.is_open.set()
 
@@ -105,9 +105,9 @@ async def test_same_question_is_asked_once_and_never_answered_from_before_it_was
 
 
 async def test_batch_is_bounded(library):
-    asking = Asking(library.answer, max_batch=2)
+    loader = BatchLoader(library.answer, max_batch=2)
 
-    await asyncio.gather(*(asking(question) for question in range(5)))
+    await asyncio.gather(*(loader(question) for question in range(5)))
 
     assert [len(batch) for batch in library.batches] == [2, 2, 1]
     assert library.batches == [[0, 1], [2, 3], [4]]  # the longest waiting first
@@ -115,20 +115,20 @@ async def test_batch_is_bounded(library):
 
 async def test_question_that_cannot_be_answered_fails_alone(library, caplog):
     library.bad[2] = RuntimeError("a bug")
-    asking = Asking(library.answer)
+    loader = BatchLoader(library.answer)
 
     with caplog.at_level(logging.ERROR):
-        answers = await asyncio.gather(*(asking(question) for question in (1, 2, 3)), return_exceptions=True)
+        answers = await asyncio.gather(*(loader(question) for question in (1, 2, 3)), return_exceptions=True)
 
     assert [answers[0], repr(answers[1]), answers[2]] == [10, "RuntimeError('a bug')", 30]
-    assert "could not be answered together" in caplog.text
+    assert "could not be loaded together" in caplog.text
 
 
 async def test_database_that_is_away_is_everybodys_answer_and_is_asked_once(library):
     library.bad[1] = UnavailableError()
-    asking = Asking(library.answer)
+    loader = BatchLoader(library.answer)
 
-    answers = await asyncio.gather(asking(1), asking(2), return_exceptions=True)
+    answers = await asyncio.gather(loader(1), loader(2), return_exceptions=True)
 
     assert [type(answer) for answer in answers] == [UnavailableError, UnavailableError]
     assert len(library.batches) == 1
@@ -136,11 +136,11 @@ async def test_database_that_is_away_is_everybodys_answer_and_is_asked_once(libr
 
 async def test_database_that_is_away_is_also_the_answer_of_who_waits_behind(library):
     library.bad[1] = UnavailableError()
-    asking = Asking(library.answer, max_batch=1)
+    loader = BatchLoader(library.answer, max_batch=1)
     library.is_open.clear()
-    first = asyncio.ensure_future(asking(1))
+    first = asyncio.ensure_future(loader(1))
     await asyncio.sleep(0.01)
-    behind = [asyncio.ensure_future(asking(question)) for question in (2, 3)]
+    behind = [asyncio.ensure_future(loader(question)) for question in (2, 3)]
     await asyncio.sleep(0.01)
     library.is_open.set()
 
@@ -148,24 +148,24 @@ async def test_database_that_is_away_is_also_the_answer_of_who_waits_behind(libr
 
     assert [type(answer) for answer in answers] == [UnavailableError] * 3
     assert library.batches == [[1]]
-    assert await asking(4) == 40
+    assert await loader(4) == 40
 
 
 async def test_refusal_is_one_askers_answer(library):
     def answer(questions):
         return {question: UnauthenticatedError() if question == 2 else question for question in questions}
 
-    asking = Asking(answer)
+    loader = BatchLoader(answer)
 
-    answers = await asyncio.gather(asking(1), asking(2), return_exceptions=True)
+    answers = await asyncio.gather(loader(1), loader(2), return_exceptions=True)
 
     assert [answers[0], type(answers[1])] == [1, UnauthenticatedError]
 
 
 async def test_asker_that_goes_away_takes_nobodys_answer_along(library):
-    asking = Asking(library.answer)
+    loader = BatchLoader(library.answer)
     library.is_open.clear()
-    gone, other = asyncio.ensure_future(asking(1)), asyncio.ensure_future(asking(1))
+    gone, other = asyncio.ensure_future(loader(1)), asyncio.ensure_future(loader(1))
     await asyncio.sleep(0.01)
 
     gone.cancel()
