@@ -24,7 +24,8 @@ from django.db.models import (
 from django.db.models.functions import Lead
 
 from doctor import examinations
-from doctor.examinations import Finding, examination, id_ranges, snapshot, table
+from doctor.examinations import Finding, examination, snapshot, table
+from realtime.database.id_ranges import id_ranges
 from realtime.events import Delivery
 from realtime.models import LoggedEvent, Topic
 

@@ -14,10 +14,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.utils.module_loading import autodiscover_modules
 
 #: Rows read in one snapshot: that takes milliseconds, and the bodies of so many events take a few megabytes.
@@ -92,18 +91,6 @@ def snapshot() -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ROLLBACK")
-
-
-def id_ranges(rows: QuerySet[Any]) -> Iterator[tuple[int, int]]:
-    """Ranges of integer ids (above the first, up to and with the second) that hold `BATCH` rows each."""
-    above = 0
-    while True:
-        ids = rows.filter(pk__gt=above).order_by("pk").values_list("pk", flat=True)[:BATCH]
-        last = max(ids, default=None)
-        if last is None:
-            return
-        yield above, last
-        above = last
 
 
 def table(model: type[Model]) -> str:

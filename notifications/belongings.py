@@ -12,11 +12,11 @@ from django.db.models.functions import Cast
 from accounts.belongings import delete_in_batches
 from accounts.leaving import BATCH, Row, exported, forgotten
 from accounts.models import Forgetting, User
-from doctor.examinations import id_ranges
 from notifications import kinds
 from notifications.models import IdempotencyKey, Notification
 from notifications.naming import Renaming
 from realtime import events
+from realtime.database.id_ranges import id_ranges
 from realtime.events import Delivery
 from realtime.log import log
 from realtime.models import LoggedEvent, Topic

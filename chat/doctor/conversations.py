@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from accounts.models import User
 from chat.doctor.places import end_of, topics_of
 from chat.models import Conversation, Participant
-from doctor.examinations import Finding, examination, id_ranges, snapshot
+from doctor.examinations import Finding, examination, snapshot
+from realtime.database.id_ranges import id_ranges
 from realtime.models import Topic
 
 _PREFIX = "conversation."

@@ -13,7 +13,8 @@ from chat.events import MemberAdded, MemberRemoved
 from chat.models import Participant
 from chat.selectors import topic_number
 from doctor.core import is_readable
-from doctor.examinations import Finding, examination, id_ranges, snapshot
+from doctor.examinations import Finding, examination, snapshot
+from realtime.database.id_ranges import id_ranges
 from realtime.models import LoggedEvent, Topic
 
 _MEMBERSHIP = ('{"type":"member_added",', '{"type":"member_removed",')

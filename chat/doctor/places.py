@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from chat.events import conversation_topic
 from chat.models import Conversation, Message
 from doctor import examinations
-from doctor.examinations import id_ranges
+from realtime.database.id_ranges import id_ranges
 from realtime.models import LoggedEvent, Topic
 
 

@@ -9,8 +9,8 @@ from django.db.models import Q
 from accounts.models import User
 from chat.events import MemberRenamed, conversation_topic
 from chat.models import Participant
-from doctor.examinations import id_ranges
 from realtime import events
+from realtime.database.id_ranges import id_ranges
 from realtime.log import log
 from realtime.models import LoggedEvent, Topic
 from realtime.publishing import announce, announcing

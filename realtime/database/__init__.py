@@ -1,1 +1,1 @@
-"""Threads, deadlines and batches: how sockets ask the database without waiting for each other."""
+"""The database: its URL, its threads and deadlines, and questions asked in batches and ranges."""

@@ -1,1 +1,1 @@
-"""Tests of `config/`: settings, logs, health, the assembly."""
+"""Tests of `config/`: settings, logging, the assembled application."""

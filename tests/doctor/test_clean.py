@@ -10,6 +10,7 @@ from chat.selectors import conversations_to_note
 from demo.services import seed
 from doctor import examinations
 from doctor.examinations import registered
+from realtime.database import id_ranges
 from realtime.models import LoggedEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,6 +27,7 @@ def test_everything_that_can_happen_is_healthy(live, doctor):
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_borders_of_batches_hide_nothing_and_invent_nothing(rows, live, doctor, monkeypatch):
     monkeypatch.setattr(examinations, "BATCH", rows)
+    monkeypatch.setattr(id_ranges, "ROWS", rows)
     assert doctor().findings == []
 
     Message.objects.filter(pk=live["plain"]).update(content="another")

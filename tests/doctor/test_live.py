@@ -20,6 +20,7 @@ from chat.models import Conversation, Message
 from chat.services import Draft
 from doctor import examinations
 from doctor.examinations import snapshot
+from realtime.database import id_ranges
 from realtime.errors import RealtimeError
 from realtime.log.retention import prune_all
 from tests.chat.speaking import say
@@ -94,6 +95,7 @@ class Worker:
 @pytest.mark.timeout(180)
 def test_nothing_is_found_while_everybody_writes(live, doctor, monkeypatch):
     monkeypatch.setattr(examinations, "BATCH", 20)
+    monkeypatch.setattr(id_ranges, "ROWS", 20)
     done = threading.Event()
     workers = [Worker(live, seed) for seed in range(3)]
     visits = []
