@@ -1,8 +1,10 @@
 """import-linter guards the layers: the real ones hold, and a violation is found."""
 
+import re
 import shutil
 import subprocess
 import tomllib
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,14 @@ from tests.servers import ROOT
 pytestmark = pytest.mark.stack("small")
 
 CONTRACTS = (ROOT / "pyproject.toml").read_text()
-PACKAGES = tomllib.loads(CONTRACTS)["tool"]["importlinter"]["root_packages"]
+LINTER = tomllib.loads(CONTRACTS)["tool"]["importlinter"]
+#: The rooms of the core, from the top; those in one row are on one floor.
+ROOMS = [
+    re.findall(r"\w+", floor)
+    for contract in LINTER["contracts"]
+    if contract.get("containers") == ["realtime"]
+    for floor in contract["layers"]
+]
 
 
 def lint(directory: Path) -> subprocess.CompletedProcess[str]:
@@ -26,10 +35,12 @@ def lint(directory: Path) -> subprocess.CompletedProcess[str]:
 def toy(tmp_path) -> Path:
     """Empty packages with our names, under our contracts."""
     (tmp_path / "pyproject.toml").write_text(CONTRACTS)
-    for package in PACKAGES:
+    for package in LINTER["root_packages"]:
         (tmp_path / package).mkdir()
-        for module in ("__init__", "consumers", "services", "events", "models", "errors"):
+        modules = ("consumers", "services", "events", "models", "errors")
+        for module in chain(*ROOMS) if package == "realtime" else modules:
             (tmp_path / package / f"{module}.py").touch()
+        (tmp_path / package / "__init__.py").touch()
     return tmp_path
 
 
@@ -54,6 +65,9 @@ def test_downward_imports_are_fine(toy):
         ("chat/models.py", "chat.services"),
         ("chat/services.py", "chat.consumers"),
         ("accounts/errors.py", "accounts.models"),
+        *((f"realtime/{below[-1]}.py", f"realtime.{above[0]}") for above, below in pairwise(ROOMS)),
+        ("realtime/log.py", "realtime.bells"),
+        ("realtime/wire.py", "realtime.http"),
     ],
 )
 def test_upward_import_is_found(toy, module, imported):
@@ -61,3 +75,19 @@ def test_upward_import_is_found(toy, module, imported):
     checked = lint(toy)
     assert checked.returncode != 0
     assert imported.partition(".")[0] in checked.stdout
+
+
+def test_upward_import_is_found_where_only_the_type_checker_reads_it(toy):
+    (toy / "realtime" / "metrics.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import realtime.wire\n"
+    )
+    checked = lint(toy)
+    assert checked.returncode != 0
+    assert "realtime.metrics -> realtime.wire" in checked.stdout
+
+
+def test_module_of_the_core_that_is_on_no_floor_is_found(toy):
+    (toy / "realtime" / "utils.py").touch()
+    checked = lint(toy)
+    assert checked.returncode != 0
+    assert "utils" in checked.stdout
