@@ -1,4 +1,4 @@
-"""What the doctor's tests share: a database in which everything has happened, and a visit of the doctor."""
+"""Fixtures of the doctor's tests: a database in which everything has happened, and a visit of the doctor."""
 
 from __future__ import annotations
 

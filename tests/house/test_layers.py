@@ -49,6 +49,23 @@ def test_our_layers_hold():
     assert checked.returncode == 0, checked.stdout
 
 
+def test_config_only_assembles():
+    """A page, a middleware or a check of the product belongs to the room it is about."""
+    modules = {module.stem for module in (ROOT / "config").glob("*.py")}
+
+    assert modules == {
+        "__init__",
+        "asgi",
+        "env",
+        "logs",
+        "serve",
+        "settings",
+        "urls",
+        "worker",
+        "ws_routing",
+    }
+
+
 def test_downward_imports_are_fine(toy):
     (toy / "chat" / "services.py").write_text("import notifications.services, chat.events, realtime.errors\n")
     checked = lint(toy)

@@ -1,4 +1,4 @@
-"""What the API says of itself is made once, whoever asks for it how often in whatever way."""
+"""The documents of the API are made once, however often and in whatever form somebody asks for them."""
 
 from __future__ import annotations
 
