@@ -13,7 +13,7 @@ from typing import Any
 from realtime.hub.rendering import EVERYTHING, Framing
 from realtime.log.positions import START
 from realtime.sockets.consumer import JsonSocket
-from realtime.wire.prepared import EXTENSION
+from realtime.wire.wire import EXTENSION
 
 
 class CountingWire:
@@ -32,6 +32,9 @@ class CountingWire:
 
     def abort(self) -> None:
         """Nobody is there."""
+
+    def abandon(self) -> None:
+        """Nobody was."""
 
 
 class Listener(JsonSocket):

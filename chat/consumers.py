@@ -27,7 +27,7 @@ from realtime.log import positions
 from realtime.log.positions import Position
 from realtime.sockets.commands import Command
 from realtime.sockets.consumer import JsonSocket
-from realtime.wire.prepared import Batch
+from realtime.wire.batch import Batch
 
 #: What sockets that come back together want to know, asked together.
 membership_of: BatchLoader[Share, Membership] = BatchLoader(selectors.memberships_for)

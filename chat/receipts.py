@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from chat import selectors
 from chat.events import ReceiptMoved
 from realtime import events
-from realtime.wire.prepared import Batch
+from realtime.wire.batch import Batch
 
 #: Receipts that are written at a time: a fraction of the room in an outbox.
 RECEIPTS_AT_A_TIME = 200
@@ -28,5 +28,5 @@ def _batch(conversation_id: int, receipts: Sequence[selectors.Receipt]) -> Batch
     batch = Batch()
     for receipt in receipts:
         event = ReceiptMoved(**receipt._asdict(), conversation_id=conversation_id)
-        batch.add(events.encode(event), left_out=receipt.user_id, droppable=True)
+        batch.add(events.encode(event), left_out=receipt.user_id, droppable=True, kind="receipt")
     return batch

@@ -15,7 +15,7 @@ from realtime.hub.rendering import Framing, add_framed
 from realtime.log import positions
 from realtime.log.positions import Position
 from realtime.process import background
-from realtime.wire.prepared import Batch
+from realtime.wire.batch import Batch
 
 if TYPE_CHECKING:
     from realtime.hub.hub import Hub

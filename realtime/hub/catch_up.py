@@ -17,7 +17,8 @@ from realtime.events import Delivery
 from realtime.hub.rendering import Framing, add_framed
 from realtime.log import log, positions
 from realtime.log.positions import Position
-from realtime.wire.prepared import Batch, size_of
+from realtime.wire.batch import Batch
+from realtime.wire.frames import size_of
 
 #: Bytes that are written at a time: a fraction of the room in an outbox, so that many wait for little.
 STRETCH_SIZE = 32 * 1024

@@ -6,7 +6,7 @@ import logging
 from typing import Protocol
 
 from realtime.events import Delivery
-from realtime.wire.prepared import Batch
+from realtime.wire.batch import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ def add_framed(batch: Batch, framing: Framing, delivery: Delivery) -> None:
     try:
         frame = framing.frame(delivery)
         if frame is not None:
-            batch.add(frame, left_out=framing.not_for(delivery), droppable=delivery.seq is None)
+            left_out, is_droppable = framing.not_for(delivery), delivery.seq is None
+            batch.add(frame, left_out=left_out, droppable=is_droppable, kind=delivery.type)
     except Exception:
         logger.exception("An event of %s could not be told to some sockets", delivery.topic)

@@ -26,13 +26,11 @@ from realtime.events import Event
 from realtime.hub.hub import Hub
 from realtime.json_input import Ref, parse, ref_of
 from realtime.rates import Bucket
-from realtime.servers import CLOSE_SECONDS
 from realtime.sockets import metrics
 from realtime.sockets.commands import Command, Commands, obey
 from realtime.wire.outbox import outbox_for
-from realtime.wire.prepared import wire_of
-from realtime.wire.prepared_outbox import Send
 from realtime.wire.sizes import max_message_bytes
+from realtime.wire.wire import Send
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +100,7 @@ class Connection(AsyncConsumer):
             or "since" in self.query
             or SUBPROTOCOL in scope.get("subprotocols", ())
         )
-        self._outbox = outbox_for(send, wire_of(scope), self._too_slow)
+        self._outbox = outbox_for(scope, send, self._too_slow, self._stop)
         #: What runs it; None when that was stopped because its server does not say that the peer is gone.
         self._course = asyncio.current_task()
         #: How it ended: the close code and why, the first that was said.
@@ -157,9 +155,9 @@ class Connection(AsyncConsumer):
         """Await synchronous code that uses the database: the border between sockets and Django."""
         return await run_in_thread(function, *args, **kwargs)
 
-    def push(self, frame: str | Event | dict[str, Any], *, droppable: bool = False) -> None:
-        """Send a frame; never blocks. A droppable one is forgotten when the peer is slow."""
-        self._outbox.push(frame if isinstance(frame, str) else events.encode(frame), droppable=droppable)
+    def push(self, frame: str | Event | dict[str, Any]) -> None:
+        """Send a frame; never blocks."""
+        self._outbox.push(frame if isinstance(frame, str) else events.encode(frame))
 
     async def room_for(self, size: int) -> None:
         """Wait until so many bytes fit: for what is too long to be pushed at once."""
@@ -299,15 +297,11 @@ class Connection(AsyncConsumer):
         self._close(errors.CloseCode.TOO_SLOW, "too_slow")
 
     def _close(self, code: int, reason: str) -> None:
-        if self._end is None and wire_of(self.scope) is None:
-            self.spawn(self._leave_overdue())
         self._end = self._end or (code, reason)
         self._outbox.close(code)
 
-    async def _leave_overdue(self) -> None:
-        """A server without our adapter waits for ever for a peer that does not read its close frame."""
-        await self._outbox.drained()
-        await asyncio.sleep(CLOSE_SECONDS)
+    def _stop(self) -> None:
+        """End without the server, which would wait for ever for a peer that does not read its close frame."""
         course, self._course = self._course, None
         if course is not None:
             course.cancel()

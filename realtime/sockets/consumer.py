@@ -23,7 +23,7 @@ from realtime.log.positions import START, Position
 from realtime.sockets.commands import Command, Commands
 from realtime.sockets.connection import Connection
 from realtime.topics import user_topic
-from realtime.wire.prepared import Batch
+from realtime.wire.batch import Batch
 
 
 class Identity(Protocol):

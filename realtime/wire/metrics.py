@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from realtime.metrics.instruments import Counter, Gauge
-from realtime.wire.prepared import Wire
+from realtime.wire.wire import Wire
 
 EVENTS_GIVEN_WAY = Counter(
     "relais_events_given_way_total", "Ephemeral events that a slow reader was spared.", "kind"
@@ -22,12 +20,3 @@ slow_wires: set[Wire] = set()
 
 OUTBOX_WAITING_BYTES.reads(lambda: sum(wire.waiting() for wire in slow_wires))
 OUTBOX_LARGEST_BYTES.reads(lambda: max((wire.waiting() for wire in slow_wires), default=0))
-
-#: An event's JSON begins with its type; inside a text the quotes would be escaped.
-_TYPE = re.compile(rb'\{"type":"([a-z_.]{1,40})"')
-
-
-def gave_way(frames: bytes) -> None:
-    """Droppable frames, whatever joins them, were not written: count what they were. Rare, so it may look."""
-    for kind in _TYPE.findall(frames):
-        EVENTS_GIVEN_WAY.add(kind.decode())

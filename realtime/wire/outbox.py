@@ -1,58 +1,92 @@
-"""What waits to be written to one socket: bounded, in order, given up when its peer does not read.
+"""An outbox holds what waits for one socket: bounded, in order, given up when its peer does not read.
 
-There are two. `PreparedOutbox` hands finished bytes to the server's connection, whose own buffer it
-watches. `Outbox` works on any ASGI server, through `websocket.send`.
+What an outbox takes goes to its wire at once (`realtime/wire/wire.py`), whose backlog it watches. It keeps
+back only what is pushed before the socket is accepted, and what is to be joined. Pushing never waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from realtime.conf import conf
 from realtime.process import background
 from realtime.wire import metrics
-from realtime.wire.prepared import Batch, Wire, size_of
-from realtime.wire.prepared_outbox import ALL, HALF, PreparedOutbox, Send, nobody
+from realtime.wire.batch import Batch
+from realtime.wire.frames import Payload, frame_of
+from realtime.wire.wire import ABORT_SECONDS, AsgiWire, Send, Wire, nothing, wire_of
 
 logger = logging.getLogger(__name__)
 
+#: Bytes waiting before an outbox watches how long they wait: fewer are what this turn of the loop wrote.
+WATCHED_BYTES = 16 * 1024
+#: Seconds between two looks at what waits, for somebody who needs room: at first, and at most. A server does
+#: not say when its buffer is empty.
+POLL_SECONDS, MAX_POLL_SECONDS = 0.01, 0.1
+#: Parts of the room in an outbox. What the log has as well takes half, for it can be read there later; the
+#: rest is for what only this socket is told.
+ALL, HALF = 1, 2
 
-def outbox_for(send: Send, wire: Wire | None, on_slow: Callable[[], None]) -> Outbox | PreparedOutbox:
-    """The best outbox that a socket's server allows; `on_slow` is called once, and closes."""
-    return Outbox(send, on_slow) if wire is None else PreparedOutbox(send, wire, on_slow)
+
+def outbox_for(
+    scope: dict[str, Any], send: Send, on_slow: Callable[[], None], end: Callable[[], object]
+) -> Outbox:
+    """The outbox of a socket, over the best wire that its server allows.
+
+    `on_slow` is called once, and closes; `end` is called where nothing else ends a socket that does not take
+    the close.
+    """
+    wire = wire_of(scope)
+    if wire is not None:
+        return Outbox(send, wire, on_slow)
+    asgi = AsgiWire(send, on_slow, end)
+    outbox = Outbox(asgi.close, asgi, asgi.give_up)
+    asgi.on_written = outbox.wake
+    return outbox
+
+
+class Held:
+    """What an outbox keeps back: until the socket is accepted, or until it is joined."""
+
+    __slots__ = ("chunks", "is_joining", "size")
+
+    def __init__(self, *, is_joining: bool) -> None:
+        self.is_joining = is_joining
+        self.chunks: list[bytes] = []
+        self.size = 0
 
 
 class Outbox:
-    """The frames of a socket on any ASGI server, written by one task that lives while it is needed."""
+    """The frames of one socket on their way to its wire."""
 
     __slots__ = (
+        "_change",
         "_close_code",
-        "_frames",
+        "_closing",
+        "_held",
         "_is_gone",
-        "_is_open",
-        "_is_slow",
         "_on_slow",
-        "_room",
-        "_send",
-        "_task",
-        "_waiting_bytes",
+        "_send_close",
+        "_watch",
+        "_wire",
+        "_written",
     )
 
-    def __init__(self, send: Send, on_slow: Callable[[], None]) -> None:
-        self._send = send
+    def __init__(self, send_close: Send, wire: Wire, on_slow: Callable[[], None]) -> None:
+        self._send_close = send_close
+        self._wire = wire
         self._on_slow = on_slow
-        #: The texts, and the bytes that each will be.
-        self._frames: deque[tuple[str, int]] = deque()
-        self._waiting_bytes = 0
-        self._task: asyncio.Task[None] | None = None
-        self._room: asyncio.Event | None = None
+        self._held: Held | None = Held(is_joining=False)
+        #: Bytes that it took in all, those included that it still holds.
+        self._written = 0
+        self._watch: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._close_code: int | None = None
-        self._is_open = False
-        self._is_slow = False
         self._is_gone = False
+        #: Done when less may wait than before, or nobody need wait any more; there while somebody does.
+        self._change: asyncio.Future[None] | None = None
 
     @property
     def is_closing(self) -> bool:
@@ -60,111 +94,176 @@ class Outbox:
         return self._close_code is not None or self._is_gone
 
     def open(self) -> None:
-        """The socket is accepted: what was said before goes out now."""
-        self._is_open = True
-        if self._frames or self._close_code is not None:
-            self._write_soon()
+        """Write what was pushed before the socket was accepted; from now on nothing is kept back."""
+        self._release()
 
-    def push(self, frame: str, *, droppable: bool = False) -> None:
-        """Send a frame after those before it; a droppable one gives way when half the room is taken."""
-        if self._has_room(size_of(frame), HALF if droppable else ALL):
-            self._append(frame)
-        elif droppable:
-            metrics.gave_way(frame.encode())
-        else:
-            self._too_slow()
+    def begin_joining(self) -> None:
+        """Keep what is pushed from now on, to write it at once; not over an `await`.
+
+        Room is decided for each push as if it had been written.
+        """
+        if self._held is None:
+            self._held = Held(is_joining=True)
+
+    def end_joining(self) -> None:
+        """Write what was kept since `begin_joining`."""
+        if self._held is not None and self._held.is_joining:
+            self._release()
+
+    def push(self, payload: Payload, *, droppable_kind: str | None = None) -> None:
+        """Send a frame after those before it.
+
+        A droppable one names its kind, the type of its event: it gives way when half the room is taken.
+        """
+        if droppable_kind is None:
+            if not self._write(frame_of(payload), ALL):
+                self._too_slow()
+        elif not self._write(frame_of(payload), HALF):
+            metrics.EVENTS_GIVEN_WAY.add(droppable_kind)
 
     def push_batch(self, batch: Batch, user_id: int) -> bool:
         """Send frames that others are sent as well; False when there is no room, and the log has to do."""
-        if self._has_room(batch.size, HALF):
-            for text in batch.texts(user_id):
-                self._append(text)
+        if self._write(batch.data(user_id), HALF):
             return True
         if batch.is_droppable:
-            metrics.gave_way(batch.data(user_id))
+            for kind in batch.kinds(user_id):
+                metrics.EVENTS_GIVEN_WAY.add(kind)
         return batch.is_droppable
 
     async def room_for(self, size: int) -> None:
-        """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox."""
-        while not self._has_room(size, HALF):
-            await self._wait_for_room()
+        """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox.
+
+        A peer that takes nothing at all meanwhile has half of the time that a slow one has.
+        """
+        half = conf.limit_outbox_bytes // HALF
+        loop = asyncio.get_running_loop()
+        pause, taken, deadline = POLL_SECONDS, -1, 0.0
+        while (waiting := self._waiting()) and waiting + size > half and not self.is_closing:
+            if self._held is not None or self._written - waiting != taken:
+                taken, deadline = self._written - waiting, loop.time() + conf.write_timeout_seconds / 2
+            elif loop.time() > deadline:
+                self._too_slow()
+                return
+            await self._changed(pause)
+            pause = min(2 * pause, MAX_POLL_SECONDS)
 
     async def drained(self) -> None:
-        """Wait until nothing waits."""
-        while (self._task is not None or self._frames) and not self._is_gone:
-            await self._wait_for_room()
+        """Wait until nothing waits, not even a close."""
+        await self._wait_while(lambda: self._close_code is not None or self._waiting() > 0)
 
     def close(self, code: int) -> None:
-        """Close the socket after what waits has been written."""
+        """Close the socket after what waits has been written; one that does not take it is cut off."""
         if not self.is_closing:
             self._close_code = code
-            self._write_soon()
-            self._tell_room()
+            if self._held is None:
+                self._start_closing(code)
+            self.wake()
 
     def abandon(self) -> None:
         """The socket is gone: nothing more can be written."""
         self._is_gone = True
-        self._on_slow = nobody
-        self._frames.clear()
-        if self._task is not None:
-            self._task.cancel()
-        self._tell_room()
+        self._on_slow = nothing
+        self._held = None
+        self._stop_watching()
+        self._wire.abandon()
+        self.wake()
 
-    def _has_room(self, size: int, part: int) -> bool:
-        """Whether so much fits into that part of the room beside what waits. What is alone always does."""
-        waiting = self._waiting_bytes
-        return not waiting or waiting + size <= conf.limit_outbox_bytes // part or self.is_closing
+    def wake(self) -> None:
+        """Have those look again who wait for room."""
+        change, self._change = self._change, None
+        if change is not None:
+            change.set_result(None)
 
-    def _append(self, frame: str) -> None:
-        if not self.is_closing:
-            size = size_of(frame)
-            self._frames.append((frame, size))
-            self._waiting_bytes += size
-            self._write_soon()
+    # --- what waits ---------------------------------------------------------------------------------
 
-    def _write_soon(self) -> None:
-        if self._task is None and self._is_open:
-            self._task = background.start(self._write_all())
+    def _write(self, data: bytes, part: int) -> bool:
+        """Whether it fits into that part of the room beside what waits. What is alone always does."""
+        if self._close_code is not None or self._is_gone:
+            return True
+        if self._held is not None:
+            return self._hold(self._held, data, part)
+        waiting = self._wire.waiting()
+        if waiting:
+            if waiting + len(data) > conf.limit_outbox_bytes // part:
+                return False
+            if waiting > WATCHED_BYTES and self._watch is None:
+                self._watch_from_here(self._written)
+        self._written += len(data)
+        self._wire.write(data)
+        return True
 
-    async def _write_all(self) -> None:
-        try:
-            try:
-                await self._write_frames()
-            except TimeoutError:
-                self._too_slow()
-            if self._close_code is not None:
-                async with asyncio.timeout(conf.write_timeout_seconds):
-                    await self._send({"type": "websocket.close", "code": self._close_code})
-                self._is_gone = True
-        except Exception as error:  # noqa: BLE001 - each server has its own way to say that the peer is gone
-            logger.debug("A socket could not be written to: %r", error)
-            self._is_gone = True
-        finally:
-            self._task = None
-            self._tell_room()
+    def _hold(self, held: Held, data: bytes, part: int) -> bool:
+        waiting = self._waiting()
+        if waiting and waiting + len(data) > conf.limit_outbox_bytes // part:
+            return False
+        self._written += len(data)
+        held.chunks.append(data)
+        held.size += len(data)
+        return True
 
-    async def _write_frames(self) -> None:
-        while self._frames:
-            frame, size = self._frames.popleft()
-            async with asyncio.timeout(conf.write_timeout_seconds):
-                await self._send({"type": "websocket.send", "text": frame})
-            self._waiting_bytes -= size
-            if not self._frames:
-                self._tell_room()
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is None or self._is_gone:
+            return
+        if held.chunks:
+            if self._watch is None and self._wire.waiting() > WATCHED_BYTES:
+                self._watch_from_here(self._written - held.size)
+            self._wire.write(b"".join(held.chunks))
+        if self._close_code is not None:
+            self._start_closing(self._close_code)
+
+    def _waiting(self) -> int:
+        return self._wire.waiting() + (0 if self._held is None else self._held.size)
+
+    async def _wait_while(self, is_busy: Callable[[], bool]) -> None:
+        pause = POLL_SECONDS
+        while not self._is_gone and is_busy():
+            await self._changed(pause)
+            pause = min(2 * pause, MAX_POLL_SECONDS)
+
+    async def _changed(self, seconds: float) -> None:
+        """Wait for a sign that less waits, for so long at most."""
+        if self._change is None:
+            self._change = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._change], timeout=seconds)
+
+    # --- slow peers, and the end --------------------------------------------------------------------
+
+    def _watch_from_here(self, written: int) -> None:
+        """Give the peer up if it has not taken in time what was written until now."""
+        seconds = conf.write_timeout_seconds
+        self._watch = asyncio.get_running_loop().call_later(seconds, self._look_again, written)
+        metrics.slow_wires.add(self._wire)
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+            metrics.slow_wires.discard(self._wire)
+
+    def _look_again(self, written: int) -> None:
+        self._stop_watching()
+        waiting = self._waiting()
+        if self._written - waiting < written:
+            self._too_slow()
+        elif waiting > WATCHED_BYTES:
+            self._watch_from_here(self._written)
 
     def _too_slow(self) -> None:
-        """Give up what waits: the peer will read it in the log when it comes back."""
-        self._frames.clear()
-        if not self._is_slow:
-            self._is_slow = True
-            self._on_slow()
+        """Give the peer up, once: it reads in the log what it missed, when it comes back."""
+        on_slow, self._on_slow = self._on_slow, nothing
+        on_slow()
 
-    async def _wait_for_room(self) -> None:
-        if self._room is None:
-            self._room = asyncio.Event()
-        self._room.clear()
-        await self._room.wait()
+    def _start_closing(self, code: int) -> None:
+        self._closing = background.start(self._close(code))
 
-    def _tell_room(self) -> None:
-        if self._room is not None:
-            self._room.set()
+    async def _close(self, code: int) -> None:
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                await self._send_close({"type": "websocket.close", "code": code})
+                await self._wait_while(lambda: self._waiting() > 0)
+        except Exception as error:  # noqa: BLE001 - each server has its own way to say that the peer is gone
+            logger.debug("A socket did not take its close frame: %r", error)
+            self._wire.abort()
+        self._is_gone = True
+        self.wake()

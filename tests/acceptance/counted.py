@@ -15,13 +15,11 @@ from realtime.servers.uvicorn.parser import Parser
 from realtime.servers.uvicorn.protocol import PreparedProtocol
 from realtime.sockets.consumer import JsonSocket
 from realtime.wire.outbox import Outbox
-from realtime.wire.prepared_outbox import PreparedOutbox
 
 OF_A_CONNECTION = (
     JsonSocket,
     Subscriber,
     Outbox,
-    PreparedOutbox,
     PreparedProtocol,
     Parser,
     PreparedWebSocketProtocol,

@@ -297,6 +297,15 @@ def test_cursors_and_counts_hold_in_any_history(db, ana, bruno, dora, steps):
     history.end()
 
 
+def test_receipts_that_give_way_after_a_resume_are_counted_as_such(db, ana, bruno, conversation):
+    sent = say(conversation, ana)
+    services.mark_read(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=sent.seq)
+
+    (batch,) = receipts.receipts_told([conversation.pk])[conversation.pk]
+
+    assert (batch.is_droppable, set(batch.kinds(ana.pk))) == (True, {"receipt"})
+
+
 async def test_all_cursors_are_told_after_a_resume_however_many(
     ana, bruno, group, connect, relais, monkeypatch
 ):

@@ -15,7 +15,7 @@ from realtime.hub.hub import Hub
 from realtime.hub.rendering import EVERYTHING, Framing
 from realtime.hub.subscription import Subscriber
 from realtime.log.positions import Position
-from realtime.wire.prepared import Batch
+from realtime.wire.batch import Batch
 
 TOPIC = "talk.1"
 
@@ -85,12 +85,12 @@ class Listener:
 
     # What an audience calls.
 
-    def push(self, frame: str, *, droppable: bool = False) -> None:
+    def push(self, frame: str) -> None:
         self._told.append(frame)
 
     def push_batch(self, batch: Batch) -> bool:
         if self.has_room.is_set():
-            self._told += batch.texts(self.user_id)
+            self._told += map(str, batch.payloads(self.user_id))
         return self.has_room.is_set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

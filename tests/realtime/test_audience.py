@@ -22,8 +22,9 @@ from realtime.hub.hub import Hub
 from realtime.hub.rendering import EVERYTHING, NOTHING
 from realtime.hub.subscription import Subscriber, of_user
 from realtime.metrics.outages import Outage
-from realtime.wire.prepared import Batch, text_frame
-from realtime.wire.prepared_outbox import PreparedOutbox
+from realtime.wire.batch import Batch
+from realtime.wire.frames import frame_of
+from realtime.wire.outbox import Outbox
 from tests.realtime.listeners import TOPIC, Listener, Log, StillClock, body, delivery, settle
 
 
@@ -616,7 +617,7 @@ async def test_socket_that_leaves_while_it_is_told_disturbs_nobody(quiet_hub, lo
         listener.join(quiet_hub, position=0)
 
     def told_and_gone(self: Listener, batch: Batch) -> bool:
-        self._told += batch.texts(self.user_id)
+        self._told += map(str, batch.payloads(self.user_id))
         self.leave()
         return True
 
@@ -636,7 +637,7 @@ async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_h
     ana = Listener()
     ana.join(quiet_hub, position=0)
     batches: list[list[str]] = []
-    ana.push_batch = lambda batch: batches.append(batch.texts(1)) or True
+    ana.push_batch = lambda batch: batches.append(batch.payloads(1)) or True
 
     ring(quiet_hub, log, log.append())
     await settle(2)
@@ -673,7 +674,7 @@ async def test_burst_is_written_in_pieces_that_fit(quiet_hub, log, settings):
 
     for _ in range(20):
         log.append(text="😀" * 40)
-    one = len(text_frame(log.bodies[1]))
+    one = len(frame_of(log.bodies[1]))
     ring(quiet_hub, log, *range(1, 21))
     heard(quiet_hub).flush()
 
@@ -757,7 +758,7 @@ class Reader(Listener):
         self.takes = takes
         self.buffer = b""
         self.largest = self.slow = 0
-        self.outbox = PreparedOutbox(self._nowhere, self, self._too_slow)
+        self.outbox = Outbox(self._nowhere, self, self._too_slow)
         self.outbox.open()
 
     async def _nowhere(self, message: dict[str, object]) -> None: ...
@@ -768,7 +769,7 @@ class Reader(Listener):
     def push_batch(self, batch: Batch) -> bool:
         taken = self.outbox.push_batch(batch, self.user_id)
         if taken:
-            self._told += batch.texts(self.user_id)
+            self._told += map(str, batch.payloads(self.user_id))
         return taken
 
     async def room_for(self, size: int) -> None:
@@ -785,6 +786,8 @@ class Reader(Listener):
         return len(self.buffer)
 
     def abort(self) -> None: ...
+
+    def abandon(self) -> None: ...
 
     async def read(self) -> None:
         while True:

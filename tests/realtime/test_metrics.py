@@ -14,7 +14,7 @@ import pytest
 from realtime.bells import bell, hosts
 from realtime.bells.metrics import BELL_EVENTS_DROPPED, BELLS
 from realtime.bells.ringer import MAX_BELL_BYTES, MAX_WAITING, Ringer
-from realtime.events import Logged
+from realtime.events import Delivery, Logged
 from realtime.hub import catch_up as pages
 from realtime.hub.hub import Hub
 from realtime.hub.metrics import DELIVERIES, DELIVERY_SECONDS, EVENTS_BACKFILLED, EVENTS_REPLAYED
@@ -22,10 +22,10 @@ from realtime.metrics.instruments import Histogram, Instrument
 from realtime.metrics.outages import OUTAGES, Outage
 from realtime.metrics.vitals import LOOP_LAG, LOOP_LAG_MAX
 from realtime.sockets.metrics import SOCKETS_CLOSED, closed, opened, refused_with
+from realtime.wire.batch import Batch
+from realtime.wire.frames import frame_of
 from realtime.wire.metrics import EVENTS_GIVEN_WAY, OUTBOX_LARGEST_BYTES, OUTBOX_WAITING_BYTES
-from realtime.wire.outbox import Outbox
-from realtime.wire.prepared import Batch, text_frame
-from realtime.wire.prepared_outbox import WATCHED_BYTES, PreparedOutbox
+from realtime.wire.outbox import WATCHED_BYTES, Outbox, outbox_for
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
 
 
@@ -153,50 +153,68 @@ class SlowWire:
 
     def abort(self) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 async def nowhere(message: dict[str, object]) -> None: ...
 
 
-def batch_of(*texts: str) -> Batch:
+def batch_of(*kinds: str) -> Batch:
+    """One event of each kind; the user whose number it has in this row is left out of it."""
     batch = Batch()
-    for text in texts:
-        batch.add(text, left_out=None, droppable=True)
+    for number, kind in enumerate(kinds):
+        batch.add(f'{{"type":"{kind}"}}', left_out=number, droppable=True, kind=kind)
     return batch
 
 
 async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> None:
     settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 2 * WATCHED_BYTES}
     typing, receipts = rise(EVENTS_GIVEN_WAY, "typing"), rise(EVENTS_GIVEN_WAY, "receipt")
-    outbox = PreparedOutbox(nowhere, SlowWire(2 * WATCHED_BYTES - 100), lambda: None)
+    outbox = Outbox(nowhere, SlowWire(2 * WATCHED_BYTES - 100), lambda: None)
     outbox.open()
-    tricky = '{"type":"typing","username":"{\\"type\\":\\"receipt\\""}'
 
-    outbox.push_batch(batch_of(tricky, '{"type":"typing"}', '{"type":"receipt"}'), user_id=1)
-    outbox.push('{"type":"receipt","seq":1}', droppable=True)
+    outbox.push_batch(batch_of("typing", "typing", "receipt", "receipt"), user_id=3)
+    outbox.push('{"type":"receipt"}', droppable_kind="receipt")
 
     assert (typing(), receipts()) == (2, 2)
+    outbox.abandon()
+
+
+async def test_ephemeral_event_that_gives_way_is_counted_by_its_type(quiet_hub, settings: Any, rise) -> None:
+    settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 2 * WATCHED_BYTES}
+    whispers = rise(EVENTS_GIVEN_WAY, "whisper")
+    outbox = Outbox(nowhere, SlowWire(2 * WATCHED_BYTES - 100), lambda: None)
+    outbox.open()
+    ana: Any = Listener()
+    ana.push_batch = lambda batch: outbox.push_batch(batch, 1)
+    ana.join(quiet_hub)
+
+    quiet_hub.audience(TOPIC).receive(Delivery(TOPIC, None, body(None, "whisper")))
+    quiet_hub.audience(TOPIC).flush()
+
+    assert whispers() == 1
     outbox.abandon()
 
 
 async def test_what_gives_way_without_prepared_frames_is_counted_too(settings: Any, rise) -> None:
     settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 100}
     typing = rise(EVENTS_GIVEN_WAY, "typing")
-    outbox = Outbox(nowhere, lambda: None)
+    outbox = outbox_for({}, nowhere, lambda: None, lambda: None)
     outbox.push("x" * 60)
 
-    outbox.push('{"type":"typing"}', droppable=True)
+    outbox.push('{"type":"typing"}', droppable_kind="typing")
 
     assert typing() == 1
 
 
 async def test_backlog_is_that_of_slow_readers_while_they_are_slow() -> None:
     slow, slower, quick = SlowWire(20_000), SlowWire(50_000), SlowWire(0)
-    outboxes = [PreparedOutbox(nowhere, wire, lambda: None) for wire in (slow, slower, quick)]
+    outboxes = [Outbox(nowhere, wire, lambda: None) for wire in (slow, slower, quick)]
     for outbox in outboxes:
         outbox.open()
         outbox.push("x")
 
-    frame = len(text_frame("x"))
+    frame = len(frame_of("x"))
     assert shown(OUTBOX_WAITING_BYTES) == 70_000 + 2 * frame
     assert shown(OUTBOX_LARGEST_BYTES) == 50_000 + frame
 

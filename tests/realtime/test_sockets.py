@@ -35,6 +35,7 @@ from realtime.sockets.commands import Command, named
 from realtime.sockets.consumer import JsonSocket
 from realtime.testing import ANSWER_SECONDS, TestSocket, eventually
 from realtime.topics import user_topic
+from realtime.wire import outbox, wire
 from tests.factories import make_conversation
 from tests.realtime.listeners import settle
 
@@ -708,12 +709,14 @@ async def test_draining_closes_many_sockets_a_few_at_a_time(hub):
     assert closed[-1] - closed[0] > 0.4
 
 
+@pytest.mark.parametrize("takes", [{"websocket.accept"}, {"websocket.accept", "websocket.close"}])
 async def test_slow_socket_leaves_although_its_server_never_says_that_the_peer_is_gone(
-    hub, settings, monkeypatch
+    hub, settings, monkeypatch, takes
 ):
     """As on a server without our adapter: writes wait for the peer, and what it says never comes."""
     settings.RELAIS = {**settings.RELAIS, "write_timeout_seconds": 0.05}
-    monkeypatch.setattr(connections, "CLOSE_SECONDS", 0.05)
+    for module in (outbox, wire):
+        monkeypatch.setattr(module, "ABORT_SECONDS", 0.05)
     told = [{"type": "websocket.connect"}]
 
     async def receive() -> dict[str, Any]:
@@ -722,7 +725,7 @@ async def test_slow_socket_leaves_although_its_server_never_says_that_the_peer_i
         return told.pop()
 
     async def send(message: dict[str, Any]) -> None:
-        if message["type"] != "websocket.accept":
+        if message["type"] not in takes:
             await asyncio.Event().wait()
 
     scope = {"type": "websocket", "path": "/ws/talk/", "query_string": b"listen=1", "identity": Somebody()}

@@ -26,7 +26,7 @@ from realtime.servers import ACCEPTED_SECONDS, DRAIN_SECONDS, FINISH_SECONDS
 from realtime.servers.daphne.http import BoundedChannel, BoundedRequest
 from realtime.servers.daphne.protocol import PreparedWebSocketProtocol
 from realtime.servers.daphne.wire import PreparedWire
-from realtime.wire.prepared import EXTENSION
+from realtime.wire.wire import EXTENSION
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from twisted.internet import tcp
 
 
 class PreparedWire:
-    """The connection below a socket (`realtime.wire.prepared.Wire`)."""
+    """The connection below a socket (`realtime.wire.wire.Wire`)."""
 
     __slots__ = ("_protocol", "_socket")
 
@@ -44,6 +44,9 @@ class PreparedWire:
 
     def abort(self) -> None:
         self._protocol.transport.abortConnection()
+
+    def abandon(self) -> None:
+        """Nothing: what waits is Twisted's, and the peer may still read it."""
 
 
 def waiting_in(transport: Any) -> int:

@@ -21,8 +21,8 @@ from realtime.servers.intake import Intake, Message
 from realtime.servers.paced_reading import PacedReading, bound_send_buffer
 from realtime.servers.uvicorn.parser import Parser
 from realtime.servers.uvicorn.wire import PreparedWire
-from realtime.wire.prepared import EXTENSION
 from realtime.wire.sizes import max_message_bytes
+from realtime.wire.wire import EXTENSION
 
 #: Seconds between two looks at a handshake that a stop waits for.
 POLL_SECONDS = 0.05

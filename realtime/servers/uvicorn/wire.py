@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class PreparedWire:
-    """The connection below a socket (`realtime.wire.prepared.Wire`)."""
+    """The connection below a socket (`realtime.wire.wire.Wire`)."""
 
     __slots__ = ("_protocol",)
 
@@ -25,3 +25,6 @@ class PreparedWire:
 
     def abort(self) -> None:
         self._protocol.transport.abort()
+
+    def abandon(self) -> None:
+        """Nothing: what waits is the transport's, and the peer may still read it."""

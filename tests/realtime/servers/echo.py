@@ -23,7 +23,6 @@ from realtime.errors import CloseCode  # noqa: E402 - the same
 from realtime.servers import daphne  # noqa: E402 - the same
 from realtime.wire import sizes  # noqa: E402 - the same
 from realtime.wire.outbox import outbox_for  # noqa: E402 - the same
-from realtime.wire.prepared import wire_of  # noqa: E402 - the same
 
 daphne.install()
 if "uvicorn" in sys.modules:  # as in config/asgi.py
@@ -59,7 +58,9 @@ async def echo_as_our_sockets(scope: dict[str, Any], receive: Any, send: Any) ->
         say("too slow")
         outbox.close(CloseCode.TOO_SLOW)
 
-    outbox = outbox_for(send, wire_of(scope), close_slow)
+    course = asyncio.current_task()
+    assert course is not None
+    outbox = outbox_for(scope, send, close_slow, course.cancel)
     await receive()
     await send({"type": "websocket.accept"})
     outbox.open()
