@@ -46,11 +46,11 @@ async def measure_memory(*, sockets: int, topics: int, is_traced: bool) -> dict[
     before = await _settled(is_traced=is_traced)
     for topic in [f"bench.shared.{number}" for number in range(topics)]:
         for socket in everybody:
-            socket.subscribe(topic)
+            socket.listen_to(topic)
     shared = await _settled(is_traced=is_traced)
     for number, socket in enumerate(everybody):
         for other in range(topics):
-            socket.subscribe(f"bench.own.{number}.{other}")
+            socket.listen_to(f"bench.own.{number}.{other}")
     own = await _settled(is_traced=is_traced)
     return bytes_each(before, shared, own, count=sockets * topics)
 
@@ -105,7 +105,7 @@ async def measure_lone(
                 self.delays.append(now - said)
 
     wire = Heard()
-    (await _opened(0, wire)).subscribe(LONE)
+    (await _opened(0, wire)).listen_to(LONE)
 
     async def delays(others: Sequence[str] = ()) -> dict[int, int]:
         wire.delays.clear()
@@ -124,12 +124,12 @@ async def measure_lone(
     everybody = [await _opened(number + 1, each) for number, each in enumerate(wires)]
     # As many are told each event as later, but they have only this subscription.
     for socket in everybody[: sockets * subscriptions // topics]:
-        socket.subscribe(FEW)
+        socket.listen_to(FEW)
     await asyncio.sleep(SETTLE_SECONDS)
     found["few"] = await delays([FEW])
     for number, socket in enumerate(everybody):
         for topic in topics_of(number, subscriptions=subscriptions, topics=topics):
-            socket.subscribe(f"bench.{topic}")
+            socket.listen_to(f"bench.{topic}")
         await asyncio.sleep(0)
     await asyncio.sleep(SETTLE_SECONDS * 2)
     gc.collect()

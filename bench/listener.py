@@ -45,7 +45,7 @@ class Listener(JsonSocket):
     def framing_of(self, topic: str) -> Framing:
         return EVERYTHING
 
-    def subscribe(self, topic: str) -> None:
+    def listen_to(self, topic: str) -> None:
         """Listen to a durable topic from its beginning on; nothing has been told there."""
         self.join(topic, position=START, as_of=START)
 
