@@ -21,6 +21,8 @@ from bench.machine import allow_many_files
 from realtime.hub.hub import Hub
 from tests import environment, services
 from tests.factories import make_user
+from tests.fast import is_fast, refuse_processes
+from tests.flushing import empty_what_tests_fill
 from tests.servers import ServerProcess, manage
 
 pytest_plugins = ["realtime.testing"]
@@ -30,9 +32,18 @@ hypothesis.settings.register_profile("relais", deadline=None)
 hypothesis.settings.load_profile("relais")
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The suite in two parts, which `scripts/test` runs one after the other."""
+    parts = parser.getgroup("relais").addoption
+    parts("--fast", dest="part", action="store_const", const="fast", help="only tests that start no process")
+    parts("--rest", dest="part", action="store_const", const="rest", help="all tests but those of --fast")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """A thousand sockets at once are more than many shells allow, us and the servers that we start."""
     allow_many_files()
+    if config.option.part == "fast" and environment.STACK != "small":
+        raise pytest.UsageError("--fast is the small stack; TEST_STACK says otherwise")
 
 
 def pytest_report_header() -> list[str]:
@@ -42,11 +53,18 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what its `stack` marker gives to the other stack: it runs there, so it is not skipped."""
-    elsewhere = [item for item in items if _stack(item) not in (None, environment.STACK)]
-    if elsewhere:
-        config.hook.pytest_deselected(items=elsewhere)
-        items[:] = [item for item in items if item not in elsewhere]
+    """Leave out what belongs to the other stack, by its `stack` marker, or to the other part of the suite: it
+    runs there, so it is not skipped."""
+    part = config.option.part
+
+    def is_of_this_run(item: pytest.Item) -> bool:
+        return _stack(item) in {None, environment.STACK} and (
+            part is None or is_fast(item) == (part == "fast")
+        )
+
+    here = {item: is_of_this_run(item) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not here[item]])
+    items[:] = [item for item in items if here[item]]
 
 
 def _stack(item: pytest.Item) -> str | None:
@@ -60,10 +78,20 @@ def _application() -> None:
     import config.asgi  # noqa: F401
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_in_the_fast_set(pytestconfig: pytest.Config) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if pytestconfig.option.part == "fast":
+            refuse_processes(patch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """Django's own, and before the database goes: connections that threads left open would keep it."""
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        empty_what_tests_fill(patch)
+        yield
     connection = connections["default"]
     if isinstance(connection, PostgresWrapper):
         connection.close()
@@ -183,7 +211,7 @@ def fallback_server(new_backends: Callable[[], Backends]) -> Iterator[ServerProc
 
 
 @pytest.fixture(scope="session", params=["daphne", "uvicorn"])
-def server(request: pytest.FixtureRequest) -> ServerProcess:
+def server(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]) -> ServerProcess:
     """Each of the two servers in turn; the same promises hold on both.
 
     What holds on any other as well says so, with `tests.servers.on_any_server`.

@@ -8,7 +8,14 @@ from config.settings import *  # noqa: E402, F403 - the settings read the enviro
 from config.settings import DATABASES  # noqa: E402 - named, so that type checkers see it
 
 if environment.STACK == "small":
-    DATABASES["default"]["TEST"] = {"NAME": str(environment.directory() / "test.sqlite3")}
+    sqlite = DATABASES["default"]
+    sqlite["TEST"] = {"NAME": str(environment.directory() / "test.sqlite3")}
+    # A crash of the machine may lose data, and no test makes one: a commit does not wait for the disk.
+    # Servers that tests start run with the product's own settings, and wait.
+    sqlite["OPTIONS"]["init_command"] += "; PRAGMA synchronous=OFF"
 
 # A thousandth of the cost of the real one; how passwords are stored has its own test.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Looked up when they are asked for: each test's client builds the middleware anew, which would read them all.
+WHITENOISE_AUTOREFRESH = True

@@ -35,6 +35,7 @@ AGAIN = (
 
 
 # One stack: the suite that it starts makes databases of its own, and whose views they are does not matter.
+@pytest.mark.acceptance
 @pytest.mark.stack("small")
 @pytest.mark.timeout(300)
 def test_nothing_opens_under_other_defaults():

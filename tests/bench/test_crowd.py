@@ -11,7 +11,7 @@ from bench.generator import Generator
 from bench.latencies import Latencies
 from tests.bench.broadcaster import Broadcaster
 
-pytestmark = pytest.mark.stack("small")
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 PLACES = [Place("/", speaks=index < 2) for index in range(4)]
 raises = partial(pytest.raises, CrowdError)

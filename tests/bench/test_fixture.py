@@ -68,6 +68,7 @@ def test_queries_do_not_grow_with_the_members(django_assert_max_num_queries):
         fixture.make(members=50)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("arguments", [["--members", "0"], ["--conversations", "0"], ["--members", "many"]])
 def test_impossible_numbers_are_refused(arguments):
     command = [sys.executable, "bench/fixture.py", *arguments]

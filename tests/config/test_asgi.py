@@ -113,6 +113,7 @@ def test_warning_of_a_check_is_logged(
     assert "be careful" in caplog.text
 
 
+@pytest.mark.acceptance
 def test_checks_are_run_by_every_server() -> None:
     unsafe = (
         "import config.settings as s; s.CHANNEL_LAYERS = "
@@ -126,6 +127,7 @@ def test_checks_are_run_by_every_server() -> None:
     assert "relais.E005" in done.stderr
 
 
+@pytest.mark.acceptance
 def test_server_that_cannot_start_says_why_in_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "daphne", "-p", "0", "config.asgi:application"],

@@ -13,6 +13,9 @@ from config import settings
 from realtime.conf import Conf
 from realtime.rates import Rate
 
+# Nearly all of them start the product with an environment of its own.
+pytestmark = pytest.mark.acceptance
+
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789abcdef0123456789abcdef"
 

@@ -4,12 +4,19 @@ import contextlib
 import re
 from typing import Any
 
+import pytest
 import yaml
 from django.test import Client
 from drf_spectacular import drainage
 from openapi_spec_validator import validate
 
 from tests.config.test_settings import settings_with
+
+
+@pytest.fixture
+def files_of_a_server(settings: Any) -> None:
+    """Static files as a server has them, which reads them when it starts."""
+    settings.WHITENOISE_AUTOREFRESH = False
 
 
 def is_served(client: Client, path: str) -> bool:
@@ -38,6 +45,7 @@ def test_openapi_document_is_valid_and_lists_the_contract(client: Client, db: No
     } <= set(document["paths"])
 
 
+@pytest.mark.usefixtures("files_of_a_server")
 def test_docs_page_works_without_the_internet(client: Client, db: None) -> None:
     page = client.get("/api/docs/")
 
@@ -52,6 +60,7 @@ def test_docs_page_works_without_the_internet(client: Client, db: None) -> None:
             assert is_served(client, source), source
 
 
+@pytest.mark.usefixtures("files_of_a_server")
 def test_admin_works_before_collectstatic(client: Client, db: None) -> None:
     page = client.get("/admin/login/")
 
@@ -75,6 +84,7 @@ def test_other_origins_may_call_only_what_is_allowed(client: Client, db: None, s
     assert allowed("https://app.example.com", "/admin/") is None
 
 
+@pytest.mark.acceptance
 def test_pages_of_this_machine_may_call_only_while_they_are_developed(
     client: Client, db: None, settings: Any
 ) -> None:

@@ -101,6 +101,7 @@ def test_taken_e_mail_address_is_named():
         call_command("seed_demo")
 
 
+@pytest.mark.acceptance
 def test_refused_without_the_demo(tmp_path):
     environment = product_environment(database_url=f"sqlite:///{tmp_path}/db.sqlite3")
 

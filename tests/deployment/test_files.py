@@ -88,6 +88,7 @@ def test_blueprint_refers_only_to_what_it_creates(render: dict[str, Any]) -> Non
 # ── settings ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.acceptance
 def test_every_variable_that_is_set_is_a_setting(
     compose: dict[str, Any], render: dict[str, Any], settings_read: set[str]
 ) -> None:
@@ -118,6 +119,7 @@ def test_memory_that_is_a_disk_has_a_size(compose: dict[str, Any]) -> None:
     assert mounted == ["/tmp:size=32m"] * 2
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("platform", ["compose", "render"])
 def test_settings_accept_what_is_set(platform: str, request: pytest.FixtureRequest) -> None:
     described = request.getfixturevalue(platform)

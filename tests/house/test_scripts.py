@@ -42,6 +42,7 @@ def asked_for(source: str) -> list[Requirement]:
 # ── scripts/serve ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.acceptance
 def test_serve_refuses_several_workers_without_redis():
     refused = run("serve", WORKERS="2")
     assert refused.returncode != 0
@@ -49,6 +50,7 @@ def test_serve_refuses_several_workers_without_redis():
     assert "REDIS_URL" in refused.stderr
 
 
+@pytest.mark.acceptance
 def test_serve_refuses_a_port_in_use_also_one_that_is_shared():
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -62,6 +64,7 @@ def test_serve_refuses_a_port_in_use_also_one_that_is_shared():
     )
 
 
+@pytest.mark.acceptance
 def test_serve_names_the_host_it_cannot_find():
     refused = run("serve", HOST="nowhere.invalid")
     assert refused.returncode == 1
@@ -69,6 +72,7 @@ def test_serve_names_the_host_it_cannot_find():
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("name", "value"), [("SERVER", "gunicorn"), ("WORKERS", "many"), ("WORKERS", "0"), ("PORT", "http")]
 )
@@ -79,6 +83,7 @@ def test_serve_names_the_setting_it_does_not_understand(name, value):
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.acceptance
 def test_serve_does_not_start_without_a_secret():
     refused = run("serve", SECRET_KEY="")
     assert refused.returncode != 0

@@ -15,7 +15,7 @@ from tests import services
 from tests.processes import Process, ServerError, running_as_root, wait_until
 from tests.services import Binary, MissingServerError, PostgresServer, RedisServer, create_database
 
-pytestmark = pytest.mark.stack("small")
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 
 def test_redis_answers_and_keeps_its_port_over_a_restart():

@@ -174,6 +174,7 @@ async def test_same_origin_is_the_host_it_talks_to_and_that_host_is_ours(origin,
 LOCAL = ["http://localhost:5173", "http://127.0.0.1:3000", "http://[::1]:8080", "https://localhost"]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("origin", LOCAL)
 async def test_page_of_this_machine_is_let_in_where_it_is_developed(settings, origin):
     settings.RELAIS = {**settings.RELAIS, "allowed_origin_patterns": local_origins()}
@@ -181,6 +182,7 @@ async def test_page_of_this_machine_is_let_in_where_it_is_developed(settings, or
     assert await is_let_in(origin)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     "origin",
     [

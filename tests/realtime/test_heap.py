@@ -49,11 +49,13 @@ def said_by(program: str, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(("how", "is_one"), [("shared", True), ("as a server", True), ("as it is", False)])
 def test_threads_share_a_heap(how, is_one):
     assert (said_by(COUNT_HEAPS, how).count("<heap nr=") == 1) is is_one
 
 
+@pytest.mark.acceptance
 def test_what_is_free_between_what_is_kept_is_given_back():
     full, free, after = map(int, said_by(GIVE_BACK).split())
 

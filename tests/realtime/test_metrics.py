@@ -313,6 +313,7 @@ def test_close_code_that_the_peer_made_up_is_one_of_the_others(rise, code: objec
     assert others() == 1
 
 
+@pytest.mark.acceptance
 def test_every_reason_to_refuse_a_handshake_is_shown_from_the_start() -> None:
     """In a process of its own: in this one others may have counted."""
     show = (

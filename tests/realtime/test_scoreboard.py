@@ -121,6 +121,7 @@ def test_what_was_shown_outlives_who_showed_it(tmp_path):
     assert other.answer()['sent_total{kind="chat"}'] == shown
 
 
+@pytest.mark.acceptance
 def test_process_that_is_really_killed_frees_its_slot(tmp_path):
     script = (
         "import os, sys; from pathlib import Path; from realtime.metrics.scoreboard import _locked;"

@@ -19,7 +19,7 @@ from realtime.servers import workers
 from realtime.servers.port import Port
 from realtime.servers.workers import Supervisor
 
-pytestmark = pytest.mark.stack("small")
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 BEGIN = "import socket, sys, time; listener, line = [socket.socket(fileno=int(n)) for n in sys.argv[1:]]; "
 READY = "line.sendall(b'\\n'); "
