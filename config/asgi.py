@@ -26,6 +26,7 @@ from notifications.service_keys import has_service_key
 from realtime.http.forwarded_headers import ForwardedHeaders
 from realtime.http.health import HealthChecks
 from realtime.http.metrics_page import MetricsPage
+from realtime.hub.hub import Hub
 from realtime.process import garbage, heap
 from realtime.servers import daphne
 from realtime.servers.lifespan import Lifespan
@@ -59,7 +60,7 @@ if (
 
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # as `path()` makes them, whatever it says
 
-health = HealthChecks(StrangersTakeTurns(django_application, has_token, has_service_key))
+health = HealthChecks(StrangersTakeTurns(django_application, has_token, has_service_key), hub=Hub.current)
 daphne.install(on_listening=health.look)
 router = ProtocolTypeRouter(
     {

@@ -14,13 +14,12 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
 from realtime.database import outages
-from realtime.hub.hub import Hub
 from realtime.metrics.instruments import Gauge
 
 logger = logging.getLogger(__name__)
@@ -43,11 +42,24 @@ class Health(TypedDict):
     layer: str  # ok; lost; or memory: no Redis is configured
 
 
+class Serving(Protocol):
+    """What this module asks of the process's hub."""
+
+    is_draining: bool
+
+    def layer_status(self) -> str:
+        """How the channel layer is: `ok`, `lost` or `memory`."""
+        ...
+
+
 class HealthChecks:
     """ASGI middleware that answers the two addresses and passes everything else on."""
 
-    def __init__(self, app: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, app: Any, *, hub: Callable[[], Serving], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.app = app
+        self._hub = hub
         self._clock = clock
         self._known: tuple[float, Health] | None = None
         self._asking: asyncio.Task[Health] | None = None
@@ -85,7 +97,7 @@ class HealthChecks:
         return self._asking
 
     async def _find_out(self) -> Health:
-        hub = Hub.current()
+        hub = self._hub()
         database = await self._ask()
         layer = hub.layer_status()
         status = "degraded" if layer == "lost" else "ok"

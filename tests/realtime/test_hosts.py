@@ -88,7 +88,7 @@ class TestRealRedis:
         assert len(said) == 2 * len(servers), said
 
     async def test_layer_is_back_when_all_are(self, servers, hub_on_them):
-        health = HealthChecks(None, clock=iter(range(0, 1000, 10)).__next__)
+        health = HealthChecks(None, hub=Hub.current, clock=iter(range(0, 1000, 10)).__next__)
         for server in servers:
             server.kill()
         await eventually(lambda: all(host.outage.is_on for host in hub_on_them._hearing._hosts), within=15)
