@@ -1,1 +1,1 @@
-"""The events of durable topics, numbered and stored in the database."""
+"""The log: the events of durable topics, numbered and stored in the database."""

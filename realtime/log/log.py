@@ -1,8 +1,8 @@
 """The log: events of durable topics, numbered 1, 2, 3… in the order in which they were committed.
 
-Everything here is synchronous and runs in the caller's transaction. Nothing here tells anybody:
-`publishing` does that after the commit. What is told of an event is its stored text and its position, which
-is not stored: it follows from where and when the event was (`positions`).
+Everything here is synchronous and runs in the caller's transaction. Nothing here delivers anything:
+`publishing` does that after the commit. Clients are sent the stored text of an event and its position, which
+is not stored: it follows from the event's topic, seq and time (`positions`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from realtime.log import positions, statements
 from realtime.log.positions import START, Position
 from realtime.models import LoggedEvent, Topic
 
-#: The seq of a topic's newest event, in a query for its events.
+#: The seq of a topic's newest event, as an expression in a query for its events.
 HEAD = F("topic__head")
-#: Topics whose newest mark is remembered: 10 MB for as many as the sockets of a large process listen to.
+#: Topics whose newest mark is cached: 10 MB, for as many as the sockets of a large process listen to.
 KNOWN_ENDS = 2**15
 #: Seconds that a lock is waited for at least: a thread with no time left still takes one that is free.
 LEAST_PATIENCE = 0.05
 
 
 class LockedTopic(msgspec.Struct):
-    """A topic whose row the transaction holds: nobody else can move its head before the commit."""
+    """A topic whose row the transaction has locked: nobody else can move its head before the commit."""
 
     id: int
     head: int
@@ -44,10 +44,10 @@ class LockedTopic(msgspec.Struct):
 def lock(
     names: Iterable[str], *, create: bool = True, patience: float | None = None
 ) -> dict[str, LockedTopic]:
-    """Lock the topics' rows, in one order for everybody; those that did not exist are made, or absent.
+    """Lock the rows of topics, in the order that everybody keeps; missing rows are made, or left out.
 
-    What another transaction holds is waited for, as long as the thread may wait, or for so many seconds, and
-    then it is a BusyError; with a patience of 0 such topics are absent too.
+    A topic that another transaction holds is waited for: `patience` seconds, or as long as the thread may.
+    Then it is a BusyError; with a patience of 0 such topics are left out too.
     """
     wanted = sorted(set(names))
     if patience is None and (left := remaining()) is not None:
@@ -68,9 +68,9 @@ def _lock(names: list[str], patience: float | None) -> dict[str, LockedTopic]:
 def append(
     entries: Sequence[tuple[str, Event]], *, locked: Mapping[str, LockedTopic] | None = None
 ) -> list[Logged]:
-    """Store events at the heads of their topics and say what was stored; the caller announces it.
+    """Store events at the heads of their topics and return what was stored, for the caller to announce.
 
-    Must run inside a transaction. `locked` are topics the caller holds already.
+    Must run inside a transaction. `locked` are the topics that the caller has locked already.
     """
     if not entries:
         return []
@@ -81,49 +81,49 @@ def append(
     if absent := {name for name, _ in entries} - topics.keys():
         topics |= lock(absent)
 
-    # To the microsecond, unlike what clients are told: it is what distinguishes the events of two pasts.
+    # To the microsecond, unlike the times that clients are sent: it distinguishes the events of two pasts.
     moment = timezone.now()
     logged, stored, heads = [], [], {}
     for name, event in entries:
         topic = topics[name]
         topic.head = heads[topic.id] = seq = topic.head + 1
         body = events.encode(events.numbered(event, seq))
-        logged.append(_told(name, seq, body, moment))
+        logged.append(_placed(name, seq, body, moment))
         stored.append((topic.id, seq, body))
     statements.append_events(stored, heads.items(), moment)
     return logged
 
 
-def _told(name: str, seq: int, body: str, stored_at: dt.datetime) -> Logged:
+def _placed(name: str, seq: int, body: str, stored_at: dt.datetime) -> Logged:
     return Logged(name, seq, positions.placed(body, seq, positions.mark_of(name, seq, stored_at)))
 
 
 class Following(list[Logged]):
-    """Events that follow a place of the log."""
+    """Events that follow a position of the log."""
 
-    #: What the log has at that place; empty where nothing is.
+    #: The mark of the event at that position; empty where none is kept.
     mark = ""
 
 
 def replay(name: str, *, after: int, limit: int, size: int | None = None) -> Following:
-    """The events of a topic that follow `after`, oldest first: so many, until they are so many bytes."""
+    """The events of a topic after a seq, oldest first: at most `limit`, until they are `size` bytes."""
     found = statements.events_after(name, after, limit, size)
-    following = Following(_told(name, seq, body, stored_at) for seq, body, stored_at, _ in found)
+    following = Following(_placed(name, seq, body, stored_at) for seq, body, stored_at, _ in found)
     if found:
         following.mark = positions.at(name, after, found[0][3]).mark
     return following
 
 
 def read_on(name: str, *, after: int, limit: int, size: int | None = None) -> tuple[Following, int]:
-    """The events that follow `after`, and the seq up to which nothing else is there to be read.
+    """The events after a seq, as `replay` reads them, and the seq up to which the log has nothing else.
 
-    That is the last of them. Without any it is the head: what lay between has been pruned.
+    That is the seq of the last of them. Without any it is the head: the events between have been pruned.
     """
     page = replay(name, after=after, limit=limit, size=size)
     if page:
         return page, page[-1].seq or 0
     end = ends([name])[name]
-    page = replay(name, after=after, limit=limit, size=size)  # what was told between the two queries
+    page = replay(name, after=after, limit=limit, size=size)  # appended between the two queries
     if page:
         return page, page[-1].seq or 0
     page.mark = end.mark if end.seq == after else ""
@@ -131,14 +131,14 @@ def read_on(name: str, *, after: int, limit: int, size: int | None = None) -> tu
 
 
 def heads(names: Iterable[str]) -> dict[str, int]:
-    """The newest seq of each topic; 0 for those where nothing was ever told."""
+    """The newest seq of each topic; 0 for topics without any event."""
     found = dict(Topic.objects.filter(name__in=list(names)).values_list("name", "head"))
     return {name: found.get(name, 0) for name in names}
 
 
 def ends(names: Iterable[str]) -> dict[str, Position]:
     """The position of the newest event of each topic."""
-    # The times as text: those of idle topics are the same at every look, and are not taken apart again.
+    # The times as text: the cache below finds the marks of idle topics by it, without parsing it again.
     newest = LoggedEvent.objects.filter(topic=OuterRef("pk"), seq=OuterRef("head")).values("created_at")
     stored = Cast(Subquery(newest), CharField())
     topics = Topic.objects.filter(name__in=list(names)).annotate(stored=stored)
@@ -156,17 +156,17 @@ def _mark_from(name: str, seq: int, text: str) -> str:
 
 
 def stored_at(name: Any, seq: Any = HEAD) -> Subquery:
-    """When an event was stored, the newest or the one at a seq: a column for a query about something else."""
+    """When the newest event, or the one at a seq, was stored: a column for a query about something else."""
     return Subquery(LoggedEvent.objects.filter(topic__name=name, seq=seq).values("created_at")[:1])
 
 
 def floor(name: str) -> int:
-    """The newest seq that was pruned; 0 when everything is still there."""
+    """The newest seq that was pruned; 0 while every event is kept."""
     return Topic.objects.filter(name=name).values_list("floor", flat=True).first() or 0
 
 
 def floor_and_places(name: str, seqs: Sequence[int]) -> tuple[int, list[Position]]:
-    """The floor of a topic, and what stands at some seqs: a position without a mark where nothing does."""
+    """The floor of a topic, and the positions at some seqs, without a mark where no event is kept."""
     places = {f"place_{number}": stored_at(OuterRef("name"), seq) for number, seq in enumerate(seqs)}
     row = Topic.objects.filter(name=name).annotate(**places).values_list("floor", *places).first()
     kept_floor, *moments = row or (0, *[None] * len(seqs))
@@ -174,7 +174,7 @@ def floor_and_places(name: str, seqs: Sequence[int]) -> tuple[int, list[Position
 
 
 def bury(name: str, *, seqs: Iterable[int], tombstone: Event) -> None:
-    """Replace the bodies of logged events by a tombstone at the same places."""
+    """Replace the bodies of logged events by a tombstone, each with its own seq."""
     events.require_seq(tombstone)
     row = Topic.objects.get(name=name)
     for seq in seqs:
@@ -183,15 +183,15 @@ def bury(name: str, *, seqs: Iterable[int], tombstone: Event) -> None:
 
 
 def rewrite(name: str, bodies: Mapping[int, str]) -> None:
-    """Replace the texts of logged events by others at the same places; the caller holds the topic."""
+    """Replace the bodies of logged events, by their seq; the caller has locked the topic."""
     topic_id = Topic.objects.values_list("pk", flat=True).get(name=name)
     statements.replace_bodies(topic_id, bodies)
 
 
 def prune(name: str, *, up_to: int) -> int:
-    """Forget the events of a topic up to and including a seq, but never the newest; how many there were.
+    """Delete the events of a topic up to and including a seq, but never the newest; returns how many.
 
-    The newest is what a position at the head is compared with: without it the number alone would be believed.
+    A position at the head is compared with the newest event: without it the seq alone would be believed.
     """
     with transaction.atomic():
         topic = lock([name])[name]

@@ -1,12 +1,12 @@
-"""Positions: how far a client is in the log of a topic, as a text that it keeps and gives back.
+"""A position says how far a client is in the log of a topic: a text that the client keeps and gives back.
 
 `981-3f9c2a71d0` is the seq of an event and its *mark*. A seq alone would be believed by any log that is long
-enough: the one of another topic, or the one that a restored backup began again, where other events have the
-places of those that were lost. The mark is a hash of where and when the event was stored. All of that stands
-in the log, so no mark is stored; edits and tombstones keep it; a new past has other times.
+enough: that of another topic, or the one that a restored backup began again, where other events have the seqs
+of those that were lost. The mark is a hash of the event's topic, seq and time. All three are in the log, so no
+mark is stored; edits and tombstones keep it; after a restored backup the times are others.
 
-A number without a mark is a position too: it is all that a client of the guide knows, and nobody can tell
-whose it is.
+A seq without a mark is a position too: a client of the guide knows nothing else, and nobody can tell of which
+past it is.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import hashlib
 import re
 from typing import NamedTuple
 
-#: Of a million positions of another past, one has a chance of one in a million to be taken for one of ours.
+#: With 40 bits, a million positions of another past are all found out, but for a chance of one in a million.
 _MARK_BYTES = 5
 _MARK_LENGTH = 2 * _MARK_BYTES
-#: Sixteen digits hold every integer of JSON; what is longer is no position, and is not made a number.
+#: Sixteen digits hold every integer of JSON; a longer text is no position, and is not parsed as a number.
 _TEXT = re.compile(rf"([0-9]{{1,16}})(?:-([0-9a-f]{{{_MARK_LENGTH}}}))?\Z")
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -34,18 +34,18 @@ class Position(NamedTuple):
     """A place in the log of a topic."""
 
     seq: int
-    #: Empty where it is not known.
+    #: Empty where the mark is not known.
     mark: str = ""
 
     def __str__(self) -> str:
         return f"{self.seq}-{self.mark}" if self.mark else str(self.seq)
 
     def is_at(self, place: Position) -> bool:
-        """Whether it is this place, as far as it says: without a mark, whoever has the same seq is right."""
+        """Whether the two are the same place, as far as this one says: without a mark, the seq decides."""
         return self.seq == place.seq and self.mark in ("", place.mark)
 
     def contradicts(self, place: Position) -> bool:
-        """Whether another event has the same seq."""
+        """Whether the two are different events with the same seq."""
         return self.seq == place.seq and bool(self.mark and place.mark) and self.mark != place.mark
 
 
@@ -67,17 +67,17 @@ def at(topic: str, seq: int, stored_at: dt.datetime | None) -> Position:
 
 
 def mark_of(topic: str, seq: int, stored_at: dt.datetime) -> str:
-    """The mark of an event."""
+    """The mark of an event, from its topic, its seq and its time."""
     moment = (stored_at - _EPOCH) // _MICROSECOND
     return hashlib.blake2b(f"{topic} {seq} {moment}".encode(), digest_size=_MARK_BYTES).hexdigest()
 
 
 def placed(body: str, seq: int, mark: str) -> str:
-    """The JSON text of an event, with its position as the last member."""
+    """The JSON text of an event with its position added as the last member."""
     return f'{body[:-1]}{_MEMBER}{seq}-{mark}"}}'
 
 
 def mark_in(body: str) -> str:
-    """The mark in the text of an event; empty where it has none, as that of a worker of an older version."""
+    """The mark in the text of an event; empty where it has none, as from a worker of an older version."""
     _, member, position = body[-_LONGEST_MEMBER:].rpartition(_MEMBER)
     return position.partition("-")[2][:-2] if member else ""

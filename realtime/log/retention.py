@@ -1,4 +1,4 @@
-"""How long the log remembers: conversations for ever, other topics by age and count."""
+"""Retention prunes the log: conversations are kept for ever, other topics by age and count."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from realtime.conf import conf
 from realtime.log import log
 from realtime.models import LoggedEvent, Topic
 
-#: Topics that are looked at in one step: seconds, most of which nobody waits for.
+#: Topics of one step of the chore. It takes seconds, in most of which it holds no lock.
 TOPICS = 5_000
 
 
 @daily("log")
 def prune_some(position: tuple[str, str] | None) -> tuple[int, tuple[str, str] | None]:
-    """Prune some topics of a retention, by name, from the last one that was looked at."""
+    """A step of the chore: prune the next topics of a prefix, by name, from where the step before ended."""
     prefixes = sorted(conf.log_retention)
     if not prefixes:
         return 0, None
     prefix, after = position or (prefixes[0], "")
     days, count = conf.log_retention[prefix]
-    # Where only the newest event is left there is nothing to forget.
+    # A topic with only its newest event left has nothing to prune.
     topics = Topic.objects.filter(name__startswith=prefix, name__gt=after, head__gt=F("floor") + 1)
     found = list(topics.order_by("name").values_list("name", "head", "floor")[:TOPICS])
-    forgotten = 0
+    pruned = 0
     for name, head, floor in found:
-        up_to = _newest_to_forget(name, head, days, count)
-        if up_to > floor:  # else it need not be locked
-            forgotten += log.prune(name, up_to=up_to)
+        up_to = _newest_to_prune(name, head, days, count)
+        if up_to > floor:  # else the topic need not be locked
+            pruned += log.prune(name, up_to=up_to)
     if len(found) == TOPICS:
-        return forgotten, (prefix, found[-1][0])
+        return pruned, (prefix, found[-1][0])
     later = [other for other in prefixes if other > prefix]
-    return forgotten, (later[0], "") if later else None
+    return pruned, (later[0], "") if later else None
 
 
 def prune_all() -> int:
-    """Prune every topic that has a retention; how many events were forgotten."""
+    """Prune every topic that has a retention; returns how many events were pruned."""
     return Chore("log", prune_some).do()
 
 
-def _newest_to_forget(name: str, head: int, days: int | None, count: int | None) -> int:
+def _newest_to_prune(name: str, head: int, days: int | None, count: int | None) -> int:
     by_count = head - count if count is not None else 0
     by_age = 0
     if days is not None:

@@ -1,7 +1,7 @@
-"""The statements of the log's hot path, each in the SQL of both databases.
+"""The SQL statements of the log's hot path, each for both databases; the rules are in `log`.
 
 The ORM says the same with an instance per row and with parameters written into the SQL, which was most of
-what storing a message cost (docs/adr/0014). Rules live in `log`; here is nothing but SQL.
+the cost of storing a message (docs/adr/0014).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from realtime.errors import BusyError
 
 _as_json = msgspec.json.Encoder().encode
 
-#: SQLSTATE of a lock that was not had within lock_timeout.
+#: SQLSTATE of a lock that was not released within lock_timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
 #: More bytes than any page has.
 _NO_LIMIT = 2**62
 
 
 def is_sqlite() -> bool:
-    """SQLite has one writer, which holds every row: there is nothing to lock, wait for or skip."""
+    """Whether the database is SQLite, whose one writer holds every row: nothing to lock, wait for or skip."""
     return connection.vendor == "sqlite"
 
 
@@ -33,7 +33,7 @@ def is_sqlite() -> bool:
 def binary_cursor() -> Iterator[Any]:
     """A cursor of PostgreSQL that sends parameters (`%b`) beside the SQL, in binary.
 
-    Django's writes them into the SQL: an array of 64 texts then costs three times as much.
+    Django's own writes parameters into the SQL: an array of 64 texts then costs three times as much.
     """
     from django.db.backends.postgresql.base import ServerBindingCursor
 
@@ -50,7 +50,7 @@ def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
 
 
 def lock_topics(names: Sequence[str], patience: float | None) -> list[tuple[int, str, int, int]]:
-    """The (id, name, head, floor) of topics, locked in the order of their names; those absent are left out.
+    """Lock topics in the order of their names; returns the (id, name, head, floor) of those that exist.
 
     For `patience` see `log.lock`.
     """
@@ -105,7 +105,7 @@ def append_events(
 
 
 def replace_bodies(topic_id: int, bodies: Mapping[int, str]) -> None:
-    """Give events of a topic, by their seq, other texts."""
+    """Replace the bodies of events of a topic, by their seq."""
     if is_sqlite():
         with connection.cursor() as cursor:
             cursor.executemany(
@@ -122,7 +122,7 @@ def replace_bodies(topic_id: int, bodies: Mapping[int, str]) -> None:
         )
 
 
-#: The bytes of each are summed up over those before it: what is beyond the last never leaves the database.
+#: Each row knows how many bytes are before it, so that what does not fit never leaves the database.
 _EVENTS_AFTER = """
     SELECT seq, body, created_at, (
         SELECT event.created_at FROM realtime_loggedevent AS event
@@ -145,9 +145,9 @@ _EVENTS_AFTER_IN_SQLITE = _EVENTS_AFTER.replace("octet_length(body)", "length(CA
 def events_after(
     name: str, after: int, limit: int, size: int | None
 ) -> list[tuple[int, str, dt.datetime, dt.datetime | None]]:
-    """Events after one: so many at most, and no more once they are so many bytes.
+    """The events after a seq, at most `limit`, and no more once they are `size` bytes.
 
-    Each as (seq, body, when it was stored, when the one was stored that they all follow, if that is kept).
+    Each is (seq, body, when it was stored, when the event at `after` was stored; None where it is not kept).
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -155,7 +155,7 @@ def events_after(
             [name, after, name, after, limit, _NO_LIMIT if size is None else size],
         )
         found = cursor.fetchall()
-    if is_sqlite():  # it keeps times as text, in UTC
+    if is_sqlite():  # SQLite keeps times as text, in UTC
         return [(seq, body, _moment(at), after_at and _moment(after_at)) for seq, body, at, after_at in found]
     return list(found)
 
