@@ -1,8 +1,8 @@
-"""What has to be done once a day by nobody in particular: forgetting what has expired.
+"""Chores delete what has expired, once a day; an app registers its own in its `chores.py`.
 
-An app registers its chores in its `chores.py`. Every process does them all, the first time within two hours
-of its start and then once a day, at a moment of its own: there is no leader to elect, because a chore that
-another process has just done finds nothing to do. `manage.py chores` does them at once.
+Every process does all of them, the first time within two hours of its start and then once a day, at a moment
+of its own. There is no leader to elect, because a chore that another process has just done finds nothing to
+do. `manage.py chores` does them at once.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ from realtime.process.background import runs_with_hub
 logger = logging.getLogger(__name__)
 
 DAY_SECONDS = 24 * 3600.0
-#: Between these a process begins: it has come to rest, and its neighbours have not begun with it.
+#: Seconds after its start between which a process begins: it has settled, and its neighbours begin at others.
 FIRST_SECONDS = 600.0, 7200.0
-#: Rows of one step. A step is a transaction: SQLite's one writer is kept from others for milliseconds.
+#: Rows of one step. A step is one transaction: it keeps SQLite's one writer for milliseconds.
 ROWS = 500
-#: Seconds between two steps, in which others write.
+#: Seconds between two steps, so that others can write.
 REST_SECONDS = 0.1
 
-#: How much was done, and where the next step goes on; None when there is nothing left.
+#: A step takes the position at which the step before ended, at first None. It returns how much it deleted and
+#: the position at which the next step begins, None when nothing is left.
 Step = Callable[[Any], tuple[int, Any]]
 
 
 @dataclass(frozen=True)
 class Chore:
-    """One thing to forget, a step at a time; each step begins where the last one ended, the first at None."""
+    """One kind of expired data, deleted step by step."""
 
     name: str
     step: Step
 
     def do(self) -> int:
-        """All of it, at once."""
+        """Do all steps, without a rest; returns how much was deleted."""
         done, position = self.step(None)
         while position is not None:
             more, position = self.step(position)
@@ -52,7 +53,7 @@ class Chore:
         return done
 
     async def do_in_background(self) -> int:
-        """All of it, beside what the process serves."""
+        """Do all steps on the database threads, with rests; returns how much was deleted."""
         done, position = await run_in_background(self.step, None)
         while position is not None:
             await asyncio.sleep(REST_SECONDS)
@@ -71,7 +72,7 @@ CHORE_DONE.reads(lambda: dict(_done_at))
 
 
 def daily(name: str) -> Callable[[Step], Step]:
-    """Register a step of a chore."""
+    """Register the step function of a chore."""
 
     def register(step: Step) -> Step:
         _chores[name] = Chore(name, step)
@@ -81,12 +82,12 @@ def daily(name: str) -> Callable[[Step], Step]:
 
 
 def registered() -> list[Chore]:
-    """All chores, by name."""
+    """All chores, in the order of their names."""
     return [_chores[name] for name in sorted(_chores)]
 
 
 def delete_some(expired: models.QuerySet[Any]) -> tuple[int, Any]:
-    """A step that deletes rows: how many, and whether there may be more."""
+    """Do a step of a chore that deletes rows, some of these."""
     found = list(expired.order_by("pk").values_list("pk", flat=True)[:ROWS])
     if found:
         expired.model._default_manager.filter(pk__in=found).delete()  # noqa: SLF001 - Django's documented name
@@ -95,7 +96,7 @@ def delete_some(expired: models.QuerySet[Any]) -> tuple[int, Any]:
 
 @runs_with_hub
 async def do_chores_daily() -> None:
-    """For ever."""
+    """Do all chores again and again, for as long as the process serves."""
     await asyncio.sleep(random.uniform(*FIRST_SECONDS))  # noqa: S311 - no secret
     while True:
         await do_chores()
@@ -103,12 +104,12 @@ async def do_chores_daily() -> None:
 
 
 async def do_chores() -> None:
-    """Each of them once; one that fails keeps no other."""
+    """Do each chore once; one that fails does not keep the others from being done."""
     for chore in registered():
         try:
             done = await chore.do_in_background()
         except UnavailableError:
-            raise  # so is everything else: the outage is told, and this begins again
+            raise  # the database is away, for the other chores too; `keep_running` begins again
         except Exception:
             logger.exception("The chore %s failed; it is done again tomorrow", chore.name)
             continue

@@ -1,7 +1,7 @@
-"""Rates and the buckets that hold callers to them.
+"""A rate says how many things a caller may do in a time; a bucket holds one caller to it.
 
-The buckets live in this process. They hold when Redis is away, and a fleet of n processes allows at
-most n times the rate: a floor against abuse, not an accountant.
+Buckets live in the memory of a process. They work while Redis is away, and n processes allow at most n times
+the rate: that stops abuse, and counts nothing exactly.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from realtime.errors import RateLimitedError
 
 _RATE = re.compile(r"(\d+)/(s|min|h)(?::(\d+))?\Z")
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
-#: Between two looks for idle buckets: a full table takes tens of milliseconds, and the loop waits.
+#: Seconds between two sweeps for idle buckets: one of a full table holds up the loop for tens of
+#: milliseconds.
 SWEEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` things in `seconds`, of which `burst` may come at once; count 0 is no limit."""
+    """`count` things in `seconds`, of which `burst` may come at once; a count of 0 is no limit."""
 
     count: int
     seconds: int
@@ -43,7 +44,7 @@ class Rate:
 
     @property
     def interval(self) -> float:
-        """Seconds that one thing costs."""
+        """The seconds in which the rate allows one thing."""
         return self.seconds / self.count
 
     def __str__(self) -> str:
@@ -54,7 +55,7 @@ class Rate:
 
 
 class Bucket:
-    """One user of a rate: a generic cell rate algorithm, whose whole state is one time."""
+    """Holds one caller to a rate, by the generic cell rate algorithm: its whole state is one time."""
 
     __slots__ = ("_full_until",)
 
@@ -62,7 +63,7 @@ class Bucket:
         self._full_until = 0.0
 
     def wait(self, rate: Rate, now: float, count: int = 1) -> float:
-        """Take one, or all of `count`; 0 when they were granted, else the seconds until they will be."""
+        """Take all of `count` or none; returns 0 if they were taken, else the seconds until they can be."""
         if not rate.count:
             return 0.0
         full_until = max(self._full_until, now) + count * rate.interval
@@ -77,9 +78,9 @@ class Bucket:
 
 
 class Buckets:
-    """A bucket per key, forgotten when it is full again; never more than `max_keys` of them."""
+    """A bucket for each key, dropped when it is full again; never more than `max_keys` of them."""
 
-    max_keys: ClassVar[int] = 100_000  # about 20 MB; past it everyone shares one bucket rather than memory
+    max_keys: ClassVar[int] = 100_000  # about 20 MB; past it all new keys share one bucket
 
     def __init__(self, rate: Callable[[], Rate], clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -89,7 +90,7 @@ class Buckets:
         self._next_sweep = 0.0
 
     def take(self, key: object) -> None:
-        """Count one for `key`, or raise RateLimitedError saying when to come back."""
+        """Take one from the bucket of `key`, or raise RateLimitedError with the time to come back."""
         now = self._clock()
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -103,12 +104,12 @@ class Buckets:
             raise RateLimitedError(retry_after_ms=max(1, round(wait * 1000)))
 
     def clear(self) -> None:
-        """Forget everyone."""
+        """Drop all buckets."""
         self._buckets.clear()
 
     def _sweep(self, now: float) -> None:
-        known = list(self._buckets.items())  # at one stroke: requests come on several threads
+        known = list(self._buckets.items())  # in one operation: requests come on several threads
         self._buckets = {key: bucket for key, bucket in known if not bucket.is_idle(now)}
-        # Never above what the table may hold, or who fills it once would keep it full for ever.
+        # Never above what the table may hold: otherwise a caller who fills it once keeps it full for ever.
         self._sweep_at = min(self.max_keys, max(1024, 2 * len(self._buckets)))
         self._next_sweep = now + SWEEP_SECONDS

@@ -1,4 +1,4 @@
-"""Indexes that are made while servers of the version before go on serving."""
+"""A migration operation that adds an index while servers of the version before go on serving."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django.db import migrations
 
 
 class AddIndexBesideWriters(migrations.AddIndex):
-    """`AddIndex` on a table that may be large: on PostgreSQL nobody waits for it.
+    """`AddIndex` for a table that may be large: on PostgreSQL, writers do not wait for it.
 
-    Its migration has `atomic = False` and nothing else in it. One that was interrupted is run again.
+    Its migration has `atomic = False` and nothing else in it. An interrupted one can be run again.
     """
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
@@ -19,7 +19,7 @@ class AddIndexBesideWriters(migrations.AddIndex):
             return
         model = to_state.apps.get_model(app_label, self.model_name)
         if self.allow_migrate_model(schema_editor.connection.alias, model):
-            # What is left of an interrupted one is an index that nothing uses.
+            # An interrupted migration leaves an invalid index behind, which nothing uses.
             name = schema_editor.quote_name(self.index.name)
             schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             schema_editor.add_index(model, self.index, concurrently=True)

@@ -1,11 +1,11 @@
-"""The threads in which sockets use the database: the border between `await` and the ORM.
+"""The database threads: sockets await functions that use the ORM here (`run_in_thread`).
 
-Channels' own `database_sync_to_async` puts every socket of a process into one thread, and takes a
-new connection for each call unless connections are kept. Here a fixed number of threads keep one
-connection each, so a process never holds more connections than it has threads.
+Channels' own `database_sync_to_async` puts every socket of a process into one thread, and takes a new
+connection for each call unless connections are kept. Here a fixed number of threads keep one connection each,
+so a process never holds more connections than it has threads.
 
-Whoever waits here is answered in time, also while the database is frozen: the thread gives its connection
-up at a deadline, and the caller does not wait for a thread that hangs all the same.
+A caller is answered in time, also while the database is frozen: the thread gives its connection up at a
+deadline, and the caller does not wait for a thread that hangs all the same (`time_budget`).
 """
 
 from __future__ import annotations
@@ -38,15 +38,16 @@ from realtime.errors import UnavailableError, UncertainError, is_outage
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: A connection that rested longer may have been cut meanwhile; one in constant use would have said so.
+#: Seconds of rest after which a connection is tried before it is used: it may have been cut meanwhile.
 REST_SECONDS = 1.0
 RETRY_MS = 1_000
-#: Seconds until a thread that wants the interpreter is given it. A database thread lets go of it at every
-#: call of the driver; with Python's own 5 ms it then waits so long, again and again, for a loop busy writing.
+#: Seconds until a thread that wants the interpreter's lock gets it. A database thread releases it at every
+#: call of the driver; with Python's own 5 ms it would wait that long each time, for a loop that is busy
+#: writing.
 SWITCH_SECONDS = 0.0005
 
 _pool: ThreadPoolExecutor | None = None
-#: The threads that have a call at this moment.
+#: The threads that run a call at this moment.
 _busy: set[int] = set()
 
 
@@ -59,7 +60,7 @@ def _executor() -> ThreadPoolExecutor:
 
 
 class _LastUse(threading.local):
-    """When this thread used the database last."""
+    """When this thread last used the database."""
 
     at = 0.0
 
@@ -68,7 +69,7 @@ _last_use = _LastUse()
 
 
 def _drop_dead_connections() -> None:
-    """After a rest, try what was kept: Django leaves that to its pool, which kept ones do not pass."""
+    """Try the connections of this thread after a rest; Django tries only those that its pool hands out."""
     if time.monotonic() - _last_use.at > REST_SECONDS:
         for connection in connections.all(initialized_only=True):
             if connection.connection is not None and not connection.is_usable():
@@ -76,7 +77,7 @@ def _drop_dead_connections() -> None:
 
 
 def _keep_usable_connections() -> None:
-    """Drop what a failed call left behind; keep healthy connections for the next call."""
+    """Close connections that a failed call left unusable; keep the others for the next call."""
     _last_use.at = time.monotonic()
     for connection in connections.all(initialized_only=True):
         connection.close_at = None  # these threads live as long as the process: nothing to expire
@@ -110,10 +111,10 @@ def _submit(seconds: float, function: Callable[..., Any], args: Any, kwargs: Any
 
 
 async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await a synchronous function that uses the ORM, in somebody's name who waits for the answer.
+    """Await a synchronous function that uses the ORM, for a client that waits for the answer.
 
-    A database that is away is an UnavailableError; one that falls silent is too, and then nobody knows
-    whether what was begun is stored.
+    Raises UnavailableError while the database is away, and UncertainError when it falls silent: then nobody
+    knows whether what was begun is stored.
     """
     call = _submit(DATABASE_SECONDS, function, args, kwargs)
     try:
@@ -121,20 +122,22 @@ async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwa
             return await asyncio.wrap_future(call)
     except TimeoutError as error:
         outages.DATABASE.noticed(TimeoutError(f"no answer within {ANSWER_SECONDS:g} s"))
-        # What still waited for a thread was cancelled with us, and never happens.
+        # A call that still waited for a thread was cancelled, and never runs.
         kind = UnavailableError if call.cancelled() else UncertainError
         raise kind(retry_after_ms=RETRY_MS) from error
 
 
 async def run_in_background(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The same for work that no client waits for: it may take its time, though not for ever."""
+    """Await a synchronous function that uses the ORM, for work that no client waits for: it has more time."""
     return await asyncio.wrap_future(_submit(BACKGROUND_SECONDS, function, args, kwargs))
 
 
 def _be_prompt(*, connection: BaseDatabaseWrapper, **_: object) -> None:
     left = remaining()
     if connection.vendor == "sqlite" and left is not None:
-        is_ours = threading.get_ident() in _busy  # and kept; that of a request over HTTP ends with it
+        is_ours = (
+            threading.get_ident() in _busy
+        )  # whose connection is kept; that of an HTTP request ends with it
         seconds = LOCK_SECONDS if is_ours else left
         with connection.cursor() as cursor:
             cursor.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
@@ -148,12 +151,12 @@ metrics.DATABASE_WAITING.reads(lambda: _pool._work_queue.qsize() if _pool is not
 
 
 def close_threads() -> None:
-    """Finish what runs, close the threads' connections, and start afresh at the next call."""
+    """Finish the calls that run, and close all threads with their connections; the next call starts anew."""
     global _pool
     pool, _pool = _pool, None
     if pool is None:
         return
-    # Each thread closes its own and waits for the others: so none does it twice, and none is left out.
+    # Each thread closes its own connections and waits for the others, so that no thread is left out.
     everybody = threading.Barrier(pool._max_workers)  # noqa: SLF001 - a number that we gave it
 
     def close() -> None:

@@ -2,8 +2,8 @@
 
 `981-3f9c2a71d0` is the seq of an event and its *mark*. A seq alone would be believed by any log that is long
 enough: that of another topic, or the one that a restored backup began again, where other events have the seqs
-of those that were lost. The mark is a hash of the event's topic, seq and time. All three are in the log, so no
-mark is stored; edits and tombstones keep it; after a restored backup the times are others.
+of those that were lost. The mark is a hash of the event's topic, seq and time. All three are in the log, so
+no mark is stored; edits and tombstones keep it; after a restored backup the times are others.
 
 A seq without a mark is a position too: a client of the guide knows nothing else, and nobody can tell of which
 past it is.

@@ -1,1 +1,1 @@
-"""What is counted, and how the workers of a service show their numbers together."""
+"""Metrics: instruments that count, and the scoreboard that adds up the numbers of a service's workers."""

@@ -1,7 +1,7 @@
-"""Instruments: numbers that a process keeps about itself, cheap enough for the way of every message.
+"""An instrument is a number that a process keeps about itself, cheap enough for the path of every message.
 
-Counting is an addition to a Python integer. What Prometheus wants is made from these numbers when it
-asks (`realtime/metrics/exposition.py`), never while messages pass. Each app, and each package of the core,
+Counting is an addition to a Python number. Prometheus' format is made of these numbers when it asks
+(`realtime/metrics/exposition.py`), never while messages pass. Each app, and each package of the core,
 declares its own in its `metrics.py`.
 """
 
@@ -12,16 +12,17 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal
 
-#: The series of one instrument. One more is counted under "other": no client can fill our memory.
+#: Series of one instrument. Any further one is counted under "other": no client can fill the memory.
 MAX_SERIES = 100
 #: Buckets of latencies, from what nobody notices to what everybody does. A head check finds the event of a
 #: lost bell within 5 s.
 LATENCY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 Labels = tuple[str, ...]
-#: One value of each series; of a histogram its sum and then its buckets, not cumulated.
+#: One value for each series; for a histogram its sum and then its buckets, not cumulated.
 Series = dict[Labels, list[float]]
-#: How the gauges of several workers are told: added, the largest, one series each, the answering one's.
+#: How the gauges of several workers are shown: the sum, the largest, a series for each, the answering
+#: worker's.
 Combine = Literal["sum", "max", "worker", "own"]
 
 _lock = threading.Lock()
@@ -34,7 +35,7 @@ class Registry:
         self.instruments: dict[str, Instrument] = {}
 
     def snapshot(self) -> dict[str, Series]:
-        """What all of them show at this moment."""
+        """The present values of all instruments."""
         return {name: instrument.series() for name, instrument in self.instruments.items()}
 
 
@@ -42,7 +43,7 @@ REGISTRY = Registry()
 
 
 class Instrument:
-    """What counters, gauges and histograms have in common."""
+    """The common base of counters, gauges and histograms."""
 
     kind: ClassVar[Literal["counter", "gauge", "histogram"]]
 
@@ -55,16 +56,16 @@ class Instrument:
         self.labels = labels
 
     def series(self) -> Series:
-        """What it shows at this moment."""
+        """The present value of each series."""
         raise NotImplementedError
 
 
 class _Valued(Instrument):
-    """One number per series: counted here, or read elsewhere when somebody asks."""
+    """An instrument with one number per series: counted here, or read from a function when shown."""
 
     def __init__(self, name: str, help_text: str, *labels: str, registry: Registry = REGISTRY) -> None:
         super().__init__(name, help_text, *labels, registry=registry)
-        #: The number of an instrument without labels: `COUNTER.value += 1` is all that counting costs.
+        #: The number of an instrument without labels; `COUNTER.value += 1` is the cheapest way to count.
         self.value: float = 0
         self._values: dict[Labels, float] = {}
         self._read: Callable[[], Mapping[Labels, float]] | None = None
@@ -80,7 +81,7 @@ class _Valued(Instrument):
             self._values[labels] = self._values.get(labels, 0) + n
 
     def reads(self, read: Callable[[], float | Mapping[Labels, float]]) -> None:
-        """Show what this function says, on the loop, when somebody asks."""
+        """Show what a function returns; it is called on the loop, for each scrape."""
 
         def by_labels() -> Mapping[Labels, float]:
             said = read()
@@ -97,13 +98,13 @@ class _Valued(Instrument):
 
 
 class Counter(_Valued):
-    """How often something happened."""
+    """A number of times that something happened."""
 
     kind = "counter"
 
 
 class Gauge(_Valued):
-    """How much of something there is."""
+    """A number of things that there are now."""
 
     kind = "gauge"
 
@@ -120,7 +121,7 @@ class Gauge(_Valued):
 
 
 class Histogram(Instrument):
-    """How large or how long, in buckets."""
+    """Sizes or durations, counted in buckets."""
 
     kind = "histogram"
 
@@ -133,7 +134,7 @@ class Histogram(Instrument):
         self._counts = [0] * (len(self.buckets) + 1)
 
     def observe(self, value: float) -> None:
-        """Count one; on the loop only."""
+        """Count one value; on the loop only."""
         self._counts[bisect_left(self.buckets, value)] += 1
         self._sum += value
 

@@ -1,10 +1,10 @@
-"""The scoreboard: a directory in which the workers of one service put their numbers together.
+"""The scoreboard is a directory in which the workers of one service put their numbers together.
 
-They share a port, so a scrape meets any one of them and must speak for all. Each holds a numbered
-slot, locked while it lives, and writes there what it shows, every second and before it answers.
-Whoever answers reads all slots: nothing is shown that is not on the board. The next worker in a slot
-goes on where the last one stopped, so no counter ever falls, also when a worker was killed; what that
-one counted in its last second is lost. Without a directory there is one process, and no board.
+Workers share a port, so a scrape meets any one of them, which answers for all. Each worker holds a numbered
+slot, locked while it lives, and writes its numbers there, every second and before it answers. The one that
+answers reads all slots. The next worker in a slot goes on from the numbers of the last one, so that no
+counter falls, also when a worker was killed; what that one counted in its last second is lost. Without a
+directory there is one process, and no board.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from realtime.metrics.instruments import REGISTRY, Gauge, Registry, Series
 from realtime.metrics.outages import Outage
 from realtime.process import background
 
-#: Seconds between two notes on the board: how old another worker's numbers can be.
+#: Seconds between two writes to the board: how old another worker's numbers can be.
 WRITE_SECONDS = 1.0
 
 Snapshot = dict[str, Series]
 
-#: What a directory that is gone, full or damaged is found by.
+#: The errors of a directory that is gone, full or damaged.
 _UNUSABLE = (OSError, ValueError, msgspec.MsgspecError)
 
 _encoder = msgspec.json.Encoder()
@@ -47,7 +47,7 @@ class Scoreboard:
         self._reading = Outage("What another worker noted for the metrics", counted_as="metrics")
         self._turn = threading.Lock()
         self._own: Snapshot = {}
-        #: What earlier workers counted in this slot.
+        #: The counts of earlier workers in this slot.
         self._inherited: Snapshot = {}
         self.slot = 0
         self._lock_fd: int | None = None
@@ -58,7 +58,7 @@ class Scoreboard:
     # --- writing ------------------------------------------------------------------------------------
 
     def note(self) -> None:
-        """Remember what the instruments show; on the loop, where nothing changes meanwhile."""
+        """Take a snapshot of the instruments; on the loop, where nothing changes meanwhile."""
         own = self._registry.snapshot()
         for name, series in self._inherited.items():
             if name in own:
@@ -66,7 +66,7 @@ class Scoreboard:
         self._own = own
 
     def write(self) -> None:
-        """Put on the board what was noted last; in any thread."""
+        """Write the last snapshot to the board; in any thread."""
         with self._turn:
             if self._directory is not None and self._lock_fd is not None:
                 with _forgiven(self._writing):
@@ -78,7 +78,7 @@ class Scoreboard:
     # --- reading ------------------------------------------------------------------------------------
 
     def totals(self) -> Snapshot:
-        """The numbers of all workers as those of one; in any thread."""
+        """The numbers of all workers together; in any thread."""
         self.write()
         whole: Snapshot = {name: {} for name in self._registry.instruments}
         for slot, is_alive, snapshot in self._slots():
@@ -100,7 +100,7 @@ class Scoreboard:
         for file in sorted(others):
             try:
                 slot = int(file.stem), not _is_free(file.with_suffix(".lock")), self._read(file)
-            except _UNUSABLE as error:  # the others' numbers are still there
+            except _UNUSABLE as error:  # the other slots can still be read
                 problem = error
             else:
                 yield slot
@@ -112,7 +112,7 @@ class Scoreboard:
     # --- slots --------------------------------------------------------------------------------------
 
     def _take_slot(self, directory: Path) -> None:
-        """Take the first slot that nobody holds, and go on from what it shows."""
+        """Take the first slot that nobody holds, and go on from its numbers."""
         for slot in itertools.count():
             lock = _locked(directory / f"{slot}.lock")
             if lock is not None:
@@ -131,7 +131,7 @@ class Scoreboard:
         return {name: dict(series) for name, series in _decoder.decode(file.read_bytes()).items()}
 
     def leave(self) -> None:
-        """Give the slot to who comes next."""
+        """Leave the slot to the next worker."""
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
@@ -139,7 +139,7 @@ class Scoreboard:
 
 @contextlib.contextmanager
 def _forgiven(outage: Outage) -> Iterator[None]:
-    """A board that cannot be used leaves a process with its own numbers, and is logged once."""
+    """Log once that the board cannot be used; the process then shows its own numbers."""
     try:
         yield
     except _UNUSABLE as error:
@@ -149,7 +149,7 @@ def _forgiven(outage: Outage) -> Iterator[None]:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor that holds the lock until it is closed or its process ends; None when another has it."""
+    """A descriptor that holds a lock until it is closed or its process ends; None when another has it."""
     import fcntl  # not on Windows, where there is one process
 
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -162,7 +162,7 @@ def _locked(path: Path) -> int | None:
 
 
 def _is_free(path: Path) -> bool:
-    # A worker that starts in this very moment finds it locked, and takes another slot.
+    # A worker that starts in this very moment finds the slot locked, and takes another.
     lock = _locked(path)
     if lock is not None:
         os.close(lock)
@@ -172,7 +172,7 @@ def _is_free(path: Path) -> bool:
 def _add(to: Series, series: Series) -> None:
     for labels, values in series.items():
         before = to.get(labels)
-        # Other buckets are another version's: its numbers cannot be added to ours.
+        # A worker of another version may have other buckets: its numbers cannot be added.
         if before is None or len(before) == len(values):
             to[labels] = values if before is None else [a + b for a, b in zip(before, values, strict=True)]
 
@@ -203,7 +203,7 @@ def current() -> Scoreboard:
 
 
 def _begin_anew() -> None:
-    """In a forked child: the slot is the parent's."""
+    """Give up the slot in a forked child: it is the parent's."""
     global _current  # noqa: PLW0603 - as above
     if _current is not None:
         _current.leave()
@@ -216,9 +216,9 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 @background.runs_with_hub
 async def keep_score() -> None:
-    """Note on the board what this worker shows, so that the others can speak for it."""
+    """Write this worker's numbers to the board every second, so that the others can answer for it."""
     if not conf.metrics_directory:
-        await asyncio.Event().wait()  # one process: there is nobody to note anything for
+        await asyncio.Event().wait()  # one process: nobody else answers for it
     board = current()
     try:
         while True:

@@ -1,4 +1,4 @@
-"""How the process itself is doing: whether its loop is late, its memory, files, garbage and CPU time."""
+"""The vital signs of the process: how late its loop is, its memory, files, garbage and CPU time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from realtime.process import background
 
 T = TypeVar("T")
 
-#: Seconds between two looks at the loop: ten a second cost nothing and see what people feel.
+#: Seconds between two samples of the loop's lag: ten a second cost nothing and show what people feel.
 LOOK_SECONDS = 0.1
-#: Looks over which the largest lag is kept: a minute, longer than the usual time between two scrapes.
+#: Samples over which the largest lag is kept: a minute, longer than the usual time between two scrapes.
 LOOKS_KEPT = 600
-#: Seconds for which what is slow to find out (10,000 open files take milliseconds) is good.
+#: Seconds for which a value that is slow to find out is kept: counting 10,000 open files takes milliseconds.
 FACTS_SECONDS = 5.0
 
 LOOP_LAG = Histogram(
@@ -43,7 +43,7 @@ _lags: deque[float] = deque(maxlen=LOOKS_KEPT)
 
 @background.runs_with_hub
 async def watch_loop() -> None:
-    """Fall asleep again and again, and note how late the loop woke us."""
+    """Sample the loop's lag: sleep again and again, and note how late the loop resumes."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LOOK_SECONDS
@@ -54,7 +54,7 @@ async def watch_loop() -> None:
 
 
 def _kept(find_out: Callable[[], T]) -> Callable[[], T]:
-    """A fact that is found out every few seconds at most."""
+    """A function whose result is found out every few seconds at most."""
     known: list[tuple[float, T]] = []
 
     def fact() -> T:
@@ -66,10 +66,10 @@ def _kept(find_out: Callable[[], T]) -> Callable[[], T]:
 
 
 def resident_bytes() -> int:
-    """Memory in use, of this process."""
+    """The resident memory of this process."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:  # no Linux: the most it ever had, in kilobytes or, on macOS, in bytes
+    except OSError:  # not on Linux: the peak, in kilobytes or, on macOS, in bytes
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 

@@ -1,1 +1,1 @@
-"""What a whole process does beside its sockets: background work, and its memory."""
+"""The process itself, beside its sockets: background work, garbage collection, the C library's memory."""

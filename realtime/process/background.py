@@ -1,4 +1,4 @@
-"""Work that runs beside the sockets of every server process, for as long as its hub does."""
+"""Background work runs beside the sockets of a server process, for as long as its hub does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
-#: Seconds before work that failed is begun again.
+#: Seconds after which work that failed begins again.
 RESTART_SECONDS = 5.0
 
 _works: list[Work] = []
@@ -22,26 +22,26 @@ _last_works: list[Work] = []
 
 
 def runs_with_hub(work: Work) -> Work:
-    """Register an endless coroutine function; it must stand being run in several processes at once."""
+    """Register an endless coroutine function; every process runs it, so it must stand company."""
     if work not in _works:
         _works.append(work)
     return work
 
 
 def registered() -> list[Work]:
-    """Everything registered."""
+    """All endless works, in the order of their registration."""
     return list(_works)
 
 
 def runs_at_end(work: Work) -> Work:
-    """Register a coroutine function that is awaited when the process ends; it has a second or two."""
+    """Register a coroutine function that is awaited when the hub stops; it has a second or two."""
     if work not in _last_works:
         _last_works.append(work)
     return work
 
 
 async def finish() -> None:
-    """Await what was registered for the end; what fails is logged and keeps nothing else from ending."""
+    """Await the works that were registered for the end; one that fails is logged and delays no other."""
     for work in _last_works:
         try:
             await work()
@@ -50,7 +50,7 @@ async def finish() -> None:
 
 
 def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Run something in nobody's name: what it logs and calls carries no ids of whoever caused it."""
+    """Run a task in an empty context, so that its log lines carry no ids of the socket that caused it."""
     return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
 
 
