@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from realtime.errors import AccountDisabledError, SessionRevokedError
 from realtime.events import Delivery
-from realtime.hub.reactions import reacts_to
-from realtime.hub.subscription import Subscriber
+from realtime.hub.reactions import Told, acts_on
 
 
-@reacts_to("session_revoked")
-def close_revoked_sockets(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
-    """Close the sockets of one session, or of all."""
+@acts_on("session_revoked")
+def close_revoked_sockets(delivery: Delivery, told: Told) -> None:
+    """End what one session may, or all of the user's."""
     session_id = delivery.fields["session_id"]
-    for subscriber in subscribers:
-        if session_id is None or subscriber.socket.identity.session_id == session_id:
-            subscriber.socket.refuse(SessionRevokedError())
+    for access in told.accesses():
+        if session_id is None or access.session_id == session_id:
+            access.lose(SessionRevokedError())
 
 
-@reacts_to("account_disabled")
-def close_disabled_sockets(_delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
-    """Close all sockets of the user."""
-    for subscriber in subscribers:
-        subscriber.socket.refuse(AccountDisabledError())
+@acts_on("account_disabled")
+def close_disabled_sockets(_delivery: Delivery, told: Told) -> None:
+    """End everything of the user."""
+    for access in told.accesses():
+        access.lose(AccountDisabledError())
 
 
-@reacts_to("sharing_changed")
-def share_as_chosen(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
+@acts_on("sharing_changed")
+def share_as_chosen(delivery: Delivery, told: Told) -> None:
     """Let the open sockets know, which read their user when they were opened."""
-    for subscriber in subscribers:
-        user = subscriber.socket.user
-        user.shares_receipts = delivery.fields["shares_receipts"]
-        user.shares_typing = delivery.fields["shares_typing"]
+    for access in told.accesses():
+        access.user.shares_receipts = delivery.fields["shares_receipts"]
+        access.user.shares_typing = delivery.fields["shares_typing"]
 
 
-@reacts_to("user_renamed")
-def take_new_name(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
+@acts_on("user_renamed")
+def take_new_name(delivery: Delivery, told: Told) -> None:
     """From now on the open sockets speak under the new name."""
-    for subscriber in subscribers:
-        subscriber.socket.user.username = delivery.fields["username"]
+    for access in told.accesses():
+        access.user.username = delivery.fields["username"]

@@ -1,4 +1,4 @@
-"""How sockets learn who is asking. The one place outside `JsonSocket` that crosses from `await` to the ORM.
+"""SocketAuth tells a socket who is asking: the identity of its credential, or why there is none.
 
 Cookies are never read: a page of another origin could send them (cross-site WebSocket hijacking).
 """

@@ -48,7 +48,7 @@ class Identity:
     session_id: str | None
     expires_at: float
     #: The head of the user's own topic when this was true: a revocation after it will be told there.
-    as_of: int = 0
+    authorized_at: int = 0
 
 
 class AccessToken(simplejwt.AccessToken):
@@ -196,12 +196,12 @@ def identities_of(claims: Collection[Claims]) -> dict[Claims, Identity | Realtim
 
 @cache
 def _sessions() -> QuerySet[Any]:
-    return Session.objects.annotate(as_of=_head_of_topic_of("user_id")).select_related("user")
+    return Session.objects.annotate(authorized_at=_head_of_topic_of("user_id")).select_related("user")
 
 
 @cache
 def _users() -> QuerySet[Any]:
-    return User.objects.annotate(as_of=_head_of_topic_of("pk"))
+    return User.objects.annotate(authorized_at=_head_of_topic_of("pk"))
 
 
 def _head_of_topic_of(user_id: str) -> Coalesce:
@@ -223,7 +223,7 @@ def _identity(
     except RealtimeError as error:
         return error
     session_id = None if session is None else str(session.pk)
-    return Identity(user, session_id, claims.expires_at, (user if session is None else session).as_of)
+    return Identity(user, session_id, claims.expires_at, (user if session is None else session).authorized_at)
 
 
 def refuse_unless_live(user: User, session: Session | None) -> None:

@@ -10,9 +10,9 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from realtime.hub.rendering import EVERYTHING, Framing
+from guide_dialect.consumer import GuideConsumer
+from realtime.hub.rendering import EVERYTHING
 from realtime.log.positions import START
-from realtime.sockets.consumer import JsonSocket
 from realtime.wire.wire import EXTENSION
 
 
@@ -34,20 +34,18 @@ class CountingWire:
         """Nobody is there."""
 
     def abandon(self) -> None:
-        """Nobody was."""
+        """Nobody is there."""
 
 
-class Listener(JsonSocket):
+class Listener(GuideConsumer):
     """A socket that hears everything of the topics it is told to subscribe to."""
 
     kind = "bench"
 
-    def framing_of(self, topic: str) -> Framing:
-        return EVERYTHING
-
     def listen_to(self, topic: str) -> None:
         """Listen to a durable topic from its beginning on; nothing has been told there."""
-        self.join(topic, position=START, as_of=START)
+        assert self.access is not None
+        self.subscribe(topic, EVERYTHING, access=self.access, position=START, authorized_at=START)
 
 
 async def open_listener(number: int, wire: CountingWire) -> Listener:
@@ -55,7 +53,7 @@ async def open_listener(number: int, wire: CountingWire) -> Listener:
     socket, is_open = Listener(), asyncio.Event()
     # As `accounts` would say who it is; the token outlives every run.
     identity = SimpleNamespace(
-        user=SimpleNamespace(pk=number), session_id=None, expires_at=time.time() + 86_400, as_of=0
+        user=SimpleNamespace(pk=number), session_id=None, expires_at=time.time() + 86_400, authorized_at=0
     )
     scope = {
         "type": "websocket",

@@ -12,27 +12,29 @@ import msgspec
 from chat import metrics, selectors, services
 from chat.cursors import MOVES, settle
 from chat.errors import NotAParticipantError
-from chat.events import GUIDE_FRAMING, V1_FRAMING, conversation_topic
+from chat.events import GUIDE_RENDERING, V1_RENDERING, conversation_topic
 from chat.inbox import Inbox
 from chat.limits import allow_send
 from chat.receipts import receipts_told
 from chat.selectors import Membership, Share
 from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
+from guide_dialect.consumer import GuideConsumer
+from guide_dialect.dialect import GuideDialect
 from realtime import errors
 from realtime.database.batch_loader import BatchLoader
 from realtime.events import Event
-from realtime.hub.rendering import NOTHING, Framing
+from realtime.hub.rendering import Rendering
+from realtime.hub.subscription import Subscription
 from realtime.json_input import MAX_INTEGER, Ref
 from realtime.log import positions
 from realtime.log.positions import Position
 from realtime.sockets.commands import Command
-from realtime.sockets.consumer import JsonSocket
-from realtime.wire.batch import Batch
+from realtime.wire.batch import FrameBatch
 
 #: What sockets that come back together want to know, asked together.
 membership_of: BatchLoader[Share, Membership] = BatchLoader(selectors.memberships_for)
 departure_of: BatchLoader[Share, int] = BatchLoader(selectors.departures_of)
-receipts_in: BatchLoader[int, list[Batch]] = BatchLoader(receipts_told)
+receipts_in: BatchLoader[int, list[FrameBatch]] = BatchLoader(receipts_told)
 
 
 class SendMessage(msgspec.Struct):
@@ -86,11 +88,11 @@ def _position(frame: MoveCursor) -> int:
     return frame.up_to_seq
 
 
-class ChatConsumer(JsonSocket):
+class ChatConsumer(GuideConsumer):
     """Speaks the guide's dialect, and to a client that opted in (`v1`) the rest of ours."""
 
     kind = "chat"
-    default_command = "message"
+    guide = GuideDialect(default_command="message")
 
     membership: Membership
     topic: str = ""
@@ -100,29 +102,26 @@ class ChatConsumer(JsonSocket):
         self.membership = membership = await membership_of((self.user_id, conversation_id))
         self.topic = conversation_topic(conversation_id)
         if "since" not in self.query:
-            then = self._live if self.v1 else None
-            self.join(self.topic, position=membership.end, as_of=membership.end, then=then)
+            on_live = self._live if self.v1 else None
+            self.join(self.topic, position=membership.end, authorized_at=membership.end, on_live=on_live)
             return
         since = await self._since(self.query["since"])
         if isinstance(since, str):
             self._resync(since)
         else:
-            self.join(self.topic, position=since, as_of=membership.end, then=self._resumed)
+            self.join(self.topic, position=since, authorized_at=membership.end, on_live=self._resumed)
 
-    def framing_of(self, topic: str) -> Framing:
-        if topic != self.topic:
-            return NOTHING
-        return V1_FRAMING if self.v1 else GUIDE_FRAMING
+    def rendering_of(self, topic: str) -> Rendering:
+        return V1_RENDERING if self.v1 else GUIDE_RENDERING
 
-    def detached(self, topic: str) -> None:
-        if topic == self.topic:
-            self.refuse(NotAParticipantError())
+    def on_access_lost(self, subscription: Subscription) -> None:
+        self.refuse(NotAParticipantError())
 
-    def was_misled(self, topic: str, seq: int) -> None:
-        if topic != self.topic:
-            super().was_misled(topic, seq)
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        if subscription.topic != self.topic:
+            super().on_misled(subscription, seq)
             return
-        self.leave(topic)  # nothing of the new past is told before it is known whether it is theirs to hear
+        subscription.end()  # nothing of the new past is told before it is known whether it is theirs to hear
         self.spawn(self._begin_anew(seq))
 
     async def left(self) -> None:
@@ -204,7 +203,7 @@ class ChatConsumer(JsonSocket):
     async def _since(self, text: str) -> Position | str:
         """The position to resume from, or the reason why that is impossible.
 
-        Whether the log has its mark is seen by reading on from there: see `was_misled`.
+        Whether the log has its mark is seen by reading on from there: see `on_misled`.
         """
         since, membership = positions.parse(text), self.membership
         if since is None or since.seq > membership.head:
@@ -249,13 +248,14 @@ class ChatConsumer(JsonSocket):
             self._resync("unknown_position")
         else:
             after = Position(min(max(seq, membership.readable_after), membership.head))
-            self.join(self.topic, position=after, as_of=membership.end)
+            self.join(self.topic, position=after, authorized_at=membership.end)
 
     async def _tell_receipts(self) -> None:
         """Receipts are not kept as events: after a resume the cursors are told as they are."""
         for batch in await receipts_in(self.membership.conversation_id):
-            await self.room_for(batch.size)
-            self.push_batch(batch)
+            chunk = batch.chunk_for((self.user_id,))
+            await self.outbox.room_for(chunk.size)
+            self.outbox.push_batch(chunk)
 
     def _resync(self, reason: str) -> None:
         """Tell the client to load the history, and what comes after it."""
@@ -269,12 +269,12 @@ class ChatConsumer(JsonSocket):
                 position=str(membership.end),
             )
         )
-        self.join(self.topic, position=membership.end, as_of=membership.end)
+        self.join(self.topic, position=membership.end, authorized_at=membership.end)
 
     # --- what a client may ask ----------------------------------------------------------------------
 
     commands = {
-        **JsonSocket.commands,
+        **GuideConsumer.commands,
         "message": Command(SendMessage, _send),
         "edit": Command(EditMessage, _edit),
         "delete": Command(DeleteMessage, _delete),

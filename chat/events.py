@@ -1,4 +1,4 @@
-"""What a conversation tells: its topic, its events, and how each kind of socket is told them.
+"""The topic of a conversation, its events, and how each kind of socket is told them.
 
 The field names are the wire's, and frozen: `docs/protocols/native.md`.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime as dt
 from uuid import UUID
 
-from realtime.events import Delivery, Event
-from realtime.hub.rendering import EVERYTHING, Framing
+from realtime.events import Event
+from realtime.hub.rendering import EVERYTHING, OnlyTypes
 from realtime.topics import topic
 
 
@@ -124,15 +124,6 @@ class ConversationLeft(Event, tag="conversation_left", frozen=True):
     seq: int = 0
 
 
-class _GuideFraming:
-    """The guide's chat page knows messages and nothing else."""
-
-    def frame(self, delivery: Delivery) -> str | None:
-        return delivery.body if delivery.type == "message" else None
-
-    def not_for(self, delivery: Delivery) -> int | None:
-        return None  # its own message too: the page draws what comes back
-
-
-GUIDE_FRAMING: Framing = _GuideFraming()
-V1_FRAMING: Framing = EVERYTHING
+#: The guide's chat page knows messages and nothing else. Its own come back too: it draws what it receives.
+GUIDE_RENDERING = OnlyTypes(frozenset({"message"}))
+V1_RENDERING = EVERYTHING

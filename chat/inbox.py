@@ -18,12 +18,10 @@ from functools import partial
 from typing import ClassVar
 
 from chat import metrics
-from chat.events import conversation_topic
 from chat.services import Draft, Outcome, send_messages
 from realtime.database.threads import run_in_thread
 from realtime.database.time_budget import ANSWER_SECONDS, LOCK_SECONDS, QUEUE_SECONDS, SHORT_LOCK_SECONDS
 from realtime.errors import BusyError, OverloadedError, RealtimeError, UnavailableError, UncertainError
-from realtime.hub.hub import Hub
 from realtime.process import background
 
 logger = logging.getLogger(__name__)
@@ -39,8 +37,8 @@ MAX_WAITING_BYTES = 8 * 1024 * 1024
 MAX_SHORT_WAITS, MAX_LONG_WAITS = 2, 2
 RETRY_MS = 1_000
 #: Seconds of rest between two batches, at most; as long as the one before took. What arrives meanwhile costs
-#: no transaction of its own. The longer one is for busy conversations: who is told waits for a flush anyway.
-MAX_REST_SECONDS, MAX_BUSY_REST_SECONDS = 0.002, 0.005
+#: no transaction of its own.
+MAX_REST_SECONDS = 0.002
 
 
 class _Send:
@@ -153,7 +151,7 @@ class Inbox:
                 if held:
                     self._set_aside(held)
                 if 0 < len(self._waiting) < MAX_BATCH:
-                    await asyncio.sleep(min(loop.time() - self._began, self._longest_rest()))
+                    await asyncio.sleep(min(loop.time() - self._began, MAX_REST_SECONDS))
         finally:
             self._task = None
 
@@ -164,16 +162,6 @@ class Inbox:
             if not send.was_given_up:
                 batch.append(send)
         return batch
-
-    def _longest_rest(self) -> float:
-        """Seconds for which what waits loses nothing, within the bounds."""
-        hub, rest = Hub.current(), MAX_BUSY_REST_SECONDS
-        for conversation in {send.draft.conversation_id for send in self._waiting}:
-            audience = hub.audience(conversation_topic(conversation))
-            rest = min(rest, audience.flushes_in() if audience is not None else 0.0)
-            if rest <= MAX_REST_SECONDS:
-                return MAX_REST_SECONDS
-        return rest
 
     async def _store(self, sends: Sequence[_Send], *, patience: float) -> Sequence[Outcome]:
         if not sends:  # all of them were given up while they waited for their turn

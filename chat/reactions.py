@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from realtime.events import Delivery
-from realtime.hub.reactions import reacts_to
-from realtime.hub.subscription import Subscriber, of_user
+from realtime.hub.reactions import Told, acts_on
 
 
-@reacts_to("member_removed")
-def detach_removed_member(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
-    """The removed member's sockets got this event, and get nothing after it.
+@acts_on("member_removed")
+def end_removed_member(delivery: Delivery, told: Told) -> None:
+    """The removed member's subscriptions were told this event, and are told nothing after it.
 
-    Someone who was added again and reads their old removal in the log is not among the subscribers.
+    Of somebody who was added again and reads the old removal in the log, none is among those told.
     """
-    for subscriber in of_user(subscribers, delivery.fields["user_id"]):
-        subscriber.detach()
+    for subscription in told.of_user(delivery.fields["user_id"]):
+        subscription.lose_access()

@@ -1,4 +1,4 @@
-"""The cursors of a conversation's members, as who comes back is told them: framed once for all who do."""
+"""The cursors of a conversation's members, told to those who come back: made once for all of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from chat import selectors
 from chat.events import ReceiptMoved
 from realtime import events
-from realtime.wire.batch import Batch
+from realtime.wire.batch import FrameBatch
 
 #: Receipts that are written at a time: a fraction of the room in an outbox.
 RECEIPTS_AT_A_TIME = 200
 
 
-def receipts_told(conversation_ids: Collection[int]) -> dict[int, list[Batch]]:
+def receipts_told(conversation_ids: Collection[int]) -> dict[int, list[FrameBatch]]:
     """All receipts of these conversations, each for all but the member it is about. Uses the database."""
     return {
         conversation_id: [
@@ -24,9 +24,9 @@ def receipts_told(conversation_ids: Collection[int]) -> dict[int, list[Batch]]:
     }
 
 
-def _batch(conversation_id: int, receipts: Sequence[selectors.Receipt]) -> Batch:
-    batch = Batch()
+def _batch(conversation_id: int, receipts: Sequence[selectors.Receipt]) -> FrameBatch:
+    batch = FrameBatch()
     for receipt in receipts:
         event = ReceiptMoved(**receipt._asdict(), conversation_id=conversation_id)
-        batch.add(events.encode(event), left_out=receipt.user_id, droppable=True, kind="receipt")
+        batch.add(events.encode(event), left_out=(receipt.user_id,), droppable_kind="receipt")
     return batch

@@ -1,7 +1,7 @@
 """The configuration of logging: JSON in production, readable lines in development, no secret in either.
 
 All loggers of the process, ours, Django's and those of both servers, end in one handler. Socket and
-user ids come from context variables, which `JsonSocket` and django-structlog bind.
+user ids come from context variables, which the sockets and django-structlog bind.
 """
 
 import logging

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 
+from guide_dialect.consumer import GuideConsumer
+from guide_dialect.dialect import GuideDialect
 from notifications import selectors, services
-from notifications.events import GUIDE_FRAMING, V1_FRAMING
-from notifications.sources import Listener, Source, framing_for
+from notifications.events import GUIDE_RENDERING, V1_RENDERING
+from notifications.sources import FollowsSources, NoticeRendering, Source
 from notifications.texts import supported_language
 from realtime import errors
 from realtime.events import Event
-from realtime.hub.rendering import NOTHING, Framing
+from realtime.hub.rendering import Rendering
+from realtime.hub.subscription import Subscription
 from realtime.json_input import MAX_INTEGER, Ref
 from realtime.log import positions
 from realtime.log.positions import START, Position
 from realtime.sockets.commands import Command, named
-from realtime.sockets.consumer import JsonSocket
+from realtime.sockets.dialect import Request
 from realtime.topics import user_topic
 
 #: Topics one socket listens to besides its own: more than anybody reads, and what one connect may cost. New
@@ -61,43 +64,39 @@ class Resync(Event, tag="resync", frozen=True):
     position: str
 
 
-class NotificationConsumer(Listener, JsonSocket):
+class NotificationConsumer(FollowsSources, GuideConsumer):
     """Shows notifications, as the guide does; anything else only to a client that opted in (`v1`)."""
 
     kind = "notifications"
-    tells_guide_errors = False
+    guide = GuideDialect(tells_errors=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: The topics of sources it listens to.
+        #: The sources whose topics it listens to, by topic.
         self._followed: dict[str, Source] = {}
-        #: Whether it knows these topics, and from where to tell its user's own one.
-        self._is_ready = False
         #: Whether it is about to ask again what it may hear.
         self._listens_anew = False
         self._language = ""
 
     async def authorize(self) -> None:
         since = positions.parse(self.query.get("since", ""))
-        seqs = [self.identity.as_of, (since or START).seq]
+        seqs = [self.identity.authorized_at, (since or START).seq]
         hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS, seqs=seqs)
         self._language = supported_language(self.user.language)
-        self._is_ready = True
         for source, topic, head in hearing.topics:
             self._listen(source, topic, after=head)
         self._listen_to_own_topic(hearing, since)
 
-    def framing_of(self, topic: str) -> Framing:
+    def rendering_of(self, topic: str) -> Rendering:
         if topic in self._followed:
-            return framing_for(self._followed[topic], self._language)
-        if not self._is_ready:
-            return NOTHING  # the own topic: joined for its revocations, told once it is known from where
-        return V1_FRAMING if self.v1 else GUIDE_FRAMING
+            return NoticeRendering(self._followed[topic], self._language)
+        return V1_RENDERING if self.v1 else GUIDE_RENDERING
 
-    def handle(self, frame: dict[str, Any], ref: Ref) -> Awaitable[None] | None:
-        if not self.v1 and named(JsonSocket.commands, frame.get("type")) is None:
+    def on_request(self, request: Request) -> Awaitable[None] | None:
+        is_shared = named(GuideConsumer.commands, request.name) is not None
+        if not self.v1 and request.ref is None and request.flaw is None and not is_shared:
             return None  # the guide's page sends nothing; an answer would be shown to its user
-        return super().handle(frame, ref)
+        return super().on_request(request)
 
     async def _read(self, frame: MarkRead, ref: Ref) -> None:
         self._acknowledge(ref, await self.run(services.mark_read, user_id=self.user_id, ids=frame.ids))
@@ -111,40 +110,40 @@ class NotificationConsumer(Listener, JsonSocket):
             self.push({"type": "ack", "ref": ref, "unread_count": unread_count})
 
     commands = {
-        **JsonSocket.commands,
+        **GuideConsumer.commands,
         "read": Command(MarkRead, _read),
         "read_all": Command(MarkAllRead, _read_all),
     }
 
     # --- what it listens to -------------------------------------------------------------------------
 
-    def follow(self, source: Source, topic: str, *, after: int) -> None:
-        if not self._is_ready:
-            return  # what is said before it is ready is told again when it is
-        if topic in self._followed:
+    def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
+        if own is not self.subscription(own.topic):
+            return  # it is the one that hears of revocations, and may hear this earlier
+        followed = self.subscription(topic)
+        if followed is not None:
             # The end of the membership that this one follows may not be told yet. It must not end this one,
             # and what was said between the two is not for this user.
-            is_new = self._subscribers[topic].told_up_to < after
+            is_new = followed.seq < after
         else:
             is_new = len(self._followed) < MAX_TOPICS
         if is_new:
             self._listen(source, topic, after=after)
 
-    def detached(self, topic: str) -> None:
-        self._followed.pop(topic, None)
-        self.leave(topic)
+    def on_access_lost(self, subscription: Subscription) -> None:
+        self._followed.pop(subscription.topic, None)
 
     def _listen(self, source: Source, topic: str, *, after: int) -> None:
         self._followed[topic] = source
-        self.join(topic, position=Position(after), as_of=Position(after))
+        self.join(topic, position=Position(after), authorized_at=Position(after))
 
     def _listen_to_own_topic(self, hearing: selectors.Hearing, since: Position | None) -> None:
-        """Join the own topic anew, from where the client is, now that the socket can tell its events."""
-        own, (known, there) = user_topic(self.user_id), hearing.places
+        """Join the user's own topic from where the client is."""
+        known, there = hearing.places
         if not self.v1:
-            self.join(own, position=known, as_of=known)
+            self._join_own(known, known)
         elif "since" not in self.query:
-            self.join(own, position=known, as_of=known, then=partial(self._live, resumed=False))
+            self._join_own(known, known, partial(self._live, resumed=False))
         elif since is None or since.seq > known.seq:
             self._resync("unknown_position", known)
         elif since.seq < hearing.floor or (since.mark and since.seq == hearing.floor):
@@ -152,18 +151,24 @@ class NotificationConsumer(Listener, JsonSocket):
         elif not since.is_at(there):
             self._resync("unknown_position", known)
         else:
-            self.join(own, position=since, as_of=known, then=partial(self._live, resumed=True))
+            self._join_own(since, known, partial(self._live, resumed=True))
+
+    def _join_own(
+        self, position: Position, known: Position, on_live: Callable[[Position], None] | None = None
+    ) -> None:
+        topic = user_topic(self.user_id)
+        self.join(topic, position=position, authorized_at=known, on_live=on_live)
 
     def _resync(self, reason: str, known: Position) -> None:
         self.push(Resync(reason=reason, url=INBOX_URL, position=str(known)))
-        self.join(user_topic(self.user_id), position=known, as_of=known)
+        self._join_own(known, known)
 
-    def was_misled(self, topic: str, seq: int) -> None:
-        source = self._followed.get(topic)
-        if source is None:  # the own one: its user's sessions may not be what they were
-            super().was_misled(topic, seq)
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        if subscription.topic not in self._followed:  # its user's sessions may not be what they were
+            super().on_misled(subscription, seq)
             return
-        self.detached(topic)
+        del self._followed[subscription.topic]
+        subscription.end()
         if not self._listens_anew:
             self._listens_anew = True
             self.spawn(self._listen_anew())
@@ -187,33 +192,22 @@ class NotificationConsumer(Listener, JsonSocket):
 
     async def _say_subscribed(self, *, resumed: bool) -> None:
         """Say how much is unread at a position this socket was told: what is told after it adds to it."""
-        own = user_topic(self.user_id)
+        own = self.subscription(user_topic(self.user_id))
+        if own is None:
+            return  # closed meanwhile
         try:
             for _ in range(COUNT_TRIES):
                 standing = await self.run(selectors.standing, self.user_id)
-                subscriber = self._subscribers.get(own)
-                if subscriber is None:
-                    return  # closed meanwhile
-                await subscriber.audience.reached(standing.end.seq)
-                subscriber.audience.flush()  # what is counted may still wait to be written with others'
-                told = subscriber.place
+                told = await own.told(standing.end.seq)
                 if told.seq == standing.end.seq:
                     break
-                if told.seq < standing.end.seq and subscriber in subscriber.audience.behind:
-                    # It had no room for what is counted: it says where it is when it has caught up.
-                    then = partial(self._live, resumed=resumed)
-                    self.join(own, position=told, as_of=Position(subscriber.as_of), then=then)
-                    return
         except errors.RealtimeError as error:
             self.refuse(error)
-        else:
-            # Never more than was told, or a resume from there would pass over the rest.
-            place = told if told.seq < standing.end.seq else standing.end
-            self.push(
-                Subscribed(
-                    seq=place.seq,
-                    position=str(place),
-                    resumed=resumed,
-                    unread_count=standing.unread_count,
-                )
+            return
+        # Never more than was told, or a resume from there would pass over the rest.
+        place = told if told.seq < standing.end.seq else standing.end
+        self.push(
+            Subscribed(
+                seq=place.seq, position=str(place), resumed=resumed, unread_count=standing.unread_count
             )
+        )

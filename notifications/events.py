@@ -1,4 +1,4 @@
-"""What notifications tell on `user.<id>`, and how each kind of client is told it.
+"""The events of notifications on `user.<id>`, and how each kind of client is told them.
 
 The field names are the wire's, and frozen: `docs/protocols/native.md`.
 """
@@ -6,6 +6,8 @@ The field names are the wire's, and frozen: `docs/protocols/native.md`.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
@@ -14,7 +16,7 @@ import msgspec
 from notifications import kinds
 from notifications.models import Notification
 from realtime.events import Delivery, Event
-from realtime.hub.rendering import Framing
+from realtime.hub.rendering import Frame
 
 
 class Notified(Event, frozen=True):
@@ -55,22 +57,20 @@ class NotificationsRead(Event, tag="notifications_read", frozen=True):
     seq: int = 0
 
 
-class _GuideFraming:
-    """The guide's page shows every frame it gets: so it gets notifications and nothing else."""
+@dataclass(frozen=True, slots=True)
+class NotificationsRendering:
+    """Notifications alone, since the guide's page shows every frame; else also what was read elsewhere."""
 
-    def frame(self, delivery: Delivery) -> str | None:
-        return delivery.body if kinds.is_registered(delivery.type) else None
+    tells_what_was_read: bool
 
-    def not_for(self, delivery: Delivery) -> int | None:
-        return None
+    def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
+        return [Frame(event.body) for event in write if self._tells(event.type)]
 
-
-class _V1Framing(_GuideFraming):
-    """Also what keeps several devices of one user alike."""
-
-    def frame(self, delivery: Delivery) -> str | None:
-        return delivery.body if delivery.type == "notifications_read" else super().frame(delivery)
+    def _tells(self, event_type: str) -> bool:
+        if event_type == "notifications_read":
+            return self.tells_what_was_read
+        return kinds.is_registered(event_type)
 
 
-GUIDE_FRAMING: Framing = _GuideFraming()
-V1_FRAMING: Framing = _V1Framing()
+GUIDE_RENDERING = NotificationsRendering(tells_what_was_read=False)
+V1_RENDERING = NotificationsRendering(tells_what_was_read=True)

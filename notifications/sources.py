@@ -6,7 +6,7 @@ worded once per event, language and process, and handed to everybody but the one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from notifications import kinds
 from realtime import events
 from realtime.events import Delivery
-from realtime.hub.reactions import reacts_to
-from realtime.hub.rendering import Framing
-from realtime.hub.subscription import Subscriber
+from realtime.hub.reactions import Told, acts_on
+from realtime.hub.rendering import Frame
+from realtime.hub.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class Source(Protocol):
         """The topic that such an event opens, and the seq after which it may be heard."""
 
 
-class Listener:
+class FollowsSources:
     """A socket that follows its user into new topics."""
 
-    def follow(self, source: Source, topic: str, *, after: int) -> None:
-        """The user's own topic said that they may hear `topic` after seq `after`."""
+    def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
+        """The user's own topic, told to `own`, says that they may hear `topic` after seq `after`."""
         raise NotImplementedError
 
 
@@ -63,7 +63,7 @@ def register_source(source: Source) -> None:
     """Let notifications sockets listen to an app's topics; called once, when the app is ready."""
     if source not in _sources:
         _sources.append(source)
-        reacts_to(source.entered_on)(partial(_follow, source))
+        acts_on(source.entered_on)(partial(_follow, source))
 
 
 def topics_for(user_id: int, *, limit: int) -> list[tuple[Source, str, int]]:
@@ -75,47 +75,29 @@ def topics_for(user_id: int, *, limit: int) -> list[tuple[Source, str, int]]:
     return found
 
 
-def _follow(source: Source, delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
+def _follow(source: Source, delivery: Delivery, told: Told) -> None:
     topic, after = source.entered(delivery)
-    for subscriber in subscribers:
-        if isinstance(subscriber.socket, Listener):
-            subscriber.socket.follow(source, topic, after=after)
+    for subscription in told.everyone():
+        if isinstance(subscription.socket, FollowsSources):
+            subscription.socket.follow(source, subscription, topic, after=after)
 
 
-class NoticeFraming:
-    """Words a source's events in one language."""
+@dataclass(frozen=True, slots=True)
+class NoticeRendering:
+    """Words a source's events in one language, for everybody but the one whose doing each is."""
 
-    def __init__(self, source: Source, language: str) -> None:
-        self._source = source
-        self._language = language
-        #: Of the event that is being handed out; `not_for` is asked right after `frame`.
-        self._delivery: Delivery | None = None
-        self._notice: Notice | None = None
+    source: Source
+    language: str
 
-    def frame(self, delivery: Delivery) -> str | None:
-        notice = self._notice_of(delivery)
-        return None if notice is None else self._worded(notice)
-
-    def not_for(self, delivery: Delivery) -> int | None:
-        notice = self._notice_of(delivery)
-        return None if notice is None else notice.not_for
-
-    def _notice_of(self, delivery: Delivery) -> Notice | None:
-        if delivery is not self._delivery:
-            self._notice, self._delivery = self._source.notice(delivery), delivery
-        return self._notice
+    def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
+        for event in write:
+            notice = self.source.notice(event)
+            if notice is not None:
+                yield Frame(self._worded(notice), () if notice.not_for is None else (notice.not_for,))
 
     def _worded(self, notice: Notice) -> str:
         kind = kinds.get(notice.kind)
-        text = kind.text({**notice.data, **notice.variables}, language=self._language)
+        text = kind.text({**notice.data, **notice.variables}, language=self.language)
         # The guide's frame and no more: what is not stored has no id, and no place in the user's own log.
         frame = {"type": kind.name, "title": text.title, "message": text.message, "data": notice.data}
         return events.encode(frame)
-
-
-_framings: dict[tuple[Source, str], Framing] = {}
-
-
-def framing_for(source: Source, language: str) -> Framing:
-    """The one framing of a source and a language, so that everybody shares its frames."""
-    return _framings.setdefault((source, language), NoticeFraming(source, language))

@@ -16,6 +16,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
 _TYPE_PREFIX = '{"type":"'
+_WRITE_PREFIX = ',"write":"'
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -75,12 +76,14 @@ class Logged(NamedTuple):
 class Delivery:
     """One event being handed to the sockets of this process."""
 
-    __slots__ = ("_fields", "body", "seq", "topic")
+    __slots__ = ("_fields", "body", "seq", "told_at", "topic")
 
-    def __init__(self, topic: str, seq: int | None, body: str) -> None:
+    def __init__(self, topic: str, seq: int | None, body: str, told_at: float | None = None) -> None:
         self.topic = topic
         self.seq = seq
         self.body = body
+        #: The clock when it was told; None where it was read from the log.
+        self.told_at = told_at
         self._fields: dict[str, Any] | None = None
 
     @property
@@ -89,6 +92,18 @@ class Delivery:
         start = len(_TYPE_PREFIX)
         if not self.body.startswith(_TYPE_PREFIX):
             return ""
+        return self.body[start : self.body.find('"', start)]
+
+    @property
+    def write(self) -> str:
+        """The mark of the write that it is part of; empty where it is one by itself.
+
+        An event class whose first field is `write: str` names it there, so that it is read without parsing.
+        """
+        start = self.body.find('"', len(_TYPE_PREFIX)) + 1
+        if not self.body.startswith(_WRITE_PREFIX, start):
+            return ""
+        start += len(_WRITE_PREFIX)
         return self.body[start : self.body.find('"', start)]
 
     @property

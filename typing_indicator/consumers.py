@@ -9,14 +9,22 @@ import msgspec
 from chat.consumers import conversation_id_in, membership_of
 from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
+from guide_dialect.consumer import GuideConsumer
+from guide_dialect.dialect import GuideDialect
 from realtime.conf import conf
-from realtime.hub.rendering import NOTHING, Framing
+from realtime.hub.rendering import NOTHING, Rendering
+from realtime.hub.subscription import Subscription
 from realtime.json_input import Ref
 from realtime.publishing import publish_now
 from realtime.rates import Bucket
 from realtime.sockets.commands import Command
-from realtime.sockets.consumer import JsonSocket
-from typing_indicator.events import COALESCE_SECONDS, TYPING_FRAMING, TYPING_TTL_SECONDS, typing, typing_topic
+from typing_indicator.events import (
+    COALESCE_SECONDS,
+    TYPING_TTL_SECONDS,
+    TypingRendering,
+    typing,
+    typing_topic,
+)
 from typing_indicator.reactions import is_typing_here
 
 
@@ -24,11 +32,11 @@ class SetTyping(msgspec.Struct):
     is_typing: bool
 
 
-class TypingIndicatorConsumer(JsonSocket):
+class TypingIndicatorConsumer(GuideConsumer):
     """Tells the others that somebody types, if they share it; coalesced: pages say so at every keystroke."""
 
     kind = "typing"
-    default_command = "typing"
+    guide = GuideDialect(default_command="typing")
 
     conversation_id = 0
     #: When it last told the others that its user types, unless it took that back.
@@ -40,12 +48,14 @@ class TypingIndicatorConsumer(JsonSocket):
         self._typing_bucket = Bucket()
         self.join(typing_topic(self.conversation_id))
         # For what it causes: a message ends its sender's typing, a removal ends this socket.
-        self.join(conversation_topic(self.conversation_id), position=membership.end, as_of=membership.end)
+        self.join(
+            conversation_topic(self.conversation_id), position=membership.end, authorized_at=membership.end
+        )
 
-    def framing_of(self, topic: str) -> Framing:
-        return TYPING_FRAMING if topic.endswith(".typing") else NOTHING
+    def rendering_of(self, topic: str) -> Rendering:
+        return TypingRendering() if topic.endswith(".typing") else NOTHING
 
-    def detached(self, topic: str) -> None:
+    def on_access_lost(self, subscription: Subscription) -> None:
         self.refuse(NotAParticipantError())
 
     def _type(self, frame: SetTyping, _ref: Ref) -> None:
@@ -56,7 +66,7 @@ class TypingIndicatorConsumer(JsonSocket):
         if is_news and not self._typing_bucket.wait(conf.limit_typing, now):
             self._tell(is_typing=is_typing)
 
-    commands = {**JsonSocket.commands, "typing": Command(SetTyping, _type)}
+    commands = {**GuideConsumer.commands, "typing": Command(SetTyping, _type)}
 
     async def left(self) -> None:
         if self._since_told(time.monotonic()) < TYPING_TTL_SECONDS:

@@ -1,10 +1,13 @@
-"""What the typing sockets are told."""
+"""The topic and the event of typing, and how the typing sockets are told it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 from chat.events import conversation_topic
 from realtime.events import Delivery, Event
-from realtime.hub.rendering import Framing
+from realtime.hub.rendering import Frame
 
 #: A typist repeats itself every 3 s at most; one lost frame must not make the indicator flicker.
 TYPING_TTL_SECONDS = 6
@@ -27,18 +30,12 @@ class Typing(Event, tag="typing", frozen=True):
     expires_in_ms: int
 
 
-class _TypingFraming:
-    """Typing as it is, to everyone but the typist."""
+@dataclass(frozen=True, slots=True)
+class TypingRendering:
+    """Typing as it is, for everybody but the typist."""
 
-    def frame(self, delivery: Delivery) -> str | None:
-        return delivery.body if delivery.type == "typing" else None
-
-    def not_for(self, delivery: Delivery) -> int | None:
-        typist: int = delivery.fields["user_id"]
-        return typist
-
-
-TYPING_FRAMING: Framing = _TypingFraming()
+    def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
+        return [Frame(event.body, (event.fields["user_id"],)) for event in write if event.type == "typing"]
 
 
 def typing(*, username: str, user_id: int, conversation_id: int, is_typing: bool) -> Typing:

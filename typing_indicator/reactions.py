@@ -6,7 +6,6 @@ Both happen in the process that listens, so a typist whose process was killed ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from chat.events import conversation_topic
@@ -14,7 +13,6 @@ from realtime import events
 from realtime.events import Delivery
 from realtime.hub.hub import Hub
 from realtime.hub.reactions import reacts_to
-from realtime.hub.subscription import Subscriber
 from typing_indicator.events import TYPING_TTL_SECONDS, typing, typing_topic
 
 
@@ -36,7 +34,7 @@ def is_typing_here(topic: str, user_id: int) -> bool:
 
 
 @reacts_to("typing")
-def remember_typist(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
+def remember_typist(delivery: Delivery) -> None:
     """Restart the typist's time, or forget them."""
     loop = asyncio.get_running_loop()
     key = (loop, delivery.topic, delivery.fields["user_id"])
@@ -49,7 +47,7 @@ def remember_typist(delivery: Delivery, subscribers: Iterable[Subscriber]) -> No
 
 
 @reacts_to("message")
-def forget_sender(delivery: Delivery, subscribers: Iterable[Subscriber]) -> None:
+def forget_sender(delivery: Delivery) -> None:
     """Who has sent is not typing that message any more: the next keystroke is news again."""
     if not _typists:
         return  # most of the time; a message is not even parsed for it

@@ -1,4 +1,4 @@
-"""One topic in one process: who listens, how far they are, and how a gap is filled from the log."""
+"""An audience: the subscriptions of one topic in this process, how far they are, and how a gap is filled."""
 
 from __future__ import annotations
 
@@ -9,43 +9,40 @@ from typing import TYPE_CHECKING
 from realtime.conf import conf
 from realtime.events import Delivery
 from realtime.hub import metrics, reactions
-from realtime.hub.catch_up import Place, page_after
 from realtime.hub.held import Held
-from realtime.hub.rendering import Framing, add_framed
+from realtime.hub.pages import Place, page_after
+from realtime.hub.rendering import NOTHING, Rendering, Stretch
+from realtime.hub.window import Window
 from realtime.log import positions
 from realtime.log.positions import Position
 from realtime.process import background
-from realtime.wire.batch import Batch
+from realtime.wire.frames import size_of
 
 if TYPE_CHECKING:
     from realtime.hub.hub import Hub
-    from realtime.hub.subscription import Subscriber
+    from realtime.hub.subscription import Subscription
+    from realtime.wire.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a busy topic's events are joined, at least and at most: what a flush costs decides.
-MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS = 0.003, 0.05
-
 
 class Audience:
-    """The subscribers of one topic in this process.
+    """The subscriptions of one topic in this process.
 
     `position` is the seq of the last event handed to the live ones. It is None until it is known,
-    and stays so for an ephemeral topic. Subscribers that are behind it read the log by themselves
-    and join the live ones in the same turn of the loop in which they have caught up. A live one that
-    has no room for what the others are told falls behind.
+    and stays so for an ephemeral topic. Subscriptions that are behind it read the log (`catch_up`)
+    and join the live ones in the same turn of the loop in which they have caught up. A live one whose
+    outbox has no room for what the others are told falls behind.
     """
 
     __slots__ = (
-        "_flush",
-        "_flushed_at",
         "_healing",
         "_held",
         "_mark_before",
         "_pending",
         "_pending_after",
+        "_pending_size",
         "_target",
-        "_told_at",
         "_window",
         "behind",
         "hub",
@@ -54,12 +51,13 @@ class Audience:
         "position",
         "timeline",
         "topic",
+        "writes_at",
     )
 
-    def __init__(self, hub: Hub, topic: str, position: int | None) -> None:
+    def __init__(self, hub: Hub, topic: str) -> None:
         self.hub = hub
         self.topic = topic
-        self.position = position
+        self.position: int | None = None
         #: The mark of the event there; empty where it is not known.
         self.mark = ""
         #: The one of the event before that.
@@ -68,20 +66,18 @@ class Audience:
         self.timeline = 0
         #: In the order in which they came: neighbours in time are neighbours in memory, which is half of what
         #: writing to thousands costs.
-        self.live: dict[Framing, dict[Subscriber, None]] = {}
-        self.behind: set[Subscriber] = set()
+        self.live: dict[Rendering, dict[Subscription, None]] = {}
+        self.behind: dict[Subscription, None] = {}
         self._held = Held(hub.held)
         self._target = 0
         self._healing: asyncio.Task[None] | None = None
-        #: What each kind of socket will be told by the next flush.
-        self._pending: dict[Framing, Batch] = {}
-        #: The position before that.
+        #: Events that were handed out and not written yet, their bytes, and the position before them.
+        self._pending: list[Delivery] = []
+        self._pending_size = 0
         self._pending_after: Position | None = None
-        self._flush: asyncio.Handle | None = None
-        self._flushed_at = 0.0
-        #: When the oldest event that waits was told, if a bell or this process brought it.
-        self._told_at: float | None = None
-        self._window = MIN_WINDOW_SECONDS
+        #: When the hub writes them, on the loop's clock; None while nothing waits.
+        self.writes_at: float | None = None
+        self._window = Window()
 
     @property
     def place(self) -> Position:
@@ -90,47 +86,63 @@ class Audience:
 
     # --- who listens --------------------------------------------------------------------------------
 
-    def subscribers(self) -> list[Subscriber]:
-        """Everybody, live or behind."""
-        return [subscriber for group in self.live.values() for subscriber in group] + list(self.behind)
+    def subscriptions(self) -> list[Subscription]:
+        """All of them, live or behind."""
+        return [subscription for group in self.live.values() for subscription in group] + list(self.behind)
 
-    def make_live(self, subscriber: Subscriber) -> None:
-        self.flush()
-        self.behind.discard(subscriber)
-        self.live.setdefault(subscriber.framing, {})[subscriber] = None
+    def add(self, subscription: Subscription, *, is_live: bool) -> None:
+        """Let a subscription in: live from the next event on, or behind until it has caught up."""
+        if is_live:
+            self.make_live(subscription)
+        else:
+            self.behind[subscription] = None
 
-    def remove(self, subscriber: Subscriber) -> None:
-        """Forget a subscriber; the last one takes the audience along."""
-        self.flush()
-        self.behind.discard(subscriber)
-        self._leave_live(subscriber)
+    def make_live(self, subscription: Subscription) -> None:
+        """Tell it everything from the next event on."""
+        self.write_pending()
+        self.behind.pop(subscription, None)
+        self.live.setdefault(subscription.rendering, {})[subscription] = None
+
+    def remove(self, subscription: Subscription) -> None:
+        """Forget a subscription; the last one takes the audience along."""
+        self.write_pending()
+        self.behind.pop(subscription, None)
+        self._leave_live(subscription)
         if not self.live and not self.behind:
             self.hub.forget(self)
 
-    def move(self, subscriber: Subscriber, framing: Framing) -> None:
-        """Tell a live subscriber events in another way."""
-        self.flush()
-        was_live = self._leave_live(subscriber)
-        subscriber.framing = framing
+    def render_anew(self, subscription: Subscription, rendering: Rendering) -> None:
+        """From now on tell it events in another way."""
+        self.write_pending()
+        was_live = self._leave_live(subscription)
+        subscription.rendering = rendering
         if was_live:
-            self.make_live(subscriber)
+            self.make_live(subscription)
 
-    def _leave_live(self, subscriber: Subscriber) -> bool:
-        """Whether it was there."""
-        group = self.live.get(subscriber.framing)
-        if group is None or subscriber not in group:
+    def set_aside(self, subscription: Subscription) -> None:
+        """Tell a live subscription nothing more for now: it goes on from here when it catches up."""
+        self.write_pending()
+        if self._leave_live(subscription):
+            self.behind[subscription] = None
+            subscription.position, subscription.mark = self.place
+
+    def _leave_live(self, subscription: Subscription) -> bool:
+        """Whether it was live."""
+        group = self.live.get(subscription.rendering)
+        if group is None or subscription not in group:
             return False
-        del group[subscriber]
+        del group[subscription]
         if not group:
-            del self.live[subscriber.framing]
+            del self.live[subscription.rendering]
         return True
 
     def close(self) -> None:
+        """Nobody listens any more, or the hub stops."""
         self._held.forget()
+        self._pending.clear()
+        self.writes_at = None
         if self._healing is not None:
             self._healing.cancel()
-        if self._flush is not None:
-            self._flush.cancel()
 
     # --- what they are told -------------------------------------------------------------------------
 
@@ -175,18 +187,23 @@ class Audience:
         told before has been lost as well, nobody knows: sockets are asked to find out what became of theirs.
         """
         logger.warning("The log of %s went back from %s to %s", self.topic, self.position, seq)
-        self.flush()
+        self.write_pending()
         self.timeline += 1
-        misled = [subscriber for group in self.live.values() for subscriber in group]
-        misled += [subscriber for subscriber in self.behind if subscriber.position > seq]
+        misled = [subscription for group in self.live.values() for subscription in group]
+        misled += [subscription for subscription in self.behind if subscription.position > seq]
         self.position = self._target = seq
         self.mark = ""
         self._held.forget()
-        for subscriber in misled:
-            subscriber.was_misled(Position(seq))
+        for subscription in misled:
+            subscription.misled(Position(seq))
+
+    @property
+    def reading(self) -> asyncio.Task[None] | None:
+        """What fills a gap from the log right now."""
+        return self._healing
 
     async def reached(self, seq: int) -> None:
-        """Wait until the live subscribers have been told everything up to `seq`, as far as the log goes."""
+        """Wait until the live subscriptions have been told everything up to `seq`, as far as the log goes."""
         self.expect(seq)
         if self._healing is not None:
             await asyncio.wait([self._healing])
@@ -197,75 +214,76 @@ class Audience:
         self._hand_out(delivery)
 
     def _hand_out(self, delivery: Delivery) -> None:
-        half, is_full = conf.limit_outbox_bytes // 2, False
-        for framing in self.live:
-            batch = self._pending.get(framing) or Batch()
-            add_framed(batch, framing, delivery)
-            if batch:
-                self._pending[framing] = batch
-            is_full = is_full or batch.size >= half
-        if self._pending and self._flush is None:
-            if self.position is None:
-                self._pending_after = None
-            elif delivery.seq is None:
-                self._pending_after = self.place
-            else:
-                self._pending_after = Position(delivery.seq - 1, self._mark_before)
-            self._flush_soon()
-        reactions.react(delivery, self.live.values(), self.flush)
-        if is_full:  # more would not fit into any outbox
-            self.flush()
+        if self._is_told():
+            size = size_of(delivery.body)  # before it waits: a text that no frame can hold is told to nobody
+            if not self._pending:
+                self._begin_pending(delivery)
+            self._pending.append(delivery)
+            self._pending_size += size
+        reactions.react(delivery, self.live.values(), self.write_pending)
+        if self._pending_size >= conf.limit_outbox_bytes // 2:  # more would not fit into any outbox
+            self.write_pending()
 
-    def _flush_soon(self) -> None:
-        """At once where nothing was told lately; else when the busy topic's window is over."""
-        loop = asyncio.get_running_loop()
-        wait = self.flushes_in()
-        self._told_at = self.hub.told_at
-        self._flush = loop.call_later(wait, self.flush) if wait > 0 else loop.call_soon(self.flush)
+    def _is_told(self) -> bool:
+        """Whether any live subscription is told events, and is not there for reactions alone."""
+        return any(rendering is not NOTHING for rendering in self.live)
 
-    def flushes_in(self) -> float:
-        """Seconds for which an event that arrives now would wait for others."""
-        return self._flushed_at + self._window - self.hub.loop.time()
+    def _begin_pending(self, delivery: Delivery) -> None:
+        if self.position is None:
+            self._pending_after = None
+        elif delivery.seq is None:
+            self._pending_after = self.place
+        else:
+            self._pending_after = Position(delivery.seq - 1, self._mark_before)
+        now = self.hub.loop.time()
+        self.writes_at = now + max(0.0, self._window.wait(now))
+        self.hub.write_soon(self, now)
 
-    def flush(self) -> None:
-        """Write what waits to everybody it is for. Whoever comes, goes or changes has this done first."""
+    def write_pending(self, joined: dict[Outbox, None] | None = None) -> None:
+        """Write what waits to everybody it is for. Whoever comes, goes or changes has this done first.
+
+        Where several topics are written in one turn, `joined` collects the outboxes, which write at its end.
+        """
         if not self._pending:
             return
-        if self._flush is not None:
-            self._flush.cancel()
-            self._flush = None
-        pending, self._pending = self._pending, {}
-        after = self._pending_after
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        for framing, batch in pending.items():
-            # A copy: who has no room is not live any more.
-            subscribers = tuple(self.live.get(framing, ()))
-            refused = 0
-            for subscriber in subscribers:
+        stretch, after = Stretch(self._pending), self._pending_after
+        self._pending, self._pending_size, self.writes_at = [], 0, None
+        began = self.hub.loop.time()
+        delivered = 0
+        for rendering in tuple(self.live):
+            undiminished = 0
+            batch = stretch.batch(rendering)
+            # A copy: a subscription that has no room is not live any more.
+            for subscription in tuple(self.live.get(rendering, ())) if batch else ():
+                chunk = batch.chunk_for(subscription.who) if batch.left_out else batch
+                outbox = subscription.socket.outbox
+                if joined is not None and outbox not in joined:
+                    joined[outbox] = None
+                    outbox.begin_joining()
                 try:
-                    if not subscriber.socket.push_batch(batch):
-                        refused += 1
-                        self._let_fall_behind(subscriber, after)
+                    if not outbox.push_batch(chunk):
+                        self._let_fall_behind(subscription, after)
+                    elif chunk is batch:
+                        undiminished += 1
+                    else:
+                        delivered += len(chunk)
                 except Exception:
                     logger.exception("Events of %s could not be written to a socket", self.topic)
-            metrics.DELIVERIES.value += batch.told_to(len(subscribers) - refused)
-        metrics.written(self._told_at)
-        self._told_at = None
-        self._flushed_at = loop.time()
-        # Writing takes at most a third of a busy topic's time; in the rest the next events are joined.
-        self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, 2 * (self._flushed_at - began)))
+            delivered += undiminished * len(batch)
+        metrics.DELIVERIES.value += delivered
+        metrics.written(stretch.deliveries[0].told_at)
+        self._window.wrote(began, self.hub.loop.time(), events=len(stretch.deliveries))
 
-    def _let_fall_behind(self, subscriber: Subscriber, after: Position | None) -> None:
+    def _let_fall_behind(self, subscription: Subscription, after: Position | None) -> None:
         """What it had no room for is in the log, if this topic has one."""
-        if after is not None and self._leave_live(subscriber):
-            self.behind.add(subscriber)
-            subscriber.fall_behind(after)
+        if after is not None and self._leave_live(subscription):
+            self.behind[subscription] = None
+            subscription.fell_behind(after)
 
     # --- reading the log ----------------------------------------------------------------------------
 
     async def _heal(self) -> None:
-        """Read from the log until nothing is missing; tell it to the live subscribers."""
+        """Read from the log until nothing is missing; tell it to the live subscriptions."""
         try:
             while self.position is not None and self.position < self._target:
                 target, timeline, after = self._target, self.timeline, self.place

@@ -1,119 +1,161 @@
-"""Pages of the log, as sockets read them that catch up: read once for all who are at the same place.
-
-After a restart or a cut line a whole conversation comes back at about the same seq. What one of them is
-told there is read, framed and joined once, and the others are told the same bytes.
-"""
+"""Catching up: the subscriptions of one socket that are behind read the log, a page each in turn."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from itertools import islice
 
-from realtime.conf import conf
 from realtime.database import outages
-from realtime.database.batch_loader import BatchLoader
-from realtime.events import Delivery
-from realtime.hub.rendering import Framing, add_framed
-from realtime.log import log, positions
+from realtime.hub import metrics, pages, reactions
+from realtime.hub.pages import Page, PageStretch, Place
+from realtime.hub.subscription import Socket, Subscription
 from realtime.log.positions import Position
-from realtime.wire.batch import Batch
-from realtime.wire.frames import size_of
 
-#: Bytes that are written at a time: a fraction of the room in an outbox, so that many wait for little.
-STRETCH_SIZE = 32 * 1024
-#: Bytes of a page, and at most one event more: each socket that reads slowly holds one.
-PAGE_SIZE = 4 * STRETCH_SIZE
-#: Seconds before a failed reading is tried again.
-RETRY_SECONDS = 0.5
+#: Subscriptions that have a page at a time: what one read of the database answers, and a megabyte at most.
+TOGETHER = 8
+#: Seconds for which those that wait for their audiences keep the others of their socket.
+PASS_OVER_SECONDS = 0.05
 
 
-class Place(NamedTuple):
-    """Where somebody is in the log of a topic."""
+class CatchUp:
+    """Brings the subscriptions of one socket from their own positions to those of their audiences.
 
-    topic: str
-    after: int
+    A round asks for the next pages of those whose turn it is in one question, and writes them one after the
+    other. A subscription that has to wait (its page cannot be read, its audience reads a gap) is passed over.
+    """
 
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        #: Those that are behind, the next in turn first.
+        self._behind: dict[Subscription, None] = {}
+        #: Those that have read further than their audiences, which look whether the log goes on.
+        self._ahead: set[Subscription] = set()
+        #: Done when one more catches up; there while all others wait.
+        self._one_more: asyncio.Future[None] | None = None
 
-class Stretch:
-    """Some of a page's events, written together."""
+    def add(self, subscription: Subscription) -> None:
+        """Let one more catch up."""
+        self._behind[subscription] = None
+        one_more, self._one_more = self._one_more, None
+        if one_more is not None:
+            one_more.set_result(None)
 
-    __slots__ = ("_batches", "_single", "deliveries")
+    async def run(self) -> None:
+        """Until none is behind."""
+        while self._behind:
+            turn = list(islice(self._behind, TOGETHER))
+            for subscription in turn:  # the last from now on
+                del self._behind[subscription]
+                self._behind[subscription] = None
+            reading = [subscription for subscription in turn if self._needs_page(subscription)]
+            if reading:
+                await self._read(reading)
+            elif self._behind:
+                await self._wait_for_audiences(turn)
 
-    def __init__(self, deliveries: Sequence[Delivery]) -> None:
-        self.deliveries = deliveries
-        self._batches: dict[Framing, Batch] = {}
-        self._single: list[Stretch] = []
-
-    @property
-    def reached(self) -> int:
-        """The seq of its last event."""
-        return self.deliveries[-1].seq or 0
-
-    @property
-    def end(self) -> Position:
-        """The position of its last event."""
-        return Position(self.reached, positions.mark_in(self.deliveries[-1].body))
-
-    def framed(self, framing: Framing) -> Batch:
-        """What one kind of socket is told of it; made once."""
-        batch = self._batches.get(framing)
-        if batch is None:
-            batch = self._batches[framing] = Batch()
-            for delivery in self.deliveries:
-                add_framed(batch, framing, delivery)
-        return batch
-
-    def one_by_one(self) -> list[Stretch]:
-        """The same, an event at a time; made once."""
-        if not self._single:
-            self._single = [self] if len(self.deliveries) == 1 else [Stretch([d]) for d in self.deliveries]
-        return self._single
-
-
-class Page:
-    """Events that follow a place, and the seq they lead to."""
-
-    __slots__ = ("mark", "reached", "stretches")
-
-    def __init__(self, deliveries: Sequence[Delivery], reached: int, mark: str = "") -> None:
-        self.reached = reached
-        #: Of the event at the place that they follow: who was told another one there is of another past.
-        self.mark = mark
-        self.stretches: list[Stretch] = []
-        begin = size = 0
-        for end, delivery in enumerate(deliveries, start=1):
-            size += size_of(delivery.body)
-            if size >= STRETCH_SIZE or end == len(deliveries):
-                self.stretches.append(Stretch(deliveries[begin:end]))
-                begin, size = end, 0
-
-    @property
-    def deliveries(self) -> list[Delivery]:
-        return [delivery for stretch in self.stretches for delivery in stretch.deliveries]
-
-
-def _read(places: Collection[Place]) -> dict[Place, Page]:
-    pages = {}
-    for place in places:
-        rows, reached = log.read_on(place.topic, after=place.after, limit=conf.replay_page, size=PAGE_SIZE)
-        pages[place] = Page([Delivery(*row) for row in rows], reached, rows.mark)
-    return pages
-
-
-#: Each is some milliseconds of a thread, so few are read at a time.
-read_page: BatchLoader[Place, Page] = BatchLoader(_read, max_batch=8)
-
-
-async def page_after(place: Place, *, has_failed: Callable[[], None] = lambda: None) -> Page:
-    """The page of the log that follows, as soon as it can be had; what is done each time that it cannot."""
-    while True:
-        try:
-            page = await read_page(place)
-        except Exception as error:  # noqa: BLE001 - the log is still there when the database returns
-            outages.DATABASE.noticed(error)
-            has_failed()
-            await asyncio.sleep(RETRY_SECONDS)
+    def _needs_page(self, subscription: Subscription) -> bool:
+        """Whether the log has to be read for it now; it may be live, over, or ahead of its audience."""
+        audience = subscription.audience
+        if not subscription.is_behind or subscription.access.is_suspended:
+            self._forget(subscription)
+            return False
+        if subscription.place.is_at(audience.place):
+            self._forget(subscription)
+            audience.make_live(subscription)
+            subscription.announce_live()
+            return False
+        if audience.position is None or subscription.position <= audience.position:
+            self._ahead.discard(subscription)
+            return True
+        if subscription not in self._ahead:  # it has read further than the bells told us
+            self._ahead.add(subscription)
+            audience.expect(subscription.position)
+        if audience.reading is not None:
+            return False
+        self._ahead.discard(subscription)
+        # Still ahead: the log never had that position, and everybody's will do.
+        if subscription.mark:
+            subscription.misled(audience.place)
         else:
+            subscription.position, subscription.mark = audience.place
+        return self._needs_page(subscription)
+
+    def _forget(self, subscription: Subscription) -> None:
+        """It is live, over, or suspended."""
+        self._behind.pop(subscription, None)
+        self._ahead.discard(subscription)
+
+    async def _wait_for_audiences(self, turn: list[Subscription]) -> None:
+        """None of these needs a page: let their audiences read what is missing."""
+        reading = {subscription.audience.reading for subscription in turn if subscription in self._behind}
+        tasks = [task for task in reading if task is not None]
+        if tasks:
+            patience = None if len(self._behind) <= len(turn) else PASS_OVER_SECONDS
+            one_more = self._one_more = asyncio.get_running_loop().create_future()
+            await asyncio.wait([*tasks, one_more], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            self._one_more = None
+
+    async def _read(self, reading: list[Subscription]) -> None:
+        timelines = [subscription.audience.timeline for subscription in reading]
+        places = [Place(subscription.topic, subscription.position) for subscription in reading]
+        answers = await asyncio.gather(*map(pages.read_page, places), return_exceptions=True)
+        has_failed = goes_on = False
+        for subscription, timeline, page in zip(reading, timelines, answers, strict=True):
+            if isinstance(page, Page):
+                goes_on = await self._take(subscription, page, timeline) or goes_on
+            else:
+                has_failed = True
+                outages.DATABASE.noticed(page)
+        if not has_failed:
             outages.DATABASE.over()
-            return page
+        if not goes_on:
+            await asyncio.sleep(pages.RETRY_SECONDS)
+        await self._socket.outbox.drained()
+
+    async def _take(self, subscription: Subscription, page: Page, timeline: int) -> bool:
+        """Tell it the page; False when that leads nowhere for now."""
+        audience = subscription.audience
+        if self._reads(subscription, timeline) and subscription.mark not in ("", page.mark):
+            # It begins, or goes on, where the log has another event, or none.
+            subscription.misled(Position(subscription.position))
+            return True
+        audience.compare(Position(subscription.position, page.mark))
+        if not await self._tell_page(subscription, page, timeline):
+            return True
+        is_stuck = not page.stretches and subscription.position >= page.reached
+        if is_stuck and not subscription.place.is_at(audience.place):
+            return False  # the log went back, and the next look will find that
+        if page.reached > subscription.position:
+            subscription.position, subscription.mark = page.reached, ""
+        return True
+
+    @staticmethod
+    def _reads(subscription: Subscription, timeline: int) -> bool:
+        """Whether what was read of the log then is still what it misses."""
+        return subscription.is_behind and subscription.audience.timeline == timeline
+
+    async def _tell_page(self, subscription: Subscription, page: Page, timeline: int) -> bool:
+        """Tell it what it missed; False when it listens no more, or the log went back."""
+        for stretch in page.stretches:
+            # An event after its right to listen was read may end that right, exactly there.
+            is_past = stretch.reached <= subscription.authorized_at
+            for part in [stretch] if is_past else stretch.one_by_one():
+                if not await self._tell_missed(subscription, part, timeline):
+                    return False
+        return self._reads(subscription, timeline)
+
+    async def _tell_missed(self, subscription: Subscription, stretch: PageStretch, timeline: int) -> bool:
+        chunk = stretch.batch(subscription.rendering).chunk_for(subscription.who)
+        if chunk:
+            await self._socket.outbox.room_for(chunk.size)
+        # It left, was suspended, or the log went back, while there was no room or the page was read.
+        if not self._reads(subscription, timeline) or subscription.access.is_suspended:
+            return False
+        if chunk:
+            self._socket.outbox.push_batch(chunk)
+            metrics.DELIVERIES.value += len(chunk)
+        metrics.EVENTS_REPLAYED.value += len(stretch.deliveries)
+        subscription.position, subscription.mark = stretch.end
+        for delivery in stretch.deliveries:
+            reactions.react(delivery, [(subscription,)])
+        return True

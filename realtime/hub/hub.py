@@ -1,7 +1,7 @@
-"""The hub: the part of one process that knows its sockets, and hands out what it hears and finds.
+"""The hub of a process knows its sockets, and hands them the events that it is told or finds in the log.
 
-Joining is local and never waits for Redis. What other processes tell comes by `hearing`; what a bell
-failed to bring is found by `looking`.
+Subscribing is local and never waits for Redis. What other processes tell comes by bells; what a bell failed
+to bring is found by head checks.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import heapq
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from realtime.bells import local_hubs
 from realtime.bells.hosts import layer_is_shared
@@ -21,17 +22,13 @@ from realtime.bells.ringer import Ringer
 from realtime.events import Delivery, Logged
 from realtime.hub import metrics
 from realtime.hub.audience import Audience
+from realtime.hub.expiries import Expiries
 from realtime.hub.head_checks import Looking
 from realtime.hub.held import MAX_HELD_BYTES_IN_ALL, Budget
-from realtime.hub.rendering import Framing
-from realtime.hub.subscription import Subscriber
-from realtime.log.positions import START, Position
+from realtime.hub.subscription import Socket, Subscription
+from realtime.log.positions import Position
 from realtime.process import background
-from realtime.sockets.expiries import Expiries
-
-if TYPE_CHECKING:
-    from realtime.sockets.connection import Connection
-    from realtime.sockets.consumer import JsonSocket
+from realtime.wire.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +36,8 @@ logger = logging.getLogger(__name__)
 DRAIN_SPREAD_SECONDS = 4.4
 #: ...and seconds between one lot and the next. Of few sockets each is a lot, and they are soon closed.
 DRAIN_STEP_SECONDS = 0.05
+#: Seconds by which a topic may be written early, together with another that is due.
+EARLY_SECONDS = 0.001
 
 
 class Hub:
@@ -48,12 +47,14 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.sockets: set[Connection] = set()
+        self.sockets: set[Socket] = set()
         self.is_draining = False
         self._draining: asyncio.Task[None] | None = None
         self.expiries = Expiries(loop)
-        #: When the events that are being handed out were told; None for those read from the log.
-        self.told_at: float | None = None
+        #: Audiences with something to write, by when it is due; those that wrote meanwhile stay until then.
+        self._due: list[tuple[float, int, Audience]] = []
+        self._writing: asyncio.Handle | None = None
+        self._writes_at = 0.0
         self._audiences: dict[str, Audience] = {}
         #: For the events of all topics that wait for one before them.
         self.held = Budget(MAX_HELD_BYTES_IN_ALL)
@@ -123,37 +124,28 @@ class Hub:
         """Whether bells pass; `memory` when there is no other process to hear them."""
         return self._hearing.status()
 
-    # --- joining ------------------------------------------------------------------------------------
+    # --- subscribing --------------------------------------------------------------------------------
 
-    def join(
-        self,
-        socket: JsonSocket,
-        topic: str,
-        framing: Framing,
-        *,
-        position: Position | None,
-        as_of: Position = START,
-    ) -> Subscriber:
-        """Let a socket listen to a topic, from `position` on (None: an ephemeral topic).
+    def subscribe(self, subscription: Subscription, topic: str, *, authorized_at: Position | None) -> None:
+        """Let a subscription in on a topic: a durable one as of `authorized_at`, an ephemeral one as of None.
 
-        A durable topic whose audience is elsewhere leaves the subscriber behind: the caller then
-        awaits its `catch_up`.
+        It is live at once where its position is the audience's. Else it is behind, and has to catch up.
         """
-        if position is not None and (there := self._audiences.get(topic)) is not None:
-            there.compare(as_of)  # it may be left by everybody, and gone
+        if authorized_at is not None and (there := self._audiences.get(topic)) is not None:
+            there.compare(authorized_at)  # it may be left by everybody, and gone
         audience = self._audiences.get(topic)
         if audience is None:
-            audience = self._audiences[topic] = Audience(self, topic, None)
+            audience = self._audiences[topic] = Audience(self, topic)
             self._hearing.topics_changed()
-        if audience.position is None and position is not None:
-            audience.position, audience.mark = as_of
+        if audience.position is None and authorized_at is not None:
+            audience.position, audience.mark = authorized_at
             self._looking.watch(topic)
-        subscriber = Subscriber(socket, audience, framing, position or START, as_of.seq)
-        if position is None or position.is_at(audience.place):
-            audience.make_live(subscriber)
-        else:
-            audience.behind.add(subscriber)
-        return subscriber
+        subscription.audience = audience
+        if authorized_at is None:  # it has no past to catch up with, even where its access is suspended
+            subscription.position, subscription.mark = audience.place
+        position = Position(subscription.position, subscription.mark)
+        is_live = authorized_at is None or position.is_at(audience.place)
+        audience.add(subscription, is_live=is_live and not subscription.access.is_suspended)
 
     def audience(self, topic: str) -> Audience | None:
         """Who listens to a topic in this process, if anybody."""
@@ -180,7 +172,7 @@ class Hub:
             self._deliver(events, also_others, told_at)
         else:
             with contextlib.suppress(RuntimeError):  # its loop has just been closed
-                # In nobody's name: what is caused by the event is not done by its sender.
+                # In an empty context, so that log lines carry no ids of whoever caused the event.
                 context = contextvars.Context()
                 self.loop.call_soon_threadsafe(self._deliver, events, also_others, told_at, context=context)
 
@@ -191,15 +183,59 @@ class Hub:
 
     def receive(self, events: Iterable[Sequence[Any]], *, told_at: float | None = None) -> None:
         """Hand out what was told, here or by a bell."""
-        self.told_at = told_at
         for topic, seq, body in events:
             audience = self._audiences.get(topic)
             if audience is not None:
                 try:
-                    audience.receive(Delivery(topic, seq, body))
+                    audience.receive(Delivery(topic, seq, body, told_at))
                 except Exception:
                     logger.exception("An event of %s could not be handed out", topic)
-        self.told_at = None
+
+    def write_soon(self, audience: Audience, now: float) -> None:
+        """Have what waits in an audience written when it is due."""
+        due = audience.writes_at
+        assert due is not None
+        heapq.heappush(self._due, (due, id(audience), audience))
+        if self._writing is not None:
+            if self._writes_at <= due:
+                return
+            self._writing.cancel()
+        self._write_at(due, now)
+
+    def _write_at(self, due: float, now: float) -> None:
+        self._writes_at = due
+        if due <= now:
+            self._writing = self.loop.call_soon(self._write_due)
+        else:
+            self._writing = self.loop.call_at(due, self._write_due)
+
+    def _write_due(self) -> None:
+        """Write every topic that is due now, or nearly, with one write for each socket."""
+        self._writing = None
+        due = self._take_due(self.loop.time() + EARLY_SECONDS)
+        if len(due) == 1:
+            due[0].write_pending()
+        else:
+            joined: dict[Outbox, None] = {}
+            try:
+                for audience in due:
+                    audience.write_pending(joined)
+            finally:
+                for outbox in joined:
+                    try:
+                        outbox.end_joining()
+                    except Exception:
+                        logger.exception("What was joined could not be written to a socket")
+        if self._due and self._writing is None:
+            self._write_at(self._due[0][0], self.loop.time())
+
+    def _take_due(self, until: float) -> list[Audience]:
+        due = []
+        while self._due and self._due[0][0] <= until:
+            moment, _, audience = heapq.heappop(self._due)
+            if audience.writes_at == moment:  # else it was written before, because somebody came or went
+                due.append(audience)
+        return due
 
     # --- asking -------------------------------------------------------------------------------------
 

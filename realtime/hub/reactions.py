@@ -1,88 +1,115 @@
-"""What the server itself does when an event passes: detach who was removed, close what was revoked.
+"""What the server itself does when an event passes: forget a typist, end who was removed or revoked.
 
-A reaction runs on the loop, after the event was handed out, with the subscribers that just got it:
-all live ones at once, or the one that is reading it in the log. So a removal cuts everybody exactly
-at its seq, whether they were listening or catching up; and nobody by one older than their right to
+A reaction runs on the loop, in the turn in which the event was handed out. There are two kinds. One that
+*reacts* keeps something of its own up to date. One that *acts* does something to the subscriptions that were
+just told the event: all live ones at once, or the one that is reading it in the log. So a removal ends
+everybody exactly at its seq, whether they are live or catch up, and nobody by one older than their right to
 listen.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from realtime.events import Delivery
 
 if TYPE_CHECKING:
-    from realtime.hub.subscription import Subscriber
+    from realtime.hub.subscription import Access, Subscription
 
 logger = logging.getLogger(__name__)
 
-Reaction = Callable[[Delivery, Iterable["Subscriber"]], None]
+Reaction = Callable[[Delivery], None]
+Action = Callable[[Delivery, "Told"], None]
+R = TypeVar("R", bound=Callable[..., None])
 
 _reactions: dict[str, list[Reaction]] = {}
+_actions: dict[str, list[Action]] = {}
 
 
 def reacts_to(event_type: str) -> Callable[[Reaction], Reaction]:
     """Register a function for one type of event; apps do it in `reactions.py`, imported when ready."""
+    return _register(_reactions, event_type)
 
-    def register(reaction: Reaction) -> Reaction:
-        registered = _reactions.setdefault(event_type, [])
-        if reaction not in registered:
-            registered.append(reaction)
-        return reaction
+
+def acts_on(event_type: str) -> Callable[[Action], Action]:
+    """Register a function that looks for subscriptions after an event of this type was written to them."""
+    return _register(_actions, event_type)
+
+
+def _register(registry: dict[str, list[R]], event_type: str) -> Callable[[R], R]:
+    def register(function: R) -> R:
+        registered = registry.setdefault(event_type, [])
+        if function not in registered:
+            registered.append(function)
+        return function
 
     return register
 
 
-class Concerned:
-    """Those whom an event concerns: gone through only by reactions that look for somebody.
+class Told:
+    """The subscriptions that were just told an event, and that it may concern."""
 
-    Every message of a conversation has a reaction; it must not cost a look at every member.
-    """
+    __slots__ = ("_groups", "_seq")
 
-    __slots__ = ("_groups", "_seq", "_tell")
-
-    def __init__(
-        self, groups: Iterable[Collection[Subscriber]], seq: int | None, tell: Callable[[], None]
-    ) -> None:
+    def __init__(self, groups: Iterable[Collection[Subscription]], seq: int | None) -> None:
         self._groups = groups
         self._seq = seq
-        self._tell = tell
 
-    def __iter__(self) -> Iterator[Subscriber]:
+    def everyone(self) -> list[Subscription]:
+        """All of them: a list of its own, since an action may end some."""
         seq = self._seq
-        # Who has no room for it is among them no more, and meets it in the log.
-        self._tell()
-        # Copies: a reaction may make subscribers leave.
-        for group in tuple(self._groups):
-            for subscriber in tuple(group):
-                if seq is None or seq > subscriber.as_of:
-                    yield subscriber
+        return [
+            subscription
+            for group in self._groups
+            for subscription in group
+            if seq is None or seq > subscription.authorized_at
+        ]
+
+    def of_user(self, user_id: int) -> list[Subscription]:
+        """Those of one user."""
+        return [subscription for subscription in self.everyone() if subscription.user_id == user_id]
+
+    def accesses(self) -> list[Access]:
+        """The accesses that these belong to, each once."""
+        return list(dict.fromkeys(subscription.access for subscription in self.everyone()))
 
     def __bool__(self) -> bool:
         seq = self._seq
-        return any(seq is None or seq > subscriber.as_of for group in self._groups for subscriber in group)
-
-
-def _told() -> None:
-    """They have been told the event already."""
+        return any(
+            seq is None or seq > subscription.authorized_at
+            for group in self._groups
+            for subscription in group
+        )
 
 
 def react(
-    delivery: Delivery, groups: Iterable[Collection[Subscriber]], tell: Callable[[], None] = _told
+    delivery: Delivery, groups: Collection[Collection[Subscription]], write: Callable[[], None] | None = None
 ) -> None:
-    """Run what is registered for this event; a failing reaction is logged and stops nobody.
+    """Run what is registered for this event; what fails is logged and stops nobody.
 
-    Before the first reaction that looks for somebody, `tell` writes what waits to be written.
-    Who reads the past in the log is left out of it: what it caused was known when they were let in.
+    Before the first action, `write` writes what waits, so that each subscription has been told the event. One
+    that had no room for it is not live any more: it meets the event in the log, and is acted on there.
+    Who reads the past is left out: what it caused was known when their right to listen was read.
     """
-    registered = _reactions.get(delivery.type)
-    if registered is None or not (concerned := Concerned(groups, delivery.seq, tell)):
+    event_type = delivery.type
+    reactions, actions = _reactions.get(event_type), _actions.get(event_type)
+    if reactions is None and actions is None:
         return
-    for reaction in registered:
-        try:
-            reaction(delivery, concerned)
-        except Exception:
-            logger.exception("A reaction to %s on %s failed", delivery.type, delivery.topic)
+    told = Told(groups, delivery.seq)
+    if not told:
+        return
+    for reaction in reactions or ():
+        _safely(delivery, reaction, delivery)
+    if actions and write is not None:
+        write()
+    for action in actions or ():
+        _safely(delivery, action, delivery, told)
+
+
+def _safely(delivery: Delivery, function: Callable[..., None], *arguments: object) -> None:
+    try:
+        function(*arguments)
+    except Exception:
+        logger.exception("A reaction to %s on %s failed", delivery.type, delivery.topic)

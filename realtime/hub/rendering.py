@@ -1,55 +1,147 @@
-"""How a kind of socket is told an event: as it is, in other words, or not at all."""
+"""A rendering turns events into the frames that one kind of subscriber receives, or drops them.
+
+Renderings are values: subscribers whose renderings are equal receive the same bytes, made once.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple, Protocol
 
 from realtime.events import Delivery
-from realtime.wire.batch import Batch
+from realtime.wire.batch import FrameBatch
+from realtime.wire.frames import Payload
 
 logger = logging.getLogger(__name__)
 
 
-class Framing(Protocol):
-    """One object per kind of socket, so that an event is framed once for all of them."""
+class Frame(NamedTuple):
+    """A text or binary frame, and who does not receive it: ids of users, or names of subscriptions."""
 
-    def frame(self, delivery: Delivery) -> str | None:
-        """The text to send, or None when this kind of socket is not told."""
-
-    def not_for(self, delivery: Delivery) -> int | None:
-        """The user who is left out, if any."""
+    payload: Payload
+    left_out: Collection[Hashable] = ()
 
 
+class Rendering(Protocol):
+    """A frozen value, compared and hashed by what it holds."""
+
+    def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
+        """The frames for the events of one write. It runs on the loop: no database, no waiting."""
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Everything:
-    """Tells each event as it is."""
+    """Each event as it is."""
 
-    def frame(self, delivery: Delivery) -> str | None:
-        return delivery.body
-
-    def not_for(self, delivery: Delivery) -> int | None:
-        return None
+    def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
+        return [Frame(event.body) for event in write]
 
 
+@dataclass(frozen=True, slots=True)
 class Nothing:
-    """Tells nothing: for sockets that listen to a topic only for the reactions it causes."""
+    """No frame: for a subscriber that is there only for what the server does when an event passes."""
 
-    def frame(self, delivery: Delivery) -> str | None:
-        return None
+    def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
+        return ()
 
-    def not_for(self, delivery: Delivery) -> int | None:
-        return None
+
+@dataclass(frozen=True, slots=True)
+class OnlyTypes:
+    """The events of some types as they are, and no others."""
+
+    types: frozenset[str]
+
+    def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
+        return [Frame(event.body) for event in write if event.type in self.types]
+
+
+@dataclass(frozen=True, slots=True)
+class Enveloped:
+    """The frames of another rendering, each in an envelope.
+
+    The inner rendering is made once for all envelopes around it, and equal envelopes share finished bytes.
+    """
+
+    inner: Rendering
+    envelope: Envelope
+
+    def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
+        return self.wrapped(self.inner.render(write))
+
+    def wrapped(self, frames: Iterable[Frame]) -> list[Frame]:
+        """These frames of the inner rendering in the envelope."""
+        return [Frame(self.envelope.wrap(frame.payload), frame.left_out) for frame in frames]
+
+
+class Envelope(Protocol):
+    """A frozen value that puts a payload into what a dialect sends around it."""
+
+    def wrap(self, payload: Payload) -> Payload: ...
+
+    def __hash__(self) -> int: ...
 
 
 EVERYTHING, NOTHING = Everything(), Nothing()
 
 
-def add_framed(batch: Batch, framing: Framing, delivery: Delivery) -> None:
-    """Add an event to what a kind of socket is told; a failing framing keeps nobody else waiting."""
-    try:
-        frame = framing.frame(delivery)
-        if frame is not None:
-            left_out, is_droppable = framing.not_for(delivery), delivery.seq is None
-            batch.add(frame, left_out=left_out, droppable=is_droppable, kind=delivery.type)
-    except Exception:
-        logger.exception("An event of %s could not be told to some sockets", delivery.topic)
+class Stretch:
+    """Events of one topic that are written together, and the frames they become: one batch per rendering."""
+
+    __slots__ = ("_batches", "_frames", "_writes", "deliveries")
+
+    def __init__(self, deliveries: Sequence[Delivery]) -> None:
+        self.deliveries = deliveries
+        self._batches: dict[Rendering, FrameBatch] = {}
+        #: The frames of each write, by rendering; kept for renderings that others put into envelopes.
+        self._frames: dict[Rendering, list[list[Frame]]] = {}
+        self._writes: list[Sequence[Delivery]] | None = None
+
+    def batch(self, rendering: Rendering) -> FrameBatch:
+        """What subscribers of this rendering receive."""
+        batch = self._batches.get(rendering)
+        if batch is None:
+            batch = self._batches[rendering] = FrameBatch()
+            for write, frames in zip(self._by_write(), self._rendered(rendering), strict=True):
+                # An event without a seq is kept nowhere: a slow reader is spared it.
+                kind = write[0].type if write[0].seq is None else None
+                for frame in frames:
+                    try:
+                        batch.add(frame.payload, left_out=frame.left_out, droppable_kind=kind)
+                    except Exception as error:  # noqa: BLE001 - told by _failed: a text that no frame can hold
+                        self._failed(error)
+        return batch
+
+    def _rendered(self, rendering: Rendering) -> list[list[Frame]]:
+        if not isinstance(rendering, Enveloped):
+            return [self._safely(rendering.render, write) for write in self._by_write()]
+        inner = self._frames.get(rendering.inner)
+        if inner is None:
+            inner = self._frames[rendering.inner] = self._rendered(rendering.inner)
+        return [self._safely(rendering.wrapped, frames) for frames in inner]
+
+    def _safely(self, render: Callable[..., Iterable[Frame]], what: object) -> list[Frame]:
+        """The frames; a rendering that fails is logged, and keeps nobody else waiting."""
+        try:
+            return list(render(what))
+        except Exception as error:  # noqa: BLE001 - told by _failed
+            self._failed(error)
+            return []
+
+    def _failed(self, error: Exception) -> None:
+        topic = self.deliveries[0].topic
+        logger.error("An event of %s could not be told to some sockets", topic, exc_info=error)
+
+    def _by_write(self) -> list[Sequence[Delivery]]:
+        """The events in their order, those of one write together. An event without a mark is a write."""
+        if self._writes is None:
+            if len(self.deliveries) == 1:
+                self._writes = [self.deliveries]
+            else:
+                marked = groupby(enumerate(self.deliveries), key=lambda item: item[1].write or item[0])
+                self._writes = [[delivery for _, delivery in group] for _, group in marked]
+        return self._writes

@@ -1,138 +1,194 @@
-"""One socket on one topic: how far it is, and how it catches up with the others from the log."""
+"""A subscription: one topic for one socket, under an id that the socket chose."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Hashable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from realtime.hub import catch_up as pages
-from realtime.hub import metrics, reactions
-from realtime.hub.catch_up import Page, Place, Stretch
-from realtime.hub.rendering import Framing
+from realtime.errors import RealtimeError
+from realtime.hub.rendering import Rendering
 from realtime.log.positions import Position
+from realtime.wire.outbox import Outbox
 
 if TYPE_CHECKING:
     from realtime.hub.audience import Audience
-    from realtime.sockets.consumer import JsonSocket
+
+#: The id of a subscription whose socket has only one of its topic.
+ONLY = ""
 
 
-class Subscriber:
-    """One socket on one topic, live or behind its audience."""
+class Socket(Protocol):
+    """What the hub knows of a connection."""
 
-    __slots__ = ("as_of", "audience", "framing", "mark", "position", "socket", "user_id")
+    @property
+    def outbox(self) -> Outbox:
+        """What takes frames, as far as there is room."""
+
+    def catch_up(self, subscription: Subscription) -> None:
+        """Read the log for a subscription that is behind, beside everything else."""
+
+    def forget(self, subscription: Subscription) -> None:
+        """The subscription is over."""
+
+    def on_access_lost(self, subscription: Subscription) -> None:
+        """The right to listen was taken away, just after the last event it covers."""
+
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        """Other events follow at least `seq` in the log than those that were told."""
+
+    def restart(self) -> None:
+        """The server stops: tell the client to come back."""
+
+    def __hash__(self) -> int: ...
+
+
+class Access(Protocol):
+    """What the hub knows of the identity that a subscription belongs to."""
+
+    @property
+    def user_id(self) -> int | None: ...
+    @property
+    def who(self) -> tuple[Hashable, ...]:
+        """The names by which an event can leave its subscriptions out."""
+
+    @property
+    def is_suspended(self) -> bool: ...
+    @property
+    def user(self) -> Any: ...
+    @property
+    def session_id(self) -> str | None: ...
+    def lose(self, error: RealtimeError) -> None:
+        """The identity holds no more."""
+
+
+class Subscription:
+    """One topic for one socket: live, or behind its audience and catching up."""
+
+    __slots__ = (
+        "_waiters",
+        "access",
+        "audience",
+        "authorized_at",
+        "id",
+        "mark",
+        "on_live",
+        "position",
+        "rendering",
+        "socket",
+        "who",
+    )
+
+    # Set by the hub, before anybody else sees the subscription.
+    audience: Audience
 
     def __init__(
-        self, socket: JsonSocket, audience: Audience, framing: Framing, position: Position, as_of: int
+        self,
+        socket: Socket,
+        access: Access,
+        rendering: Rendering,
+        *,
+        id: Hashable = ONLY,  # noqa: A002 - the word of every dialect
+        position: Position,
+        authorized_at: int,
+        name: Hashable = None,
+        on_live: Callable[[Position], None] | None = None,
     ) -> None:
         self.socket = socket
-        self.audience = audience
-        self.framing = framing
-        self.user_id = socket.user_id
-        #: The last seq it was told, while it catches up, and the mark of that event, empty where it is not
+        self.access = access
+        self.rendering = rendering
+        self.id = id
+        #: The last seq it was told, while it is behind, and the mark of that event, empty where it is not
         #: known; live ones share their audience's position.
         self.position, self.mark = position
         #: The seq at which its right to listen was read: only later events can take that right away.
-        self.as_of = as_of
+        self.authorized_at = authorized_at
+        #: The names by which a frame can leave it out: its user's, and its own where it has one.
+        self.who: Collection[Hashable] = access.who if name is None else (*access.who, name)
+        #: Called once, with the position, in the turn in which it is live.
+        self.on_live = on_live
+        self._waiters: list[asyncio.Future[None]] | None = None
 
     @property
-    def told_up_to(self) -> int:
-        """The seq of the last event it was told, live or behind."""
-        return self.place.seq
+    def topic(self) -> str:
+        return self.audience.topic
+
+    @property
+    def user_id(self) -> int | None:
+        return self.access.user_id
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it reads the log, and is told nothing live."""
+        return self in self.audience.behind
 
     @property
     def place(self) -> Position:
         """The position of the last event it was told, live or behind."""
-        if self in self.audience.behind:
-            return Position(self.position, self.mark)
-        return self.audience.place
+        return Position(self.position, self.mark) if self.is_behind else self.audience.place
 
-    def reframe(self, framing: Framing) -> None:
+    @property
+    def seq(self) -> int:
+        """The seq of the last event it was told, live or behind."""
+        return self.place.seq
+
+    async def told(self, seq: int) -> Position:
+        """Wait until it has been told everything up to `seq`, as far as the log goes; its position then."""
+        while True:
+            if not self.is_behind:
+                await self.audience.reached(seq)
+                self.audience.write_pending()  # what is told may still wait to be written with others'
+                if not self.is_behind:
+                    return self.place
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters = [*(self._waiters or ()), waiter]
+            await waiter
+
+    def render_as(self, rendering: Rendering) -> None:
         """From now on tell it events in another way."""
-        if self in self.audience.behind:
-            self.framing = framing
-        elif framing is not self.framing:
-            self.audience.move(self, framing)
+        if rendering == self.rendering:
+            return
+        if self.is_behind:
+            self.rendering = rendering
+        else:
+            self.audience.render_anew(self, rendering)
 
-    def detach(self) -> None:
-        """Stop telling it anything of this topic, and let the socket know."""
+    def lose_access(self) -> None:
+        """End it because its user may no longer listen: an action calls this at the event that says so."""
+        self.end()
+        self.socket.on_access_lost(self)
+
+    def end(self) -> None:
+        """Stop telling it anything."""
         self.socket.forget(self)
         self.audience.remove(self)
-        self.socket.detached(self.audience.topic)
+        self.became_live()  # nobody waits for what is over
 
-    def was_misled(self, position: Position) -> None:
+    # --- what the hub tells it ----------------------------------------------------------------------
+
+    def became_live(self) -> None:
+        """It is live, or over: let those go on who wait for it."""
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def announce_live(self) -> None:
+        """It is live: say so to who subscribed, once."""
+        self.became_live()
+        on_live, self.on_live = self.on_live, None
+        if on_live is not None:
+            on_live(self.place)
+
+    def misled(self, position: Position) -> None:
         """What it was told after `position`, and maybe before, is not in the log."""
         self.position, self.mark = position
-        self.socket.was_misled(self.audience.topic, position.seq)
+        self.socket.on_misled(self, position.seq)
 
-    def fall_behind(self, position: Position) -> None:
+    def fell_behind(self, position: Position) -> None:
         """There was no room for what came after `position`: read it when there is."""
         self.position, self.mark = position
-        # In nobody's name: it is anybody's turn of the loop.
-        contextvars.Context().run(self.socket.spawn, self.catch_up())
+        self.socket.catch_up(self)
 
-    async def catch_up(self) -> None:
-        """Come from its own position to its audience's, then be live."""
-        audience = self.audience
-        while self in audience.behind:
-            if audience.position is not None and self.position > audience.position:
-                await audience.reached(self.position)  # it has read further than the bells told us
-                # Still behind it: the log never had that position, and everybody's will do.
-                if self.position > audience.position and self.mark:
-                    self.was_misled(audience.place)
-                elif self.position > audience.position:
-                    self.position, self.mark = audience.place
-            elif self.place.is_at(audience.place):
-                audience.make_live(self)
-            else:
-                timeline = audience.timeline
-                page = await pages.page_after(Place(audience.topic, self.position))
-                if self._reads(timeline) and self.mark not in ("", page.mark):
-                    # It begins, or goes on, where the log has another event, or none.
-                    self.was_misled(Position(self.position))
-                    continue
-                audience.compare(Position(self.position, page.mark))
-                if not await self._tell_page(page, timeline):
-                    continue
-                is_stuck = not page.stretches and self.position >= page.reached
-                if is_stuck and not self.place.is_at(audience.place):
-                    # The log went back, and the next look will find that.
-                    await asyncio.sleep(pages.RETRY_SECONDS)
-                    continue
-                if page.reached > self.position:
-                    self.position, self.mark = page.reached, ""
-                await self.socket.drained()
-
-    def _reads(self, timeline: int) -> bool:
-        """Whether what was read of the log then is still what it misses."""
-        return self in self.audience.behind and self.audience.timeline == timeline
-
-    async def _tell_page(self, page: Page, timeline: int) -> bool:
-        """Tell it what it missed; False when it listens no more, or the log went back."""
-        for stretch in page.stretches:
-            # What it causes may end its right to listen, exactly there.
-            for part in stretch.one_by_one() if stretch.reached > self.as_of else [stretch]:
-                if not await self._tell_missed(part, timeline):
-                    return False
-        return self._reads(timeline)
-
-    async def _tell_missed(self, stretch: Stretch, timeline: int) -> bool:
-        batch = stretch.framed(self.framing)
-        if batch:
-            await self.socket.room_for(batch.size)
-        if not self._reads(timeline):  # it left, or the log went back, while there was no room or it was read
-            return False
-        if batch:
-            self.socket.push_batch(batch)
-            metrics.DELIVERIES.value += batch.told_to(1)
-        metrics.EVENTS_REPLAYED.value += len(stretch.deliveries)
-        self.position, self.mark = stretch.end
-        for delivery in stretch.deliveries:
-            reactions.react(delivery, ([self],))
-        return True
-
-
-def of_user(subscribers: Iterable[Subscriber], user_id: int) -> list[Subscriber]:
-    """Those that belong to one user."""
-    return [subscriber for subscriber in subscribers if subscriber.user_id == user_id]
+    def __repr__(self) -> str:
+        return f"<Subscription {self.id!r} to {self.audience.topic}: {self.place}>"

@@ -2,7 +2,7 @@
 
 Of the lines only so many as somebody could read: a stranger may be ended thousands of times in a second.
 
-A socket that our own code closes (4401, 4408, …) is not told here, but by `JsonSocket`.
+A socket that our own code closes (4401, 4408, …) is not told here, but by `Connection`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a client may ask of a socket: a table by the `type` of the frame.
+"""The table of what a client may ask of a socket, by the name of the command.
 
 Sockets obey what is in their table and nothing else; tests and documents read the same one.
 """
@@ -9,15 +9,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from realtime.errors import InvalidFrameError
-from realtime.json_input import Ref, command
+from realtime.json_input import command
+from realtime.sockets.dialect import Request
 
 
 class Command(NamedTuple):
-    """The fields a frame must have, and the method that is called with them and the frame's `ref`."""
+    """The fields that a request must have, and the method that is called with them and its `ref`."""
 
     fields: type[Any]
     #: Awaited where it returns something to wait for; what needs no waiting costs no coroutine.
-    obey: Callable[[Any, Any, Ref], Awaitable[None] | None]
+    obey: Callable[[Any, Any, Any], Awaitable[None] | None]
 
 
 Commands = Mapping[str, Command]
@@ -28,11 +29,9 @@ def named(commands: Commands, name: object) -> Command | None:
     return commands.get(name) if isinstance(name, str) else None
 
 
-def obey(
-    socket: Any, commands: Commands, name: object, frame: dict[str, Any], ref: Ref
-) -> Awaitable[None] | None:
-    """Do what a frame asks for by `name`; an InvalidFrameError says what does not fit."""
-    known = named(commands, name)
+def obey(socket: Any, commands: Commands, request: Request) -> Awaitable[None] | None:
+    """Do what a request asks for; an InvalidFrameError says what does not fit."""
+    known = named(commands, request.name)
     if known is None:
-        raise InvalidFrameError(f"Unknown type {str(name)[:50]!r}.")
-    return known.obey(socket, command(frame, known.fields), ref)
+        raise InvalidFrameError(f"Unknown type {str(request.name)[:50]!r}.")
+    return known.obey(socket, command(request.fields, known.fields), request.ref)

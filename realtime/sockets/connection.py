@@ -1,33 +1,46 @@
-"""Connection: one socket below everything it is about, from accept to the end.
+"""Connection: one WebSocket from accept to the end, whatever protocol is spoken on it.
 
-It refuses so that browsers can read why (accept, error frame, close code), parses with limits, turns
-errors into frames, sends away who does nothing but mistakes, and leaves everything in `finally`. Who is
-there and what they hear is the affair of `JsonSocket`.
+It accepts or refuses so that the client can read why, reads with limits, obeys the commands of its consumer,
+keeps what the consumer listens to and who it speaks for, sends away whoever makes nothing but mistakes, and
+tidies up in `finally`. What frames mean is the dialect's affair.
+
+    Connection ── accept, limits, outbox, tasks, end
+      ├── Dialect        frames → requests, errors → frames: a value for each protocol
+      ├── Access         who it speaks for, until when, and what then happens; one or several
+      └── Subscription   a topic, how its events are rendered, and how far this socket is in it
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
-import msgspec
 import structlog
 from channels.consumer import AsyncConsumer
 
 from realtime import errors, events
 from realtime.conf import conf
 from realtime.database.threads import run_in_thread
+from realtime.errors import RealtimeError
 from realtime.events import Event
+from realtime.hub.catch_up import CatchUp
 from realtime.hub.hub import Hub
-from realtime.json_input import Ref, parse, ref_of
+from realtime.hub.rendering import Rendering
+from realtime.hub.subscription import ONLY, Subscription
+from realtime.log.positions import START, Position
 from realtime.rates import Bucket
 from realtime.sockets import metrics
-from realtime.sockets.commands import Command, Commands, obey
+from realtime.sockets.access import Access, Identity, OnLost
+from realtime.sockets.commands import Commands, obey
+from realtime.sockets.dialect import BARRIER, INLINE, Dialect, Request, deny
+from realtime.sockets.lanes import Lanes
+from realtime.wire.frames import Payload
 from realtime.wire.outbox import outbox_for
 from realtime.wire.sizes import max_message_bytes
 from realtime.wire.wire import Send
@@ -37,7 +50,6 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SUBPROTOCOL = "relais.v1"
 #: Frames that were refused by the rate, less those that were granted, before the socket is closed with 4429.
 MAX_FLOOD = 400
 
@@ -47,43 +59,41 @@ def _restarting() -> errors.RestartingError:
     return errors.RestartingError(retry_after_ms=200 + secrets.randbelow(1200))
 
 
-class Ping(msgspec.Struct):
-    """Is anybody there?"""
-
-
 class Connection(AsyncConsumer):
-    """What is the same for every socket of ours, whoever is there."""
+    """Base of every consumer: a subclass names a `dialect` and `commands`, and overrides `on_…` methods."""
 
     # Ten thousand idle sockets are nothing but what each of them keeps.
     __slots__ = (
+        "_accesses",
+        "_catching_up",
         "_course",
         "_end",
         "_flood",
         "_frame_bucket",
+        "_lanes",
         "_max_bytes",
         "_mistakes",
-        "_outbox",
+        "_subscriptions",
         "_tasks",
         "hub",
+        "outbox",
         "path",
         "query",
         "scope",
         "socket_id",
-        "v1",
     )
 
-    #: Whether a client copied from the guide is told its mistakes; its notifications page would show them.
-    tells_guide_errors: ClassVar[bool] = True
     #: What it is counted as.
     kind: ClassVar[str] = "other"
-    #: What a frame without a `type` asks for.
-    default_command: ClassVar[str | None] = None
+    #: What a client may ask.
+    commands: ClassVar[Commands] = {}
 
     hub: Hub
+    #: What is spoken. A consumer may choose another value while the socket is open.
+    dialect: Dialect
+    #: What the route took from the path, and the parameters of the query.
     path: dict[str, Any]
     query: dict[str, str]
-    #: The client asked for more than the guide knows.
-    v1: bool
 
     scope: dict[str, Any]  # type: ignore[assignment]  # Channels types what a stock server puts in, and we add to it
 
@@ -95,12 +105,13 @@ class Connection(AsyncConsumer):
         self.hub = Hub.current()
         self.path = scope.get("url_route", {}).get("kwargs", {})
         self.query = {k: v[-1] for k, v in _parameters(scope).items()}
-        self.v1 = (
-            self.query.get("v") == "1"
-            or "since" in self.query
-            or SUBPROTOCOL in scope.get("subprotocols", ())
-        )
-        self._outbox = outbox_for(scope, send, self._too_slow, self._stop)
+        self.outbox = outbox_for(scope, send, self._too_slow, self._stop)
+        self._accesses: list[Access] = []
+        self._subscriptions: dict[tuple[Hashable, str], Subscription] = {}
+        #: Reads the log for the subscriptions that are behind, while there are any.
+        self._catching_up: CatchUp | None = None
+        #: The commands under way; most sockets never have any.
+        self._lanes: Lanes | None = None
         #: What runs it; None when that was stopped because its server does not say that the peer is gone.
         self._course = asyncio.current_task()
         #: How it ended: the close code and why, the first that was said.
@@ -109,6 +120,7 @@ class Connection(AsyncConsumer):
         self._tasks: set[asyncio.Task[None]] | None = None
         self._frame_bucket, self._mistakes, self._flood = Bucket(), Bucket(), 0
         self._max_bytes = max_message_bytes(scope["path"].removeprefix(scope.get("root_path", "")))
+        self.on_handshake()
 
         if (await receive())["type"] != "websocket.connect":
             return
@@ -116,56 +128,171 @@ class Connection(AsyncConsumer):
         self.hub.sockets.add(self)
         metrics.opened(self.kind)
         try:
-            await self._open(send)
-            while (message := await receive())["type"] == "websocket.receive":
-                if not self._outbox.is_closing:  # what was refused or revoked is obeyed no more
-                    await self._receive(message)
-            self._end = self._end or (message.get("code"), "peer")
+            if await self._open(send):
+                while (message := await receive())["type"] == "websocket.receive":
+                    if not self.outbox.is_closing:  # a socket that was refused or revoked is obeyed no more
+                        await self._receive(message)
+                self._end = self._end or (message.get("code"), "peer")
+                if self._lanes is not None:
+                    await self._lanes.done()
         except asyncio.CancelledError:
             # The server stops without having drained: say at least that it is a restart.
-            self.hear_no_more()
+            self.unsubscribe_all()
             self._close(errors.CloseCode.RESTARTING, "stopped")
-            self._outbox.open()  # if it was not accepted yet, it never will be
-            await self._outbox.drained()
+            self.outbox.open()  # if it was not accepted yet, it never will be
+            await self.outbox.drained()
             if self._course is not None:
                 raise
         finally:
             await self._leave_everything()
 
-    # --- for what is built on it --------------------------------------------------------------------
+    # --- for consumers to override ------------------------------------------------------------------
 
-    async def let_in(self) -> None:
-        """Find out who is there and what they may; raise a RealtimeError to refuse the socket."""
+    def on_handshake(self) -> None:
+        """Choose a dialect by what the handshake says, where the class has not named one."""
 
-    def hear_no_more(self) -> None:
-        """From now on nothing is told but how it ends."""
+    async def on_open(self) -> None:
+        """Find out who is there, and subscribe to what they may hear; a RealtimeError refuses the socket."""
 
-    async def gone(self) -> None:
+    async def on_close(self) -> None:
         """Tidy up; runs once, at the end, for every socket."""
 
-    def about(self) -> dict[str, Any]:
-        """Which socket a line of the log is about, whoever's turn of the loop it is written in."""
-        return {"socket_id": self.socket_id, "socket_path": self.scope["path"]}
+    def on_request(self, request: Request) -> Awaitable[None] | None:
+        """Obey a request; a RealtimeError is its answer."""
+        return obey(self, self.commands, request)
 
-    def handle(self, frame: dict[str, Any], ref: Ref) -> Awaitable[None] | None:
-        """Obey one frame; a RealtimeError answers it with an error frame."""
-        return obey(self, self.commands, frame.get("type", self.default_command), frame, ref)
+    def on_access_lost(self, subscription: Subscription) -> None:
+        """The right to listen was taken away, just after the last event that it covers."""
+
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        """The log of a topic is not the one that this socket was told: other events follow at least `seq`.
+
+        Nor may its rights be what they were. The client comes back, as after a restart; a consumer that can
+        find out what holds now, on the open socket, does.
+        """
+        self.restart()
+
+    def about(self) -> dict[str, Any]:
+        """What a line of the log says about this socket, whoever's turn of the loop it is written in."""
+        topics = sorted({topic for _, topic in self._subscriptions})
+        return {"socket_id": self.socket_id, "socket_path": self.scope["path"], "topics": topics}
+
+    # --- who it speaks for --------------------------------------------------------------------------
+
+    def admit(self, identity: Identity | None, *, on_lost: OnLost | None = None) -> Access:
+        """Let somebody in, or nobody in particular (None). Those who are the same share one access.
+
+        `on_lost` is called with the error when the identity holds no more; without it the socket is closed.
+        Whoever admits also dismisses, or the socket does at its end.
+        """
+        access = next((each for each in self._accesses if each.covers(identity)), None)
+        if access is None:
+            access = Access(self, identity, on_lost)
+            self._accesses.append(access)
+        access.holders += 1
+        return access
+
+    def dismiss(self, access: Access) -> None:
+        """One part of the connection needs this access no more; with the last one it ends."""
+        access.holders -= 1
+        if access.holders <= 0 and access in self._accesses:
+            self._accesses.remove(access)
+            access.end()
+
+    # --- what it listens to -------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        topic: str,
+        rendering: Rendering,
+        *,
+        access: Access,
+        id: Hashable = ONLY,  # noqa: A002 - the word of every dialect
+        position: Position | None = None,
+        authorized_at: Position | None = None,
+        name: Hashable = None,
+        on_live: Callable[[Position], None] | None = None,
+    ) -> Subscription:
+        """Listen to a topic: an ephemeral one, or a durable one from `position` on.
+
+        `rendering` is how its events are told, and `access` for whom. `authorized_at` is the topic's head
+        when the right to listen was read: an event after it may take the right away. `on_live` is called with
+        the position once the subscription is live, in the same turn, before any later event; `on_misled`
+        instead when the log has another event at `position`, or none. `name` is one by which events can leave
+        this subscription out. A second subscription with the same id and topic replaces the first.
+        """
+        if (position is None) != (authorized_at is None):
+            message = (
+                f"A durable topic needs both position and authorized_at, an ephemeral one neither: {topic}"
+            )
+            raise TypeError(message)
+        subscription = Subscription(
+            self,
+            access,
+            rendering,
+            id=id,
+            position=position or START,
+            authorized_at=(authorized_at or START).seq,
+            name=name,
+            on_live=on_live,
+        )
+        before = self._subscriptions.get((id, topic))
+        self.hub.subscribe(subscription, topic, authorized_at=authorized_at)
+        self._subscriptions[id, topic] = subscription
+        if before is not None:
+            before.audience.remove(before)
+            before.became_live()
+        if self.outbox.is_closing:
+            subscription.end()
+        elif not subscription.is_behind:
+            subscription.announce_live()
+        elif not access.is_suspended:
+            self.catch_up(subscription)
+        return subscription
+
+    def subscription(self, topic: str, id: Hashable = ONLY) -> Subscription | None:  # noqa: A002 - as above
+        """The subscription to a topic, if there is one."""
+        return self._subscriptions.get((id, topic))
+
+    def subscriptions(self) -> Collection[Subscription]:
+        """All of them."""
+        return tuple(self._subscriptions.values())
+
+    def unsubscribe_all(self) -> None:
+        """Listen to nothing. Before the close: what waits to be written with others' goes out with this."""
+        for subscription in self.subscriptions():
+            subscription.end()
+
+    # --- what it says -------------------------------------------------------------------------------
+
+    def push(self, frame: Payload | Event | dict[str, Any]) -> None:
+        """Send a frame; never blocks. What is no finished frame is encoded as JSON."""
+        self.outbox.push(frame if isinstance(frame, (str, bytes)) else events.encode(frame))
+
+    def tell_error(self, error: RealtimeError, *, ref: Any = None) -> None:
+        """Answer with an error, where the client understands them."""
+        frame = self.dialect.error(error, ref)
+        if frame is not None:
+            self.outbox.push(frame)
+
+    def refuse(self, error: RealtimeError) -> None:
+        """Say why, and close; from now on the socket neither obeys nor hears anything."""
+        self.unsubscribe_all()
+        self.tell_error(error)
+        self._close(self.dialect.close_code(error), error.code)
+
+    def restart(self) -> None:
+        """The server is stopping: tell the client to come back."""
+        error = _restarting()
+        self.unsubscribe_all()
+        frame = self.dialect.restarting(error)
+        if frame is not None:
+            self.outbox.push(frame)
+        self._close(self.dialect.close_code(error), error.code)
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Await synchronous code that uses the database: the border between sockets and Django."""
         return await run_in_thread(function, *args, **kwargs)
-
-    def push(self, frame: str | Event | dict[str, Any]) -> None:
-        """Send a frame; never blocks."""
-        self._outbox.push(frame if isinstance(frame, str) else events.encode(frame))
-
-    async def room_for(self, size: int) -> None:
-        """Wait until so many bytes fit: for what is too long to be pushed at once."""
-        await self._outbox.room_for(size)
-
-    async def drained(self) -> None:
-        """Wait until everything pushed has been handed to the server."""
-        await self._outbox.drained()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the conversation; it ends with the socket, and its failure is the socket's."""
@@ -176,84 +303,120 @@ class Connection(AsyncConsumer):
         task.add_done_callback(self._ended)
         return task
 
-    def tell_error(self, error: errors.RealtimeError, *, ref: Ref = None) -> None:
-        """Answer with an error frame, where the client understands them."""
-        if self.v1 or self.tells_guide_errors:
-            self.push({"type": "error", **error.as_fields(), "ref": ref})
+    # --- what the hub asks of it --------------------------------------------------------------------
 
-    def refuse(self, error: errors.RealtimeError) -> None:
-        """Say why, and close; from now on the socket neither obeys nor hears anything."""
-        self.hear_no_more()
-        self.tell_error(error)
-        self._close(error.close_with, error.code)
+    def catch_up(self, subscription: Subscription) -> None:
+        """Read the log for a subscription that is behind; one task does it for all of the socket."""
+        if self._catching_up is None:
+            self._catching_up = CatchUp(self)
+            # In an empty context, so that log lines carry no other socket's ids: it may be anybody's turn.
+            contextvars.Context().run(self.spawn, self._catch_up())
+        self._catching_up.add(subscription)
 
-    def restart(self) -> None:
-        """The server is stopping: tell the client to come back."""
-        error = _restarting()
-        self.hear_no_more()
-        if self.v1:
-            self.tell_error(error)
-        self._close(error.close_with, error.code)
+    async def _catch_up(self) -> None:
+        assert self._catching_up is not None
+        try:
+            await self._catching_up.run()
+        finally:
+            self._catching_up = None
 
-    def opt_in(self) -> None:
-        """The client used what the guide does not know: from now on it is told such things as well."""
-        self.v1 = True
+    def forget(self, subscription: Subscription) -> None:
+        """The subscription is over."""
+        key = subscription.id, subscription.topic
+        if self._subscriptions.get(key) is subscription:
+            del self._subscriptions[key]
 
     # --- the course of a connection -----------------------------------------------------------------
 
-    async def _open(self, send: Send) -> None:
+    async def _open(self, send: Send) -> bool:
+        """Whether there is a socket: one that is refused before accept is none."""
         # Decide before accepting: a page that is let in hears everything that is said from then on.
         try:
             if self.hub.is_draining:
                 metrics.HANDSHAKES_REFUSED.add("draining")
                 raise _restarting()
-            await self.let_in()
-        except errors.RealtimeError as error:
+            await self.on_open()
+        except RealtimeError as error:
+            refusal = self.dialect.refusal(error)
+            if refusal is not None:
+                self.unsubscribe_all()
+                self._end = (None, error.code)
+                metrics.HANDSHAKES_REFUSED.add(error.code)
+                await deny(self.scope, send, refusal)
+                return False
             self.refuse(error)
         except Exception:  # noqa: BLE001 - told by _fail
             self._fail()
-        # Accept also who is refused: a handshake that fails shows the browser 1006 and hides our own code.
-        subprotocol = SUBPROTOCOL if SUBPROTOCOL in self.scope.get("subprotocols", ()) else None
-        await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        self._outbox.open()
+        await send(
+            {
+                "type": "websocket.accept",
+                "subprotocol": self.dialect.subprotocol(self.scope.get("subprotocols", ())),
+            }
+        )
+        self.outbox.open()
+        return True
 
     async def _receive(self, message: dict[str, Any]) -> None:
+        """Take one frame. A mistake in it is answered; only a frame that is too big ends the socket."""
         text = message.get("text")
-        data = text if text is not None else (message.get("bytes") or b"")
-        ref: Ref = None
+        payload = text if text is not None else (message.get("bytes") or b"")
         metrics.FRAMES_RECEIVED.value += 1
         try:
             self._check_rate()
-            if self._is_too_big(data):
+            if self._is_too_big(payload):
                 raise errors.TooBigError
-            if text is None:
-                raise errors.InvalidJsonError("Binary frames are not understood.")
-            frame = parse(text)
-            if frame.get("ref") is not None:
-                self.opt_in()
-                ref = ref_of(frame)
-            obeyed = self.handle(frame, ref)
-            if obeyed is not None:
-                await obeyed
+            request = self.dialect.read(payload)
         except errors.TooBigError as error:
             self.refuse(error)
-        except errors.RealtimeError as error:
-            self._mistake(error, ref)
+        except RealtimeError as error:
+            self._mistake(error, None)
         except Exception:  # noqa: BLE001 - told by _fail
             self._fail()
+        else:
+            await self._take(request)
 
-    def _is_too_big(self, data: str | bytes) -> bool:
+    async def _take(self, request: Request) -> None:
+        if request.lane is INLINE or request.lane is BARRIER:
+            work = self._obey(request)
+            if work is not None:
+                await work
+            return
+        if self._lanes is None:
+            self._lanes = Lanes(self._obey)
+        self._lanes.take(request)
+        if self._lanes.is_full:
+            await self._lanes.room()
+
+    def _obey(self, request: Request) -> Awaitable[None] | None:
+        """Obey a request, and answer it where it fails; what has to be awaited is returned."""
+        if self.outbox.is_closing:
+            return None
+        try:
+            work = self.on_request(request)
+        except Exception as error:  # noqa: BLE001 - told by _answer
+            self._answer_failure(error, request.ref)
+            return None
+        return None if work is None else self._await(work, request.ref)
+
+    async def _await(self, work: Awaitable[None], ref: Any) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - told by _answer
+            self._answer_failure(error, ref)
+
+    def _answer_failure(self, error: Exception, ref: Any) -> None:
+        if isinstance(error, errors.TooBigError):
+            self.refuse(error)
+        elif isinstance(error, RealtimeError):
+            self._mistake(error, ref)
+        else:
+            self._fail(error)
+
+    def _is_too_big(self, payload: Payload) -> bool:
         # UTF-8 has at most 4 bytes a character: what is short enough need not be encoded to be measured.
-        if isinstance(data, bytes) or len(data) * 4 <= self._max_bytes:
-            return len(data) > self._max_bytes
-        return len(data.encode(errors="replace")) > self._max_bytes
-
-    def _ping(self, _frame: Ping, ref: Ref) -> None:
-        self.opt_in()
-        self.push({"type": "pong", "ref": ref, "server_time": events.now()})
-
-    #: What a client may ask; what is built on it adds its own.
-    commands: ClassVar[Commands] = {"ping": Command(Ping, _ping)}
+        if isinstance(payload, bytes) or len(payload) * 4 <= self._max_bytes:
+            return len(payload) > self._max_bytes
+        return len(payload.encode(errors="replace")) > self._max_bytes
 
     # --- limits and ends ----------------------------------------------------------------------------
 
@@ -268,8 +431,8 @@ class Connection(AsyncConsumer):
             self.refuse(errors.RateLimitedError(retry_after_ms=30_000))
         raise errors.RateLimitedError(retry_after_ms=max(1, round(wait * 1000)))
 
-    def _mistake(self, error: errors.RealtimeError, ref: Ref) -> None:
-        """Answer a command that failed; a client that does nothing else is sent away."""
+    def _mistake(self, error: RealtimeError, ref: Any) -> None:
+        """Answer a request that failed; a client that makes nothing but mistakes is sent away."""
         metrics.COMMANDS_REFUSED.add(error.code)
         self.tell_error(error, ref=ref)
         is_theirs = not error.retryable and error.status < 500
@@ -279,26 +442,26 @@ class Connection(AsyncConsumer):
     def _fail(self, failure: BaseException | None = None) -> None:
         """Our fault: the log says what, the client only that."""
         logger.error("A socket failed", exc_info=failure or True, extra=self.about())
-        self.refuse(errors.RealtimeError())
+        self.refuse(RealtimeError())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self._tasks is not None:
             self._tasks.discard(task)
             self._tasks = self._tasks or None
         failure = None if task.cancelled() else task.exception()
-        if isinstance(failure, errors.RealtimeError):
+        if isinstance(failure, RealtimeError):
             self.tell_error(failure)
         elif failure is not None:
             self._fail(failure)
 
     def _too_slow(self) -> None:
         logger.warning("A socket was closed: its peer does not read", extra=self.about())
-        self.hear_no_more()
+        self.unsubscribe_all()
         self._close(errors.CloseCode.TOO_SLOW, "too_slow")
 
     def _close(self, code: int, reason: str) -> None:
         self._end = self._end or (code, reason)
-        self._outbox.close(code)
+        self.outbox.close(code)
 
     def _stop(self) -> None:
         """End without the server, which would wait for ever for a peer that does not read its close frame."""
@@ -309,12 +472,18 @@ class Connection(AsyncConsumer):
     async def _leave_everything(self) -> None:
         self.hub.sockets.discard(self)
         metrics.closed(self.kind, *(self._end or (None, "failed")))
+        if self._lanes is not None:
+            self._lanes.cancel()
+            self._lanes = None  # it refers back
         for task in list(self._tasks or ()):
             task.cancel()
-        self.hear_no_more()
-        self._outbox.abandon()
+        for access in self._accesses:
+            access.end()
+        self._accesses.clear()
+        self.unsubscribe_all()
+        self.outbox.abandon()
         try:
-            await self.gone()
+            await self.on_close()
         except Exception:
             logger.exception("A socket could not tidy up", extra=self.about())
 

@@ -1,61 +1,70 @@
-"""A batch holds what sockets of one kind are sent at once: payloads, and the bytes they become, made once."""
+"""What subscribers of one rendering receive at once: frames, and the bytes they become, made once for all."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Hashable
+
 from realtime.wire.frames import MAX_HEADER, Payload, frame_of, size_of
 
+_NOBODY: frozenset[Hashable] = frozenset()
 
-class Batch:
-    """Frames in their order, each for all but the user who is left out of it."""
 
-    __slots__ = ("_entries", "_joined", "_spared", "has_exceptions", "is_droppable", "size")
+class FrameBatch:
+    """Frames in their order, each for all but those that are left out of it."""
+
+    __slots__ = ("_entries", "_kinds", "is_droppable", "joined", "left_out", "size")
 
     def __init__(self) -> None:
-        #: Each payload, the user who is left out, and the kind that it is counted as where it gives way.
-        self._entries: list[tuple[Payload, int | None, str]] = []
-        self._joined: bytes | None = None
-        #: Frames that were not for those who were just given theirs.
-        self._spared = 0
+        self._entries: list[tuple[Payload, Collection[Hashable]]] = []
+        #: The finished bytes, once somebody has asked for `data`: the outbox of every socket looks here.
+        self.joined = b""
+        #: The kind of each frame that may be dropped, None of one that may not.
+        self._kinds: list[str | None] = []
+        #: Everybody who is left out of some frame.
+        self.left_out: frozenset[Hashable] = _NOBODY
         #: Bytes on the wire, at most.
         self.size = 0
-        #: Whether somebody is left out of something.
-        self.has_exceptions = False
         #: Whether all of it may be forgotten when a peer is slow.
         self.is_droppable = True
 
-    def add(self, payload: Payload, *, left_out: int | None, droppable: bool, kind: str = "other") -> None:
-        """Add a frame for all but the user `left_out`; `kind` is the type of its event."""
+    def add(
+        self, payload: Payload, *, left_out: Collection[Hashable] = (), droppable_kind: str | None = None
+    ) -> None:
+        """Add a frame for all but `left_out`; `droppable_kind` is what one is counted as that gives way."""
         self.size += size_of(payload) + MAX_HEADER
-        self._entries.append((payload, left_out, kind))
-        self._joined = None
-        self.has_exceptions = self.has_exceptions or left_out is not None
-        self.is_droppable = self.is_droppable and droppable
+        self._entries.append((payload, left_out))
+        self.joined = b""
+        if left_out:
+            self.left_out = self.left_out.union(left_out)
+        self._kinds.append(droppable_kind)
+        self.is_droppable = self.is_droppable and droppable_kind is not None
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def payloads(self, user_id: int) -> list[Payload]:
-        """The payloads for one user."""
-        payloads = [
-            payload for payload, left_out, _ in self._entries if left_out is None or left_out != user_id
-        ]
-        self._spared += len(self._entries) - len(payloads)
-        return payloads
+    @property
+    def droppable_kinds(self) -> list[str]:
+        """The kinds of its droppable frames: what is lost where it gives way."""
+        return [kind for kind in self._kinds if kind is not None]
 
-    def kinds(self, user_id: int) -> list[str]:
-        """The kind of each frame for one user."""
-        return [kind for _, left_out, kind in self._entries if left_out is None or left_out != user_id]
+    @property
+    def payloads(self) -> list[Payload]:
+        """The frames, for a server that makes the bytes itself."""
+        return [payload for payload, _ in self._entries]
 
-    def told_to(self, sockets: int) -> int:
-        """How many frames so many sockets were given just now."""
-        told = len(self._entries) * sockets - self._spared
-        self._spared = 0
-        return told
+    @property
+    def data(self) -> bytes:
+        """The finished bytes of all frames, made once."""
+        if not self.joined:
+            self.joined = b"".join([frame_of(payload) for payload, _ in self._entries])
+        return self.joined
 
-    def data(self, user_id: int) -> bytes:
-        """The frames for one user, joined; made once for all to whom no exception applies."""
-        if self.has_exceptions and any(left_out == user_id for _, left_out, _ in self._entries):
-            return b"".join(map(frame_of, self.payloads(user_id)))
-        if self._joined is None:
-            self._joined = b"".join([frame_of(payload) for payload, _, _ in self._entries])
-        return self._joined
+    def chunk_for(self, who: Collection[Hashable]) -> FrameBatch:
+        """What the subscriber of these names receives: this batch, or less where it is left out of some."""
+        if not self.left_out or self.left_out.isdisjoint(who):
+            return self
+        chunk = FrameBatch()
+        for (payload, left_out), kind in zip(self._entries, self._kinds, strict=True):
+            if not any(name in left_out for name in who):
+                chunk.add(payload, left_out=left_out, droppable_kind=kind)
+        return chunk

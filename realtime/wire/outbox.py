@@ -14,7 +14,7 @@ from typing import Any
 from realtime.conf import conf
 from realtime.process import background
 from realtime.wire import metrics
-from realtime.wire.batch import Batch
+from realtime.wire.batch import FrameBatch
 from realtime.wire.frames import Payload, frame_of
 from realtime.wire.wire import ABORT_SECONDS, AsgiWire, Send, Wire, nothing, wire_of
 
@@ -121,13 +121,12 @@ class Outbox:
         elif not self._write(frame_of(payload), HALF):
             metrics.EVENTS_GIVEN_WAY.add(droppable_kind)
 
-    def push_batch(self, batch: Batch, user_id: int) -> bool:
+    def push_batch(self, batch: FrameBatch) -> bool:
         """Send frames that others are sent as well; False when there is no room, and the log has to do."""
-        if self._write(batch.data(user_id), HALF):
+        if self._write(batch.joined or batch.data, HALF):
             return True
-        if batch.is_droppable:
-            for kind in batch.kinds(user_id):
-                metrics.EVENTS_GIVEN_WAY.add(kind)
+        for kind in batch.droppable_kinds if batch.is_droppable else ():
+            metrics.EVENTS_GIVEN_WAY.add(kind)
         return batch.is_droppable
 
     async def room_for(self, size: int) -> None:

@@ -8,17 +8,23 @@ from typing import Any
 from daphne.http_protocol import WebRequest
 
 from config.asgi import application as ours
-from realtime.hub.subscription import Subscriber
+from realtime.hub.catch_up import CatchUp
+from realtime.hub.subscription import Subscription
 from realtime.process import garbage
 from realtime.servers.daphne.protocol import PreparedWebSocketProtocol
 from realtime.servers.uvicorn.parser import Parser
 from realtime.servers.uvicorn.protocol import PreparedProtocol
-from realtime.sockets.consumer import JsonSocket
+from realtime.sockets.access import Access
+from realtime.sockets.connection import Connection
+from realtime.sockets.lanes import Lanes
 from realtime.wire.outbox import Outbox
 
 OF_A_CONNECTION = (
-    JsonSocket,
-    Subscriber,
+    Connection,
+    Access,
+    Subscription,
+    CatchUp,
+    Lanes,
     Outbox,
     PreparedProtocol,
     Parser,

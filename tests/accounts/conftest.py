@@ -13,9 +13,9 @@ from accounts import socket_auth, tokens
 from accounts.credentials import Credentials
 from accounts.models import Session, User
 from accounts.socket_auth import SocketAuth
+from guide_dialect.consumer import GuideConsumer
 from realtime.database import batch_loader
 from realtime.http import throttling
-from realtime.sockets.consumer import JsonSocket
 from realtime.sockets.handshakes import refuse_handshake
 from realtime.testing import ANSWER_SECONDS, TestSocket
 
@@ -107,7 +107,7 @@ async def _run_here(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     return await sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
 
 
-class BareSocket(JsonSocket):
+class BareSocket(GuideConsumer):
     """A socket of ours that does nothing but say that it is open."""
 
     async def authorize(self) -> None:

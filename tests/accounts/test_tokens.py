@@ -92,11 +92,11 @@ def test_forgery_costs_no_query(session, django_assert_num_queries):
 
 @pytest.mark.parametrize("forge", [good, without("sid")])
 def test_identity_is_as_of_the_head_of_the_users_topic(session, forge):
-    assert identify(forge(session)).as_of == 0
+    assert identify(forge(session)).authorized_at == 0
 
     Topic.objects.create(name=user_topic(session.user_id), head=7)
 
-    assert identify(forge(session)).as_of == 7
+    assert identify(forge(session)).authorized_at == 7
 
 
 @pytest.mark.parametrize("thing", [None, b"a.b.c", 7, 1.5, [], ["a.b.c"], {}, object, True], ids=repr)
@@ -216,5 +216,5 @@ def test_revocation_is_seen_or_numbered_above_the_identity(transactional_db, ana
         assert (
             outcome[0].code == "session_revoked"
             if isinstance(outcome[0], RealtimeError)
-            else outcome[0].as_of < head
+            else outcome[0].authorized_at < head
         )

@@ -20,7 +20,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
 from config.ws_routing import unknown_path, websocket_urlpatterns
-from realtime.sockets.consumer import JsonSocket
+from guide_dialect.consumer import GuideConsumer
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -78,13 +78,13 @@ def endpoints() -> list[Endpoint]:
     return found
 
 
-def sockets() -> dict[str, type[JsonSocket]]:
+def sockets() -> dict[str, type[GuideConsumer]]:
     """Every path of a socket, with its consumer; what no consumer of ours serves is unknown to all."""
     served = {}
     for pattern in websocket_urlpatterns:
         if pattern.callback is not unknown_path:
             kind = pattern.callback.consumer_class  # type: ignore[attr-defined]  # set by `as_asgi()`
-            assert issubclass(kind, JsonSocket), f"{pattern.pattern}: tested as what?"
+            assert issubclass(kind, GuideConsumer), f"{pattern.pattern}: tested as what?"
             served[f"/{pattern.pattern}"] = kind
     return served
 

@@ -26,7 +26,6 @@ from realtime import events
 from realtime.database import threads
 from realtime.database.threads import close_threads, run_in_thread
 from realtime.errors import BusyError, OverloadedError, UnavailableError, UncertainError
-from realtime.hub.audience import Audience
 from realtime.log import log
 from realtime.publishing import announcing
 from tests.chat.speaking import aside, contents, say, send
@@ -343,17 +342,6 @@ def written_by_another_process(_conversation: Conversation) -> Iterator[None]:
     other.execute("BEGIN IMMEDIATE")
     yield
     other.close()
-
-
-async def test_what_waits_for_a_flush_anyway_lets_the_inbox_rest_longer(ana, conversation, elsewhere, hub):
-    busy = hub._audiences[conversation_topic(conversation.pk)] = Audience(hub, "busy", None)
-    busy._flushed_at, busy._window = hub.loop.time(), 60
-    waiting = submit(conversation, ana, "with many others")
-
-    assert Inbox.current()._longest_rest() == inbox.MAX_BUSY_REST_SECONDS
-    waiting += submit(elsewhere, ana, "nobody listens there")
-    assert Inbox.current()._longest_rest() == inbox.MAX_REST_SECONDS
-    await asyncio.gather(*waiting)
 
 
 @pytest.mark.stack("small")

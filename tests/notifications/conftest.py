@@ -70,7 +70,6 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this test registers, nobody else sees."""
     monkeypatch.setattr(kinds, "_kinds", dict(kinds._kinds))
     monkeypatch.setattr(sources, "_sources", list(sources._sources))
-    monkeypatch.setattr(sources, "_framings", {})
     monkeypatch.setattr(reactions, "_reactions", copy.deepcopy(reactions._reactions))
 
 

@@ -13,14 +13,13 @@ from django.db import OperationalError
 from accounts import services as accounts
 from accounts.models import User
 from notifications import selectors, services
-from notifications.consumers import NotificationConsumer
 from notifications.models import Notification
 from realtime import publishing
-from realtime.hub import audience
-from realtime.hub import catch_up as pages
+from realtime.hub import pages, window
 from realtime.hub.hub import Hub
 from realtime.log import log
 from realtime.testing import open_socket, position_at
+from realtime.wire.outbox import Outbox
 from tests.factories import make_user
 from tests.notifications.conftest import SOCKET, Tell, own
 
@@ -402,8 +401,8 @@ async def test_what_the_count_holds_is_shown_before_it_though_it_waits_to_be_wri
     arrived: list[Notification] = []
     standing = selectors.standing
     monkeypatch.setattr(selectors, "standing", while_others_arrive)
-    monkeypatch.setattr(audience, "MIN_WINDOW_SECONDS", 1.0)
-    monkeypatch.setattr(audience, "MAX_WINDOW_SECONDS", 1.0)
+    monkeypatch.setattr(window, "MIN_SECONDS", 1.0)
+    monkeypatch.setattr(window, "MAX_SECONDS", 1.0)
     async with connect(ana, V1) as socket:
         assert [(await socket.receive()).get("id") for _ in range(2)] == [entry.pk for entry in arrived]
         assert await socket.receive() == {
@@ -425,23 +424,19 @@ async def test_socket_that_fell_behind_says_where_it_is_when_it_was_told_what_is
             arrived.append(services.notify(user=ana, kind="payment_completed", data={"payment_id": 1}))
         return standing(user_id)
 
-    def has_room_later(socket: NotificationConsumer, batch: Any) -> bool:
-        return room.is_set() and push_batch(socket, batch)
+    def has_room_later(outbox: Outbox, batch: Any) -> bool:
+        return room.is_set() and push_batch(outbox, batch)
 
-    async def read_later(place: pages.Place, **options: Any) -> pages.Page:
+    async def read_later(place: pages.Place) -> pages.Page:
         await room.wait()
-        return await page_after(place, **options)
+        return await read_page(place)
 
     arrived: list[Notification] = []
     room = asyncio.Event()
-    standing, push_batch, page_after = (
-        selectors.standing,
-        NotificationConsumer.push_batch,
-        pages.page_after,
-    )
+    standing, push_batch, read_page = selectors.standing, Outbox.push_batch, pages.read_page
     monkeypatch.setattr(selectors, "standing", while_there_is_no_room)
-    monkeypatch.setattr(NotificationConsumer, "push_batch", has_room_later)
-    monkeypatch.setattr(pages, "page_after", read_later)
+    monkeypatch.setattr(Outbox, "push_batch", has_room_later)
+    monkeypatch.setattr(pages, "read_page", read_later)
     async with connect(ana, V1) as socket:
         assert await socket.receives_nothing()
         room.set()

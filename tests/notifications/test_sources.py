@@ -13,12 +13,12 @@ from chat import services as chat
 from chat.events import conversation_topic
 from notifications import consumers, kinds, selectors, sources
 from notifications.models import Notification
-from notifications.sources import NoticeFraming, framing_for, register_source, topics_for
+from notifications.sources import NoticeRendering, register_source, topics_for
 from realtime import publishing
 from realtime.events import Delivery, encode
 from realtime.hub import audience
-from realtime.hub.catch_up import Page, Place, page_after
 from realtime.hub.hub import Hub
+from realtime.hub.pages import Page, Place, page_after
 from realtime.log import log
 from realtime.publishing import publish_on_commit
 from realtime.testing import eventually
@@ -50,7 +50,9 @@ async def listens(hub: Hub, topic: str, sockets: int = 1) -> None:
 
 
 def test_notice_is_the_guides_frame_and_no_more(teams: Teams) -> None:
-    assert NoticeFraming(teams, "fr").frame(kicked()) == (
+    [frame] = NoticeRendering(teams, "fr").render([kicked()])
+
+    assert frame.payload == (
         '{"type":"message_received","title":"Nouveau message",'
         '"message":"John a envoyé un message","data":{"conversation_id":1}}'
     )
@@ -59,23 +61,22 @@ def test_notice_is_the_guides_frame_and_no_more(teams: Teams) -> None:
 def test_event_that_means_nothing_is_not_told(teams: Teams) -> None:
     other = Delivery(TEAM, 1, '{"type":"test_whistle"}')
 
-    assert NoticeFraming(teams, "fr").frame(other) is None
-    assert NoticeFraming(teams, "fr").not_for(other) is None
+    assert list(NoticeRendering(teams, "fr").render([other])) == []
 
 
 def test_source_is_asked_once_for_an_event_and_language(teams: Teams) -> None:
-    framing = NoticeFraming(teams, "en")
+    rendering = NoticeRendering(teams, "en")
 
     for delivery in (kicked(1), kicked(2)):
-        framing.frame(delivery)
-        assert framing.not_for(delivery) == 1
+        [frame] = rendering.render([delivery])
+        assert frame.left_out == (1,)
 
     assert teams.noticed == [1, 2]
 
 
-def test_everybody_of_one_language_shares_a_framing(teams: Teams) -> None:
-    assert framing_for(teams, "en") is framing_for(teams, "en")
-    assert framing_for(teams, "en") is not framing_for(teams, "fr")
+def test_everybody_of_one_language_has_the_same_rendering(teams: Teams) -> None:
+    assert NoticeRendering(teams, "en") == NoticeRendering(teams, "en")
+    assert NoticeRendering(teams, "en") != NoticeRendering(teams, "fr")
 
 
 async def test_source_that_fails_keeps_nobody_from_anything(
@@ -248,8 +249,8 @@ async def test_socket_that_was_detached_hears_no_more_and_may_come_back(
     ana, bruno, _ = everyone
     async with connect(bruno, SOCKET + "?v=1") as socket:
         await socket.receive_until("subscribed")
-        (subscriber,) = hub.audience(TEAM).subscribers()  # type: ignore[union-attr]
-        subscriber.detach()
+        (subscriber,) = hub.audience(TEAM).subscriptions()  # type: ignore[union-attr]
+        subscriber.lose_access()
         await kick(by=ana)
         assert await socket.receives_nothing()
 

@@ -1,21 +1,25 @@
-"""Subscribers without a connection, and a log without a database: to drive an audience step by step."""
+"""Sockets without a connection, and a log without a database: to drive an audience step by step."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Hashable
 from typing import Any
 
 import pytest
 
+from realtime.errors import RealtimeError
 from realtime.events import Delivery
-from realtime.hub.catch_up import Page, Place
+from realtime.hub.catch_up import CatchUp
 from realtime.hub.hub import Hub
-from realtime.hub.rendering import EVERYTHING, Framing
-from realtime.hub.subscription import Subscriber
-from realtime.log.positions import Position
-from realtime.wire.batch import Batch
+from realtime.hub.pages import Page, Place
+from realtime.hub.rendering import EVERYTHING, Rendering
+from realtime.hub.subscription import ONLY, Subscription
+from realtime.log.positions import START, Position
+from realtime.wire.batch import FrameBatch
+from realtime.wire.frames import payloads_in
+from realtime.wire.outbox import Outbox
 
 TOPIC = "talk.1"
 
@@ -30,71 +34,122 @@ def delivery(seq: int | None, kind: str = "said", **fields: Any) -> Delivery:
     return Delivery(TOPIC, seq, body(seq, kind, **fields))
 
 
+class Person:
+    """As much of an access as the hub sees."""
+
+    user: Any = None
+    session_id: str | None = None
+
+    def __init__(self, user_id: int | None = 1) -> None:
+        self.user_id = user_id
+        self.who: tuple[Hashable, ...] = () if user_id is None else (user_id,)
+        self.is_suspended = False
+        self.lost: list[RealtimeError] = []
+
+    def lose(self, error: RealtimeError) -> None:
+        self.lost.append(error)
+
+
 class Listener:
-    """As much of a JsonSocket as an audience sees; remembers what it was told."""
+    """As much of a Connection as the hub sees; remembers what it was told."""
 
     def __init__(self, user_id: int = 1) -> None:
         self.user_id = user_id
-        self._told: list[str] = []
-        self.detached_from: list[str] = []
+        self.access = Person(user_id)
+        #: It takes its frames itself.
+        self.outbox: Any = self
+        self._told: list[Any] = []
+        #: The topics whose right was taken away, and those whose log is not the one that was told.
+        self.lost: list[str] = []
         self.misled_by: list[str] = []
         self.has_room = asyncio.Event()
         self.has_room.set()
-        self.subscriber: Subscriber | None = None
+        #: The one of `join`, and all that it has.
+        self.subscription: Subscription | None = None
+        self.subscriptions: list[Subscription] = []
         self.live_at: int | None = None
+        self._catching_up: CatchUp | None = None
 
     def join(
         self,
         hub: Hub,
         *,
         position: int | None = None,
-        as_of: int = 0,
-        framing: Framing = EVERYTHING,
+        authorized_at: int = 0,
+        rendering: Rendering = EVERYTHING,
         mark: str = "",
-        as_of_mark: str = "",
+        authorized_mark: str = "",
     ) -> asyncio.Task[None] | None:
-        """What JsonSocket.join does; the task that catches up, if there is anything to."""
-        socket: Any = self
-        place = None if position is None else Position(position, mark)
-        self.subscriber = hub.join(socket, TOPIC, framing, position=place, as_of=Position(as_of, as_of_mark))
-        if self.subscriber in self.subscriber.audience.behind:
-            return asyncio.get_running_loop().create_task(self._catch_up(self.subscriber))
-        self.live_at = position
-        return None
+        """Subscribe to the usual topic; the task that catches up, if there is anything to."""
+        self.subscription = subscription = self.subscribe(
+            hub,
+            position=position,
+            authorized_at=authorized_at,
+            rendering=rendering,
+            mark=mark,
+            authorized_mark=authorized_mark,
+        )
+        return self.work if subscription.is_behind else None
 
-    async def _catch_up(self, subscriber: Subscriber) -> None:
-        await subscriber.catch_up()
-        if self.subscriber is subscriber:
-            self.live_at = subscriber.position
+    def subscribe(
+        self,
+        hub: Hub,
+        topic: str = TOPIC,
+        *,
+        position: int | None = None,
+        authorized_at: int = 0,
+        rendering: Rendering = EVERYTHING,
+        mark: str = "",
+        authorized_mark: str = "",
+        access: Person | None = None,
+        id: Hashable = ONLY,  # noqa: A002 - the word of every dialect
+        name: Hashable = None,
+    ) -> Subscription:
+        """What Connection.subscribe does."""
+        subscription = Subscription(
+            self,
+            access or self.access,
+            rendering,
+            id=id,
+            position=START if position is None else Position(position, mark),
+            authorized_at=authorized_at,
+            name=name,
+            on_live=self._is_live,
+        )
+        of_right = None if position is None else Position(authorized_at, authorized_mark)
+        hub.subscribe(subscription, topic, authorized_at=of_right)
+        self.subscriptions.append(subscription)
+        if not subscription.is_behind:
+            subscription.announce_live()
+        elif not subscription.access.is_suspended:
+            self.catch_up(subscription)
+        return subscription
+
+    def _is_live(self, position: Position) -> None:
+        self.live_at = position.seq
 
     def leave(self) -> None:
-        if self.subscriber is not None:
-            self.subscriber.audience.remove(self.subscriber)
-            self.subscriber = None
+        if self.subscription is not None:
+            self.subscription.end()
 
     @property
-    def told(self) -> list[str]:
+    def told(self) -> list[Any]:
         """The frames it was told, those included that wait to be written together."""
-        if self.subscriber is not None:
-            self.subscriber.audience.flush()
+        for subscription in list(self.subscriptions):
+            subscription.audience.write_pending()
         return self._told
 
     @property
     def seqs(self) -> list[int]:
         return [json.loads(frame)["seq"] for frame in self.told]
 
-    # What an audience calls.
+    # What the hub calls.
 
-    def push(self, frame: str) -> None:
-        self._told.append(frame)
-
-    def push_batch(self, batch: Batch) -> bool:
+    def push_batch(self, batch: FrameBatch) -> bool:
         if self.has_room.is_set():
-            self._told += map(str, batch.payloads(self.user_id))
+            assert batch.data  # as a server writes it
+            self._told += batch.payloads
         return self.has_room.is_set()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._work = asyncio.get_running_loop().create_task(work)
 
     async def room_for(self, size: int) -> None:
         while not self.has_room.is_set():  # somebody may have taken it before our turn
@@ -103,15 +158,66 @@ class Listener:
     async def drained(self) -> None:
         await self.has_room.wait()
 
-    def forget(self, subscriber: Subscriber) -> None:
-        if self.subscriber is subscriber:
-            self.subscriber = None
+    def begin_joining(self) -> None: ...
 
-    def was_misled(self, topic: str, seq: int) -> None:
-        self.misled_by.append(topic)
+    def end_joining(self) -> None: ...
 
-    def detached(self, topic: str) -> None:
-        self.detached_from.append(topic)
+    def catch_up(self, subscription: Subscription) -> None:
+        if self._catching_up is None:
+            self._catching_up = CatchUp(self)
+            self.work = asyncio.get_running_loop().create_task(self._catch_up(self._catching_up))
+        self._catching_up.add(subscription)
+
+    async def _catch_up(self, catching_up: CatchUp) -> None:
+        try:
+            await catching_up.run()
+        finally:
+            self._catching_up = None
+
+    def forget(self, subscription: Subscription) -> None:
+        if subscription in self.subscriptions:
+            self.subscriptions.remove(subscription)
+        if self.subscription is subscription:
+            self.subscription = None
+
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        self.misled_by.append(subscription.topic)
+
+    def on_access_lost(self, subscription: Subscription) -> None:
+        self.lost.append(subscription.topic)
+
+    def restart(self) -> None: ...
+
+
+class PatientOutbox(Outbox):
+    """An outbox whose methods a test may replace."""
+
+
+class Wired(Listener):
+    """A listener over an outbox, as on our servers; remembers each write to its wire."""
+
+    def __init__(self, user_id: int = 1) -> None:
+        super().__init__(user_id)
+        self.writes: list[list[Any]] = []
+        self.outbox = PatientOutbox(self._nowhere, self, lambda: None)
+        self.outbox.open()
+
+    async def _nowhere(self, message: dict[str, object]) -> None: ...
+
+    def push(self, payload: str) -> None:
+        self.outbox.push(payload)
+
+    # What the outbox calls.
+
+    def write(self, data: bytes) -> None:
+        self.writes.append([payload for payload, _ in payloads_in(data)])
+
+    def waiting(self) -> int:
+        return 0
+
+    def abort(self) -> None: ...
+
+    def abandon(self) -> None: ...
 
 
 class Log:
@@ -139,7 +245,7 @@ class Log:
         return page, page[-1][1] if page else self.head
 
     async def read_page(self, place: Place) -> Page:
-        """Stands for `realtime.hub.catch_up.read_page`."""
+        """Stands for `realtime.hub.pages.read_page`."""
         self.readings += 1
         if not self.is_open:
             gate = asyncio.get_running_loop().create_future()

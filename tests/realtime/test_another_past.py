@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from realtime.database import outages
-from realtime.hub import catch_up as pages
+from realtime.hub import pages
 from realtime.hub.audience import Audience
-from realtime.hub.catch_up import Page, Place
 from realtime.hub.hub import Hub
+from realtime.hub.pages import Page, Place
 from realtime.log.positions import Position, placed
 from realtime.metrics.outages import Outage
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
@@ -85,7 +85,7 @@ async def live(hub: Hub, log: MarkedLog, count: int = 10) -> Listener:
     while log.append() < count - 2:
         pass
     ana = Listener()
-    ana.join(hub, position=log.head, as_of=log.head, mark=OLD, as_of_mark=OLD)
+    ana.join(hub, position=log.head, authorized_at=log.head, mark=OLD, authorized_mark=OLD)
     ring(hub, log, log.append(), log.append())
     assert told(ana) == [f"{count - 1}-{OLD}", f"{count}-{OLD}"]
     return ana
@@ -205,7 +205,7 @@ async def test_who_joins_with_what_the_database_says_now_finds_that_the_others_w
     ana, bruno = await live(hub, log), Listener()
     log.take_over(8, new=2)
 
-    bruno.join(hub, position=10, as_of=10, mark=NEW, as_of_mark=NEW)
+    bruno.join(hub, position=10, authorized_at=10, mark=NEW, authorized_mark=NEW)
     await settle()
     ring(hub, log, log.append())
 
@@ -216,10 +216,10 @@ async def test_who_joins_with_what_the_database_says_now_finds_that_the_others_w
 
 async def test_who_leaves_when_misled_leaves_nothing_behind(hub, log):
     ana, bruno = await live(hub, log), Listener()
-    ana.was_misled = lambda topic, seq: ana.leave()  # as a socket that comes back
+    ana.on_misled = lambda subscription, seq: ana.leave()  # as a socket that comes back
     log.take_over(8, new=2)
 
-    bruno.join(hub, position=10, as_of=10, mark=NEW, as_of_mark=NEW)
+    bruno.join(hub, position=10, authorized_at=10, mark=NEW, authorized_mark=NEW)
     ring(hub, log, log.append())
 
     assert told(bruno) == [f"11-{NEW}"]
@@ -236,8 +236,8 @@ async def test_who_resumes_from_another_past_is_told_nothing_of_this_one(hub, lo
     log.take_over(8, new=new)
     ana = Listener()
 
-    ana.join(hub, position=position, as_of=log.head, mark=OLD, as_of_mark=NEW)
-    ana.was_misled = lambda topic, seq: (ana.misled_by.append(topic), ana.leave())
+    ana.join(hub, position=position, authorized_at=log.head, mark=OLD, authorized_mark=NEW)
+    ana.on_misled = lambda subscription, seq: (ana.misled_by.append(subscription.topic), ana.leave())
     await settle(60)
 
     assert ana.misled_by == [TOPIC]
@@ -251,7 +251,7 @@ async def test_who_resumes_from_before_the_pasts_parted_is_told_what_is(hub, log
     log.take_over(8, new=5)
     ana = Listener()
 
-    ana.join(hub, position=position, as_of=log.head, mark=OLD, as_of_mark=NEW)
+    ana.join(hub, position=position, authorized_at=log.head, mark=OLD, authorized_mark=NEW)
     await settle(60)
 
     assert ana.misled_by == []
@@ -263,7 +263,7 @@ async def test_position_at_the_head_costs_no_reading(hub, log):
         pass
     ana = Listener()
 
-    ana.join(hub, position=10, as_of=10, mark=OLD, as_of_mark=OLD)
+    ana.join(hub, position=10, authorized_at=10, mark=OLD, authorized_mark=OLD)
 
     assert ana.live_at == 10
     assert log.readings == 0
@@ -273,9 +273,9 @@ async def test_position_where_the_others_do_not_know_their_mark_is_read_once(hub
     while log.append() < 10:
         pass
     first, second = Listener(), Listener()
-    first.join(hub, position=10, as_of=10)
+    first.join(hub, position=10, authorized_at=10)
 
-    second.join(hub, position=10, as_of=10, mark=OLD)
+    second.join(hub, position=10, authorized_at=10, mark=OLD)
     await settle()
 
     assert second.live_at == 10
@@ -289,7 +289,7 @@ async def test_number_without_a_mark_is_believed(hub, log):
     log.take_over(8, new=5)
     ana = Listener()
 
-    ana.join(hub, position=10, as_of=log.head, as_of_mark=NEW)
+    ana.join(hub, position=10, authorized_at=log.head, authorized_mark=NEW)
     await settle(60)
 
     assert ana.misled_by == []
@@ -301,8 +301,8 @@ async def test_log_that_changes_while_somebody_catches_up_does_not_go_on_where_t
     while log.append() < 10:
         pass
     ana = Listener()
-    ana.join(hub, position=0, as_of=10, as_of_mark=OLD)
-    ana.was_misled = lambda topic, seq: (ana.misled_by.append(topic), ana.leave())
+    ana.join(hub, position=0, authorized_at=10, authorized_mark=OLD)
+    ana.on_misled = lambda subscription, seq: (ana.misled_by.append(subscription.topic), ana.leave())
     await settle()
     log.let_one_through()  # 1 to 3
     await settle()
@@ -319,12 +319,12 @@ async def test_who_had_no_room_reads_on_only_in_the_log_that_was_told(hub, log):
     ana.has_room.clear()
     log.append()
     ring(hub, log, 11)
-    heard(hub).flush()  # no room for 11: behind from 10 on
-    subscriber = ana.subscriber
-    assert subscriber is not None
-    assert subscriber.place == Position(10, OLD)
+    heard(hub).write_pending()  # no room for 11: behind from 10 on
+    subscription = ana.subscription
+    assert subscription is not None
+    assert subscription.place == Position(10, OLD)
     log.take_over(8, new=9)
-    ana.was_misled = lambda topic, seq: (ana.misled_by.append(topic), ana.leave())
+    ana.on_misled = lambda subscription, seq: (ana.misled_by.append(subscription.topic), ana.leave())
     ana.has_room.set()
     await settle(60)
 

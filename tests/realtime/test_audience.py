@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,31 +13,29 @@ from hypothesis import strategies as st
 
 from realtime.database import outages
 from realtime.events import Delivery
-from realtime.hub import audience as module
-from realtime.hub import catch_up as pages
-from realtime.hub import held, reactions
+from realtime.hub import held, pages, reactions, window
 from realtime.hub.audience import Audience
 from realtime.hub.held import MAX_HELD
 from realtime.hub.hub import Hub
-from realtime.hub.rendering import EVERYTHING, NOTHING
-from realtime.hub.subscription import Subscriber, of_user
+from realtime.hub.reactions import Told
+from realtime.hub.rendering import EVERYTHING, NOTHING, Frame
 from realtime.metrics.outages import Outage
-from realtime.wire.batch import Batch
+from realtime.wire.batch import FrameBatch
 from realtime.wire.frames import frame_of
 from realtime.wire.outbox import Outbox
 from tests.realtime.listeners import TOPIC, Listener, Log, StillClock, body, delivery, settle
 
 
-def detach_removed(event: Delivery, subscribers: Collection[Subscriber]) -> None:
-    for subscriber in of_user(subscribers, event.fields["user_id"]):
-        subscriber.detach()
+def end_removed(event: Delivery, told: Told) -> None:
+    for subscription in told.of_user(event.fields["user_id"]):
+        subscription.lose_access()
 
 
 @pytest.fixture
 def reacting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Reactions of this test alone."""
-    registered: dict[str, Any] = {"removed": [detach_removed]}
-    monkeypatch.setattr(reactions, "_reactions", registered)
+    """Actions of this test alone."""
+    registered: dict[str, Any] = {"removed": [end_removed]}
+    monkeypatch.setattr(reactions, "_actions", registered)
     return registered
 
 
@@ -177,8 +175,9 @@ async def test_large_bells_that_wait_are_bounded_in_bytes_and_the_rest_is_read(q
 async def test_bells_that_wait_in_many_topics_are_bounded_together(quiet_hub, log):
     """What one topic gives up is there for the next."""
     log.is_open = False
-    audiences = [Audience(quiet_hub, f"talk.{number}", 0) for number in range(40)]
+    audiences = [Audience(quiet_hub, f"talk.{number}") for number in range(40)]
     for number, audience in enumerate(audiences):
+        audience.position = 0
         for seq in range(2, 22):
             text = body(seq, words="x" * 65_536)
             audience.receive(Delivery(f"talk.{number}", seq, text))
@@ -288,7 +287,7 @@ async def test_who_is_behind_is_told_everything_since_its_position(quiet_hub, lo
         pass
     ana = Listener()
 
-    ana.join(quiet_hub, position=position, as_of=10)
+    ana.join(quiet_hub, position=position, authorized_at=10)
     await settle(50)
     ring(quiet_hub, log, log.append())
 
@@ -302,7 +301,7 @@ async def test_who_is_ahead_of_the_bells_is_told_nothing_twice(quiet_hub, log):
     for _ in range(5):
         log.append()
 
-    second.join(quiet_hub, position=5, as_of=5)  # it read the head before any bell came
+    second.join(quiet_hub, position=5, authorized_at=5)  # it read the head before any bell came
     await settle()
     ring(quiet_hub, log, 1, 2, 3, 4, 5)
     ring(quiet_hub, log, log.append())
@@ -314,9 +313,9 @@ async def test_who_is_ahead_of_the_bells_is_told_nothing_twice(quiet_hub, log):
 async def test_position_that_never_was_is_live_from_where_everybody_is(quiet_hub, log):
     first, second = Listener(), Listener()
     ring(quiet_hub, log, log.append())
-    first.join(quiet_hub, position=1, as_of=1)
+    first.join(quiet_hub, position=1, authorized_at=1)
 
-    second.join(quiet_hub, position=77, as_of=77)
+    second.join(quiet_hub, position=77, authorized_at=77)
     await settle()
     ring(quiet_hub, log, log.append())
 
@@ -330,9 +329,9 @@ async def test_log_that_went_back_is_not_read_again_and_again(quiet_hub, log, mo
     while log.append() < 2:
         pass
     first, second = Listener(), Listener()
-    first.join(quiet_hub, position=5, as_of=5)
+    first.join(quiet_hub, position=5, authorized_at=5)
 
-    second.join(quiet_hub, position=2, as_of=5)
+    second.join(quiet_hub, position=2, authorized_at=5)
     await settle(200)
 
     assert log.readings < 5
@@ -344,7 +343,7 @@ async def test_nobody_reads_what_was_pruned_while_it_catches_up(quiet_hub, log):
     log.prune(up_to=10)
     ana = Listener()
 
-    ana.join(quiet_hub, position=2, as_of=10)
+    ana.join(quiet_hub, position=2, authorized_at=10)
     await settle()
     ring(quiet_hub, log, log.append())
 
@@ -358,8 +357,8 @@ async def test_event_committed_after_a_pruned_page_was_read_is_not_jumped_over(q
         pass
     log.prune(up_to=5)
     ana, bruno = Listener(), Listener()
-    bruno.join(quiet_hub, position=5, as_of=5)
-    ana.join(quiet_hub, position=3, as_of=5)
+    bruno.join(quiet_hub, position=5, authorized_at=5)
+    ana.join(quiet_hub, position=3, authorized_at=5)
     await settle()
     nothing = log.read_on(3)
 
@@ -378,7 +377,7 @@ async def test_listening_for_what_is_not_kept_replays_nothing(quiet_hub, log):
     while log.append() < 4:
         pass
     durable, ephemeral = Listener(), Listener()
-    durable.join(quiet_hub, position=4, as_of=4)
+    durable.join(quiet_hub, position=4, authorized_at=4)
 
     assert ephemeral.join(quiet_hub) is None
     ring(quiet_hub, log, log.append())
@@ -392,7 +391,7 @@ async def test_durable_listener_finds_its_place_among_ephemeral_ones(quiet_hub, 
     ephemeral, durable = Listener(), Listener()
     ephemeral.join(quiet_hub)
 
-    durable.join(quiet_hub, position=2, as_of=4)
+    durable.join(quiet_hub, position=2, authorized_at=4)
     await settle()
     ring(quiet_hub, log, log.append())
 
@@ -405,7 +404,7 @@ async def test_waiting_for_room_ends_with_the_topic(quiet_hub, log):
         pass
     ana = Listener()
     ana.has_room.clear()
-    catching_up = ana.join(quiet_hub, position=0, as_of=4)
+    catching_up = ana.join(quiet_hub, position=0, authorized_at=4)
     await settle()
 
     ana.leave()
@@ -420,7 +419,7 @@ async def test_last_to_leave_takes_the_audience_along(quiet_hub, log):
     log.is_open = False
     ana, bruno = Listener(), Listener()
     ana.join(quiet_hub, position=0)
-    bruno.join(quiet_hub, position=0, framing=NOTHING)
+    bruno.join(quiet_hub, position=0, rendering=NOTHING)
     heard(quiet_hub).expect(5)
     healing = heard(quiet_hub)._healing
     await settle()
@@ -434,48 +433,44 @@ async def test_last_to_leave_takes_the_audience_along(quiet_hub, log):
     assert healing.cancelled()
 
 
-# ── framing ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── rendering ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Counting:
+    """Each event as it is; compared by identity."""
+
     def __init__(self, left_out: int | None = None) -> None:
-        self.framed = 0
-        self.left_out = left_out
+        self.rendered = 0
+        self.left_out = () if left_out is None else (left_out,)
 
-    def frame(self, event: Delivery) -> str | None:
-        self.framed += 1
-        return event.body
-
-    def not_for(self, event: Delivery) -> int | None:
-        return self.left_out
+    def render(self, write: Sequence[Delivery]) -> list[Frame]:
+        self.rendered += 1
+        return [Frame(event.body, self.left_out) for event in write]
 
 
 class Broken:
-    def frame(self, event: Delivery) -> str | None:
+    def render(self, write: Sequence[Delivery]) -> list[Frame]:
         raise KeyError("user_id")
 
-    def not_for(self, event: Delivery) -> int | None:
-        return None
 
-
-async def test_event_is_framed_once_for_all_of_a_kind(quiet_hub, log):
-    framing = Counting()
+async def test_event_is_rendered_once_for_all_of_a_kind(quiet_hub, log):
+    rendering = Counting()
     listeners = [Listener() for _ in range(3)]
     for listener in listeners:
-        listener.join(quiet_hub, position=0, framing=framing)
+        listener.join(quiet_hub, position=0, rendering=rendering)
 
     ring(quiet_hub, log, log.append())
 
-    assert framing.framed == 1
     assert [listener.seqs for listener in listeners] == [[1], [1], [1]]
+    assert rendering.rendered == 1
 
 
 async def test_one_user_is_left_out_live_and_in_the_past(quiet_hub, log):
-    framing = Counting(left_out=2)
+    rendering = Counting(left_out=2)
     log.append()
     ana, bruno = Listener(1), Listener(2)
     for listener in (ana, bruno):
-        listener.join(quiet_hub, position=0, as_of=1, framing=framing)
+        listener.join(quiet_hub, position=0, authorized_at=1, rendering=rendering)
     await settle()
 
     ring(quiet_hub, log, log.append())
@@ -483,52 +478,52 @@ async def test_one_user_is_left_out_live_and_in_the_past(quiet_hub, log):
     assert (ana.seqs, bruno.seqs) == ([1, 2], [])
 
 
-async def test_broken_framing_keeps_the_event_from_nobody_else(quiet_hub, log, caplog):
+async def test_broken_rendering_keeps_the_event_from_nobody_else(quiet_hub, log, caplog):
     log.append()
     before, broken, after = Listener(), Listener(), Listener()
-    before.join(quiet_hub, position=0, as_of=1)
-    broken.join(quiet_hub, position=0, as_of=1, framing=Broken())
-    after.join(quiet_hub, position=0, as_of=1, framing=Counting())
+    before.join(quiet_hub, position=0, authorized_at=1)
+    broken.join(quiet_hub, position=0, authorized_at=1, rendering=Broken())
+    after.join(quiet_hub, position=0, authorized_at=1, rendering=Counting())
     await settle()
 
     ring(quiet_hub, log, log.append())
 
     assert (before.seqs, broken.seqs, after.seqs) == ([1, 2], [], [1, 2])
-    assert broken.subscriber not in heard(quiet_hub).behind
+    assert broken.subscription not in heard(quiet_hub).behind
     assert {record.getMessage() for record in caplog.records} == {
         f"An event of {TOPIC} could not be told to some sockets"
     }
 
 
-async def test_framing_changes_between_two_events(quiet_hub, log):
+async def test_rendering_changes_between_two_events(quiet_hub, log):
     other = Counting()
     ana, bruno = Listener(), Listener()
     ana.join(quiet_hub, position=0)
     bruno.join(quiet_hub, position=0)
     ring(quiet_hub, log, log.append())
 
-    ana.subscriber.reframe(other)
-    ana.subscriber.reframe(other)
+    ana.subscription.render_as(other)
+    ana.subscription.render_as(other)
     ring(quiet_hub, log, log.append())
-    bruno.subscriber.reframe(other)
+    bruno.subscription.render_as(other)
     ring(quiet_hub, log, log.append())
 
     assert ana.seqs == bruno.seqs == [1, 2, 3]
-    assert other.framed == 2
+    assert other.rendered == 2
     assert heard(quiet_hub).live.keys() == {other}
 
 
-async def test_framing_changes_while_catching_up(quiet_hub, log):
+async def test_rendering_changes_while_catching_up(quiet_hub, log):
     while log.append() < 6:
         pass
     ana = Listener()
     log.is_open = False
-    ana.join(quiet_hub, position=0, as_of=6, framing=NOTHING)
+    ana.join(quiet_hub, position=0, authorized_at=6, rendering=NOTHING)
     await settle()
     log.let_one_through()
     await settle()
 
-    ana.subscriber.reframe(EVERYTHING)
+    ana.subscription.render_as(EVERYTHING)
     while log.let_one_through():
         await settle()
 
@@ -540,13 +535,13 @@ async def test_position_is_known_while_live_and_while_behind(quiet_hub, log):
         pass
     log.is_open = False
     live, behind = Listener(), Listener()
-    live.join(quiet_hub, position=6, as_of=6)
-    behind.join(quiet_hub, position=1, as_of=6)
+    live.join(quiet_hub, position=6, authorized_at=6)
+    behind.join(quiet_hub, position=1, authorized_at=6)
     await settle()
     log.let_one_through()
     await settle()
 
-    assert (live.subscriber.told_up_to, behind.subscriber.told_up_to) == (6, 4)
+    assert (live.subscription.seq, behind.subscription.seq) == (6, 4)
 
 
 # ── the end of a right ───────────────────────────────────────────────────────────────────────────────────
@@ -563,14 +558,14 @@ async def test_removed_user_gets_the_removal_and_nothing_after_it(quiet_hub, log
     ring(quiet_hub, log, 1, 2, 3)
 
     assert (ana.seqs, bruno.seqs) == ([1, 2, 3], [1, 2])
-    assert bruno.detached_from == [TOPIC]
+    assert bruno.lost == [TOPIC]
 
 
 async def test_removal_read_in_the_log_cuts_at_the_same_place(quiet_hub, log, reacting):
     bruno = Listener(2)
     for kind in ("said", "removed", "said", "said"):
         log.append(kind, user_id=2)
-    bruno.join(quiet_hub, position=0, as_of=0)
+    bruno.join(quiet_hub, position=0, authorized_at=0)
 
     heard(quiet_hub).expect(4)
     await settle()
@@ -584,7 +579,7 @@ async def test_right_that_was_given_again_survives_the_old_removal(quiet_hub, lo
     for kind in ("said", "removed", "added", "said"):
         log.append(kind, user_id=2)
 
-    bruno.join(quiet_hub, position=0, as_of=3)
+    bruno.join(quiet_hub, position=0, authorized_at=3)
     await settle()
     assert bruno.seqs == [1, 2, 3]
 
@@ -595,10 +590,10 @@ async def test_right_that_was_given_again_survives_the_old_removal(quiet_hub, lo
 
 
 async def test_failing_reaction_is_logged_and_stops_nobody(quiet_hub, log, reacting, caplog):
-    def fail(event: Delivery, subscribers: Collection[Subscriber]) -> None:
+    def fail(event: Delivery, told: Told) -> None:
         raise RuntimeError("a bug")
 
-    reacting["removed"] = [fail, detach_removed]
+    reacting["removed"] = [fail, end_removed]
     ana, bruno = Listener(1), Listener(2)
     ana.join(quiet_hub, position=0)
     bruno.join(quiet_hub, position=0)
@@ -616,8 +611,8 @@ async def test_socket_that_leaves_while_it_is_told_disturbs_nobody(quiet_hub, lo
     for listener in listeners:
         listener.join(quiet_hub, position=0)
 
-    def told_and_gone(self: Listener, batch: Batch) -> bool:
-        self._told += map(str, batch.payloads(self.user_id))
+    def told_and_gone(self: Listener, batch: FrameBatch) -> bool:
+        self._told += batch.payloads
         self.leave()
         return True
 
@@ -625,19 +620,19 @@ async def test_socket_that_leaves_while_it_is_told_disturbs_nobody(quiet_hub, lo
         listener.push_batch = told_and_gone.__get__(listener)
     for _ in range(2):
         ring(quiet_hub, log, log.append())
-        heard(quiet_hub).flush()
+        heard(quiet_hub).write_pending()
 
     assert [listener.seqs for listener in listeners] == [[1], [1], [1], [1], [1, 2]]
 
 
 async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_hub, log, monkeypatch):
-    monkeypatch.setattr(module, "MIN_WINDOW_SECONDS", 0.2)
-    monkeypatch.setattr(module, "MAX_WINDOW_SECONDS", 0.2)
+    monkeypatch.setattr(window, "MIN_SECONDS", 0.2)
+    monkeypatch.setattr(window, "MAX_SECONDS", 0.2)
     clock = StillClock(monkeypatch)
     ana = Listener()
     ana.join(quiet_hub, position=0)
     batches: list[list[str]] = []
-    ana.push_batch = lambda batch: batches.append(batch.payloads(1)) or True
+    ana.push_batch = lambda batch: batches.append(batch.payloads) or True
 
     ring(quiet_hub, log, log.append())
     await settle(2)
@@ -676,7 +671,7 @@ async def test_burst_is_written_in_pieces_that_fit(quiet_hub, log, settings):
         log.append(text="😀" * 40)
     one = len(frame_of(log.bodies[1]))
     ring(quiet_hub, log, *range(1, 21))
-    heard(quiet_hub).flush()
+    heard(quiet_hub).write_pending()
 
     assert sum(sizes) >= 20 * one
     assert max(sizes) < 1_000 + one + 20
@@ -687,12 +682,12 @@ async def test_who_has_no_room_reads_the_log_when_it_has_and_holds_up_nobody(qui
     ana.join(quiet_hub, position=0)
     bruno.join(quiet_hub, position=0)
     ring(quiet_hub, log, log.append())
-    heard(quiet_hub).flush()
+    heard(quiet_hub).write_pending()
 
     bruno.has_room.clear()
     ring(quiet_hub, log, log.append(), log.append())
     heard(quiet_hub).receive(delivery(None))
-    heard(quiet_hub).flush()
+    heard(quiet_hub).write_pending()
     ring(quiet_hub, log, log.append())
     await settle()
     assert (ana.seqs, bruno.seqs) == ([1, 2, 3, None, 4], [1])
@@ -701,18 +696,18 @@ async def test_who_has_no_room_reads_the_log_when_it_has_and_holds_up_nobody(qui
     await settle()
     ring(quiet_hub, log, log.append())
     assert (ana.seqs[-1], bruno.seqs) == (5, [1, 2, 3, 4, 5])
-    assert heard(quiet_hub).behind == set()
+    assert heard(quiet_hub).behind == {}
 
 
 async def test_who_was_caught_up_before_a_flush_is_told_nothing_twice_when_it_falls_behind(quiet_hub, log):
     ana, mute = Listener(1), Listener(2)
-    mute.join(quiet_hub, position=0, framing=NOTHING)
+    mute.join(quiet_hub, position=0, rendering=NOTHING)
     ring(quiet_hub, log, log.append(), log.append())
-    ana.join(quiet_hub, position=2, as_of=2)
+    ana.join(quiet_hub, position=2, authorized_at=2)
 
     ana.has_room.clear()
     ring(quiet_hub, log, log.append())
-    heard(quiet_hub).flush()
+    heard(quiet_hub).write_pending()
     ana.has_room.set()
     await settle()
 
@@ -721,8 +716,8 @@ async def test_who_was_caught_up_before_a_flush_is_told_nothing_twice_when_it_fa
 
 async def test_removed_user_without_room_is_told_up_to_the_removal_all_the_same(quiet_hub, log, reacting):
     ana, bruno, at_home = Listener(1), Listener(2), Listener(2)
-    for listener, framing in ((ana, EVERYTHING), (bruno, EVERYTHING), (at_home, Counting())):
-        listener.join(quiet_hub, position=0, framing=framing)
+    for listener, rendering in ((ana, EVERYTHING), (bruno, EVERYTHING), (at_home, Counting())):
+        listener.join(quiet_hub, position=0, rendering=rendering)
     bruno.has_room.clear()
     at_home.has_room.clear()
     for kind in ("said", "removed", "said"):
@@ -734,7 +729,7 @@ async def test_removed_user_without_room_is_told_up_to_the_removal_all_the_same(
     await settle()
 
     assert (ana.seqs, bruno.seqs, at_home.seqs) == ([1, 2, 3], [1, 2], [1, 2])
-    assert bruno.detached_from == at_home.detached_from == [TOPIC]
+    assert bruno.lost == at_home.lost == [TOPIC]
 
 
 async def test_topic_without_a_log_closes_nobody_who_has_no_room(quiet_hub, log):
@@ -743,7 +738,7 @@ async def test_topic_without_a_log_closes_nobody_who_has_no_room(quiet_hub, log)
     ana.has_room.clear()
 
     heard(quiet_hub).receive(delivery(7))
-    heard(quiet_hub).flush()
+    heard(quiet_hub).write_pending()
     ana.has_room.set()
     heard(quiet_hub).receive(delivery(8))
 
@@ -758,25 +753,25 @@ class Reader(Listener):
         self.takes = takes
         self.buffer = b""
         self.largest = self.slow = 0
-        self.outbox = Outbox(self._nowhere, self, self._too_slow)
-        self.outbox.open()
+        self.real = Outbox(self._nowhere, self, self._too_slow)
+        self.real.open()
 
     async def _nowhere(self, message: dict[str, object]) -> None: ...
 
     def _too_slow(self) -> None:
         self.slow += 1
 
-    def push_batch(self, batch: Batch) -> bool:
-        taken = self.outbox.push_batch(batch, self.user_id)
+    def push_batch(self, batch: FrameBatch) -> bool:
+        taken = self.real.push_batch(batch)
         if taken:
-            self._told += map(str, batch.payloads(self.user_id))
+            self._told += batch.payloads
         return taken
 
     async def room_for(self, size: int) -> None:
-        await self.outbox.room_for(size)
+        await self.real.room_for(size)
 
     async def drained(self) -> None:
-        await self.outbox.drained()
+        await self.real.drained()
 
     def write(self, data: bytes) -> None:
         self.buffer += data
@@ -829,7 +824,7 @@ async def test_page_of_a_log_that_went_back_meanwhile_is_thrown_away(quiet_hub, 
     while log.append() < 12:
         pass
     ana = Listener()
-    ana.join(quiet_hub, position=10, as_of=10)
+    ana.join(quiet_hub, position=10, authorized_at=10)
     heard(quiet_hub).expect(12)
     await settle()
     old = log.read_on(10)
@@ -853,8 +848,8 @@ async def test_who_is_behind_when_the_log_goes_back_is_told_what_comes_in_its_pl
     while log.append() < 12:
         pass
     ana, bruno = Listener(), Listener()
-    ana.join(quiet_hub, position=12, as_of=12)
-    bruno.join(quiet_hub, position=10, as_of=12)
+    ana.join(quiet_hub, position=12, authorized_at=12)
+    bruno.join(quiet_hub, position=10, authorized_at=12)
     bruno.has_room.clear()
     await settle()
     old = log.read_on(10)
@@ -925,7 +920,7 @@ class World:
                 newcomer = Listener(user_id=len(self.listeners) + 1)
                 self.listeners.append(newcomer)
                 self.joined_at[newcomer] = position
-                newcomer.join(self.hub, position=position, as_of=self.log.head)
+                newcomer.join(self.hub, position=position, authorized_at=self.log.head)
             case "leave" if listener:
                 listener.leave()
                 self.left.add(listener)
@@ -957,7 +952,7 @@ class World:
             assert not seqs or seqs[-1] <= end, "told after the removal"
             if listener not in self.left:
                 assert seqs[-1:] == ([end] if end > start else []), "not told everything"
-                assert (listener in self.removed_at) == (listener.subscriber is None)
+                assert (listener in self.removed_at) == (listener.subscription is None)
 
 
 @given(steps=STEPS)
@@ -967,7 +962,7 @@ def test_everybody_is_told_everything_once_in_order_and_nothing_after_their_remo
         world = World()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pages, "read_page", world.log.read_page)
-            patch.setattr(reactions, "_reactions", {"removed": [detach_removed]})
+            patch.setattr(reactions, "_actions", {"removed": [end_removed]})
             for what, number in steps:
                 await world.step(what, number)
             await world.come_to_rest()

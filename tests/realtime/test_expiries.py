@@ -1,18 +1,20 @@
-"""Sockets end with their tokens, whatever happens to the others that end in the same second."""
+"""What has a last second ends in it, whatever happens to the others that end in the same one."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from realtime.sockets import expiries
-from realtime.sockets.expiries import Expiries
+from realtime.hub import expiries
+from realtime.hub.expiries import Expiries
 from realtime.testing import eventually
+from tests.realtime.listeners import StillClock
 
 
-class Socket:
+class Something:
+    """An access whose token ends."""
+
     def __init__(self, *, is_broken: bool = False) -> None:
         self.is_broken = is_broken
         self.has_ended = False
@@ -22,23 +24,44 @@ class Socket:
             raise RuntimeError("a bug")
         self.has_ended = True
 
-    def about(self) -> dict[str, Any]:
-        return {"socket_id": "broken"}
+    def __repr__(self) -> str:
+        return "<what is broken>"
 
 
-async def test_socket_that_cannot_be_ended_keeps_no_other_alive(
+async def test_what_cannot_be_ended_keeps_no_other_alive(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(expiries, "LOOK_SECONDS", 0.01)
-    sockets: list[Any] = [Socket(is_broken=number % 2 == 0) for number in range(10)]
+    all_of_them = [Something(is_broken=number % 2 == 0) for number in range(10)]
     ending = Expiries(asyncio.get_running_loop())
-    for socket in sockets:
-        ending.add(socket, seconds=-1)
+    for each in all_of_them:
+        ending.add(each, seconds=-1)
     running = asyncio.create_task(ending.run())
-    await eventually(lambda: sockets[-1].has_ended)
+    await eventually(lambda: all_of_them[-1].has_ended)
     running.cancel()
 
-    assert [socket.has_ended for socket in sockets] == [False, True] * 5
-    assert [(record.getMessage(), record.socket_id) for record in caplog.records] == [  # type: ignore[attr-defined]
-        ("A socket could not be ended with its token", "broken")
-    ] * 5
+    assert [each.has_ended for each in all_of_them] == [False, True] * 5
+    assert caplog.messages == ["<what is broken> could not be ended in time"] * 5
+
+
+async def test_nothing_ends_early_or_after_it_was_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiries, "LOOK_SECONDS", 0.0)
+    clock = StillClock(monkeypatch)
+    soon, later, forgotten = (Something() for _ in range(3))
+    ending = Expiries(asyncio.get_running_loop())
+    ending.add(soon, seconds=0.01)
+    ending.add(later, seconds=3)
+    ending.forget(forgotten, ending.add(forgotten, seconds=0.01))
+    running = asyncio.create_task(ending.run())
+
+    await clock.passes(1_100)
+    in_a_second = soon.has_ended, later.has_ended
+    await clock.passes(1_800)
+    before_the_third = later.has_ended
+    await clock.passes(1_200)
+    running.cancel()
+
+    assert in_a_second == (True, False)
+    assert not before_the_third
+    assert later.has_ended
+    assert not forgotten.has_ended

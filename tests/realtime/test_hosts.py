@@ -17,7 +17,6 @@ from realtime.bells.ringer import Ringer
 from realtime.events import Logged
 from realtime.http.health import HealthChecks
 from realtime.hub.hub import Hub
-from realtime.hub.rendering import EVERYTHING
 from realtime.process import background
 from realtime.testing import eventually
 from tests.realtime.listeners import Listener
@@ -109,7 +108,7 @@ class TestRealRedis:
         hub = Hub.current()
         for number in range(400):  # of every shard some
             listener = Listener()
-            listener.subscriber = hub.join(listener, f"talk.{number}", EVERYTHING, position=None)
+            listener.subscription = listener.subscribe(hub, f"talk.{number}")
         expected = {shard for shard in range(SHARDS) if number_of[shard] != number_of[0]}
         assert bool(expected) == (len(servers) > 1)
 

@@ -32,7 +32,7 @@ from realtime.hub import head_checks as looking
 from realtime.hub.hub import Hub
 from realtime.hub.reactions import reacts_to
 from realtime.log import log
-from realtime.log.positions import START, Position
+from realtime.log.positions import Position
 from realtime.metrics.outages import Outage
 from realtime.process import background
 from realtime.publishing import publish_now, publish_on_commit
@@ -147,9 +147,7 @@ async def test_two_loops_in_one_process_hear_the_same(hub):
 async def test_events_are_told_in_nobodys_name(hub, monkeypatch):
     monkeypatch.setattr("realtime.hub.reactions._reactions", {})
     seen = []
-    reacts_to("whispered")(
-        lambda event, subscribers: seen.append(dict(structlog.contextvars.get_contextvars()))
-    )
+    reacts_to("whispered")(lambda event: seen.append(dict(structlog.contextvars.get_contextvars())))
     listener = Listener()
     listener.join(hub)
 
@@ -169,7 +167,7 @@ async def test_event_that_cannot_be_handed_out_holds_up_no_other(hub, caplog, mo
     monkeypatch.setattr(listener, "push_batch", None)  # a bug
 
     hub.deliver([Logged(TOPIC, None, body(None))], also_others=False)
-    hub.audience(TOPIC).flush()
+    hub.audience(TOPIC).write_pending()
     monkeypatch.undo()
     hub.deliver([Logged(TOPIC, None, body(None)), Logged("talk.2", None, "")], also_others=False)
 
@@ -206,7 +204,7 @@ async def test_event_whose_bell_was_lost_is_found_in_the_database(hub, unheard, 
     settings.RELAIS = {**settings.RELAIS, "head_check_seconds": 0.2, "head_check_batch": 2}
     listener, others = Listener(), [Listener() for _ in range(4)]
     for number, other in enumerate(others):
-        other.subscriber = hub.join(other, f"other.{number}", listener_framing(), position=START)
+        other.subscribe(hub, f"other.{number}", position=0)
     listener.join(hub, position=0)
 
     await unheard(3)
@@ -215,18 +213,12 @@ async def test_event_whose_bell_was_lost_is_found_in_the_database(hub, unheard, 
     await eventually(lambda: told(listener) == [1, 2, 3, 4])
 
 
-def listener_framing() -> Any:
-    from realtime.hub.rendering import EVERYTHING
-
-    return EVERYTHING
-
-
 @pytest.mark.django_db(transaction=True)
 async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
     """A database took over without the last commits: the next events have places that were told before."""
     listener = Listener()
     await unheard(2)
-    listener.join(hub, position=2, as_of=2)
+    listener.join(hub, position=2, authorized_at=2)
     audience = hub.audience(TOPIC)
     audience.position = 4  # as it was with two more
 
@@ -244,7 +236,7 @@ async def test_event_committed_while_a_topic_was_being_joined_is_found_at_once(u
     hub = Hub.current()
     listener = Listener()
 
-    listener.join(hub, position=0, as_of=0)  # the head was read before the commit
+    listener.join(hub, position=0, authorized_at=0)  # the head was read before the commit
 
     await eventually(lambda: told(listener) == [1])
     await hub.stop()
@@ -475,7 +467,7 @@ class TestRealRedis:
         hub = Hub.current()
         listener, durable = Listener(), Listener()
         listener.join(hub)
-        durable.subscriber = hub.join(durable, "talk.2", listener_framing(), position=START)
+        durable.subscribe(hub, "talk.2", position=0)
         await heard_eventually(neighbour, listener)
         await eventually(lambda: hub.layer_status() == "ok")
         compared = checked_topics(hub, monkeypatch)
@@ -589,7 +581,7 @@ class TestRealRedis:
         hub = Hub.current()
         listeners = {f"talk.{number}": Listener() for number in range(12)}
         for topic, listener in listeners.items():
-            listener.subscriber = hub.join(listener, topic, listener_framing(), position=None)
+            listener.subscription = listener.subscribe(hub, topic)
         layer = channel_layers["default"]._get_layer()
 
         def heard() -> set[str]:
@@ -606,7 +598,7 @@ class TestRealRedis:
         *leaving, last = listeners.values()
         for listener in leaving:
             listener.leave()
-        shard = shard_of(last.subscriber.audience.topic)
+        shard = shard_of(last.subscription.topic)
 
         await eventually(lambda: heard() == {group_of(0), group_of(shard)})
 

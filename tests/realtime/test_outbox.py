@@ -11,7 +11,7 @@ import pytest
 from realtime.errors import CloseCode
 from realtime.wire import outbox as module
 from realtime.wire import wire as wires
-from realtime.wire.batch import Batch
+from realtime.wire.batch import FrameBatch
 from realtime.wire.frames import frame_of, payloads_in
 from realtime.wire.metrics import slow_wires
 from realtime.wire.outbox import Outbox, outbox_for
@@ -337,17 +337,17 @@ async def test_what_waits_is_counted_in_bytes(peer):
     assert peer.slow == 1
 
 
-def batch_of(*texts: str, droppable: bool = False) -> Batch:
-    batch = Batch()
+def batch_of(*texts: str, droppable: bool = False) -> FrameBatch:
+    batch = FrameBatch()
     for text in texts:
-        batch.add(text, left_out=None, droppable=droppable)
+        batch.add(text, droppable_kind="typing" if droppable else None)
     return batch
 
 
 async def test_batch_that_does_not_fit_is_refused_whole_and_is_nobodys_fault(peer):
     peer.stops_reading()
 
-    taken = [peer.outbox.push_batch(batch_of("x" * 20, "y" * 20), 1) for _ in range(2)]
+    taken = [peer.outbox.push_batch(batch_of("x" * 20, "y" * 20)) for _ in range(2)]
     peer.reads()
     await peer.outbox.drained()
 
@@ -355,11 +355,11 @@ async def test_batch_that_does_not_fit_is_refused_whole_and_is_nobodys_fault(pee
 
 
 async def test_texts_and_bytes_leave_as_what_they_are(peer):
-    batch = Batch()
-    batch.add(b"\x00\xff", left_out=None, droppable=False)
-    batch.add("é", left_out=None, droppable=False)
+    batch = FrameBatch()
+    batch.add(b"\x00\xff")
+    batch.add("é")
 
-    peer.outbox.push_batch(batch, 1)
+    peer.outbox.push_batch(batch)
     peer.outbox.push(b"")
     peer.outbox.push("")
     await peer.outbox.drained()
@@ -373,9 +373,9 @@ async def test_texts_and_bytes_leave_as_what_they_are(peer):
 async def test_what_is_joined_leaves_in_order_and_the_close_after_it(peer):
     peer.outbox.push("before")
     peer.outbox.begin_joining()
-    peer.outbox.push_batch(batch_of("a", "b"), 1)
+    peer.outbox.push_batch(batch_of("a", "b"))
     peer.outbox.push("c")
-    peer.outbox.push_batch(batch_of("d"), 1)
+    peer.outbox.push_batch(batch_of("d"))
     peer.outbox.close(4404)
     peer.outbox.end_joining()
     await peer.outbox.drained()
@@ -387,12 +387,12 @@ async def test_what_is_joined_leaves_in_one_write_and_a_lone_chunk_as_it_is(prep
     lone = batch_of("alone")
 
     prepared.outbox.begin_joining()
-    prepared.outbox.push_batch(batch_of("a"), 1)
+    prepared.outbox.push_batch(batch_of("a"))
     prepared.outbox.push("b")
     assert prepared.wire.writes == []
     prepared.outbox.end_joining()
     prepared.outbox.begin_joining()
-    prepared.outbox.push_batch(lone, 1)
+    prepared.outbox.push_batch(lone)
     prepared.outbox.end_joining()
     prepared.outbox.begin_joining()
     prepared.outbox.end_joining()
@@ -403,7 +403,7 @@ async def test_what_is_joined_leaves_in_one_write_and_a_lone_chunk_as_it_is(prep
         frame_of("alone"),
         frame_of("not joined"),
     ]
-    assert prepared.wire.writes[1] is lone.data(1)
+    assert prepared.wire.writes[1] is lone.data
 
 
 @pytest.mark.parametrize("waits", [0, 20])
@@ -413,7 +413,7 @@ async def test_what_is_joined_has_the_room_that_it_would_have_had_alone(prepared
         prepared.outbox.push("x" * waits)
 
     def told() -> list[object]:
-        taken: list[object] = [prepared.outbox.push_batch(batch_of(letter * 20), 1) for letter in "abc"]
+        taken: list[object] = [prepared.outbox.push_batch(batch_of(letter * 20)) for letter in "abc"]
         prepared.outbox.push("ack" * 10)
         return [*taken, prepared.slow]
 
@@ -426,7 +426,7 @@ async def test_what_is_joined_has_the_room_that_it_would_have_had_alone(prepared
 
 async def test_what_is_joined_is_alone_where_nothing_waits_and_counts_as_waiting(peer):
     peer.outbox.begin_joining()
-    taken = [peer.outbox.push_batch(batch_of("x" * 3 * LIMIT), 1) for _ in range(2)]
+    taken = [peer.outbox.push_batch(batch_of("x" * 3 * LIMIT)) for _ in range(2)]
     waiting = asyncio.ensure_future(peer.outbox.room_for(1))
     await settle()
     was_waiting = not waiting.done()
@@ -545,22 +545,24 @@ def test_frame_has_the_shortest_header_that_holds_its_size(size, header):
 
 
 def test_batch_is_joined_once_for_all_and_apart_for_whoever_is_left_out():
-    batch = Batch()
-    batch.add("to all", left_out=None, droppable=False)
-    batch.add("not to 7", left_out=7, droppable=True)
+    batch = FrameBatch()
+    batch.add("to all")
+    batch.add("not to 7", left_out=[7], droppable_kind="typing")
 
-    assert batch.data(1) == frame_of("to all") + frame_of("not to 7")
-    assert batch.data(1) is batch.data(2)
-    assert batch.data(7) == frame_of("to all")
-    assert (batch.payloads(7), batch.is_droppable) == (["to all"], False)
+    assert batch.data == frame_of("to all") + frame_of("not to 7")
+    assert batch.chunk_for([1]) is batch.chunk_for([2]) is batch
+    assert batch.data is batch.data
+    chunk = batch.chunk_for([7])
+    assert chunk.data == frame_of("to all")
+    assert (chunk.payloads, chunk.droppable_kinds, chunk.is_droppable) == (["to all"], [], False)
 
 
 async def test_prepared_frames_are_written_at_once_in_order(prepared):
-    batch = Batch()
-    batch.add("b", left_out=None, droppable=False)
+    batch = FrameBatch()
+    batch.add("b")
 
     prepared.outbox.push("a")
-    prepared.outbox.push_batch(batch, 1)
+    prepared.outbox.push_batch(batch)
 
     assert prepared.wire.written == frame_of("a") + frame_of("b")
 
@@ -583,7 +585,7 @@ async def test_little_that_waits_makes_no_room_for_more_than_there_is(prepared):
     prepared.outbox.push("x")
     written = prepared.wire.written
 
-    taken = prepared.outbox.push_batch(batch_of("x" * 60), 1)
+    taken = prepared.outbox.push_batch(batch_of("x" * 60))
     assert (taken, prepared.wire.written, prepared.slow) == (False, written, 0)
 
     prepared.outbox.push("x" * 100)
@@ -592,7 +594,7 @@ async def test_little_that_waits_makes_no_room_for_more_than_there_is(prepared):
 
 async def test_what_the_log_has_leaves_room_for_what_only_this_socket_is_told(prepared):
     prepared.wire.room = 0
-    while prepared.outbox.push_batch(batch_of("x" * 10), 1):
+    while prepared.outbox.push_batch(batch_of("x" * 10)):
         pass
 
     prepared.outbox.push("ack" * 10)
@@ -602,8 +604,8 @@ async def test_what_the_log_has_leaves_room_for_what_only_this_socket_is_told(pr
 
 @pytest.mark.parametrize("size", [LIMIT // 2 + 1, LIMIT, LIMIT * 3])
 async def test_large_batch_is_written_when_nothing_waits(prepared, size):
-    assert prepared.outbox.push_batch(batch_of("x" * size), 1)
-    assert prepared.outbox.push_batch(batch_of("x" * size), 1)
+    assert prepared.outbox.push_batch(batch_of("x" * size))
+    assert prepared.outbox.push_batch(batch_of("x" * size))
 
     assert (prepared.wire.written, prepared.slow) == (frame_of("x" * size) * 2, 0)
 
@@ -613,7 +615,7 @@ async def test_batch_may_be_dropped_when_all_of_it_may(prepared):
     prepared.outbox.push("x" * 60)
     written = prepared.wire.written
 
-    assert prepared.outbox.push_batch(batch_of("typing", droppable=True), 1)
+    assert prepared.outbox.push_batch(batch_of("typing", droppable=True))
     assert prepared.wire.written == written
 
 

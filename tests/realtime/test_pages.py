@@ -1,4 +1,4 @@
-"""Catching up together: one reading, one framing, one write for all who are at the same place."""
+"""Catching up together: one reading, one rendering, one write for all who are at the same place."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from django.db import transaction
 
 from realtime.events import Delivery, Event, Logged
-from realtime.hub import catch_up as pages
-from realtime.hub.catch_up import STRETCH_SIZE, Page, Place, read_page
-from realtime.hub.catch_up import _read as read_pages
-from realtime.hub.rendering import EVERYTHING
+from realtime.hub import pages
+from realtime.hub.pages import STRETCH_SIZE, Page, Place, read_page
+from realtime.hub.pages import _read as read_pages
+from realtime.hub.rendering import EVERYTHING, Everything
 from realtime.log import log
 from tests.realtime.listeners import body
 
@@ -43,13 +43,14 @@ def test_stretches_hold_every_event_once_in_order_and_are_written_in_reasonable_
     assert [d.seq for d in page.deliveries] == [seq for each in stretches for seq in each]
 
 
-def test_stretch_is_framed_once_per_kind_of_socket():
+def test_stretch_is_rendered_once_for_all_equal_renderings():
     [stretch] = page_of(10, 20).stretches
 
-    batch = stretch.framed(EVERYTHING)
+    batch = stretch.batch(EVERYTHING)
 
-    assert stretch.framed(EVERYTHING) is batch
-    assert batch.texts(7) == ["x" * 10, "x" * 20]
+    assert stretch.batch(Everything()) is batch
+    assert batch.chunk_for([7]) is batch
+    assert batch.payloads == ["x" * 10, "x" * 20]
 
 
 def test_stretch_is_taken_apart_once_for_all():

@@ -20,19 +20,21 @@ import structlog
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 
+from guide_dialect.consumer import GuideConsumer
+from guide_dialect.dialect import GuideDialect
 from realtime import errors
 from realtime.database.threads import run_in_thread
 from realtime.events import Event
 from realtime.hub.audience import Audience
 from realtime.hub.hub import DRAIN_STEP_SECONDS, Hub
-from realtime.hub.rendering import EVERYTHING, NOTHING, Everything, Framing
-from realtime.hub.subscription import Subscriber
-from realtime.json_input import Ref
+from realtime.hub.rendering import EVERYTHING, NOTHING, OnlyTypes, Rendering
+from realtime.hub.subscription import Subscription
 from realtime.log.positions import Position
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.sockets import connection as connections
 from realtime.sockets.commands import Command, named
-from realtime.sockets.consumer import JsonSocket
+from realtime.sockets.connection import Connection
+from realtime.sockets.dialect import Request
 from realtime.testing import ANSWER_SECONDS, TestSocket, eventually
 from realtime.topics import user_topic
 from realtime.wire import outbox, wire
@@ -56,7 +58,7 @@ class Somebody:
     user_id: int = 1
     expires_in: float = 3600
     session_id: str | None = "session"
-    as_of: int = 0
+    authorized_at: int = 0
     user: Any = field(init=False)
     expires_at: float = field(init=False)
 
@@ -65,7 +67,7 @@ class Somebody:
         self.expires_at = time.time() + self.expires_in
 
 
-class Talk(JsonSocket):
+class Talk(GuideConsumer):
     """Listens to what its query says, and obeys what a test sends it."""
 
     seen: list[Talk] = []
@@ -83,28 +85,28 @@ class Talk(JsonSocket):
         if "position" in self.query:
             position = Position(int(self.query["position"]))
             head = Position(int(self.query.get("head", position.seq)))
-            self.join("talk.1", position=position, as_of=head, then=self.live)
+            self.join("talk.1", position=position, authorized_at=head, on_live=self.live)
         elif "listen" in self.query:
             self.join("talk.1")
 
     def live(self, place: Position) -> None:
         self.push({"type": "live", "seq": place.seq})
 
-    def framing_of(self, topic: str) -> Framing:
+    def rendering_of(self, topic: str) -> Rendering:
         return EVERYTHING if topic == "talk.1" else NOTHING
 
-    def detached(self, topic: str) -> None:
-        self.push({"type": "detached", "topic": topic})
+    def on_access_lost(self, subscription: Subscription) -> None:
+        self.push({"type": "detached", "topic": subscription.topic})
 
-    def handle(self, frame: dict[str, Any], ref: Ref) -> Any:
-        if named(JsonSocket.commands, frame.get("type")) is None:
-            self.handled.append(frame)
-        return super().handle(frame, ref)
+    def on_request(self, request: Request) -> Any:
+        if named(GuideConsumer.commands, request.name) is None:
+            self.handled.append(request.fields)
+        return super().on_request(request)
 
-    def _do_echo(self, frame: dict[str, Any], _ref: Ref) -> None:
+    def _do_echo(self, frame: dict[str, Any], _ref: Any) -> None:
         self.push(frame)
 
-    async def _do_database(self, frame: dict[str, Any], _ref: Ref) -> None:
+    async def _do_database(self, frame: dict[str, Any], _ref: Any) -> None:
         self.push({"type": "answer", "value": await self.run(lambda: frame["value"])})
 
     def _do_mistake(self, *_) -> None:
@@ -122,15 +124,15 @@ class Talk(JsonSocket):
     def _do_refuse(self, *_) -> None:
         self.refuse(errors.NotFoundError())
 
-    def _do_beside(self, frame: dict[str, Any], _ref: Ref) -> None:
+    def _do_beside(self, frame: dict[str, Any], _ref: Any) -> None:
         self.spawn(self.beside(frame["what"]))
 
-    def _do_rejoin(self, frame: dict[str, Any], _ref: Ref) -> None:
+    def _do_rejoin(self, frame: dict[str, Any], _ref: Any) -> None:
         place = Position(frame["position"])
-        self.join("talk.1", position=place, as_of=place, then=self.live)
+        self.join("talk.1", position=place, authorized_at=place, on_live=self.live)
 
     commands = {
-        **JsonSocket.commands,
+        **GuideConsumer.commands,
         "echo": Command(dict, _do_echo),
         "database": Command(dict, _do_database),
         "mistake": Command(dict, _do_mistake),
@@ -154,7 +156,7 @@ class Talk(JsonSocket):
 
 
 class Quiet(Talk):
-    tells_guide_errors = False
+    guide = GuideDialect(tells_errors=False)
 
 
 @pytest.fixture(autouse=True)
@@ -217,14 +219,14 @@ async def test_stranger_is_accepted_told_why_and_closed(talk, scope, told):
 async def test_stranger_commands_nothing_and_leaves_no_trace(talk, monkeypatch):
     handled = []
 
-    async def handle(self: Talk, frame: dict[str, Any], ref: Ref) -> None:
-        handled.append(frame)
+    async def on_request(self: Talk, request: Request) -> None:
+        handled.append(request.fields)
 
     async def leave(self: Talk) -> None:
         left.append(self)
 
     left: list[Talk] = []
-    monkeypatch.setattr(Talk, "handle", handle)
+    monkeypatch.setattr(Talk, "on_request", on_request)
     monkeypatch.setattr(Talk, "left", leave)
     identified = []
     async with talk(identity=None, identify=identified.append) as (socket, _):
@@ -375,7 +377,7 @@ async def test_refused_socket_hears_nothing(talk, hub):
 
         assert (await other.receive())["words"] == "psst"
         assert await socket.receives_nothing()
-        assert len(hub.audience("talk.1").subscribers()) == 1
+        assert len(hub.audience("talk.1").subscriptions()) == 1
 
 
 async def test_too_many_mistakes_close_the_socket_and_failures_of_ours_do_not(talk, settings):
@@ -506,15 +508,15 @@ async def test_joining_again_replaces_the_first_time(talk, hub):
 
         assert (await socket.receive())["seq"] == 4
         assert await socket.receives_nothing()
-        assert len(hub.audience("talk.1").subscribers()) == 1
+        assert len(hub.audience("talk.1").subscriptions()) == 1
     assert hub.audience("talk.1") is None
 
 
 async def test_opting_in_does_not_bring_back_what_was_taken_away(talk, monkeypatch):
-    for_guides = Everything()
-    monkeypatch.setattr(Talk, "framing_of", lambda self, topic: EVERYTHING if self.v1 else for_guides)
+    for_guides = OnlyTypes(frozenset({"whispered"}))
+    monkeypatch.setattr(Talk, "rendering_of", lambda self, topic: EVERYTHING if self.v1 else for_guides)
     async with talk("?listen=1") as (socket, consumer), talk("?listen=1") as (other, _):
-        consumer._subscribers["talk.1"].detach()
+        consumer.subscription("talk.1").lose_access()
         assert await socket.receive() == {"type": "detached", "topic": "talk.1"}
         consumer.opt_in()
         publish_now("talk.1", Whispered(words="psst"))
@@ -550,7 +552,7 @@ async def test_token_of_the_far_future_is_no_timer_too_long(talk):
     async with talk(identity=Somebody(expires_in=253_402_300_799 - time.time())) as (socket, consumer):
         await socket.send({"type": "echo"})
         assert await socket.receive() == {"type": "echo"}
-        assert consumer._ends_in - asyncio.get_running_loop().time() > 7_000 * 365 * 86_400
+        assert consumer.access._ends_in - asyncio.get_running_loop().time() > 7_000 * 365 * 86_400
 
 
 async def test_clock_that_jumps_ends_nothing_early(talk, monkeypatch):
@@ -571,8 +573,9 @@ async def test_refreshed_socket_lives_as_long_as_the_new_token(talk):
             "ref": 1,
             "expires_at": int(fresh.expires_at),
         }
-        assert consumer._ends_in - asyncio.get_running_loop().time() > 3500
-        assert [consumer in ending for ending in consumer.hub.expiries._sockets.values()].count(True) == 1
+        assert consumer.access._ends_in - asyncio.get_running_loop().time() > 3500
+        ending = consumer.hub.expiries._ending.values()
+        assert [consumer.access in each for each in ending].count(True) == 1
         assert consumer.identity is fresh
 
 
@@ -597,12 +600,12 @@ async def test_token_of_somebody_else_is_looked_up_once(talk, hub):
 
     def identify(token: str) -> Somebody:
         asked.append(token)
-        return Somebody(user_id=2, as_of=0)
+        return Somebody(user_id=2, authorized_at=0)
 
     async with talk(identify=identify) as (socket, consumer):
         await asyncio.to_thread(publish_on_commit, user_topic(1), Said(words="ours is ahead"))
-        own = consumer._subscribers[user_topic(1)]
-        await eventually(lambda: own.told_up_to == 1)
+        own = consumer.subscription(user_topic(1), consumer.access)
+        await eventually(lambda: own.seq == 1)
         await socket.send({"type": "auth.refresh", "token": "theirs"})
 
         assert (await socket.receive())["code"] == "unauthenticated"
@@ -611,7 +614,7 @@ async def test_token_of_somebody_else_is_looked_up_once(talk, hub):
 
 async def test_revocation_told_while_the_new_token_was_looked_up_is_not_missed(talk, hub):
     """Its event found the socket with the old session; so the database is asked again."""
-    answers = [Somebody(as_of=0, session_id="new"), errors.SessionRevokedError()]
+    answers = [Somebody(authorized_at=0, session_id="new"), errors.SessionRevokedError()]
     asked = []
 
     def identify(token: str) -> Somebody:
@@ -769,13 +772,13 @@ async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch)
 async def test_ids_of_one_socket_are_not_bound_in_another(talk):
     seen: list[dict[str, Any]] = []
 
-    async def handle(self: Talk, frame: dict[str, Any], ref: Ref) -> None:
+    async def on_request(self: Talk, request: Request) -> None:
         seen.append(dict(structlog.contextvars.get_contextvars()))
         seen.append(await self.run(lambda: dict(structlog.contextvars.get_contextvars())))
         self.push({"type": "done"})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Talk, "handle", handle)
+        patch.setattr(Talk, "on_request", on_request)
         async with (
             talk(identity=Somebody(user_id=1)) as (first, one),
             talk(identity=Somebody(user_id=2)) as (second, two),
@@ -831,7 +834,7 @@ async def test_two_hundred_sockets_leave_nothing_behind(ana, bruno, connect, hub
 
 def living() -> int:
     """What there is of us in memory; tests that failed before may hold on to some."""
-    return sum(isinstance(thing, (JsonSocket, Subscriber, Audience)) for thing in gc.get_objects())
+    return sum(isinstance(thing, (Connection, Subscription, Audience)) for thing in gc.get_objects())
 
 
 @asynccontextmanager

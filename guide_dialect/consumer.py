@@ -1,0 +1,175 @@
+"""GuideConsumer: the base of the consumers of the guide's sockets.
+
+It speaks for one user, whose token opened the socket and whose token's end closes it. A consumer adds
+`authorize`, its `commands`, how it is told events and, where it holds something of its own, `left`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+import msgspec
+import structlog
+
+from guide_dialect.dialect import GuideDialect, opts_in
+from realtime import errors, events
+from realtime.conf import conf
+from realtime.hub.rendering import Rendering
+from realtime.hub.subscription import Subscription
+from realtime.log.positions import Position
+from realtime.sockets.access import Access, Identity
+from realtime.sockets.commands import Command, Commands
+from realtime.sockets.connection import Connection
+from realtime.sockets.dialect import Request
+from realtime.topics import user_topic
+
+
+class Ping(msgspec.Struct):
+    """Is anybody there?"""
+
+
+class RefreshToken(msgspec.Struct):
+    """Go on with a new access token of the same user."""
+
+    token: Any = None  # whatever it is, `identify` has one answer to all that is no token
+
+
+class GuideConsumer(Connection):
+    """Base of the sockets that the guide knows."""
+
+    __slots__ = ("access", "dialect", "user", "user_id")
+
+    #: What is spoken to a client that has not opted in.
+    guide: ClassVar[GuideDialect] = GuideDialect()
+
+    #: None until the socket knows who is there.
+    access: Access | None
+    user: Any
+    user_id: int
+
+    dialect: GuideDialect
+
+    def __init__(self) -> None:
+        self.access = None
+
+    # --- for consumers ------------------------------------------------------------------------------
+
+    async def authorize(self) -> None:
+        """Subscribe to topics; raise a RealtimeError to refuse the socket."""
+
+    async def left(self) -> None:
+        """Tidy what the consumer holds; runs once, at the end, for every socket whose `authorize` began."""
+
+    def rendering_of(self, topic: str) -> Rendering:
+        """How this socket, with what its client understands, is told the events of a topic it joins."""
+        raise NotImplementedError
+
+    @property
+    def v1(self) -> bool:
+        """Whether the client opted in to more than the guide knows."""
+        return self.dialect.is_v1
+
+    @property
+    def identity(self) -> Identity:
+        """Who is there."""
+        assert self.access is not None
+        assert self.access.identity is not None
+        return self.access.identity
+
+    def join(
+        self,
+        topic: str,
+        *,
+        position: Position | None = None,
+        authorized_at: Position | None = None,
+        on_live: Callable[[Position], None] | None = None,
+    ) -> Subscription:
+        """Listen to a topic, told as `rendering_of` says. A durable one is told from `position` on."""
+        assert self.access is not None
+        return self.subscribe(
+            topic,
+            self.rendering_of(topic),
+            access=self.access,
+            position=position,
+            authorized_at=authorized_at,
+            on_live=on_live,
+        )
+
+    def opt_in(self) -> None:
+        """The client used what the guide does not know: from now on it is told such things as well."""
+        if not self.v1:
+            self.dialect = self.dialect.opted_in()
+            for subscription in self.subscriptions():
+                if subscription.id is not self.access:
+                    subscription.render_as(self.rendering_of(subscription.topic))
+
+    # --- what a connection asks of it ---------------------------------------------------------------
+
+    def on_handshake(self) -> None:
+        is_v1 = opts_in(self.query, self.scope.get("subprotocols", ()))
+        self.dialect = self.guide.opted_in() if is_v1 else self.guide
+
+    async def on_open(self) -> None:
+        self._authenticate()
+        await self.authorize()
+
+    async def on_close(self) -> None:
+        if self.access is not None:
+            await self.left()
+
+    def on_request(self, request: Request) -> Awaitable[None] | None:
+        if request.ref is not None or request.flaw is not None:
+            self.opt_in()
+        if request.flaw is not None:
+            raise request.flaw
+        return super().on_request(request)
+
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"user_id": getattr(self, "user_id", None)}
+
+    # --- whose it is, and until when ----------------------------------------------------------------
+
+    def _authenticate(self) -> None:
+        if (error := self.scope.get("auth_error")) is not None:
+            raise error
+        identity = self.scope.get("identity")
+        if identity is None:
+            raise errors.UnauthenticatedError
+        self.user, self.user_id = identity.user, identity.user.pk
+        structlog.contextvars.bind_contextvars(user_id=self.user_id)
+        self._check_sockets_of_user()
+        self.access = self.admit(identity)
+
+    def _check_sockets_of_user(self) -> None:
+        audience = self.hub.audience(user_topic(self.user_id))
+        if audience is None or conf.limit_sockets_per_user <= 0:
+            return
+        if len({each.socket for each in audience.subscriptions()}) >= conf.limit_sockets_per_user:
+            raise errors.RateLimitedError("Too many open sockets for this user.", retry_after_ms=30_000)
+
+    async def _auth_refresh(self, frame: RefreshToken, ref: Any) -> None:
+        self.opt_in()
+        await self._refresh(frame.token)
+        self.push({"type": "auth.refreshed", "ref": ref, "expires_at": int(self.identity.expires_at)})
+
+    async def _refresh(self, token: object) -> None:
+        access = self.access
+        assert access is not None
+        while True:
+            identity = await self.run(self.scope["identify"], token)
+            if identity.user.pk != self.user_id:  # before its position is compared: it is in another topic
+                raise errors.UnauthenticatedError("The new token is another user's.")
+            # A revocation that was told since that answer spared this socket for its old session.
+            if not access.has_heard_more_than(identity):
+                return access.renew(identity)
+
+    def _ping(self, _frame: Ping, ref: Any) -> None:
+        self.opt_in()
+        self.push({"type": "pong", "ref": ref, "server_time": events.now()})
+
+    #: What a client may ask; a consumer adds its own.
+    commands: ClassVar[Commands] = {
+        "ping": Command(Ping, _ping),
+        "auth.refresh": Command(RefreshToken, _auth_refresh),
+    }

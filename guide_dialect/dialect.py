@@ -1,0 +1,61 @@
+"""The frames of the guide's sockets: JSON objects in text frames.
+
+A page copied from the guide shows or reacts to what it receives, so it is told nothing that the guide does
+not know. A client opts in to the rest: by `?v=1`, by `?since=`, by the subprotocol, or by using what the
+guide has not, such as a `ref` by which it finds the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from realtime.errors import InvalidFrameError, InvalidJsonError, RealtimeError
+from realtime.json_input import parse, ref_of
+from realtime.sockets.dialect import INLINE, JsonErrors, Request
+from realtime.wire.frames import Payload
+
+SUBPROTOCOL = "relais.v1"
+
+
+@dataclass(frozen=True)
+class GuideDialect(JsonErrors):
+    """What is spoken on one of the sockets of the guide."""
+
+    #: What a frame without a `type` asks for.
+    default_command: str | None = None
+    #: Whether a client that has not opted in is told its mistakes. The page of the notifications would show
+    #: them to its user.
+    tells_errors: bool = True
+    #: The client has opted in to more than the guide knows.
+    is_v1: bool = False
+
+    def opted_in(self) -> GuideDialect:
+        """The same for a client that has opted in."""
+        return GuideDialect(self.default_command, self.tells_errors, is_v1=True)
+
+    def subprotocol(self, offered: Sequence[str]) -> str | None:
+        return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+    def read(self, payload: Payload) -> Request:
+        if isinstance(payload, bytes):
+            raise InvalidJsonError("Binary frames are not understood.")
+        fields = parse(payload)
+        name = fields.get("type", self.default_command)
+        lane = INLINE if name == "ping" else ""
+        try:
+            return Request(name, fields, ref_of(fields), lane)
+        except InvalidFrameError as flaw:
+            return Request(name, fields, None, lane, flaw)
+
+    def error(self, error: RealtimeError, ref: Any) -> Payload | None:
+        return super().error(error, ref) if self.is_v1 or self.tells_errors else None
+
+    def restarting(self, error: RealtimeError) -> Payload | None:
+        return super().error(error, None) if self.is_v1 else None
+
+
+def opts_in(query: Mapping[str, str], subprotocols: Sequence[str]) -> bool:
+    """Whether a handshake says that the client understands more than the guide."""
+    return query.get("v") == "1" or "since" in query or SUBPROTOCOL in subprotocols

@@ -1,0 +1,108 @@
+"""Pages of the log for those who catch up: each is read and rendered once for all who are at the same place.
+
+After a restart or a cut line a whole conversation comes back at about the same seq.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from realtime.conf import conf
+from realtime.database import outages
+from realtime.database.batch_loader import BatchLoader
+from realtime.events import Delivery
+from realtime.hub.rendering import Stretch
+from realtime.log import log, positions
+from realtime.log.positions import Position
+from realtime.wire.frames import size_of
+
+#: Bytes that are written at a time: a fraction of the room in an outbox, so that many wait for little.
+STRETCH_SIZE = 32 * 1024
+#: Bytes of a page, and at most one event more: each socket that reads slowly holds one.
+PAGE_SIZE = 4 * STRETCH_SIZE
+#: Seconds before a failed reading is tried again.
+RETRY_SECONDS = 0.5
+
+
+class Place(NamedTuple):
+    """A place in the log of a topic: after an event."""
+
+    topic: str
+    after: int
+
+
+class PageStretch(Stretch):
+    """Some of a page's events, written together."""
+
+    __slots__ = ("_single",)
+
+    def __init__(self, deliveries: Sequence[Delivery]) -> None:
+        super().__init__(deliveries)
+        self._single: list[PageStretch] = []
+
+    @property
+    def reached(self) -> int:
+        """The seq of its last event."""
+        return self.deliveries[-1].seq or 0
+
+    @property
+    def end(self) -> Position:
+        """The position of its last event."""
+        return Position(self.reached, positions.mark_in(self.deliveries[-1].body))
+
+    def one_by_one(self) -> list[PageStretch]:
+        """The same, an event at a time; made once."""
+        if not self._single:
+            alone = len(self.deliveries) == 1
+            self._single = [self] if alone else [PageStretch([event]) for event in self.deliveries]
+        return self._single
+
+
+class Page:
+    """The events that follow a place, and the seq they lead to."""
+
+    __slots__ = ("mark", "reached", "stretches")
+
+    def __init__(self, deliveries: Sequence[Delivery], reached: int, mark: str = "") -> None:
+        self.reached = reached
+        #: Of the event at the place that they follow: who was told another one there is of another past.
+        self.mark = mark
+        self.stretches: list[PageStretch] = []
+        begin = size = 0
+        for end, delivery in enumerate(deliveries, start=1):
+            size += size_of(delivery.body)
+            if size >= STRETCH_SIZE or end == len(deliveries):
+                self.stretches.append(PageStretch(deliveries[begin:end]))
+                begin, size = end, 0
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        return [delivery for stretch in self.stretches for delivery in stretch.deliveries]
+
+
+def _read(places: Collection[Place]) -> dict[Place, Page]:
+    pages = {}
+    for place in places:
+        rows, reached = log.read_on(place.topic, after=place.after, limit=conf.replay_page, size=PAGE_SIZE)
+        pages[place] = Page([Delivery(*row) for row in rows], reached, rows.mark)
+    return pages
+
+
+#: Each is some milliseconds of a thread, so few are read at a time.
+read_page: BatchLoader[Place, Page] = BatchLoader(_read, max_batch=8)
+
+
+async def page_after(place: Place, *, has_failed: Callable[[], None] = lambda: None) -> Page:
+    """The page of the log that follows, as soon as it can be had; what is done each time that it cannot."""
+    while True:
+        try:
+            page = await read_page(place)
+        except Exception as error:  # noqa: BLE001 - the log is still there when the database returns
+            outages.DATABASE.noticed(error)
+            has_failed()
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            outages.DATABASE.over()
+            return page
