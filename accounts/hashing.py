@@ -19,7 +19,7 @@ from accounts import metrics
 from accounts.errors import TooManyPasswordsError
 from accounts.turns import NoTurnError, Turns
 from realtime.conf import conf
-from realtime.database import time_budget as deadlines
+from realtime.database.time_budget import paused
 from realtime.http.addresses import counted_address
 from realtime.http.metrics import REQUESTS_REFUSED
 
@@ -82,7 +82,7 @@ def _take(*, waits: bool) -> None:
     try:
         if not _let_go_of_the_database():
             raise NoTurnError
-        with deadlines.paused():
+        with paused():
             turns.take(address, seconds=conf.limit_password_seconds)
     except NoTurnError:
         REQUESTS_REFUSED.add("passwords")
