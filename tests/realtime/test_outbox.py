@@ -485,6 +485,17 @@ async def test_joined_bytes_have_their_own_time_behind_others(prepared, monkeypa
 # ── without prepared frames ──────────────────────────────────────────────────────────────────────────────
 
 
+async def test_peer_that_was_given_up_is_sent_no_more_than_the_frame_on_its_way(asgi, clock):
+    asgi.stops_reading()
+    asgi.outbox.push_batch(batch_of("x" * 10, "y" * 10), 1)
+    await settle(2)
+    asgi.outbox.push("z" * 100)
+    asgi.reads()
+    await asgi.outbox.drained()
+
+    assert (asgi.slow, asgi.got) == (1, ["x" * 10, 4408])
+
+
 async def test_application_is_ended_where_its_peer_does_not_take_the_close(asgi, little_patience):
     asgi.stops_reading()
     asgi.outbox.close(4404)
