@@ -487,7 +487,7 @@ async def test_joined_bytes_have_their_own_time_behind_others(prepared, monkeypa
 
 async def test_peer_that_was_given_up_is_sent_no_more_than_the_frame_on_its_way(asgi, clock):
     asgi.stops_reading()
-    asgi.outbox.push_batch(batch_of("x" * 10, "y" * 10), 1)
+    asgi.outbox.push_batch(batch_of("x" * 10, "y" * 10))
     await settle(2)
     asgi.outbox.push("z" * 100)
     asgi.reads()
