@@ -57,6 +57,7 @@ def counted_address(source: Any) -> str:
     return counted(client_address(source))
 
 
+@lru_cache(maxsize=1024)  # asked three times of each socket that opens
 def counted(address: str) -> str:
     """The address that limits count: an IPv4 address itself, or the /64 network of an IPv6 address.
 

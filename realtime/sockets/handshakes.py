@@ -16,6 +16,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import markcoroutinefunction
@@ -192,6 +193,7 @@ def is_allowed_origin(origin: str, scope: Scope) -> bool:
     return normal == _normalized(f"{scheme}://{hosts[0]}")
 
 
+@lru_cache(maxsize=128)  # nearly all sockets come from pages of a few origins
 def _normalized(origin: str) -> tuple[str, str, int] | None:
     found = _ORIGIN.fullmatch(origin)
     if found is None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.utils import get_remote_addr
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from realtime.conf import conf
 from realtime.servers.allowance import Allowance, Doing
@@ -69,8 +69,11 @@ class Bounded(_Stock):
             transport.write(refusal.answer())
             transport.close()
             return
-        super().connection_made(transport)
+        # Not by uvicorn's method, which asks the kernel again who it is.
+        self.connections.add(self)
         self.flow = Flow(transport, self.allowance)
+        self.server = get_local_addr(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The line is gone."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
 from realtime.servers import MAX_FRAGMENTS
@@ -27,6 +28,13 @@ class Parser(ServerProtocol):
     small_fragments = 0
     _opcode: Opcode
     _pieces: list[Any]
+
+    def expect_frames(self) -> None:
+        """The handshake was read elsewhere, and is in order."""
+        self.accept_called = True
+        self.parser.close()
+        self.parser = Protocol.parse(self)
+        next(self.parser)
 
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode in DATA_OPCODES:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import OPEN
 
 from realtime.conf import conf
 from realtime.errors import CloseCode
@@ -19,6 +22,7 @@ from realtime.servers import CLOSE_SECONDS, DRAIN_SECONDS, FINISH_SECONDS, MAX_F
 from realtime.servers.endings import REASON_OF_CODE, Reason, ended
 from realtime.servers.intake import Intake, Message
 from realtime.servers.paced_reading import PacedReading, bound_send_buffer
+from realtime.servers.uvicorn.handshake import Handshake, ordinary
 from realtime.servers.uvicorn.parser import Parser
 from realtime.servers.uvicorn.wire import PreparedWire
 from realtime.wire.sizes import max_message_bytes
@@ -28,7 +32,8 @@ from realtime.wire.wire import EXTENSION
 POLL_SECONDS = 0.05
 
 
-_LEFT_OVER = ("initial_response", "request", "response")
+_LEFT_OVER = ("initial_response", "request", "response", "_handshake")
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 #: For all connections whose peers read: nearly all, nearly always. An event for each would take 700 bytes.
 _NOT_WAITING = asyncio.Event()
 _NOT_WAITING.set()
@@ -45,6 +50,8 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     _cut: asyncio.TimerHandle | None = None
     _late_pong: bytes | None = None
     _is_http_1_0 = False
+    #: The handshake, if nothing about it is unusual, until it is answered.
+    _handshake: Handshake | None = None
     #: Whether its application is over.
     _has_ended = False
 
@@ -60,12 +67,18 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """uvicorn's HTTP protocol hands over the connection; it would stay until the collector comes."""
-        super().connection_made(transport)
-        bound_send_buffer(transport.get_extra_info("socket"))
         http = transport.get_protocol()
+        self.connections.add(self)
+        self.transport = transport
+        # Not by uvicorn's method, which asks the kernel for all of it again.
+        self.server, self.client = http.server, http.client
+        self.scheme = "wss" if http.scheme == "https" else "ws"
+        bound_send_buffer(transport.get_extra_info("socket"))
         # uvicorn passes every request on as if it were HTTP/1.1.
         if http.scope["http_version"] == "1.0":
             self._is_http_1_0 = True
+        elif hasattr(http, "url"):
+            self._handshake = ordinary(http.scope["method"], http.url, http.headers)
         if hasattr(http, "parser"):
             http.parser = None  # it refers back to the protocol
 
@@ -78,21 +91,55 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     # --- reading --------------------------------------------------------------------------------------
 
     def handle_connect(self, event: Request) -> None:
-        """The handshake: from here on the path is known, and with it the size of a message."""
+        """A handshake that websockets has read; whether it is in order, it knows."""
         if self._is_http_1_0:
             self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
             return
-        self.conn.max_message_size = max_message_bytes(unquote(event.path.partition("?")[0]))
         super().handle_connect(event)
         if self.handshake_initiated and not self.handshake_complete:
-            # The application starts in the loop's next turn, so it finds this in its scope.
-            extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[EXTENSION] = PreparedWire(self)
-            self._wait_to_be_let_in()
+            self._begin()
 
     def data_received(self, data: bytes) -> None:
-        """What the peer sent."""
-        self.feed(data)
+        """What the peer sent; at first its handshake, of which we may know already that it is in order."""
+        if self._handshake is None or self.handshake_initiated:
+            self.feed(data)
+        else:
+            self._take_up(self._handshake)
+
+    def _take_up(self, handshake: Handshake) -> None:
+        """Start the application, as `handle_connect` does."""
+        self.conn.expect_frames()
+        self.handshake_initiated = True
+        raw_path, _, query_string = handshake.target.partition(b"?")
+        self.scope = {
+            "type": "websocket",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": self.scheme,
+            "server": self.server,
+            "client": self.client,
+            "root_path": self.root_path,
+            "path": self.root_path + unquote(raw_path.decode("ascii")),
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": query_string,
+            "headers": handshake.headers,
+            "subprotocols": handshake.subprotocols,
+            "state": self.app_state.copy(),
+            "extensions": {"websocket.http.response": {}},
+        }
+        self.intake.put_nowait({"type": "websocket.connect"})
+        task = self.loop.create_task(self.run_asgi())
+        task.add_done_callback(self.on_task_complete)
+        self.tasks.add(task)
+        self._begin()
+
+    def _begin(self) -> None:
+        """From here on the path is known, and with it the size of a message."""
+        self.conn.max_message_size = max_message_bytes(self.scope["path"].removeprefix(self.root_path))
+        # The application starts in the loop's next turn, so it finds this in its scope.
+        extensions: dict[str, Any] = self.scope["extensions"]
+        extensions[EXTENSION] = PreparedWire(self)
+        self._wait_to_be_let_in()
 
     def _parse(self, data: bytes) -> None:
         self.conn.receive_data(data)
@@ -215,8 +262,13 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
 
         uvicorn overlooks that, and logs an error for every foreign page that knocks.
         """
-        await super().send(message)
-        if message["type"] == "websocket.accept":
+        is_accept = message["type"] == "websocket.accept"
+        is_first = not self.handshake_complete and self.initial_response is None
+        if is_accept and is_first and self._handshake is not None:
+            self._accept(message, self._handshake)
+        else:
+            await super().send(message)
+        if is_accept:
             self._forget_handshake()
         elif message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
@@ -226,10 +278,29 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self._is_held = False  # uvicorn reads on, for the answer
             self.feed(b"")
 
+    def _accept(self, message: Any, handshake: Handshake) -> None:
+        """Let it in, with the bytes and the lines of the log that uvicorn and websockets would write."""
+        if self.logger.isEnabledFor(logging.INFO):
+            address, target = get_client_addr(self.scope), get_path_with_query_string(self.scope)
+            self.logger.info('%s - "WebSocket %s" [accepted]', address, target)
+        if self.transport.is_closing():
+            return
+        lines = [f"Sec-WebSocket-Accept: {handshake.accept}"]
+        for name, value in (*self.default_headers, *message.get("headers", ())):
+            lines.append(f"{name.decode('latin-1').lower()}: {value.decode('latin-1')}")
+        if message.get("subprotocol"):
+            lines.append(f"Sec-WebSocket-Protocol: {message['subprotocol']}")
+        self.handshake_complete = True
+        self.conn.state = OPEN
+        self.logger.info("connection open")
+        self.transport.write(_SWITCHING + "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
+        self.start_keepalive()
+
     def _forget_handshake(self) -> None:
         """What is read by nobody after it; and a dictionary of few enough names takes half the memory."""
         self._is_let_in()
-        self.request.headers.clear()  # kept by the parser; the application's are another list
+        if self.request is not None:
+            self.request.headers.clear()  # kept by the parser; the application's are another list
         self.__dict__ = {name: value for name, value in vars(self).items() if name not in _LEFT_OVER}
 
     def keepalive_timeout(self) -> None:
