@@ -1,4 +1,4 @@
-"""The SQL that stores messages and reads one of each page. The log has its own in `realtime.log`."""
+"""The SQL that stores messages, and what pages and sockets ask besides. The log has its own."""
 
 from __future__ import annotations
 
@@ -102,3 +102,15 @@ def standing(conversation_id: int, user_id: int, *, lowest: int, highest: int) -
         )
         found = cursor.fetchone()
     return found and (found[0], bool(found[1]))
+
+
+def heads(user_id: int, limit: int) -> list[tuple[int, int]]:
+    """The conversations of a user with the highest ids, each with the head of its log."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT member.conversation_id, COALESCE(topic.head, 0) FROM chat_participant AS member"
+            " LEFT JOIN realtime_topic AS topic ON topic.name = 'conversation.' || member.conversation_id"
+            " WHERE member.user_id = %s ORDER BY member.conversation_id DESC LIMIT %s",
+            [user_id, limit],
+        )
+        return list(cursor.fetchall())

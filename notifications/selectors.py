@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.db.models import BigIntegerField, Count, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Q
 
 from accounts.errors import UnknownUserError
 from accounts.models import User
+from notifications import rows
 from notifications.models import Notification
 from notifications.sources import Source, topics_for
 from realtime.http.slices import NOTHING, slice_of
 from realtime.log import log, positions
 from realtime.log.positions import START, Position
-from realtime.models import Topic
 from realtime.topics import user_topic
 
 
@@ -30,22 +29,11 @@ class Standing(NamedTuple):
 def standing(user_id: int) -> Standing:
     """Both from one statement, so that they belong together."""
     own = user_topic(user_id)
-    head = Topic.objects.filter(name=own).values("head")
-    unread = Notification.objects.filter(user_id=OuterRef("pk"), read_at=None)
-    count = unread.order_by().values("user_id").annotate(count=Count("*")).values("count")
-    row = (
-        User.objects.filter(pk=user_id)
-        .values_list(_or_zero(head), log.stored_at(own), _or_zero(count))
-        .first()
-    )
-    if row is None:
+    found = rows.standing(user_id, own)
+    if found is None:
         return Standing(START, 0)
-    head_seq, stored_at, unread_count = row
-    return Standing(positions.at(own, head_seq, stored_at), unread_count)
-
-
-def _or_zero(query: Any) -> Coalesce:
-    return Coalesce(Subquery(query, output_field=BigIntegerField()), 0)
+    head, stored_at, unread_count = found
+    return Standing(positions.at(own, head, stored_at), unread_count)
 
 
 def unread_count(user_id: int) -> int:

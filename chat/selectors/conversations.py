@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Greatest
 
+from chat import rows
 from chat.errors import NotAParticipantError
 from chat.models import Conversation, Message, Participant
 from chat.selectors.activity import ListPosition, places_of
@@ -25,17 +26,17 @@ def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
     Of more than `limit` those in which somebody spoke last: others may begin any number, and must not crowd
     out where people talk.
     """
-    heads = Participant.objects.filter(user_id=user_id).annotate(
-        head=topic_number(OuterRef("conversation_id"), "head")
-    )
-    rows = list(heads.order_by("-conversation_id").values_list("conversation_id", "head")[: limit + 1])
-    if len(rows) > limit:
+    found = rows.heads(user_id, limit + 1)
+    if len(found) > limit:
+        heads = Participant.objects.filter(user_id=user_id).annotate(
+            head=topic_number(OuterRef("conversation_id"), "head")
+        )
         latest = Message.objects.filter(conversation_id=OuterRef("conversation_id")).order_by("-seq")
         spoken = heads.annotate(last=Coalesce(Subquery(latest.values("pk")[:1]), 0))
-        rows = list(
+        found = list(
             spoken.order_by("-last", "-conversation_id").values_list("conversation_id", "head")[:limit]
         )
-    return {conversation_id: head or 0 for conversation_id, head in rows}
+    return dict(found)
 
 
 def conversation_of(*, user_id: int, conversation_id: int) -> Any:

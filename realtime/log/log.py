@@ -167,10 +167,8 @@ def floor(name: str) -> int:
 
 def floor_and_places(name: str, seqs: Sequence[int]) -> tuple[int, list[Position]]:
     """The floor of a topic, and the positions at some seqs, without a mark where no event is kept."""
-    places = {f"place_{number}": stored_at(OuterRef("name"), seq) for number, seq in enumerate(seqs)}
-    row = Topic.objects.filter(name=name).annotate(**places).values_list("floor", *places).first()
-    kept_floor, *moments = row or (0, *[None] * len(seqs))
-    return kept_floor, [positions.at(name, seq, at) for seq, at in zip(seqs, moments, strict=True)]
+    kept_floor, moments = statements.floor_and_moments(name, seqs)
+    return kept_floor, [positions.at(name, seq, moments.get(seq)) for seq in seqs]
 
 
 def bury(name: str, *, seqs: Iterable[int], tombstone: Event) -> None:

@@ -156,10 +156,33 @@ def events_after(
         )
         found = cursor.fetchall()
     if is_sqlite():  # SQLite keeps times as text, in UTC
-        return [(seq, body, _moment(at), after_at and _moment(after_at)) for seq, body, at, after_at in found]
+        return [
+            (seq, body, as_moment(at), after_at and as_moment(after_at)) for seq, body, at, after_at in found
+        ]
     return list(found)
 
 
-def _moment(stored: dt.datetime | str) -> dt.datetime:
+_FLOOR_AND_MOMENTS = """
+    SELECT topic.floor, event.seq, event.created_at FROM realtime_topic AS topic
+    LEFT JOIN realtime_loggedevent AS event ON event.topic_id = topic.id AND event.seq = ANY(%s)
+    WHERE topic.name = %s
+"""
+_FLOOR_AND_MOMENTS_IN_SQLITE = _FLOOR_AND_MOMENTS.replace("= ANY(%s)", "IN (SELECT value FROM json_each(%s))")
+
+
+def floor_and_moments(name: str, seqs: Sequence[int]) -> tuple[int, dict[int, dt.datetime]]:
+    """The floor of a topic, 0 if there is none, and when those of some events were stored that are kept."""
+    with connection.cursor() as cursor:
+        if is_sqlite():
+            cursor.execute(_FLOOR_AND_MOMENTS_IN_SQLITE, [_as_json(seqs).decode(), name])
+        else:
+            cursor.execute(_FLOOR_AND_MOMENTS, [list(seqs), name])
+        found = cursor.fetchall()
+    moments = {seq: as_moment(at) for _, seq, at in found if seq is not None}
+    return (found[0][0] if found else 0), moments
+
+
+def as_moment(stored: dt.datetime | str) -> dt.datetime:
+    """A time as a cursor gives it; SQLite knows of no zones, and of no times in some places."""
     moment = stored if isinstance(stored, dt.datetime) else dt.datetime.fromisoformat(stored)
     return moment.replace(tzinfo=dt.UTC)
