@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config import logs
 from config.env import Environment
-from realtime.bells.channel_layer import channel_layers
+from realtime.bells.url import channel_layers
 from realtime.database.url import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent

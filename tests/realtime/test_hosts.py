@@ -12,8 +12,8 @@ from channels.layers import channel_layers
 
 from realtime.bells import hosts, listener
 from realtime.bells.bell import group_of
-from realtime.bells.channel_layer import channel_layers as layers_at
 from realtime.bells.ringer import Ringer
+from realtime.bells.url import channel_layers as layers_at
 from realtime.events import Logged
 from realtime.http.health import HealthChecks
 from realtime.hub.hub import Hub

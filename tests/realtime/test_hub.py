@@ -24,7 +24,7 @@ from realtime import publishing
 from realtime.bells import listener as bell_listener
 from realtime.bells import local_hubs
 from realtime.bells.bell import Bell, Ring, decode, group_of, origin, sealed, shard_of
-from realtime.bells.channel_layer import channel_layers as layers_at
+from realtime.bells.url import channel_layers as layers_at
 from realtime.database import outages
 from realtime.database.threads import run_in_background, run_in_thread
 from realtime.events import Event, Logged

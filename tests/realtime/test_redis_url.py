@@ -2,7 +2,7 @@
 
 import pytest
 
-from realtime.bells.channel_layer import channel_layers, redis_host
+from realtime.bells.url import channel_layers, redis_host
 
 
 def test_no_redis_is_the_memory_layer() -> None:
