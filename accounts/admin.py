@@ -22,7 +22,7 @@ from django.utils.translation import ngettext
 from accounts import hashing, selectors, services
 from accounts.models import Session, User
 from accounts.throttling import count_old_password, count_sign_in
-from realtime.errors import RateLimitedError
+from realtime import RateLimitedError
 
 #: Commands that are printed for who tried to delete many.
 COMMANDS_SHOWN = 10

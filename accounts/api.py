@@ -22,9 +22,7 @@ from accounts.throttling import (
 )
 from accounts.tickets import TICKET_TTL_SECONDS, sell_ticket
 from accounts.views import ApiView
-from realtime.http.addresses import client_address
-from realtime.http.throttling import RestThrottle
-from realtime.http.views import PublicView
+from realtime import PublicView, RestThrottle, client_address
 
 NO_CONTENT = OpenApiResponse(description="Done.")
 

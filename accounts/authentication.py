@@ -7,7 +7,7 @@ from rest_framework.request import Request
 
 from accounts.models import User
 from accounts.tokens import Identity, identify
-from realtime.errors import UnauthenticatedError
+from realtime import UnauthenticatedError
 
 
 def bearer_token(header: str) -> str | None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts.models import Ticket
-from realtime.chores import daily, delete_some
+from realtime import daily, delete_some
 
 
 @daily("refresh_tokens")

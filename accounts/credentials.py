@@ -15,8 +15,7 @@ from asgiref.sync import markcoroutinefunction
 
 from accounts.authentication import bearer_token
 from accounts.tickets import use_up_tickets
-from realtime.database.batch_loader import BatchLoader
-from realtime.errors import RealtimeError, UnauthenticatedError
+from realtime import BatchLoader, RealtimeError, UnauthenticatedError
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]

@@ -13,7 +13,7 @@ from accounts.handles import Handle, handles_of
 from accounts.models import Forgetting, Session, Ticket, User
 from accounts.tickets import TICKET_TTL_SECONDS
 from doctor.examinations import Finding, examination, snapshot
-from realtime.database.id_ranges import id_ranges
+from realtime import id_ranges
 
 #: Rows shown of one fault.
 SHOWN = 100

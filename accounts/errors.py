@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.errors import InvalidInputError, OverloadedError, UnauthenticatedError
+from realtime import InvalidInputError, OverloadedError, UnauthenticatedError
 
 
 class WrongCredentialsError(UnauthenticatedError):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.events import Event
-from realtime.topics import user_topic
+from realtime import Event, user_topic
 
 __all__ = ["AccountDisabled", "SessionRevoked", "SharingChanged", "UserRenamed", "user_topic"]
 

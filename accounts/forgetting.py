@@ -15,9 +15,7 @@ from accounts import services
 from accounts.events import AccountDisabled, user_topic
 from accounts.leaving import steps
 from accounts.models import Forgetting, User, forgotten_name
-from realtime.log import log
-from realtime.models import LoggedEvent
-from realtime.publishing import announcing
+from realtime import LoggedEvent, announcing, log
 
 
 def in_progress(name: str) -> Forgetting | None:

@@ -18,10 +18,7 @@ from django.db import connections
 from accounts import metrics
 from accounts.errors import TooManyPasswordsError
 from accounts.turns import NoTurnError, Turns
-from realtime.conf import conf
-from realtime.database.time_budget import paused
-from realtime.http.addresses import counted_address
-from realtime.http.metrics import REQUESTS_REFUSED
+from realtime import REQUESTS_REFUSED, conf, counted_address, time_budget
 
 #: Seconds after which somebody who was refused is told to come back, at least.
 RETRY_SECONDS = 1.0
@@ -82,7 +79,7 @@ def _take(*, waits: bool) -> None:
     try:
         if not _let_go_of_the_database():
             raise NoTurnError
-        with paused():
+        with time_budget.paused():
             turns.take(address, seconds=conf.limit_password_seconds)
     except NoTurnError:
         REQUESTS_REFUSED.add("passwords")

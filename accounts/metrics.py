@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.http.metrics import REQUESTS_REFUSED
-from realtime.metrics.instruments import Gauge
+from realtime import REQUESTS_REFUSED, Gauge
 
 STRANGERS_WAITING = Gauge(
     "relais_strangers_waiting", "Requests without a credential that wait for their turn."

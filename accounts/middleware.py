@@ -11,8 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts import hashing
 from accounts.strangers import CPU_SECONDS
-from realtime.errors import OverloadedError, RateLimitedError
-from realtime.http.problems import retry_after
+from realtime import OverloadedError, RateLimitedError, retry_after
 
 
 class CountsCpu:

@@ -18,9 +18,7 @@ from accounts import hashing, names
 from accounts.errors import TooManyPasswordsError
 from accounts.handles import NAMED, Handle, UserManager, is_taken
 from accounts.signals import access_withdrawn, account_switched, renamed
-from realtime.log import log
-from realtime.publishing import announcing
-from realtime.topics import user_topic
+from realtime import announcing, log, user_topic
 
 __all__ = ["FORGOTTEN", "Forgetting", "Handle", "Session", "Ticket", "User", "forgotten_name"]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.errors import AccountDisabledError, SessionRevokedError
-from realtime.events import Delivery
-from realtime.hub.reactions import Told, acts_on
+from realtime import AccountDisabledError, Delivery, SessionRevokedError, Told, acts_on
 
 
 @acts_on("session_revoked")

@@ -9,7 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
 
-from realtime.http.problems import PROBLEM_JSON
+from realtime import PROBLEM_JSON
 
 _MEANINGS = {
     400: "The request is not valid; `code` says why, `errors` in which fields.",

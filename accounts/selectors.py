@@ -7,7 +7,7 @@ from django.db.models.functions import Lower
 
 from accounts import handles
 from accounts.models import Session, User
-from realtime.http.addresses import counted_address
+from realtime import counted_address
 
 MAX_SESSIONS_LISTED = 100  # nobody reads a longer list of devices
 

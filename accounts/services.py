@@ -26,8 +26,14 @@ from accounts.errors import (
 from accounts.events import AccountDisabled, SessionRevoked, SharingChanged, UserRenamed, user_topic
 from accounts.models import Session, User
 from accounts.tokens import Pair
-from realtime.errors import NotFoundError, RealtimeError, SessionRevokedError, UnauthenticatedError
-from realtime.publishing import announcing, publish_on_commit
+from realtime import (
+    NotFoundError,
+    RealtimeError,
+    SessionRevokedError,
+    UnauthenticatedError,
+    announcing,
+    publish_on_commit,
+)
 
 #: Two tabs that refresh at once, or an answer lost on the way, are no theft and go on; later reuse is one.
 REUSE_GRACE = dt.timedelta(seconds=60)

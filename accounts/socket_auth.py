@@ -14,9 +14,7 @@ from accounts import tokens
 from accounts.credentials import Application, Offer, Scope, one_header, use_up
 from accounts.tickets import redeem_ticket
 from accounts.tokens import Claims, Identity, claims_of, identify
-from realtime.database.batch_loader import BatchLoader
-from realtime.database.threads import run_in_thread
-from realtime.errors import RealtimeError
+from realtime import BatchLoader, RealtimeError, run_in_thread
 
 logger = logging.getLogger(__name__)
 

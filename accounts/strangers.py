@@ -18,11 +18,16 @@ from accounts import metrics
 from accounts.authentication import bearer_token
 from accounts.tokens import claims_of
 from accounts.turns import Caller, NoTurnError, Turns
-from realtime.conf import conf
-from realtime.errors import OverloadedError, RealtimeError
-from realtime.http.addresses import counted_address
-from realtime.http.metrics import REQUESTS_REFUSED
-from realtime.http.problems import PROBLEM_JSON, problem_of, retry_after
+from realtime import (
+    PROBLEM_JSON,
+    REQUESTS_REFUSED,
+    OverloadedError,
+    RealtimeError,
+    conf,
+    counted_address,
+    problem_of,
+    retry_after,
+)
 
 Scope = dict[str, Any]
 Message = dict[str, Any]

@@ -8,10 +8,7 @@ from accounts.handles import owner_of
 from accounts.models import User
 from accounts.names import key_of
 from accounts.selectors import has_signed_in_from
-from realtime.conf import conf
-from realtime.http.addresses import counted_address
-from realtime.http.throttling import CountingThrottle, Limit
-from realtime.rates import Buckets
+from realtime import Buckets, CountingThrottle, Limit, conf, counted_address
 
 MAX_NAME_CHARACTERS = 254  # of an e-mail; a longer name is refused in any case and must not fill the memory
 

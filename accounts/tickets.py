@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Ticket
 from accounts.tokens import Claims, Identity, identity_of
-from realtime.errors import InvalidInputError, TokenExpiredError, UnauthenticatedError
+from realtime import InvalidInputError, TokenExpiredError, UnauthenticatedError
 
 TICKET_TTL_SECONDS = 30  # a page opens its socket at once; the rest is for a slow network
 MAX_SECRET_CHARACTERS = 100  # ours have 43

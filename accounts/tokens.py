@@ -24,14 +24,14 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 
 from accounts.keys import key_ring
 from accounts.models import Session, User
-from realtime.errors import (
+from realtime import (
     AccountDisabledError,
     RealtimeError,
     SessionRevokedError,
     TokenExpiredError,
+    Topic,
     UnauthenticatedError,
 )
-from realtime.models import Topic
 
 if not hasattr(simplejwt.RefreshToken, "blacklist"):
     # simplejwt would silently rotate without retiring anything.

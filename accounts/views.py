@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework.permissions import IsAuthenticated
 
 from accounts.authentication import BearerAuthentication
-from realtime.http.views import PublicView
+from realtime import PublicView
 
 
 # A comment, because a docstring would be the description of each operation in the OpenAPI document.

@@ -86,7 +86,7 @@ def _tokens(users: Sequence[User]) -> list[str]:
 def _conversation(users: Sequence[User], *, title: str) -> Conversation:
     from chat.events import conversation_topic
     from chat.models import Conversation, Participant
-    from realtime.log import log
+    from realtime import log
 
     # Not by the service: it would tell each member on a topic of their own, ten thousand events nobody reads.
     conversation = Conversation.objects.create(title=title, created_by=users[0], opens_history=True)

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from chat.events import conversation_topic
-from realtime.log import log
+from realtime import log
 from realtime.models import Topic
 
 _COLUMNS = "conversation_id, seq, sender_id, content, created_at, edit_seqs"

@@ -15,8 +15,7 @@ from chat import services
 from chat.models import Conversation, Message, Participant
 from chat.services import clean_content
 from chat.services.conversations import MAX_TITLE_LENGTH
-from realtime.errors import RealtimeError
-from realtime.json_input import clean_text
+from realtime import RealtimeError, clean_text
 
 
 def _cleaned(clean: Callable[[str], str], text: str) -> str:

@@ -18,7 +18,7 @@ from chat import serializers as shapes
 from chat.cursors import MOVES
 from chat.limits import allow_invitation, allow_send
 from chat.services import Cursor, Draft, clean_content
-from realtime.errors import RealtimeError
+from realtime import RealtimeError
 
 #: What may go wrong with what is the viewer's own, and with what belongs to one conversation.
 _ABOUT_ME = problems(400, 401, 403, 429)

@@ -20,16 +20,19 @@ from chat.selectors import Membership, Share
 from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
 from guide_dialect.consumer import GuideConsumer
 from guide_dialect.dialect import GuideDialect
-from realtime import errors
-from realtime.database.batch_loader import BatchLoader
-from realtime.events import Event
-from realtime.hub.rendering import Rendering
-from realtime.hub.subscription import Subscription
-from realtime.json_input import MAX_INTEGER, Ref
-from realtime.log import positions
-from realtime.log.positions import Position
-from realtime.sockets.commands import Command
-from realtime.wire.batch import FrameBatch
+from realtime import (
+    MAX_INTEGER,
+    BatchLoader,
+    Command,
+    Event,
+    FrameBatch,
+    Position,
+    Ref,
+    Rendering,
+    Subscription,
+    errors,
+    positions,
+)
 
 #: What sockets that come back together want to know, asked together.
 membership_of: BatchLoader[Share, Membership] = BatchLoader(selectors.memberships_for)

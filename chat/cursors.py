@@ -23,18 +23,18 @@ from chat import metrics, services
 from chat.limits import allow_cursor
 from chat.selectors import Membership, Share
 from chat.services import Cursor
-from realtime.database.batch_loader import BatchLoader
-from realtime.database.threads import run_in_thread
-from realtime.database.time_budget import remaining
-from realtime.errors import (
+from realtime import (
+    REQUESTS_REFUSED,
+    BatchLoader,
     BusyError,
     OverloadedError,
     RateLimitedError,
     RealtimeError,
+    background,
     is_outage,
+    remaining,
+    run_in_thread,
 )
-from realtime.http.metrics import REQUESTS_REFUSED
-from realtime.process import background
 
 logger = logging.getLogger(__name__)
 

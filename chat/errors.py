@@ -1,6 +1,6 @@
 """What can go wrong in a conversation, by name."""
 
-from realtime.errors import CloseCode, InvalidInputError, NotAllowedError, NotFoundError, RealtimeError
+from realtime import CloseCode, InvalidInputError, NotAllowedError, NotFoundError, RealtimeError
 
 
 class NotAParticipantError(RealtimeError):

@@ -8,9 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from uuid import UUID
 
-from realtime.events import Event
-from realtime.hub.rendering import EVERYTHING, OnlyTypes
-from realtime.topics import topic
+from realtime import EVERYTHING, Event, OnlyTypes, topic
 
 
 def conversation_topic(conversation_id: int) -> str:

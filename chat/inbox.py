@@ -19,10 +19,19 @@ from typing import ClassVar
 
 from chat import metrics
 from chat.services import Draft, Outcome, send_messages
-from realtime.database.threads import run_in_thread
-from realtime.database.time_budget import ANSWER_SECONDS, LOCK_SECONDS, QUEUE_SECONDS, SHORT_LOCK_SECONDS
-from realtime.errors import BusyError, OverloadedError, RealtimeError, UnavailableError, UncertainError
-from realtime.process import background
+from realtime import (
+    ANSWER_SECONDS,
+    LOCK_SECONDS,
+    QUEUE_SECONDS,
+    SHORT_LOCK_SECONDS,
+    BusyError,
+    OverloadedError,
+    RealtimeError,
+    UnavailableError,
+    UncertainError,
+    background,
+    run_in_thread,
+)
 
 logger = logging.getLogger(__name__)
 

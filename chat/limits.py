@@ -1,7 +1,6 @@
 """How much one user may say and begin, over sockets and REST together."""
 
-from realtime.conf import conf
-from realtime.rates import Buckets
+from realtime import Buckets, conf
 
 _sends = Buckets(lambda: conf.limit_sends)
 _invitations = Buckets(lambda: conf.limit_invitations)

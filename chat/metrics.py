@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.http.metrics import REQUESTS_REFUSED
-from realtime.metrics.instruments import LATENCY_SECONDS, Counter, Gauge, Histogram
+from realtime import LATENCY_SECONDS, REQUESTS_REFUSED, Counter, Gauge, Histogram
 
 STORED = Counter(
     "relais_chat_messages_stored_total", "Messages that were committed; a duplicate is not stored."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chat.events import conversation_topic
 from chat.selectors import heads_of_conversations
 from notifications.sources import Notice, register_source
-from realtime.events import Delivery
+from realtime import Delivery
 
 
 class ConversationNotices:

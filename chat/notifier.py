@@ -15,10 +15,7 @@ from collections.abc import Callable, Collection
 from chat import services
 from chat.moved import conversations_moved, take_moved
 from chat.selectors import conversations_to_note
-from realtime.database import outages
-from realtime.database.threads import run_in_background
-from realtime.errors import UnavailableError
-from realtime.process.background import runs_with_hub
+from realtime import UnavailableError, outages, run_in_background, runs_with_hub
 
 logger = logging.getLogger(__name__)
 

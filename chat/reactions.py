@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.events import Delivery
-from realtime.hub.reactions import Told, acts_on
+from realtime import Delivery, Told, acts_on
 
 
 @acts_on("member_removed")

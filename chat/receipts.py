@@ -6,8 +6,7 @@ from collections.abc import Collection, Sequence
 
 from chat import selectors
 from chat.events import ReceiptMoved
-from realtime import events
-from realtime.wire.batch import FrameBatch
+from realtime import FrameBatch, events
 
 #: Receipts that are written at a time: a fraction of the room in an outbox.
 RECEIPTS_AT_A_TIME = 200

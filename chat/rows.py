@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from django.db import connection
 
-from realtime.log.statements import binary_cursor, columns, is_sqlite
+from realtime import statements
 
 _as_json = msgspec.json.Encoder().encode
 
@@ -31,7 +31,7 @@ def look_up(sends: Sequence[tuple[int, int, UUID | None]]) -> dict[int, tuple[in
 
     The first is that of the message this one repeats, or None; the second is one that no message has.
     """
-    if is_sqlite():
+    if statements.is_sqlite():
         with connection.cursor() as cursor:
             # Nobody else writes until our commit: the next ids are ours without asking for each.
             cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chat_message'")
@@ -47,7 +47,7 @@ def look_up(sends: Sequence[tuple[int, int, UUID | None]]) -> dict[int, tuple[in
                 [_as_json([(c, s, client_id and client_id.hex) for c, s, client_id in sends]).decode()],
             )
             return {place: (said, last + place + 1) for place, said in cursor.fetchall()}
-    with binary_cursor() as cursor:
+    with statements.binary_cursor() as cursor:
         cursor.execute(
             "SELECT asked.place - 1, said.id, nextval(pg_get_serial_sequence('chat_message', 'id'))"
             " FROM unnest(%b::bigint[], %b::bigint[], %b::uuid[]) WITH ORDINALITY"
@@ -57,14 +57,14 @@ def look_up(sends: Sequence[tuple[int, int, UUID | None]]) -> dict[int, tuple[in
             " LEFT JOIN chat_message AS said"
             "  ON said.conversation_id = asked.conversation_id AND said.sender_id = asked.sender_id"
             "  AND said.client_id = asked.client_id",
-            columns(sends),
+            statements.columns(sends),
         )
         return {place: (said, new) for place, said, new in cursor.fetchall()}
 
 
 def insert_messages(messages: Sequence[NewMessage], moment: dt.datetime) -> None:
     """Store messages that were said at one moment."""
-    if is_sqlite():
+    if statements.is_sqlite():
         stored_at = connection.ops.adapt_datetimefield_value(moment)
         with connection.cursor() as cursor:
             cursor.executemany(
@@ -74,13 +74,13 @@ def insert_messages(messages: Sequence[NewMessage], moment: dt.datetime) -> None
                 [(m[0], m[1], m[2], m[3], m[4] and m[4].hex, m[5], stored_at) for m in messages],
             )
         return
-    with binary_cursor() as cursor:
+    with statements.binary_cursor() as cursor:
         cursor.execute(
             "INSERT INTO chat_message"
             " (id, conversation_id, seq, sender_id, client_id, content, created_at, edit_seqs)"
             " SELECT *, %b, '[]' FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],"
             " %b::uuid[], %b::text[])",
-            [moment, *columns(messages)],
+            [moment, *statements.columns(messages)],
         )
 
 

@@ -13,10 +13,7 @@ from chat import services
 from chat.events import conversation_topic
 from chat.models import Conversation, Participant
 from chat.selectors import DEFAULT_PAGE, MAX_PAGE, ListPosition, Membership, Place, Said
-from realtime.errors import InvalidFrameError
-from realtime.http.queries import QuerySerializer
-from realtime.json_input import MAX_INTEGER
-from realtime.log import positions
+from realtime import MAX_INTEGER, InvalidFrameError, QuerySerializer, positions
 
 MAX_PARTICIPANTS_PER_REQUEST = 100
 #: Two moments in milliseconds until the year 9999, and an id between them.

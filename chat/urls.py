@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from chat import api
-from realtime.http.converters import IdConverter
+from realtime import IdConverter
 
 register_converter(IdConverter, "id")
 

@@ -1,7 +1,7 @@
 """Django's settings: one file for every machine; what differs is read from the environment.
 
 Each variable is explained in `docs/settings.md` and `.env.example`. What the core understands, with
-its defaults, is `realtime/conf.py`.
+its defaults, is `realtime/defaults.py`.
 """
 
 from datetime import timedelta
@@ -129,7 +129,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = LIMIT_BODY_BYTES
 
 # --- Database, channel layer, cache ------------------------------------------------------------------
 
-# 8 connections for the sockets of a process (`realtime/conf.py`, database_threads), the rest for HTTP.
+# 8 connections for the sockets of a process (`realtime/defaults.py`, database_threads), the rest for HTTP.
 # PostgreSQL allows 100 by default: four workers of 20, and room for commands and for whoever repairs.
 DB_POOL = env.integer("DB_POOL", 20, minimum=10, maximum=1000)
 DATABASES = {
@@ -254,7 +254,7 @@ METRICS_TOKEN = env.key("METRICS_TOKEN")
 METRICS_DIR = env.directory("METRICS_DIR")
 REVISION = env.revision("REVISION", "RENDER_GIT_COMMIT", "RAILWAY_GIT_COMMIT_SHA")
 
-# --- Ours: see realtime/conf.py ----------------------------------------------------------------------
+# --- Ours: see realtime/defaults.py ----------------------------------------------------------------------
 
 RELAIS = {
     "bell_shards": env.integer("BELL_SHARDS", 1, maximum=64),

@@ -9,8 +9,7 @@ from chat.models import Conversation, Participant
 from chat.services import Draft, create_conversation, send_messages
 from demo import people
 from demo.people import ANA, BRUNO, CONVERSATION_ID, Person
-from realtime.errors import RealtimeError
-from realtime.publishing import announcing
+from realtime import RealtimeError, announcing
 
 FIRST_MESSAGES = [
     (ANA, "Hi Bruno! My half of this window is the guide's JavaScript, as it stands in the guide."),

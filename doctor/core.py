@@ -25,9 +25,7 @@ from django.db.models.functions import Lead
 
 from doctor import examinations
 from doctor.examinations import Finding, examination, snapshot, table
-from realtime.database.id_ranges import id_ranges
-from realtime.events import Delivery
-from realtime.models import LoggedEvent, Topic
+from realtime import Delivery, LoggedEvent, Topic, id_ranges
 
 #: Findings of one fault in one place: a broken table would have millions.
 SHOWN = 100

@@ -13,16 +13,21 @@ import msgspec
 import structlog
 
 from guide_dialect.dialect import GuideDialect, opts_in
-from realtime import errors, events
-from realtime.conf import conf
-from realtime.hub.rendering import Rendering
-from realtime.hub.subscription import Subscription
-from realtime.log.positions import Position
-from realtime.sockets.access import Access, Identity
-from realtime.sockets.commands import Command, Commands
-from realtime.sockets.connection import Connection
-from realtime.sockets.dialect import Request
-from realtime.topics import user_topic
+from realtime import (
+    Access,
+    Command,
+    Commands,
+    Connection,
+    Identity,
+    Position,
+    Rendering,
+    Request,
+    Subscription,
+    conf,
+    errors,
+    events,
+    user_topic,
+)
 
 
 class Ping(msgspec.Struct):

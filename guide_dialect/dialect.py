@@ -11,10 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from realtime.errors import InvalidFrameError, InvalidJsonError, RealtimeError
-from realtime.json_input import parse, ref_of
-from realtime.sockets.dialect import INLINE, JsonErrors, Request
-from realtime.wire.frames import Payload
+from realtime import (
+    INLINE,
+    InvalidFrameError,
+    InvalidJsonError,
+    JsonErrors,
+    Payload,
+    RealtimeError,
+    Request,
+    parse_json,
+    ref_of,
+)
 
 SUBPROTOCOL = "relais.v1"
 
@@ -41,7 +48,7 @@ class GuideDialect(JsonErrors):
     def read(self, payload: Payload) -> Request:
         if isinstance(payload, bytes):
             raise InvalidJsonError("Binary frames are not understood.")
-        fields = parse(payload)
+        fields = parse_json(payload)
         name = fields.get("type", self.default_command)
         lane = INLINE if name == "ping" else ""
         try:

@@ -13,8 +13,7 @@ from django.http import HttpRequest
 from notifications import kinds, services
 from notifications.errors import InvalidDataError
 from notifications.models import Notification
-from realtime.errors import RealtimeError
-from realtime.json_input import parse
+from realtime import RealtimeError, parse_json
 
 
 class DataField(forms.JSONField):
@@ -24,7 +23,7 @@ class DataField(forms.JSONField):
         if value in self.empty_values:
             return None
         try:
-            return parse(value.encode())
+            return parse_json(value.encode())
         except RealtimeError as error:
             raise ValidationError("This is not a JSON object, or one that cannot be stored.") from error
 

@@ -18,8 +18,7 @@ from accounts.schema import ProblemSerializer, problems
 from accounts.views import ApiView
 from notifications import idempotency, selectors, serializers, services
 from notifications.service_keys import IsService, Service, ServiceKeyAuthentication
-from realtime.errors import NotFoundError
-from realtime.http.problems import PROBLEM_JSON
+from realtime import PROBLEM_JSON, NotFoundError
 
 _CONFLICTS = {
     (409, PROBLEM_JSON): OpenApiResponse(

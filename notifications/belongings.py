@@ -15,12 +15,7 @@ from accounts.models import Forgetting, User
 from notifications import kinds
 from notifications.models import IdempotencyKey, Notification
 from notifications.naming import Renaming
-from realtime import events
-from realtime.database.id_ranges import id_ranges
-from realtime.events import Delivery
-from realtime.log import log
-from realtime.models import LoggedEvent, Topic
-from realtime.publishing import announcing
+from realtime import Delivery, LoggedEvent, Topic, announcing, events, id_ranges, log
 
 
 @exported("notifications")

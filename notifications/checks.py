@@ -9,7 +9,7 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, register
 
 from notifications import kinds
-from realtime.checks import TAG
+from realtime import TAG
 
 
 @register(TAG)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from notifications.idempotency import KEPT
 from notifications.models import IdempotencyKey
-from realtime.chores import daily, delete_some
+from realtime import daily, delete_some
 
 
 @daily("idempotency_keys")

@@ -19,8 +19,7 @@ from accounts.models import User
 from notifications import collapsing, kinds
 from notifications.models import Notification
 from notifications.texts import supported_language
-from realtime import events
-from realtime.publishing import announcing
+from realtime import announcing, events
 
 #: Entries changed by one statement: SQLite takes 32,766 parameters, and a plan for fewer is made sooner.
 MAX_IN_STATEMENT = 1_000

@@ -14,16 +14,21 @@ from notifications import selectors, services
 from notifications.events import GUIDE_RENDERING, V1_RENDERING
 from notifications.sources import FollowsSources, NoticeRendering, Source
 from notifications.texts import supported_language
-from realtime import errors
-from realtime.events import Event
-from realtime.hub.rendering import Rendering
-from realtime.hub.subscription import Subscription
-from realtime.json_input import MAX_INTEGER, Ref
-from realtime.log import positions
-from realtime.log.positions import START, Position
-from realtime.sockets.commands import Command, named
-from realtime.sockets.dialect import Request
-from realtime.topics import user_topic
+from realtime import (
+    MAX_INTEGER,
+    START,
+    Command,
+    Event,
+    Position,
+    Ref,
+    Rendering,
+    Request,
+    Subscription,
+    errors,
+    named_command,
+    positions,
+    user_topic,
+)
 
 #: Topics one socket listens to besides its own: more than anybody reads, and what one connect may cost. New
 #: ones take no other's place, or anybody could silence them all; the inbox has the rest.
@@ -93,7 +98,7 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
         return V1_RENDERING if self.v1 else GUIDE_RENDERING
 
     def on_request(self, request: Request) -> Awaitable[None] | None:
-        is_shared = named(GuideConsumer.commands, request.name) is not None
+        is_shared = named_command(GuideConsumer.commands, request.name) is not None
         if not self.v1 and request.ref is None and request.flaw is None and not is_shared:
             return None  # the guide's page sends nothing; an answer would be shown to its user
         return super().on_request(request)

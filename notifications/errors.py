@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.errors import InvalidInputError, RealtimeError
+from realtime import InvalidInputError, RealtimeError
 
 
 class UnknownKindError(InvalidInputError):

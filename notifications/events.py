@@ -15,8 +15,7 @@ import msgspec
 
 from notifications import kinds
 from notifications.models import Notification
-from realtime.events import Delivery, Event
-from realtime.hub.rendering import Frame
+from realtime import Delivery, Event, Frame
 
 
 class Notified(Event, frozen=True):

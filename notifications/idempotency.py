@@ -21,9 +21,7 @@ from notifications.errors import (
     InvalidIdempotencyKeyError,
 )
 from notifications.models import IdempotencyKey
-from realtime.errors import RealtimeError
-from realtime.http.problems import problem
-from realtime.publishing import announcing
+from realtime import RealtimeError, announcing, problem
 
 KEPT = dt.timedelta(hours=24)
 #: Longer than any request is worked on.

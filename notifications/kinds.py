@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from notifications.errors import InvalidDataError, UnknownKindError
 from notifications.payload import clean_data
 from notifications.texts import Text, render
-from realtime.events import Event
+from realtime import Event
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from notifications.errors import InvalidDataError
-from realtime import events
-from realtime.errors import InvalidTextError
-from realtime.json_input import MAX_INTEGER, clean_text
+from realtime import MAX_INTEGER, InvalidTextError, clean_text, events
 
 #: It names what the notification is about; the thing itself is fetched. And a frame has room for 128 KiB.
 MAX_DATA_BYTES = 16 * 1024

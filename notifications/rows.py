@@ -6,7 +6,7 @@ import datetime as dt
 
 from django.db import connection
 
-from realtime.log.statements import as_moment
+from realtime import statements
 
 
 def standing(user_id: int, topic: str) -> tuple[int, dt.datetime | None, int] | None:
@@ -27,4 +27,4 @@ def standing(user_id: int, topic: str) -> tuple[int, dt.datetime | None, int] | 
             [topic, user_id],
         )
         found = cursor.fetchone()
-    return found and (found[0], found[1] and as_moment(found[1]), found[2])
+    return found and (found[0], found[1] and statements.as_moment(found[1]), found[2])

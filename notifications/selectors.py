@@ -13,10 +13,7 @@ from accounts.models import User
 from notifications import rows
 from notifications.models import Notification
 from notifications.sources import Source, topics_for
-from realtime.http.slices import NOTHING, slice_of
-from realtime.log import log, positions
-from realtime.log.positions import START, Position
-from realtime.topics import user_topic
+from realtime import NO_NUMBERS, START, Position, log, positions, slice_of, user_topic
 
 
 class Standing(NamedTuple):
@@ -79,7 +76,7 @@ def inbox(
     if unread:
         entries = entries.filter(read_at=None)
     page = slice_of(entries, "pk", before=before, after=after, limit=limit)
-    is_behind = page.behind != NOTHING and entries.filter(pk__range=page.behind).exists()
+    is_behind = page.behind != NO_NUMBERS and entries.filter(pk__range=page.behind).exists()
     return Page(
         notifications=page.rows,
         older_before=page.older_before(is_behind=is_behind),

@@ -9,8 +9,7 @@ from rest_framework import serializers
 
 from notifications.models import Notification
 from notifications.texts import MAX_MESSAGE_CHARACTERS, MAX_TITLE_CHARACTERS
-from realtime.http.queries import QuerySerializer
-from realtime.json_input import MAX_INTEGER
+from realtime import MAX_INTEGER, QuerySerializer
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
 #: People told by one request.

@@ -14,8 +14,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from realtime.conf import conf
-from realtime.errors import UnauthenticatedError
+from realtime import UnauthenticatedError, conf
 
 #: Where a key may stand.
 _HEADERS = frozenset({b"authorization", b"x-api-key"})

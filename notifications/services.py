@@ -14,11 +14,7 @@ from notifications.collapsed import in_order, unread_entries
 from notifications.events import NotificationsRead, Notified
 from notifications.models import Notification
 from notifications.texts import MAX_MESSAGE_CHARACTERS, MAX_TITLE_CHARACTERS, Text, supported_language
-from realtime import events
-from realtime.json_input import clean_text
-from realtime.log import log
-from realtime.publishing import announcing, publish_on_commit
-from realtime.topics import user_topic
+from realtime import announcing, clean_text, events, log, publish_on_commit, user_topic
 
 
 def notify(

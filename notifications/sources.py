@@ -12,11 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from notifications import kinds
-from realtime import events
-from realtime.events import Delivery
-from realtime.hub.reactions import Told, acts_on
-from realtime.hub.rendering import Frame
-from realtime.hub.subscription import Subscription
+from realtime import Delivery, Frame, Subscription, Told, acts_on, events
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 
 from notifications import api
-from realtime.http.converters import IdConverter
+from realtime import IdConverter
 
 register_converter(IdConverter, "notification_id")
 

@@ -3,12 +3,15 @@
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
+from realtime.defaults import conf
+
 
 class RealtimeConfig(AppConfig):
     name = "realtime"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        conf.read()
         # Each registers system checks, chores, or work that runs beside the sockets.
         from realtime import checks  # noqa: F401
         from realtime.log import retention  # noqa: F401

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Caution
 
-from realtime.conf import conf
+from realtime.defaults import conf
 
 TAG = "relais"
 #: HS256 signs with this key; RFC 7518 §3.2 asks for as many bytes as the hash has.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import InvalidFrameError, InvalidJsonError, InvalidTextError
 
 Command = TypeVar("Command", bound=msgspec.Struct)
@@ -22,7 +22,7 @@ _decoder = msgspec.json.Decoder()
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-def parse(text: str | bytes) -> dict[str, Any]:
+def parse_json(text: str | bytes) -> dict[str, Any]:
     """The JSON object of a frame; anything else is an InvalidJsonError."""
     try:
         value = _decoder.decode(text)

@@ -15,11 +15,10 @@ from functools import partial
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from realtime import events
+from realtime import events, log
 from realtime.bells.local_hubs import deliver
 from realtime.database.write_lock import write_lock
 from realtime.events import Event, Logged
-from realtime.log import log
 
 
 class _Collecting(threading.local):

@@ -20,10 +20,10 @@ from asgiref.sync import sync_to_async
 from channels.routing import get_default_application
 from channels.testing import WebsocketCommunicator
 
+from realtime import log
 from realtime.bells import local_hubs
 from realtime.database.threads import close_threads
 from realtime.hub.hub import Hub
-from realtime.log import log
 
 #: How long a socket may take to answer before the test fails: only ever waited for in full by a failure.
 ANSWER_SECONDS = 5.0

@@ -12,7 +12,7 @@ from django.apps import apps
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from doctor.examinations import registered
-from realtime.conf import Conf
+from realtime.defaults import Conf
 from realtime.errors import CloseCode, RealtimeError
 from realtime.events import Event
 

@@ -11,13 +11,7 @@ from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
 from guide_dialect.consumer import GuideConsumer
 from guide_dialect.dialect import GuideDialect
-from realtime.conf import conf
-from realtime.hub.rendering import NOTHING, Rendering
-from realtime.hub.subscription import Subscription
-from realtime.json_input import Ref
-from realtime.publishing import publish_now
-from realtime.rates import Bucket
-from realtime.sockets.commands import Command
+from realtime import NOTHING, Bucket, Command, Ref, Rendering, Subscription, conf, publish_now
 from typing_indicator.events import (
     COALESCE_SECONDS,
     TYPING_TTL_SECONDS,

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chat.events import conversation_topic
-from realtime.events import Delivery, Event
-from realtime.hub.rendering import Frame
+from realtime import Delivery, Event, Frame
 
 #: A typist repeats itself every 3 s at most; one lost frame must not make the indicator flicker.
 TYPING_TTL_SECONDS = 6

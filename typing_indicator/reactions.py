@@ -9,10 +9,7 @@ import asyncio
 from typing import NamedTuple
 
 from chat.events import conversation_topic
-from realtime import events
-from realtime.events import Delivery
-from realtime.hub.hub import Hub
-from realtime.hub.reactions import reacts_to
+from realtime import Delivery, Hub, events, reacts_to
 from typing_indicator.events import TYPING_TTL_SECONDS, typing, typing_topic
 
 

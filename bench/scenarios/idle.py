@@ -9,7 +9,7 @@ from bench.machine import cpu_seconds
 from bench.results import Outcome, Table, at_most, spread
 from bench.scenarios.memory import server_of
 from bench.workbench import KINDS, Workbench
-from realtime.conf import Conf
+from realtime.defaults import Conf
 
 IDLE_SOCKETS = 10_000
 CPU_MARKS = {"uvicorn": 5, "daphne": 15}

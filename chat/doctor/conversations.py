@@ -9,8 +9,7 @@ from accounts.models import User
 from chat.doctor.places import end_of, topics_of
 from chat.models import Conversation, Participant
 from doctor.examinations import Finding, examination, snapshot
-from realtime.database.id_ranges import id_ranges
-from realtime.models import Topic
+from realtime import Topic, id_ranges
 
 _PREFIX = "conversation."
 

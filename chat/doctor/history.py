@@ -19,8 +19,7 @@ from doctor import examinations
 from doctor.core import is_readable
 from doctor.examinations import Finding, examination, snapshot
 from notifications import kinds
-from realtime.events import Delivery, Event
-from realtime.models import LoggedEvent
+from realtime import Delivery, Event, LoggedEvent
 
 #: Rows shown of one fault.
 SHOWN = 100
@@ -52,7 +51,7 @@ class _Row(NamedTuple):
 
 @examination(
     remedy="Believe the log for what was said, and the rows for what was deleted, and make the other one "
-    "alike; `realtime.log.log.bury` takes the text of a deleted message out of the log."
+    "alike; `realtime.log.bury` takes the text of a deleted message out of the log."
 )
 def history() -> Iterator[Finding]:
     """Each message is in the log, with its edits; of deleted ones a tombstone, of the forgotten no name."""

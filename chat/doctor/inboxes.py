@@ -21,7 +21,7 @@ from chat.services.unread import COLLAPSE_KEY
 from doctor import examinations
 from doctor.examinations import Finding, examination, snapshot
 from notifications.models import Notification
-from realtime.models import LoggedEvent
+from realtime import LoggedEvent
 
 # Each message falls between two neighbouring cursors of its conversation and is read once, whatever the
 # number of members. The top cursor of a conversation ends at what was noted.

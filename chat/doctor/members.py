@@ -14,8 +14,7 @@ from chat.models import Participant
 from chat.selectors import topic_number
 from doctor.core import is_readable
 from doctor.examinations import Finding, examination, snapshot
-from realtime.database.id_ranges import id_ranges
-from realtime.models import LoggedEvent, Topic
+from realtime import LoggedEvent, Topic, id_ranges
 
 _MEMBERSHIP = ('{"type":"member_added",', '{"type":"member_removed",')
 _decode = msgspec.json.Decoder(MemberAdded | MemberRemoved).decode

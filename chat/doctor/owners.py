@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from chat.models import Conversation
 from chat.selectors import without_owner
 from doctor.examinations import Finding, examination
-from realtime.database.id_ranges import id_ranges
+from realtime import id_ranges
 
 
 @examination(

@@ -11,8 +11,7 @@ from django.db.models.functions import Coalesce
 from chat.events import conversation_topic
 from chat.models import Conversation, Message
 from doctor import examinations
-from realtime.database.id_ranges import id_ranges
-from realtime.models import LoggedEvent, Topic
+from realtime import LoggedEvent, Topic, id_ranges
 
 
 class Place(NamedTuple):

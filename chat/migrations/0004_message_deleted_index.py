@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from realtime.database.indexes import AddIndexBesideWriters
+from realtime import AddIndexBesideWriters
 
 
 class Migration(migrations.Migration):

@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce, Greatest
 
 from chat.models import Message, Participant
 from chat.selectors.membership import topic_number
-from realtime.models import LoggedEvent
+from realtime import LoggedEvent
 
 #: A message is dated just before its event is: for longer than from one to the other.
 _APART = dt.timedelta(seconds=5)

@@ -26,9 +26,7 @@ from django.db.models.functions import Cast, Coalesce, Concat
 from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
 from chat.models import Conversation, Departure, Participant
-from realtime.log import log, positions
-from realtime.log.positions import Position
-from realtime.models import Topic
+from realtime import Position, Topic, log, positions
 
 
 @dataclass(frozen=True, slots=True)

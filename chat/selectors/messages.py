@@ -15,8 +15,7 @@ from chat import rows
 from chat.errors import NotAParticipantError
 from chat.models import Message, Participant
 from chat.selectors.membership import Membership, topic_name
-from realtime.http.slices import slice_of
-from realtime.log import log
+from realtime import log, slice_of
 
 
 class Said(NamedTuple):

@@ -13,10 +13,7 @@ from accounts.models import User
 from chat.errors import DirectConversationError, NotAParticipantError, TooManyMembersError
 from chat.events import ConversationJoined, ConversationRenamed, conversation_topic
 from chat.models import Conversation, Participant
-from realtime.errors import NotAllowedError
-from realtime.json_input import clean_text
-from realtime.log import log
-from realtime.publishing import announcing, publish_on_commit
+from realtime import NotAllowedError, announcing, clean_text, log, publish_on_commit
 
 #: One event goes to each member's own topic when they join; a larger audience wants another shape.
 MAX_MEMBERS = 10_000

@@ -14,8 +14,7 @@ from chat import selectors
 from chat.events import MemberRemoved, MemberRoleChanged
 from chat.events import conversation_topic as topic_of
 from chat.models import Conversation, Participant
-from realtime.log import log
-from realtime.publishing import announce, announcing
+from realtime import announce, announcing, log
 
 
 @announcing()

@@ -15,9 +15,7 @@ from chat.services.conversations import MAX_MEMBERS, managed_by, users_are_known
 from chat.services.heirs import ensure_owners
 from chat.services.unread import COLLAPSE_KEY
 from notifications.collapsed import read_collapsed
-from realtime.errors import NotAllowedError, NotFoundError
-from realtime.log import log
-from realtime.publishing import announce, announcing, publish_on_commit
+from realtime import NotAllowedError, NotFoundError, announce, announcing, log, publish_on_commit
 
 Role = Participant.Role
 

@@ -20,13 +20,17 @@ from chat.errors import (
 from chat.events import MessageDeleted, MessageEdited, conversation_topic
 from chat.models import Message, Participant
 from chat.moved import conversations_moved
-from realtime import events
-from realtime.conf import conf
-from realtime.errors import InvalidFrameError, NotAllowedError
-from realtime.json_input import clean_text
-from realtime.log import log
-from realtime.log.log import LockedTopic
-from realtime.publishing import announce, announcing
+from realtime import (
+    InvalidFrameError,
+    LockedTopic,
+    NotAllowedError,
+    announce,
+    announcing,
+    clean_text,
+    conf,
+    events,
+    log,
+)
 
 #: Of one message: enough for one that is written while it is thought, and its row stays small.
 MAX_EDITS = 1_000

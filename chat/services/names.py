@@ -9,11 +9,7 @@ from django.db.models import Q
 from accounts.models import User
 from chat.events import MemberRenamed, conversation_topic
 from chat.models import Participant
-from realtime import events
-from realtime.database.id_ranges import id_ranges
-from realtime.log import log
-from realtime.models import LoggedEvent, Topic
-from realtime.publishing import announce, announcing
+from realtime import LoggedEvent, Topic, announce, announcing, events, id_ranges, log
 
 #: Events of one conversation that are rewritten in one transaction.
 REWRITTEN_TOGETHER = 500

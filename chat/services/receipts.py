@@ -19,9 +19,7 @@ from chat.selectors import Membership, Share, memberships_for
 from chat.services.unread import COLLAPSE_KEY, counted_up_to
 from notifications import collapsed
 from notifications.models import Notification
-from realtime import events
-from realtime.events import Logged
-from realtime.publishing import announce, announcing
+from realtime import Logged, announce, announcing, events
 
 
 class Cursor(NamedTuple):

@@ -21,12 +21,18 @@ from chat.errors import NotAParticipantError
 from chat.events import MessageSent, conversation_topic
 from chat.models import Message
 from chat.moved import conversations_moved
-from realtime import events
-from realtime.database.time_budget import LOCK_SECONDS
-from realtime.errors import BusyError, RealtimeError, UnavailableError, UncertainError
-from realtime.log import log
-from realtime.log.log import LockedTopic
-from realtime.publishing import announce, announcing
+from realtime import (
+    LOCK_SECONDS,
+    BusyError,
+    LockedTopic,
+    RealtimeError,
+    UnavailableError,
+    UncertainError,
+    announce,
+    announcing,
+    events,
+    log,
+)
 
 RETRY_MS = 1_000
 

@@ -18,8 +18,7 @@ from chat.models import Conversation, Message, Participant
 from notifications import collapsed
 from notifications.collapsed import Collapsed, collapse
 from notifications.models import Notification
-from realtime.log import log
-from realtime.publishing import announcing
+from realtime import announcing, log
 
 #: The inbox entry that stands for a conversation's unread messages.
 COLLAPSE_KEY = "conversation.{}"

@@ -15,7 +15,7 @@ from proof.load import Load
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.scenarios.readers import bystanders, comes_true
 from proof.stage import Stage
-from realtime.conf import Conf
+from realtime.defaults import Conf
 
 #: What 10,000 idle sockets may use of a core, in percent, and each of them of memory, by server.
 IDLE_PERCENT = {"uvicorn": 5, "daphne": 15}

@@ -21,7 +21,7 @@ import msgspec
 from django.conf import settings
 
 from realtime.bells import metrics
-from realtime.conf import conf
+from realtime.defaults import conf
 
 logger = logging.getLogger(__name__)
 

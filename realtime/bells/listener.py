@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from realtime.bells import bell, metrics
 from realtime.bells.hosts import Host, channel_layer, host_names, host_of, layer_is_shared
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.metrics.outages import Outage
 from realtime.process import background
 

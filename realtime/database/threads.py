@@ -23,7 +23,6 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from realtime.conf import conf
 from realtime.database import metrics, outages
 from realtime.database.time_budget import (
     ANSWER_SECONDS,
@@ -33,6 +32,7 @@ from realtime.database.time_budget import (
     deadline_in,
     remaining,
 )
+from realtime.defaults import conf
 from realtime.errors import UnavailableError, UncertainError, is_outage
 
 P = ParamSpec("P")

@@ -6,7 +6,7 @@ import ipaddress
 from functools import lru_cache
 from typing import Any
 
-from realtime.conf import conf
+from realtime.defaults import conf
 
 
 @lru_cache(maxsize=64)

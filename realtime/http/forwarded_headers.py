@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import markcoroutinefunction
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.http.addresses import client_address, is_trusted_proxy
 
 _FORWARDED = frozenset(

@@ -17,7 +17,7 @@ from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http.request import split_domain_port
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import NotAllowedError
 from realtime.http.problems import PROBLEM_JSON, problem_of
 from realtime.metrics.exposition import CONTENT_TYPE, scrape

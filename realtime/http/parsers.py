@@ -7,9 +7,9 @@ from typing import IO, Any
 
 from rest_framework.parsers import BaseParser
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import InvalidJsonError, TooBigError
-from realtime.json_input import parse
+from realtime.json_input import parse_json
 
 
 class JsonParser(BaseParser):
@@ -32,6 +32,6 @@ class JsonParser(BaseParser):
         if len(body) > limit:
             raise TooBigError("The body is larger than this server accepts.")
         try:
-            return parse(body)
+            return parse_json(body)
         except InvalidJsonError:
             raise InvalidJsonError("The body is not a JSON object, or is nested too deeply.") from None

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from realtime.json_input import MAX_INTEGER
 
 #: Bounds between which there is no number.
-NOTHING = (1, 0)
+NO_NUMBERS = (1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Slice:
     """
 
     rows: list[Any]
-    #: The lowest and the highest number of a row on the side the reader comes from, or `NOTHING`.
+    #: The lowest and the highest number of a row on the side the reader comes from, or `NO_NUMBERS`.
     behind: tuple[int, int]
     is_upwards: bool
     #: Whether there are more rows in the direction of reading.
@@ -59,7 +59,7 @@ def slice_of(
     attribute of what `made` makes of it. An empty slice leads on too, from where it was looked for.
     """
     is_upwards = after is not None and before is None
-    low, high, behind = lowest, highest, NOTHING
+    low, high, behind = lowest, highest, NO_NUMBERS
     if after is not None:
         low, behind = max(low, after + 1), (lowest, min(highest, after))
     if before is not None:

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import RateLimitedError
 from realtime.http import metrics, rest_errors
 from realtime.http.addresses import counted_address

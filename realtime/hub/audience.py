@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.events import Delivery
 from realtime.hub import metrics, reactions
 from realtime.hub.held import Held

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 
+from realtime import log
 from realtime.bells.hosts import layer_is_shared
-from realtime.conf import conf
 from realtime.database import outages
 from realtime.database.threads import run_in_thread
-from realtime.log import log
+from realtime.defaults import conf
 
 if TYPE_CHECKING:
     from realtime.hub.audience import Audience

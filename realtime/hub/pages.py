@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from realtime.conf import conf
+from realtime import log
 from realtime.database import outages
 from realtime.database.batch_loader import BatchLoader
+from realtime.defaults import conf
 from realtime.events import Delivery
 from realtime.hub.rendering import Stretch
-from realtime.log import log, positions
+from realtime.log import positions
 from realtime.log.positions import Position
 from realtime.wire.frames import size_of
 

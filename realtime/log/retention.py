@@ -6,10 +6,9 @@ import datetime as dt
 
 from django.db.models import F
 
-from realtime import events
+from realtime import events, log
 from realtime.chores import Chore, daily
-from realtime.conf import conf
-from realtime.log import log
+from realtime.defaults import conf
 from realtime.models import LoggedEvent, Topic
 
 #: Topics of one step of the chore. It takes seconds, in most of which it holds no lock.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.metrics.instruments import REGISTRY, Gauge, Registry, Series
 from realtime.metrics.outages import Outage
 from realtime.process import background

@@ -1,7 +1,7 @@
 """What each ASGI server needs from us: limits, pings, a graceful end.
 
 On any other server everything still works, with that server's own limits and habits. What somebody may want
-to change is a setting: see `realtime/conf.py`.
+to change is a setting: see `realtime/defaults.py`.
 """
 
 #: Seconds between the last accept and the end for who has said nothing: a connection closed while its

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
 from realtime.servers.heads import Headers, check
 from realtime.servers.places import Place, places

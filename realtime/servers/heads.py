@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.servers.refusals import BAD_REQUEST, BODY_TOO_BIG, HEAD_TOO_BIG, TARGET_TOO_LONG, RefusedError
 
 Headers = Sequence[tuple[bytes, bytes]]

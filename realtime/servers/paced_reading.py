@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import CloseCode
 from realtime.servers import SEND_BUFFER_BYTES, SLICE_BYTES
 from realtime.servers.intake import Intake

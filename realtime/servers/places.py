@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.http.addresses import counted, is_trusted_proxy
 from realtime.servers.refusals import CONNECTIONS, CONNECTIONS_PER_ADDRESS, Refusal
 

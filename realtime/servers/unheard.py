@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.rates import Bucket
 
 #: A fragment below it costs more than its bytes do: who has much to say cuts it into larger ones.

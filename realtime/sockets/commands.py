@@ -24,14 +24,14 @@ class Command(NamedTuple):
 Commands = Mapping[str, Command]
 
 
-def named(commands: Commands, name: object) -> Command | None:
+def named_command(commands: Commands, name: object) -> Command | None:
     """The command of this name; a client may write anything there."""
     return commands.get(name) if isinstance(name, str) else None
 
 
 def obey(socket: Any, commands: Commands, request: Request) -> Awaitable[None] | None:
     """Do what a request asks for; an InvalidFrameError says what does not fit."""
-    known = named(commands, request.name)
+    known = named_command(commands, request.name)
     if known is None:
         raise InvalidFrameError(f"Unknown type {str(request.name)[:50]!r}.")
     return known.obey(socket, command(request.fields, known.fields), request.ref)

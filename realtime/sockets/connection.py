@@ -25,8 +25,8 @@ import structlog
 from channels.consumer import AsyncConsumer
 
 from realtime import errors, events
-from realtime.conf import conf
 from realtime.database.threads import run_in_thread
+from realtime.defaults import conf
 from realtime.errors import RealtimeError
 from realtime.events import Event
 from realtime.hub.catch_up import CatchUp

@@ -23,7 +23,7 @@ from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import (
     NotAllowedError,
     NotFoundError,

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.process import background
 from realtime.wire import metrics
 from realtime.wire.batch import FrameBatch

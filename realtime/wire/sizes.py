@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from django.urls import URLPattern
 
-from realtime.conf import conf
+from realtime.defaults import conf
 
 #: Bytes, asked for each time: a setting may change in a test.
 Size = Callable[[], int]

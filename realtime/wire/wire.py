@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.process import background
 from realtime.wire.frames import payloads_in
 

@@ -27,7 +27,7 @@ from notifications.idempotency import answer_once
 from notifications.models import Notification
 from notifications.naming import Renaming
 from notifications.services import notify
-from realtime.log import log
+from realtime import log
 from realtime.models import LoggedEvent
 from realtime.topics import user_topic
 from tests.chat.speaking import aside, chat_path, logged, say

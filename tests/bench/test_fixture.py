@@ -12,7 +12,7 @@ from accounts.tokens import identify
 from bench import fixture
 from chat import selectors, services
 from chat.events import MessageSent
-from realtime.log import log
+from realtime import log
 from tests.servers import ROOT
 
 pytestmark = pytest.mark.django_db

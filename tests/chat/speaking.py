@@ -10,7 +10,8 @@ from accounts.models import User
 from chat.events import conversation_topic
 from chat.models import Conversation, Message, Participant
 from chat.services import Draft, Sent, send_messages
-from realtime.log import log, positions
+from realtime import log
+from realtime.log import positions
 from realtime.models import LoggedEvent
 
 #: Runs synchronous code from a test's loop, in a thread with a database connection of its own.

@@ -14,8 +14,8 @@ from chat import rows
 from chat.events import conversation_topic
 from chat.models import Message
 from chat.services import Draft, Sent, create_conversation, messages
+from realtime import log
 from realtime.errors import BusyError, UnavailableError
-from realtime.log import log
 from realtime.publishing import announcing
 from tests.chat.speaking import aside, chat_path, contents, logged, say, send
 from tests.factories import make_conversation

@@ -14,9 +14,8 @@ from accounts.models import User
 from chat import services
 from chat.events import conversation_topic
 from chat.models import Conversation, Message, Participant
-from realtime import publishing
+from realtime import log, publishing
 from realtime.hub.hub import Hub
-from realtime.log import log
 from realtime.models import LoggedEvent, Topic
 from realtime.testing import ANSWER_SECONDS, position_at
 from tests.chat.speaking import aside, chat_path, say, told_until

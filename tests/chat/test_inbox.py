@@ -22,11 +22,10 @@ from chat.inbox import Inbox
 from chat.models import Conversation, Message
 from chat.services import Draft, Outcome, Sent, edit_message
 from chat.services.sends import _send_each
-from realtime import events
+from realtime import events, log
 from realtime.database import threads
 from realtime.database.threads import close_threads, run_in_thread
 from realtime.errors import BusyError, OverloadedError, UnavailableError, UncertainError
-from realtime.log import log
 from realtime.publishing import announcing
 from tests.chat.speaking import aside, contents, say, send
 from tests.factories import make_conversation

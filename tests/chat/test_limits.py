@@ -9,7 +9,7 @@ import pytest
 from chat import inbox
 from chat.inbox import Inbox
 from chat.services import Draft
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import OverloadedError, RateLimitedError, RealtimeError
 from tests.chat.speaking import aside, chat_path, contents, say, send
 

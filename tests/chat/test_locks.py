@@ -18,7 +18,7 @@ from chat import services
 from chat.models import Participant
 from notifications import collapsed
 from notifications import services as inbox
-from realtime.log import log
+from realtime import log
 from realtime.topics import user_topic
 from tests.chat.speaking import say
 

@@ -11,7 +11,7 @@ from chat import cursors, selectors, services
 from chat.events import conversation_topic
 from chat.models import Participant
 from chat.services import Draft
-from realtime.log import log
+from realtime import log
 from realtime.models import LoggedEvent
 from realtime.publishing import announcing
 from tests.chat.speaking import aside, chat_path, contents, head_of, say, send, share_of, told_until

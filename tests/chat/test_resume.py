@@ -12,9 +12,8 @@ from accounts.models import User
 from chat import consumers, selectors, services
 from chat.events import conversation_topic
 from chat.models import Conversation
-from realtime import publishing
+from realtime import log, publishing
 from realtime.database.batch_loader import BatchLoader
-from realtime.log import log
 from realtime.testing import position_at
 from tests.chat.speaking import aside, chat_path, head_of, logged, say, told_until
 from tests.factories import make_user

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config import settings
-from realtime.conf import Conf
+from realtime.defaults import Conf
 from realtime.rates import Rate
 
 # Nearly all of them start the product with an environment of its own.

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from realtime.conf import Conf
+from realtime.defaults import Conf
 from tests.deployment.descriptions import INTERPOLATED, REPOSITORY, dockerfile_lines, passwords_in, web_of
 
 # What `scripts/serve` promises; each platform kills what is left some seconds later.

@@ -22,7 +22,7 @@ from chat.models import Conversation
 from chat.moved import take_moved
 from notifications.models import Notification
 from notifications.services import mark_all_read, notify
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.log.retention import prune_all
 from tests.chat.speaking import head_of, say
 from tests.factories import PASSWORD, make_conversation, make_user

@@ -1,17 +1,23 @@
 """import-linter guards the layers: the real ones hold, and a violation is found."""
 
+import ast
 import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
 
+import realtime
 from tests.servers import ROOT
 
 pytestmark = pytest.mark.stack("small")
+
+#: What stands on the core and must not look past its door; `config` assembles everything.
+APPS = ("accounts", "chat", "demo", "doctor", "guide_dialect", "notifications", "typing_indicator")
 
 CONTRACTS = (ROOT / "pyproject.toml").read_text()
 LINTER = tomllib.loads(CONTRACTS)["tool"]["importlinter"]
@@ -47,6 +53,49 @@ def toy(tmp_path) -> Path:
 def test_our_layers_hold():
     checked = lint(ROOT)
     assert checked.returncode == 0, checked.stdout
+
+
+def imports_in(path: Path) -> Iterator[ast.ImportFrom]:
+    """Every `from … import …` of a module, wherever it stands."""
+    yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom))
+
+
+def test_apps_import_the_core_through_its_door():
+    past_the_door = [
+        f"{path.relative_to(ROOT)}: {node.module}"
+        for app in APPS
+        for path in (ROOT / app).rglob("*.py")
+        for node in imports_in(path)
+        if node.module and node.module.startswith("realtime.") and node.module != "realtime.testing"
+    ]
+
+    assert past_the_door == []
+
+
+def test_door_says_the_same_to_the_type_checker_and_to_python():
+    imported = {
+        f"{node.module}.{alias.name}"
+        for node in imports_in(ROOT / "realtime" / "__init__.py")
+        if node.module and node.module.startswith("realtime")
+        for alias in node.names
+    }
+    at_runtime = {f"{module}.{name}" for module, names in realtime._ROOMS.items() for name in names}
+
+    assert at_runtime | set(realtime._MODULES) == imported
+
+
+def test_door_opens_to_what_it_names_and_to_nothing_else():
+    for name in dir(realtime):
+        assert getattr(realtime, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Everything'"):
+        _ = realtime.Everything
+
+
+def test_every_room_says_its_purpose_in_one_line():
+    for room in (ROOT / "realtime").iterdir():
+        if (room / "__init__.py").is_file() and room.name not in ("migrations", "management"):
+            purpose = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+            assert purpose, room.name
 
 
 def test_config_only_assembles():

@@ -14,9 +14,8 @@ from accounts.models import User
 from chat import services as chat
 from chat.events import conversation_topic
 from notifications.models import Notification
-from realtime import publishing
+from realtime import log, publishing
 from realtime.hub.hub import Hub
-from realtime.log import log
 from realtime.log.retention import prune_all
 from realtime.models import LoggedEvent, Topic
 from realtime.testing import eventually, position_at

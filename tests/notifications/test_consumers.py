@@ -14,10 +14,9 @@ from accounts import services as accounts
 from accounts.models import User
 from notifications import selectors, services
 from notifications.models import Notification
-from realtime import publishing
+from realtime import log, publishing
 from realtime.hub import pages, window
 from realtime.hub.hub import Hub
-from realtime.log import log
 from realtime.testing import open_socket, position_at
 from realtime.wire.outbox import Outbox
 from tests.factories import make_user

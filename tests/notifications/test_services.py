@@ -24,8 +24,8 @@ from notifications.services import (
     notify,
     notify_many,
 )
+from realtime import log
 from realtime.errors import InvalidTextError
-from realtime.log import log
 from realtime.testing import Published, position_at
 from tests.factories import make_user
 from tests.notifications.conftest import own

@@ -14,12 +14,11 @@ from chat.events import conversation_topic
 from notifications import consumers, kinds, selectors, sources
 from notifications.models import Notification
 from notifications.sources import NoticeRendering, register_source, topics_for
-from realtime import publishing
+from realtime import log, publishing
 from realtime.events import Delivery, encode
 from realtime.hub import audience
 from realtime.hub.hub import Hub
 from realtime.hub.pages import Page, Place, page_after
-from realtime.log import log
 from realtime.publishing import publish_on_commit
 from realtime.testing import eventually
 from tests.chat.speaking import say

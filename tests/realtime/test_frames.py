@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from realtime.errors import InvalidFrameError, InvalidJsonError, InvalidTextError
-from realtime.json_input import clean_text, command, parse, ref_of
+from realtime.json_input import clean_text, command, parse_json, ref_of
 
 
 class Say(msgspec.Struct):
@@ -15,7 +15,7 @@ class Say(msgspec.Struct):
 
 
 def test_object_is_parsed() -> None:
-    assert parse('{"message":"Bonjour","ref":7}') == {"message": "Bonjour", "ref": 7}
+    assert parse_json('{"message":"Bonjour","ref":7}') == {"message": "Bonjour", "ref": 7}
 
 
 @pytest.mark.parametrize(
@@ -44,15 +44,15 @@ def test_object_is_parsed() -> None:
 )
 def test_what_is_no_safe_json_object_is_refused(text: str | bytes) -> None:
     with pytest.raises(InvalidJsonError):
-        parse(text)
+        parse_json(text)
 
 
 def test_depth_is_measured_not_guessed() -> None:
     flat = '{"a":"' + "[{" * 100 + '"}'
     deep = '{"a":' * 32 + "1" + "}" * 32
 
-    assert parse(flat) == json.loads(flat)
-    assert parse(deep) == json.loads(deep)
+    assert parse_json(flat) == json.loads(flat)
+    assert parse_json(deep) == json.loads(deep)
 
 
 def test_command_is_typed() -> None:

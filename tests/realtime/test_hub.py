@@ -20,7 +20,7 @@ from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.db import OperationalError
 
-from realtime import publishing
+from realtime import log, publishing
 from realtime.bells import listener as bell_listener
 from realtime.bells import local_hubs
 from realtime.bells.bell import Bell, Ring, decode, group_of, origin, sealed, shard_of
@@ -31,7 +31,6 @@ from realtime.events import Event, Logged
 from realtime.hub import head_checks as looking
 from realtime.hub.hub import Hub
 from realtime.hub.reactions import reacts_to
-from realtime.log import log
 from realtime.log.positions import Position
 from realtime.metrics.outages import Outage
 from realtime.process import background

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
+from realtime import log
 from realtime.events import Event
-from realtime.log import log
 from realtime.log.retention import prune_all
 from realtime.models import LoggedEvent, Topic
 from realtime.publishing import announcing, publish_on_commit

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime import log
 from realtime.hub import head_checks as looking
 from realtime.hub.head_checks import Looking, Turns
-from realtime.log import log
 from tests.realtime.listeners import StillClock
 
 SECONDS, COUNT = 4.0, 3

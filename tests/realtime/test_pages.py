@@ -7,12 +7,12 @@ import asyncio
 import pytest
 from django.db import transaction
 
+from realtime import log
 from realtime.events import Delivery, Event, Logged
 from realtime.hub import pages
 from realtime.hub.pages import STRETCH_SIZE, Page, Place, read_page
 from realtime.hub.pages import _read as read_pages
 from realtime.hub.rendering import EVERYTHING, Everything
-from realtime.log import log
 from tests.realtime.listeners import body
 
 

@@ -11,8 +11,9 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from realtime import log
 from realtime.events import Event
-from realtime.log import log, positions
+from realtime.log import positions
 from realtime.log.positions import Position, parse
 from realtime.models import LoggedEvent, Topic
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from realtime import log
 from realtime.events import Event
-from realtime.log import log
 from realtime.models import LoggedEvent, Topic
 from realtime.publishing import announcing, publish_on_commit
 

@@ -32,7 +32,7 @@ from realtime.hub.subscription import Subscription
 from realtime.log.positions import Position
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.sockets import connection as connections
-from realtime.sockets.commands import Command, named
+from realtime.sockets.commands import Command, named_command
 from realtime.sockets.connection import Connection
 from realtime.sockets.dialect import Request
 from realtime.testing import ANSWER_SECONDS, TestSocket, eventually
@@ -99,7 +99,7 @@ class Talk(GuideConsumer):
         self.push({"type": "detached", "topic": subscription.topic})
 
     def on_request(self, request: Request) -> Any:
-        if named(GuideConsumer.commands, request.name) is None:
+        if named_command(GuideConsumer.commands, request.name) is None:
             self.handled.append(request.fields)
         return super().on_request(request)
 

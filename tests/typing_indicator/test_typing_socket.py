@@ -12,7 +12,7 @@ from accounts import tokens
 from chat import services
 from chat.events import conversation_topic
 from chat.services import Draft, send_messages
-from realtime.log import log
+from realtime import log
 from realtime.models import LoggedEvent
 from realtime.testing import open_socket
 from tests.factories import make_conversation

@@ -18,7 +18,7 @@ import daphne
 from daphne import access, http_protocol, server, ws_protocol
 from twisted.internet import defer
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import CloseCode
 from realtime.hub.hub import Hub
 from realtime.process.redaction import redact

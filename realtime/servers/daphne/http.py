@@ -16,7 +16,7 @@ from daphne import http_protocol
 from twisted.protocols.basic import LineReceiver
 from twisted.web import http
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.http.problems import PROBLEM_JSON, problem
 from realtime.servers.allowance import Allowance, Doing
 from realtime.servers.daphne.wire import waiting_in

@@ -7,7 +7,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.servers.allowance import Allowance
 from realtime.servers.refusals import BAD_REQUEST, RefusedError
 from realtime.servers.uvicorn.http import Bounded

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.servers.allowance import Allowance, Doing
 from realtime.servers.endings import ended
 from realtime.servers.paced_reading import bound_send_buffer

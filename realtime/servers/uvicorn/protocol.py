@@ -15,7 +15,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
-from realtime.conf import conf
+from realtime.defaults import conf
 from realtime.errors import CloseCode
 from realtime.process import background
 from realtime.servers import CLOSE_SECONDS, DRAIN_SECONDS, FINISH_SECONDS, MAX_FRAGMENTS

@@ -5,8 +5,6 @@ Only `config/settings.py` reads the environment; this module says what the core 
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.core.signals import setting_changed
 
@@ -14,7 +12,7 @@ from realtime.rates import Rate
 
 
 class Conf:
-    """The defaults. All are read at the first look at any of them, and are plain attributes from then on."""
+    """The defaults; `read` puts what the project has set in their places, once Django is set up."""
 
     #: JSON nested deeper than this is refused: nothing we understand is deeper than 4.
     max_depth: int = 32
@@ -128,37 +126,22 @@ class Conf:
     #: How long the log keeps events, by the beginning of the topic's name: (days, events). None keeps all.
     log_retention: dict[str, tuple[int | None, int | None]] = {"user.": (30, 10_000)}
 
-
-class _Unread(Conf):
-    """Before the first look. It reads all values at once, and from then on each is a plain attribute.
-
-    Not when it is made: the module that holds the settings may import this one.
-    """
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("__"):  # Python's own looks read nothing
-            return object.__getattribute__(self, name)
+    def read(self) -> None:
+        """Take the values that the settings of the project name, and the defaults of all others."""
         given = getattr(settings, "RELAIS", {})
         values = {known: given.get(known, getattr(Conf, known)) for known in Conf.__annotations__}
         for known, value in values.items():
-            if _is_rate(known) and isinstance(value, str):
+            if isinstance(getattr(Conf, known), Rate) and isinstance(value, str):
                 values[known] = Rate.parse(value)
-        # All of them before the first is plain: another thread must not meet a default that is none of ours.
         self.__dict__.update(values)
-        self.__class__ = Conf  # type: ignore[assignment]  # mypy knows no state that is a class
-        return getattr(self, name)
 
 
-def _is_rate(name: str) -> bool:
-    return isinstance(getattr(Conf, name), Rate)
-
-
-conf: Conf = _Unread()
+conf = Conf()
 
 
 def _settings_changed(*, setting: str, **_: object) -> None:
     if setting == "RELAIS":
-        conf.__class__ = _Unread
+        conf.read()
 
 
-setting_changed.connect(_settings_changed, dispatch_uid="realtime.conf")
+setting_changed.connect(_settings_changed, dispatch_uid="realtime.defaults")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from django.test import override_settings
 
-from realtime.conf import Conf, conf
+from realtime.defaults import Conf, conf
 from realtime.rates import Rate
 
 
@@ -38,24 +35,3 @@ def test_settings_may_say_nothing_about_us(settings):
     del settings.RELAIS
 
     assert conf.bell_shards == 1
-
-
-def test_thread_that_reads_first_shows_others_no_default():
-    """All are read at the first look; another look meanwhile must find ours, not what holds without."""
-    is_reading, may_go_on = threading.Event(), threading.Event()
-
-    class Slow(dict[str, object]):
-        def get(self, name: str, default: object = None) -> object:
-            if not is_reading.is_set():
-                is_reading.set()
-                may_go_on.wait(5)
-            return super().get(name, default)
-
-    with override_settings(RELAIS=Slow(service_api_keys=("secret",))), ThreadPoolExecutor(2) as threads:
-        first = threads.submit(lambda: conf.limit_outbox_bytes)
-        assert is_reading.wait(5)
-        second = threads.submit(lambda: conf.service_api_keys)
-
-        assert second.result(5) == ("secret",)
-        may_go_on.set()
-        assert first.result(5) == 256 * 1024
