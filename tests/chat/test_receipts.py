@@ -303,7 +303,7 @@ def test_receipts_that_give_way_after_a_resume_are_counted_as_such(db, ana, brun
 
     (batch,) = receipts.receipts_told([conversation.pk])[conversation.pk]
 
-    assert (batch.is_droppable, set(batch.kinds(ana.pk))) == (True, {"receipt"})
+    assert (batch.is_droppable, set(batch.droppable_kinds)) == (True, {"receipt"})
 
 
 async def test_all_cursors_are_told_after_a_resume_however_many(

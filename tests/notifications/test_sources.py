@@ -42,7 +42,12 @@ def kicked(seq: int = 1, *, by: int = 1, name: str = "John") -> Delivery:
 
 async def listens(hub: Hub, topic: str, sockets: int = 1) -> None:
     """Wait until so many sockets hear a topic: a guide's client is not told when it does."""
-    await eventually(lambda: (heard := hub.audience(topic)) and sum(map(len, heard.live.values())) == sockets)
+
+    def live() -> int:
+        heard = hub.audience(topic)
+        return len({each.socket for group in heard.live.values() for each in group}) if heard else 0
+
+    await eventually(lambda: live() == sockets)
 
 
 # --- words ------------------------------------------------------------------------------------------
