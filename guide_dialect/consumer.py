@@ -68,7 +68,7 @@ class GuideConsumer(Connection):
 
     def rendering_of(self, topic: str) -> Rendering:
         """How this socket, with what its client understands, is told the events of a topic it joins."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.rendering_of must choose how {topic} is told")
 
     @property
     def v1(self) -> bool:

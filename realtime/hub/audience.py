@@ -38,6 +38,7 @@ class Audience:
     __slots__ = (
         "_healing",
         "_held",
+        "_is_warned_of_log",
         "_mark_before",
         "_pending",
         "_pending_after",
@@ -70,6 +71,7 @@ class Audience:
         self.behind: dict[Subscription, None] = {}
         self._held = Held(hub.held)
         self._target = 0
+        self._is_warned_of_log = False
         self._healing: asyncio.Task[None] | None = None
         #: Events that were handed out and not written yet, their bytes, and the position before them.
         self._pending: list[Delivery] = []
@@ -148,7 +150,10 @@ class Audience:
 
     def receive(self, delivery: Delivery) -> None:
         """Hand out an event that arrived, in order: drop what is known, wait for what is missing."""
-        if delivery.seq is None or self.position is None:
+        if delivery.seq is None:
+            self._hand_out(delivery)
+        elif self.position is None:
+            self._warn_of_log()
             self._hand_out(delivery)
         elif delivery.seq == self.position + 1:
             self._advance(delivery)
@@ -158,6 +163,15 @@ class Audience:
         elif delivery.seq > self.position:
             self._held.keep(delivery.seq, delivery)
             self.expect(delivery.seq)
+
+    def _warn_of_log(self) -> None:
+        if not self._is_warned_of_log:
+            self._is_warned_of_log = True
+            logger.warning(
+                "%s has a log, and is listened to without a position: what a lost bell brings is not made up"
+                " for. Subscribe with position= and authorized_at=",
+                self.topic,
+            )
 
     def expect(self, seq: int) -> None:
         """The database is at `seq`: read what did not arrive."""

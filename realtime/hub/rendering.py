@@ -34,6 +34,18 @@ class Rendering(Protocol):
     def __hash__(self) -> int: ...
 
 
+def chosen(rendering: Rendering) -> Rendering:
+    """The same; a TypeError for what is none: whoever subscribes says how they are told events."""
+    if isinstance(rendering, type) or not callable(getattr(rendering, "render", None)):
+        raise TypeError(f"Expected a rendering, as EVERYTHING or NOTHING are, got {rendering!r}")
+    try:
+        hash(rendering)
+    except TypeError:
+        message = f"{type(rendering).__name__} is no value: make it a dataclass with frozen=True"
+        raise TypeError(message) from None
+    return rendering
+
+
 @dataclass(frozen=True, slots=True)
 class Everything:
     """Each event as it is."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime.errors import RealtimeError
-from realtime.hub.rendering import Rendering
+from realtime.hub.rendering import Rendering, chosen
 from realtime.log.positions import Position
 from realtime.wire.outbox import Outbox
 
@@ -96,7 +96,7 @@ class Subscription:
     ) -> None:
         self.socket = socket
         self.access = access
-        self.rendering = rendering
+        self.rendering = chosen(rendering)
         self.id = id
         #: The last seq it was told, while it is behind, and the mark of that event, empty where it is not
         #: known; live ones share their audience's position.
@@ -149,9 +149,9 @@ class Subscription:
         if rendering == self.rendering:
             return
         if self.is_behind:
-            self.rendering = rendering
+            self.rendering = chosen(rendering)
         else:
-            self.audience.render_anew(self, rendering)
+            self.audience.render_anew(self, chosen(rendering))
 
     def lose_access(self) -> None:
         """End it because its user may no longer listen: an action calls this at the event that says so."""

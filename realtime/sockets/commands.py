@@ -5,6 +5,7 @@ Sockets obey what is in their table and nothing else; tests and documents read t
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -27,6 +28,19 @@ Commands = Mapping[str, Command]
 def named_command(commands: Commands, name: object) -> Command | None:
     """The command of this name; a client may write anything there."""
     return commands.get(name) if isinstance(name, str) else None
+
+
+def check(consumer: type[Any], commands: Commands) -> None:
+    """Raise TypeError for a command that could not be obeyed, when its class is made."""
+    for name, known in commands.items():
+        where = f"{consumer.__name__}.commands[{name!r}]"
+        if not isinstance(known, Command) or not isinstance(known.fields, type) or not callable(known.obey):
+            raise TypeError(f"{where} is no Command(fields, method), with a class and a function: {known!r}")
+        try:
+            inspect.signature(known.obey).bind(None, None, None)
+        except TypeError:
+            method = getattr(known.obey, "__qualname__", known.obey)
+            raise TypeError(f"{where}: {method} must take (self, fields, ref)") from None
 
 
 def obey(socket: Any, commands: Commands, request: Request) -> Awaitable[None] | None:

@@ -37,12 +37,12 @@ from realtime.log.positions import START, Position
 from realtime.rates import Bucket
 from realtime.sockets import metrics
 from realtime.sockets.access import Access, Identity, OnLost
-from realtime.sockets.commands import Commands, obey
+from realtime.sockets.commands import Commands, check, obey
 from realtime.sockets.dialect import BARRIER, INLINE, Dialect, Request, deny
 from realtime.sockets.lanes import Lanes
+from realtime.wire import sizes
 from realtime.wire.frames import Payload
 from realtime.wire.outbox import outbox_for
-from realtime.wire.sizes import max_message_bytes
 from realtime.wire.wire import Send
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,9 @@ T = TypeVar("T")
 
 #: Frames that were refused by the rate, less those that were granted, before the socket is closed with 4429.
 MAX_FLOOD = 400
+
+#: Consumers on routes without a declared size, each logged once.
+_undeclared: set[type[Any]] = set()
 
 
 def _restarting() -> errors.RestartingError:
@@ -97,6 +100,10 @@ class Connection(AsyncConsumer):
 
     scope: dict[str, Any]  # type: ignore[assignment]  # Channels types what a stock server puts in, and we add to it
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check(cls, cls.commands)
+
     async def __call__(  # type: ignore[override]  # Channels types each message; ours are dictionaries
         self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send
     ) -> None:
@@ -119,8 +126,12 @@ class Connection(AsyncConsumer):
         #: What runs beside the conversation; most sockets never have any.
         self._tasks: set[asyncio.Task[None]] | None = None
         self._frame_bucket, self._mistakes, self._flood = Bucket(), Bucket(), 0
-        self._max_bytes = max_message_bytes(scope["path"].removeprefix(scope.get("root_path", "")))
+        self._max_bytes = self._size_limit(scope["path"].removeprefix(scope.get("root_path", "")))
         self.on_handshake()
+        if not hasattr(self, "dialect"):
+            raise TypeError(
+                f"{type(self).__name__} has no dialect: name one in it, or choose it in on_handshake"
+            )
 
         if (await receive())["type"] != "websocket.connect":
             return
@@ -419,6 +430,17 @@ class Connection(AsyncConsumer):
         return len(payload.encode(errors="replace")) > self._max_bytes
 
     # --- limits and ends ----------------------------------------------------------------------------
+
+    def _size_limit(self, path: str) -> int:
+        declared = sizes.declared_bytes(path)
+        if declared is None and type(self) not in _undeclared:
+            _undeclared.add(type(self))
+            logger.warning(
+                "The route of %s is not declared in realtime.wire.sizes: its messages have the least size",
+                type(self).__name__,
+                extra={"socket_path": path[:200]},
+            )
+        return sizes.least_bytes() if declared is None else declared
 
     def _check_rate(self) -> None:
         wait = self._frame_bucket.wait(conf.limit_frames, time.monotonic())

@@ -33,10 +33,21 @@ def declare(routes: Iterable[URLPattern], size: Size) -> None:
     _table.extend((route, size) for route in routes)
 
 
-def max_message_bytes(path: str) -> int:
-    """The largest message accepted on the socket at `path`; of a path that nobody declared, the least."""
+def declared_bytes(path: str) -> int | None:
+    """The largest message accepted on the socket at `path`; None where nobody declared its route."""
     path = path.lstrip("/")  # as Channels' router does
     for route, size in _table:
         if route.pattern.match(path):
             return size()
+    return None
+
+
+def least_bytes() -> int:
+    """What any socket accepts."""
     return min(native(), foreign())
+
+
+def max_message_bytes(path: str) -> int:
+    """The largest message accepted on the socket at `path`; of a path that nobody declared, the least."""
+    declared = declared_bytes(path)
+    return least_bytes() if declared is None else declared
