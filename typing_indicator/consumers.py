@@ -19,7 +19,7 @@ from typing_indicator.events import (
     typing,
     typing_topic,
 )
-from typing_indicator.reactions import is_typing_here
+from typing_indicator.typists import is_typing_here
 
 
 class SetTyping(msgspec.Struct):

@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from accounts.services import update_profile
 from realtime.testing import eventually
 from tests.typing_indicator.test_typing_socket import STOPS, TYPES, frame_of, path
-from typing_indicator import reactions
+from typing_indicator import typists
 
 
 async def share(user, hub, *, typing: bool) -> None:
@@ -71,12 +71,12 @@ async def test_typing_told_before_the_switch_expires_in_its_time(
     ana, bruno, conversation, connect, hub, monkeypatch, leaves
 ):
     """Nothing else is told of them: not that they stopped, nor that they left."""
-    monkeypatch.setattr(reactions, "TYPING_TTL_SECONDS", 60)
+    monkeypatch.setattr(typists, "TYPING_TTL_SECONDS", 60)
     async with connect(bruno, path(conversation)) as other:
         async with connect(ana, path(conversation)) as typist:
             await typist.send(TYPES)
             assert (await other.receive())["is_typing"]
-            [expiry] = [known.expiry for key, known in reactions._typists.items() if key[2] == ana.pk]
+            [expiry] = [known.expiry for key, known in typists._typists.items() if key[2] == ana.pk]
             await share(ana, hub, typing=False)
             for frame in [TYPES, STOPS] if not leaves else []:
                 await typist.send(frame)

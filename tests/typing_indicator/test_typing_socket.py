@@ -16,7 +16,7 @@ from realtime import log
 from realtime.models import LoggedEvent
 from realtime.testing import open_socket
 from tests.factories import make_conversation
-from typing_indicator import reactions
+from typing_indicator import typists
 
 TYPES, STOPS = {"is_typing": True}, {"is_typing": False}
 
@@ -176,7 +176,7 @@ async def test_flood_of_typing_frames_is_closed_like_any_other(ana, bruno, conve
 
 async def test_typing_expires_by_itself(ana, bruno, conversation, connect, monkeypatch):
     """No `false` ever comes: the typist's process may be dead."""
-    monkeypatch.setattr(reactions, "TYPING_TTL_SECONDS", 0.05)
+    monkeypatch.setattr(typists, "TYPING_TTL_SECONDS", 0.05)
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
         await typist.send(TYPES)
 
@@ -189,11 +189,11 @@ async def test_typing_again_restarts_the_time(ana, bruno, conversation, connect,
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
         await typist.send(TYPES)
         await other.receive()
-        [first] = [known.expiry for key, known in reactions._typists.items() if key[2] == ana.pk]
+        [first] = [known.expiry for key, known in typists._typists.items() if key[2] == ana.pk]
         clock.now += 3
         await typist.send(TYPES)
         await other.receive()
-        [second] = [known.expiry for key, known in reactions._typists.items() if key[2] == ana.pk]
+        [second] = [known.expiry for key, known in typists._typists.items() if key[2] == ana.pk]
 
     assert first.cancelled()
     assert second.when() > first.when()
@@ -339,15 +339,15 @@ async def test_listener_who_reconnects_is_told_the_next_time(ana, bruno, convers
 async def test_expiry_with_nobody_left_to_tell_is_no_incident(
     ana, bruno, conversation, connect, monkeypatch, caplog
 ):
-    monkeypatch.setattr(reactions, "TYPING_TTL_SECONDS", 0.05)
+    monkeypatch.setattr(typists, "TYPING_TTL_SECONDS", 0.05)
     over = asyncio.Event()
-    stop = reactions._stop
+    stop = typists._stop
 
     def stop_and_tell(*arguments) -> None:
         stop(*arguments)
         over.set()
 
-    monkeypatch.setattr(reactions, "_stop", stop_and_tell)
+    monkeypatch.setattr(typists, "_stop", stop_and_tell)
     async with connect(ana, path(conversation)) as typist:
         async with connect(bruno, path(conversation)) as other:
             await typist.send(TYPES)
