@@ -1,7 +1,8 @@
-"""What a hub finds by comparing itself with the database: the truth, whatever bells were lost.
+"""Head checks compare each audience's position with the head of its topic in the database.
 
-Some topics are compared soon after somebody asked for it: those with a first listener, all of them after a
-silence of the layer. And all of them in turn, so that none is left alone for longer than promised.
+A bell is only a hint and may be lost; a head check finds what it would have told. Topics are checked on
+request: with their first subscriber, and all of them after a silence of the layer. And a sweep checks all of
+them in turn, so that none waits longer than promised.
 """
 
 from __future__ import annotations
@@ -26,110 +27,110 @@ if TYPE_CHECKING:
 
 #: Seconds before heads that could not be read are asked for again.
 RETRY_SECONDS = 1.0
-#: Seconds in which topics gather that are new: those of one socket come one after the other.
+#: Seconds in which requests gather: the topics of one socket come one after the other.
 GATHER_SECONDS = 0.005
 #: Seconds between two looks at the database when no bell can come from other processes.
 POLL_SECONDS = 0.5
 
 
-#: Of the time within which a lost bell is found, the part from one look at a topic to the next. The rest is
+#: Of the time within which a lost bell is found, the part from one check of a topic to the next. The rest is
 #: for the query that finds it and for reading what it brought: a second, where five are promised.
-TURN_SHARE = 0.8
-#: Seconds between two looks for who is next, where nobody listens to anything.
-NOBODY_SECONDS = 0.5
+SWEEP_SHARE = 0.8
+#: Seconds until the sweep looks again whether there is any topic.
+NO_TOPIC_SECONDS = 0.5
 
 
-class Turns:
-    """The topics of a hub in the order in which they are compared with the database."""
+class SweepOrder:
+    """The topics of a hub, the one checked longest ago first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        #: When each was looked at last, or joined.
-        self._looked_at: dict[str, float] = {}
+        #: When each topic was checked last, or came.
+        self._checked_at: dict[str, float] = {}
 
     def __len__(self) -> int:
-        return len(self._looked_at)
+        return len(self._checked_at)
 
     def add(self, topic: str) -> None:
-        """Somebody has come to a topic, and its head is known."""
-        self._looked_at[topic] = self._clock()
+        """Add a topic whose head is known at this moment."""
+        self._checked_at[topic] = self._clock()
 
     def remove(self, topic: str) -> None:
-        """Nobody listens any more."""
-        self._looked_at.pop(topic, None)
+        """Remove a topic that has no subscriber any more."""
+        self._checked_at.pop(topic, None)
 
     def take(self, count: int) -> list[str]:
-        """Those whose turn it is; they are the last from now on, counted from the beginning of the look."""
-        taken = list(islice(self._looked_at, count))
+        """The topics to check now; they are the last from here on, by the moment their check begins."""
+        taken = list(islice(self._checked_at, count))
         for topic in taken:
-            del self._looked_at[topic]
+            del self._checked_at[topic]
             self.add(topic)
         return taken
 
     def wait(self, began: float, *, seconds: float, count: int) -> float:
-        """Seconds until the next look, after one that began then.
+        """Seconds until the next query of the sweep, after one that began at `began`.
 
-        Looks are spread evenly over the time in which each topic has one, and none comes later than that
-        time after the last look at the first in turn, whoever came and went meanwhile.
+        Queries are spread evenly over the time in which each topic has one, and none comes later than that
+        time after the last check of the first in turn, whichever topics came and went meanwhile.
         """
-        if not self._looked_at:
-            return NOBODY_SECONDS
-        looks = math.ceil(len(self._looked_at) / count)
-        due = min(began + seconds / looks, next(iter(self._looked_at.values())) + seconds)
+        if not self._checked_at:
+            return NO_TOPIC_SECONDS
+        queries = math.ceil(len(self._checked_at) / count)
+        due = min(began + seconds / queries, next(iter(self._checked_at.values())) + seconds)
         return max(0.0, due - self._clock())
 
 
-class Looking:
-    """The looks of one hub."""
+class HeadChecks:
+    """The head checks of one hub: `requested` and `sweep` run for as long as it does."""
 
     def __init__(self, audiences: Mapping[str, Audience], clock: Callable[[], float]) -> None:
         self._audiences = audiences
         self._clock = clock
-        self._turns = Turns(clock)
-        self._topics: set[str] = set()
-        self._something = asyncio.Event()
+        self._order = SweepOrder(clock)
+        self._requests: set[str] = set()
+        self._has_requests = asyncio.Event()
 
     def watch(self, topic: str) -> None:
-        """Somebody listens to this topic, whose position is known; its bells may have rung meanwhile."""
-        self._turns.add(topic)
-        self.soon([topic])
+        """Check this topic from now on; its position is known, and bells may have been lost since it was."""
+        self._order.add(topic)
+        self.request([topic])
 
     def forget(self, topic: str) -> None:
-        """Nobody listens to it any more."""
-        self._turns.remove(topic)
+        """Check this topic no more: it has no subscriber left."""
+        self._order.remove(topic)
 
-    def soon(self, topics: Iterable[str]) -> None:
-        """Compare these with the database, in the next turns."""
-        self._topics.update(topics)
-        if self._topics:
-            self._something.set()
+    def request(self, topics: Iterable[str]) -> None:
+        """Have these topics checked within the next turns of the loop."""
+        self._requests.update(topics)
+        if self._requests:
+            self._has_requests.set()
 
-    async def at_some(self) -> None:
-        """Compare topics with the database soon after somebody asked for it, many in one query."""
+    async def requested(self) -> None:
+        """Check topics soon after they were requested, many in one query."""
         while True:
-            await self._something.wait()
+            await self._has_requests.wait()
             await asyncio.sleep(GATHER_SECONDS)
-            self._something.clear()
-            topics, self._topics = list(self._topics), set()
+            self._has_requests.clear()
+            topics, self._requests = list(self._requests), set()
             for start in range(0, len(topics), conf.head_check_batch):
                 await self._check(topics[start : start + conf.head_check_batch])
 
-    async def at_all(self) -> None:
-        """Compare all durable topics with the database, in turn; where no bells come, whenever it changed."""
+    async def sweep(self) -> None:
+        """Check all durable topics in turn; where no bells come, whenever the database changed."""
         while True:
             if layer_is_shared():
-                await self._look_in_turn()
+                await self._sweep_on()
             else:
                 await asyncio.sleep(POLL_SECONDS)
                 if await self._database_may_have_changed():
-                    for _ in range(math.ceil(len(self._turns) / conf.head_check_batch)):
-                        await self._check(self._turns.take(conf.head_check_batch))
+                    for _ in range(math.ceil(len(self._order) / conf.head_check_batch)):
+                        await self._check(self._order.take(conf.head_check_batch))
 
-    async def _look_in_turn(self) -> None:
+    async def _sweep_on(self) -> None:
         began = self._clock()
-        await self._check(self._turns.take(conf.head_check_batch))
-        seconds = TURN_SHARE * conf.head_check_seconds
-        await asyncio.sleep(self._turns.wait(began, seconds=seconds, count=conf.head_check_batch))
+        await self._check(self._order.take(conf.head_check_batch))
+        seconds = SWEEP_SHARE * conf.head_check_seconds
+        await asyncio.sleep(self._order.wait(began, seconds=seconds, count=conf.head_check_batch))
 
     async def _database_may_have_changed(self) -> bool:
         try:
@@ -141,19 +142,25 @@ class Looking:
     async def _check(self, topics: list[str]) -> None:
         if not topics:
             return
-        known = {topic: audience.position for topic in topics if (audience := self._audiences.get(topic))}
+        known = {
+            topic: (audience.timeline, audience.position)
+            for topic in topics
+            if (audience := self._audiences.get(topic))
+        }
         try:
             ends = await run_in_thread(log.ends, topics)
-        except Exception as error:  # noqa: BLE001 - they are asked for again until they are known
+        except Exception as error:  # noqa: BLE001 - they are requested again until they are known
             outages.DATABASE.noticed(error)
-            self.soon(topics)
+            self.request(topics)
             await asyncio.sleep(RETRY_SECONDS)
             return
         outages.DATABASE.over()
         for topic, end in ends.items():
             audience = self._audiences.get(topic)
             if audience is not None:
-                if end.seq < (known.get(topic) or 0):
+                timeline, position = known.get(topic, (0, None))
+                # Of two checks that overlap, the second finds that the first has already gone back.
+                if end.seq < (position or 0) and timeline == audience.timeline:
                     audience.go_back(end.seq)
                 audience.compare(end)
                 audience.expect(end.seq)

@@ -23,7 +23,7 @@ from realtime.events import Delivery, Logged
 from realtime.hub import metrics
 from realtime.hub.audience import Audience
 from realtime.hub.expiries import Expiries
-from realtime.hub.head_checks import Looking
+from realtime.hub.head_checks import HeadChecks
 from realtime.hub.held import MAX_HELD_BYTES_IN_ALL, Budget
 from realtime.hub.subscription import Socket, Subscription
 from realtime.log.positions import Position
@@ -61,7 +61,7 @@ class Hub:
         self._ringer = Ringer()
         self._tasks: list[asyncio.Task[None]] = []
         self._hearing = BellListener(self, loop)
-        self._looking = Looking(self._audiences, loop.time)
+        self._head_checks = HeadChecks(self._audiences, loop.time)
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -79,7 +79,12 @@ class Hub:
         return hub
 
     def _start(self) -> None:
-        works = [self._looking.at_some, self._looking.at_all, self.expiries.run, *background.registered()]
+        works = [
+            self._head_checks.requested,
+            self._head_checks.sweep,
+            self.expiries.run,
+            *background.registered(),
+        ]
         if layer_is_shared():
             works += [self._hearing.listen, self._hearing.beat]
         self._tasks = [background.start(background.keep_running(work)) for work in works]
@@ -139,7 +144,7 @@ class Hub:
             self._hearing.topics_changed()
         if audience.position is None and authorized_at is not None:
             audience.position, audience.mark = authorized_at
-            self._looking.watch(topic)
+            self._head_checks.watch(topic)
         subscription.audience = audience
         if authorized_at is None:  # it has no past to catch up with, even where its access is suspended
             subscription.position, subscription.mark = audience.place
@@ -155,7 +160,7 @@ class Hub:
         """Nobody listens any more."""
         if self._audiences.get(audience.topic) is audience:
             del self._audiences[audience.topic]
-            self._looking.forget(audience.topic)
+            self._head_checks.forget(audience.topic)
             self._hearing.topics_changed()
         audience.close()
 
@@ -245,7 +250,7 @@ class Hub:
 
     def check_soon(self, topics: Iterable[str]) -> None:
         """Compare these with the database, in the next turns."""
-        self._looking.soon(topics)
+        self._head_checks.request(topics)
 
 
 def _of_all(read: Callable[[Hub], int]) -> Callable[[], int]:

@@ -54,7 +54,7 @@ def say_unheard(conversation: Conversation, sender: User, *contents: str) -> Non
 
 async def look(hub: Hub, topic: str) -> None:
     """What the hub does every few seconds."""
-    await hub._looking._check([topic])
+    await hub._head_checks._check([topic])
 
 
 # ── resuming ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ import pytest
 from accounts import services as accounts
 from accounts import tokens
 from accounts.models import Session
-from realtime.hub import head_checks as looking
+from realtime.hub import head_checks
 from realtime.testing import open_socket
 from tests.accounts.forgeries import good_claims, sign
 from tests.chat.speaking import aside, chat_path, contents, say
@@ -131,7 +131,7 @@ async def test_token_of_another_user_or_none_refreshes_nothing(ana, bruno, conve
 def never_looks(relais, monkeypatch) -> None:
     """What is not told is not found by a look at the database either, not within this test."""
     relais(head_check_seconds=60)
-    monkeypatch.setattr(looking, "POLL_SECONDS", 60)
+    monkeypatch.setattr(head_checks, "POLL_SECONDS", 60)
 
 
 @pytest.mark.usefixtures("never_looks")  # before the hub begins to look

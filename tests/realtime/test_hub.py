@@ -28,7 +28,7 @@ from realtime.bells.url import channel_layers as layers_at
 from realtime.database import outages
 from realtime.database.threads import run_in_background, run_in_thread
 from realtime.events import Event, Logged
-from realtime.hub import head_checks as looking
+from realtime.hub import head_checks
 from realtime.hub.hub import Hub
 from realtime.hub.reactions import reacts_to
 from realtime.log.positions import Position
@@ -221,7 +221,7 @@ async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
     audience = hub.audience(TOPIC)
     audience.position = 4  # as it was with two more
 
-    await hub._looking._check([TOPIC])
+    await hub._head_checks._check([TOPIC])
     await run_in_thread(publish_on_commit, TOPIC, Said(words="after"))
     await eventually(lambda: listener.told)
 
@@ -230,7 +230,7 @@ async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
 
 @pytest.mark.django_db(transaction=True)
 async def test_event_committed_while_a_topic_was_being_joined_is_found_at_once(unheard, monkeypatch):
-    monkeypatch.setattr(looking, "POLL_SECONDS", 1000)  # known to the hub from its start
+    monkeypatch.setattr(head_checks, "POLL_SECONDS", 1000)  # known to the hub from its start
     await unheard(1)
     hub = Hub.current()
     listener = Listener()
@@ -247,16 +247,16 @@ async def test_idle_database_is_asked_for_no_heads(hub, unheard, monkeypatch):
     asked = []
     ends = log.ends
     monkeypatch.setattr(log, "ends", lambda names: asked.append(names) or ends(names))
-    monkeypatch.setattr(looking, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(head_checks, "POLL_SECONDS", 0.01)
     listener = Listener()
     listener.join(hub, position=0)
     await eventually(lambda: asked)
 
     async def looked(times: int) -> None:
         looks = []
-        changed = looking._database_changed
+        changed = head_checks._database_changed
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(looking, "_database_changed", lambda: looks.append(1) or changed())
+            patch.setattr(head_checks, "_database_changed", lambda: looks.append(1) or changed())
             await eventually(lambda: len(looks) > times)
 
     await looked(20)  # each thread of the pool looks for the first time
@@ -270,7 +270,7 @@ async def test_idle_database_is_asked_for_no_heads(hub, unheard, monkeypatch):
 async def test_topics_that_are_new_together_are_looked_at_together(hub, monkeypatch):
     asked = []
     monkeypatch.setattr(log, "ends", lambda names: asked.append(set(names)) or {})
-    monkeypatch.setattr(looking, "GATHER_SECONDS", 0.5)
+    monkeypatch.setattr(head_checks, "GATHER_SECONDS", 0.5)
 
     for number in range(3):
         hub.check_soon([f"talk.{number}"])
@@ -300,9 +300,9 @@ class Database:
 )
 async def test_outage_ends_neither_the_looking_nor_the_patience_of_the_log(monkeypatch, caplog, error):
     database = Database()
-    monkeypatch.setattr(looking, "run_in_thread", database.run_in_thread)
-    monkeypatch.setattr(looking, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(looking, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(head_checks, "run_in_thread", database.run_in_thread)
+    monkeypatch.setattr(head_checks, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(head_checks, "RETRY_SECONDS", 0.001)
     monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
     hub = Hub.current()
     expected = []
@@ -323,14 +323,14 @@ async def test_outage_ends_neither_the_looking_nor_the_patience_of_the_log(monke
 
 async def test_work_that_fails_begins_again(monkeypatch, caplog):
     monkeypatch.setattr(background, "RESTART_SECONDS", 0)
-    monkeypatch.setattr(looking, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(head_checks, "POLL_SECONDS", 0.001)
     looks = []
 
-    async def look(self: looking.Looking) -> None:
+    async def look(self: head_checks.HeadChecks) -> None:
         looks.append(1)
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(looking.Looking, "at_all", look)
+    monkeypatch.setattr(head_checks.HeadChecks, "sweep", look)
     hub = Hub.current()
     await eventually(lambda: len(looks) >= 3)
     await hub.stop()

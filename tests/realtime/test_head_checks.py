@@ -1,4 +1,4 @@
-"""Who is compared with the database when: each topic once in its time, whoever comes and goes."""
+"""Head checks: each topic is compared with the database once in its time, whichever come and go."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime import log
-from realtime.hub import head_checks as looking
-from realtime.hub.head_checks import Looking, Turns
+from realtime.hub import head_checks
+from realtime.hub.head_checks import HeadChecks, SweepOrder
+from realtime.log.positions import START, Position
 from tests.realtime.listeners import StillClock
 
 SECONDS, COUNT = 4.0, 3
@@ -25,17 +26,17 @@ class Hub:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.turns = Turns(lambda: self.now)
+        self.order = SweepOrder(lambda: self.now)
         self.looks: dict[str, list[float]] = defaultdict(list)
         self.began = 0.0
         self.queries = 0
 
     def come(self, topic: str) -> None:
-        self.turns.add(topic)
+        self.order.add(topic)
         self.looks[topic] = [self.now]
 
     def go(self, topic: str) -> None:
-        self.turns.remove(topic)
+        self.order.remove(topic)
         self.check(topic)
         del self.looks[topic]
 
@@ -44,12 +45,12 @@ class Hub:
         while (at := self.now + self.wait()) <= until:
             self.now = self.began = at
             self.queries += 1
-            for topic in self.turns.take(COUNT):
+            for topic in self.order.take(COUNT):
                 self.looks[topic].append(self.now)
         self.now = until
 
     def wait(self) -> float:
-        return self.turns.wait(self.began, seconds=SECONDS, count=COUNT) or 0.001
+        return self.order.wait(self.began, seconds=SECONDS, count=COUNT) or 0.001
 
     def check(self, topic: str) -> None:
         gaps = [after - before for before, after in pairwise([*self.looks[topic], self.now])]
@@ -113,26 +114,57 @@ async def test_lost_bell_is_found_in_time_however_long_the_queries_take(monkeypa
     expected: dict[str, list[float]] = defaultdict(list)
     audiences: Any = {
         f"talk.{number}": SimpleNamespace(
-            position=0, expect=lambda _head, number=number: expected[f"talk.{number}"].append(loop.time())
+            position=0,
+            timeline=0,
+            compare=lambda _end: None,
+            expect=lambda _seq, number=number: expected[f"talk.{number}"].append(loop.time()),
         )
         for number in range(20)
     }
 
-    async def run(function: Any, topics: list[str]) -> dict[str, int]:
-        assert function is log.heads
+    async def run(function: Any, topics: list[str]) -> dict[str, Position]:
+        assert function is log.ends
         await asyncio.sleep(0.75)
-        return dict.fromkeys(topics, 0)
+        return dict.fromkeys(topics, START)
 
-    monkeypatch.setattr(looking, "run_in_thread", run)
-    monkeypatch.setattr(looking, "layer_is_shared", lambda: True)
-    looks = Looking(audiences, loop.time)
+    monkeypatch.setattr(head_checks, "run_in_thread", run)
+    monkeypatch.setattr(head_checks, "layer_is_shared", lambda: True)
+    checks = HeadChecks(audiences, loop.time)
     for topic in audiences:
-        looks._turns.add(topic)
-    task = asyncio.create_task(looks.at_all())
+        checks._order.add(topic)
+    task = asyncio.create_task(checks.sweep())
     await clock.passes(20_000)
     task.cancel()
 
+    assert expected.keys() == audiences.keys()
     for found in expected.values():
         assert len(found) >= 4
         # What is lost just after one query has read is found when the next answers.
         assert max(after - before for before, after in pairwise(found)) <= 5 - 0.75
+
+
+async def test_two_checks_at_once_find_once_that_the_log_went_back(monkeypatch):
+    went_back = []
+
+    class Audience:
+        position, timeline = 5, 0
+
+        def go_back(self, seq: int) -> None:
+            self.position, self.timeline = seq, self.timeline + 1
+            went_back.append(seq)
+
+        def compare(self, _end: Position) -> None: ...
+
+        def expect(self, _seq: int) -> None: ...
+
+    async def run(_function: Any, topics: list[str]) -> dict[str, Position]:
+        await asyncio.sleep(0)  # both have begun before either is answered
+        return dict.fromkeys(topics, Position(4))
+
+    monkeypatch.setattr(head_checks, "run_in_thread", run)
+    audiences: Any = {"talk.1": Audience()}
+    checks = HeadChecks(audiences, asyncio.get_running_loop().time)
+
+    await asyncio.gather(checks._check(["talk.1"]), checks._check(["talk.1"]))
+
+    assert went_back == [4]
