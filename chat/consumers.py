@@ -13,10 +13,10 @@ from chat import metrics, selectors, services
 from chat.cursors import MOVES, settle
 from chat.errors import NotAParticipantError
 from chat.events import GUIDE_RENDERING, V1_RENDERING, conversation_topic
-from chat.inbox import Inbox
 from chat.limits import allow_send
 from chat.receipts import receipts_told
 from chat.selectors import Membership, Share
+from chat.send_queue import SendQueue
 from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
 from guide_dialect.consumer import GuideConsumer
 from guide_dialect.dialect import GuideDialect
@@ -143,7 +143,7 @@ class ChatConsumer(GuideConsumer):
         content = clean_content(frame.message)
         allow_send(self.user_id)
         draft = Draft(self.membership.conversation_id, self.user, content, client_id)
-        answered = Inbox.current().submit(draft)
+        answered = SendQueue.current().submit(draft)
         answered.add_done_callback(lambda future: self._answer(future.result(), client_id, ref, began))
 
     def _answer(self, outcome: Outcome, client_id: UUID | None, ref: Ref, began: float) -> None:

@@ -15,7 +15,7 @@ ACK_SECONDS = Histogram(
 BATCH_MESSAGES = Histogram(
     "relais_chat_batch_messages", "Messages stored in one transaction.", (1, 2, 4, 8, 16, 32, 64)
 )
-INBOX_WAITING = Gauge("relais_chat_inbox_waiting_messages", "Messages whose senders wait for an answer.")
+SENDS_WAITING = Gauge("relais_chat_inbox_waiting_messages", "Messages whose senders wait for an answer.")
 CURSOR_MOVES = Counter("relais_chat_cursor_moves_total", "Cursor moves that clients asked for.")
 CURSORS_WRITTEN = Counter(
     "relais_chat_cursors_written_total", "Cursors that were written: what joined is written once."

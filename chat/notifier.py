@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Collection
 
 from chat import services
-from chat.moved import conversations_moved, take_moved
 from chat.selectors import conversations_to_note
 from realtime import UnavailableError, outages, run_in_background, runs_with_hub
 
@@ -73,7 +72,7 @@ async def note_what_is_unread() -> None:
     loop, rounds = asyncio.get_running_loop(), 0
     failing, pause = Failing(loop.time), ROUND_SECONDS
     while True:
-        waiting = {*take_moved(), *failing.due()}
+        waiting = {*services.take_moved(), *failing.due()}
         try:
             if rounds % SWEEP_ROUNDS == 0:
                 waiting |= set(await run_in_background(conversations_to_note))
@@ -83,7 +82,7 @@ async def note_what_is_unread() -> None:
             outages.DATABASE.noticed(error)
             pause = min(2 * pause, LONGEST_RETRY_SECONDS)
         finally:
-            conversations_moved(waiting)  # what is left of them; noting one twice changes nothing
+            services.conversations_moved(waiting)  # what is left of them; noting one twice changes nothing
         await asyncio.sleep(pause)
 
 

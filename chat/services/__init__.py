@@ -24,7 +24,7 @@ from chat.services.messages import (
 from chat.services.names import forget_name, tell_new_name
 from chat.services.receipts import Cursor, mark_delivered, mark_read, move_cursors
 from chat.services.sends import Draft, Outcome, Sent, send_messages
-from chat.services.unread import note_unread
+from chat.services.unread import conversations_moved, note_unread, take_moved
 
 __all__ = [
     "Cursor",
@@ -36,6 +36,7 @@ __all__ = [
     "change_role",
     "clean_client_id",
     "clean_content",
+    "conversations_moved",
     "create_conversation",
     "delete_message",
     "delete_messages_of",
@@ -52,6 +53,7 @@ __all__ = [
     "rename_conversation",
     "send_messages",
     "set_title",
+    "take_moved",
     "tell_new_name",
     "user_is_deleted",
     "users_will_be_deleted",

@@ -19,7 +19,7 @@ from chat.errors import (
 )
 from chat.events import MessageDeleted, MessageEdited, conversation_topic
 from chat.models import Message, Participant
-from chat.moved import conversations_moved
+from chat.services.unread import conversations_moved
 from realtime import (
     InvalidFrameError,
     LockedTopic,

@@ -20,7 +20,7 @@ from chat import metrics, rows
 from chat.errors import NotAParticipantError
 from chat.events import MessageSent, conversation_topic
 from chat.models import Message
-from chat.moved import conversations_moved
+from chat.services.unread import conversations_moved
 from realtime import (
     LOCK_SECONDS,
     BusyError,

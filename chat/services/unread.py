@@ -1,12 +1,16 @@
-"""Writing what is unread into the members' inboxes, behind the messages themselves.
+"""Unread messages become entries in the members' inboxes, some time after the messages themselves.
 
 The unread entry of a conversation counts messages of others, as of the seq up to which the conversation was
-noted: those said up to there and not deleted by then, after the member's cursor and after the place where the
+noted: those said up to there and not deleted by then, after the member's cursor and after the seq where the
 entry began. Noting moves that seq, reading moves the cursor; both take off the entry what it counts no more.
+
+Those who write say which conversations moved (`conversations_moved`); `chat.notifier` takes them and has them
+noted.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -24,7 +28,28 @@ from realtime import announcing, log
 COLLAPSE_KEY = "conversation.{}"
 
 
-class Said(NamedTuple):
+_moved: set[int] = set()
+_moved_lock = threading.Lock()
+
+
+def conversations_moved(conversation_ids: Iterable[int]) -> None:
+    """Say that these have something new to note, from any thread.
+
+    In a process without a hub nobody takes them: another process's sweep finds them in the database.
+    """
+    with _moved_lock:
+        _moved.update(conversation_ids)
+
+
+def take_moved() -> list[int]:
+    """The conversations that moved since the last call."""
+    with _moved_lock:
+        taken = sorted(_moved)
+        _moved.clear()
+    return taken
+
+
+class CountedMessage(NamedTuple):
     """As much of a message as is counted."""
 
     seq: int
@@ -79,28 +104,28 @@ def counted_up_to(seq: object) -> Q:
     return Q(seq__lte=seq) & (Q(deleted_at=None) | Q(deleted_seq__gt=seq))
 
 
-def _said(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[Said]]:
+def _said(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[CountedMessage]]:
     """What was said in these and has not been noted yet, in order, where anything was. One query."""
     rows = _messages(conversations).filter(
         Q(deleted_at=None) | Q(deleted_seq__isnull=False), seq__gt=F("conversation__noticed_seq")
     )
-    said: dict[int, list[Said]] = defaultdict(list)
+    said: dict[int, list[CountedMessage]] = defaultdict(list)
     for conversation_id, deleted_seq, seq, sender_id, username in rows:
         head = heads[conversation_topic(conversation_id)]
         if seq <= head and (deleted_seq is None or deleted_seq > head):
-            said[conversation_id].append(Said(seq, sender_id, username))
+            said[conversation_id].append(CountedMessage(seq, sender_id, username))
     return said
 
 
-def _gone(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[Said]]:
+def _gone(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[CountedMessage]]:
     """What was deleted in these since they were noted, of what was noted then. One query."""
     rows = _messages(conversations).filter(
         deleted_seq__gt=F("conversation__noticed_seq"), seq__lte=F("conversation__noticed_seq")
     )
-    gone: dict[int, list[Said]] = defaultdict(list)
+    gone: dict[int, list[CountedMessage]] = defaultdict(list)
     for conversation_id, deleted_seq, seq, sender_id, username in rows:
         if (deleted_seq or 0) <= heads[conversation_topic(conversation_id)]:
-            gone[conversation_id].append(Said(seq, sender_id, username))
+            gone[conversation_id].append(CountedMessage(seq, sender_id, username))
     return gone
 
 
@@ -127,7 +152,9 @@ def _cursors(conversation_ids: Collection[int]) -> dict[int, dict[int, int]]:
     return cursors
 
 
-def _entries(conversation: Conversation, messages: Sequence[Said], cursors: Cursors) -> Iterable[Collapsed]:
+def _entries(
+    conversation: Conversation, messages: Sequence[CountedMessage], cursors: Cursors
+) -> Iterable[Collapsed]:
     """What the members have not been noted yet: how many each, and the latest sender's name.
 
     To the latest sender that is the one before: their own messages are no news to them.
@@ -159,12 +186,14 @@ def _entries(conversation: Conversation, messages: Sequence[Said], cursors: Curs
             )
 
 
-def _latest_of_others(messages: Sequence[Said], user_id: int) -> str:
+def _latest_of_others(messages: Sequence[CountedMessage], user_id: int) -> str:
     names = (message.sender_username for message in reversed(messages) if message.sender_id != user_id)
     return next(names, "")
 
 
-def _uncount(entries: Iterable[Notification], gone: Sequence[Said], cursors: Cursors, *, up_to: int) -> None:
+def _uncount(
+    entries: Iterable[Notification], gone: Sequence[CountedMessage], cursors: Cursors, *, up_to: int
+) -> None:
     """Take deleted messages off the entries that counted them, and name the latest sender who is left."""
     less = {}
     for entry in entries:

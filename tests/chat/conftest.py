@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.tokens import access_token
-from chat import inbox, limits
+from chat import limits, send_queue
 from chat.models import Conversation
 from realtime.database import threads
 from realtime.http.throttling import RestThrottle
@@ -44,10 +44,10 @@ def unlimited(relais: Callable[..., None]) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is answered because of the time that a busy machine takes: only because of what happened."""
-    for module in (inbox, threads):
+    for module in (send_queue, threads):
         monkeypatch.setattr(module, "ANSWER_SECONDS", 30)
     monkeypatch.setattr(threads, "DATABASE_SECONDS", 25)
-    monkeypatch.setattr(inbox, "LOCK_SECONDS", 20)
+    monkeypatch.setattr(send_queue, "LOCK_SECONDS", 20)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from chat import inbox
-from chat.inbox import Inbox
+from chat import send_queue
+from chat.send_queue import SendQueue
 from chat.services import Draft
 from realtime.defaults import conf
 from realtime.errors import OverloadedError, RateLimitedError, RealtimeError
@@ -189,10 +189,10 @@ async def test_place_of_a_closed_socket_is_free_again(ana, conversation, connect
             assert (await socket.receive())["content"] == f"{number}"
 
 
-# ── the inbox ────────────────────────────────────────────────────────────────────────────────────────────
+# ── the send queue ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_inbox_is_full_of_bytes_before_it_is_full_of_messages(ana, conversation, hub, monkeypatch):
+async def test_queue_is_full_of_bytes_before_it_is_full_of_messages(ana, conversation, hub, monkeypatch):
     """Messages of 32 KB, a thousand of which would be 32 MB."""
     stored = asyncio.Event()
 
@@ -200,14 +200,14 @@ async def test_inbox_is_full_of_bytes_before_it_is_full_of_messages(ana, convers
         await stored.wait()
         return [RealtimeError() for _ in sends]
 
-    monkeypatch.setattr(Inbox, "_store", store)
-    monkeypatch.setattr(inbox, "QUEUE_SECONDS", inbox.ANSWER_SECONDS)  # however slow the machine is
-    queue, answers = Inbox(), []
+    monkeypatch.setattr(SendQueue, "_store", store)
+    monkeypatch.setattr(send_queue, "QUEUE_SECONDS", send_queue.ANSWER_SECONDS)  # however slow the machine is
+    queue, answers = SendQueue(), []
     draft = Draft(conversation.pk, ana, "🙂" * 8_000)
-    for _ in range(inbox.MAX_WAITING_BYTES // sys.getsizeof(draft.content)):
+    for _ in range(send_queue.MAX_WAITING_BYTES // sys.getsizeof(draft.content)):
         answers += [queue.submit(draft)]
 
-    assert len(answers) < inbox.MAX_WAITING / 2
+    assert len(answers) < send_queue.MAX_WAITING / 2
     with pytest.raises(OverloadedError) as refused:
         queue.submit(draft)
     assert refused.value.retry_after_ms
@@ -216,12 +216,12 @@ async def test_inbox_is_full_of_bytes_before_it_is_full_of_messages(ana, convers
     assert queue._unanswered_bytes == 0
 
 
-async def test_full_inbox_says_so_and_loses_nothing_it_took(ana, conversation, connect, monkeypatch, relais):
+async def test_full_queue_says_so_and_loses_nothing_it_took(ana, conversation, connect, monkeypatch, relais):
     relais(limit_sends="off")
-    monkeypatch.setattr(inbox, "MAX_WAITING", 5)
+    monkeypatch.setattr(send_queue, "MAX_WAITING", 5)
     async with connect(ana, chat_path(conversation, "?v=1")) as socket:
         await socket.receive_until("subscribed")
-        box, drafts = Inbox.current(), [Draft(conversation.pk, ana, f"{number}") for number in range(5)]
+        box, drafts = SendQueue.current(), [Draft(conversation.pk, ana, f"{number}") for number in range(5)]
         taken = [box.submit(draft) for draft in drafts]
         with pytest.raises(OverloadedError):
             box.submit(drafts[0])
@@ -234,7 +234,7 @@ async def test_full_inbox_says_so_and_loses_nothing_it_took(ana, conversation, c
 
 
 async def test_overload_is_an_error_frame_with_a_time(ana, conversation, connect, monkeypatch):
-    monkeypatch.setattr(inbox, "MAX_WAITING", 0)
+    monkeypatch.setattr(send_queue, "MAX_WAITING", 0)
     async with connect(ana, chat_path(conversation)) as socket:
         await socket.send({"message": "Bonjour", "ref": 1})
         error = await socket.receive()
@@ -247,7 +247,7 @@ async def test_overload_is_an_error_frame_with_a_time(ana, conversation, connect
     )
 
 
-async def test_inbox_commits_what_waits_together_and_no_more_than_a_batch(
+async def test_queue_commits_what_waits_together_and_no_more_than_a_batch(
     ana, conversation, hub, transactional_db, monkeypatch
 ):
     sizes = []
@@ -256,17 +256,17 @@ async def test_inbox_commits_what_waits_together_and_no_more_than_a_batch(
         sizes.append(len(drafts))
         return send(drafts)
 
-    monkeypatch.setattr(inbox, "send_messages", count_and_send)
-    monkeypatch.setattr(inbox, "MAX_BATCH", 10)
+    monkeypatch.setattr(send_queue, "send_messages", count_and_send)
+    monkeypatch.setattr(send_queue, "MAX_BATCH", 10)
 
-    futures = [Inbox.current().submit(Draft(conversation.pk, ana, f"{number}")) for number in range(25)]
+    futures = [SendQueue.current().submit(Draft(conversation.pk, ana, f"{number}")) for number in range(25)]
     outcomes = [await future for future in futures]
 
     assert sizes == [10, 10, 5]
     assert [outcome.seq for outcome in outcomes] == list(range(1, 26))
 
 
-async def test_inbox_answers_everybody_when_a_batch_fails(
+async def test_queue_answers_everybody_when_a_batch_fails(
     ana, conversation, hub, transactional_db, monkeypatch
 ):
     failures = iter([RateLimitedError(retry_after_ms=5), RuntimeError("disk full")])
@@ -276,10 +276,10 @@ async def test_inbox_answers_everybody_when_a_batch_fails(
             raise failure
         return send(drafts)
 
-    monkeypatch.setattr(inbox, "send_messages", fail)
+    monkeypatch.setattr(send_queue, "send_messages", fail)
     draft = Draft(conversation.pk, ana, "Bonjour")
 
-    answers = [await Inbox.current().submit(draft) for _ in range(3)]
+    answers = [await SendQueue.current().submit(draft) for _ in range(3)]
 
     assert [getattr(answer, "code", "sent") for answer in answers] == [
         "rate_limited",
@@ -293,7 +293,7 @@ async def test_message_whose_sender_gave_up_waiting_is_stored_all_the_same(
 ):
     """A socket that closed meanwhile: its draft was taken."""
     given_up, kept = (
-        Inbox.current().submit(Draft(conversation.pk, ana, text)) for text in ("given up", "kept")
+        SendQueue.current().submit(Draft(conversation.pk, ana, text)) for text in ("given up", "kept")
     )
     given_up.cancel()
     await kept

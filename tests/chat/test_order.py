@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 from django.db import connections
 
-from chat import inbox, services
+from chat import send_queue, services
 from chat.models import Message
 from chat.services import Draft
 from realtime import testing
@@ -55,7 +55,7 @@ def test_threads_of_many_senders_make_one_sequence(transactional_db, crowd):
 
 async def test_sockets_of_many_senders_are_all_told_the_same_sequence(crowd, connect, patient, monkeypatch):
     # 5,120 frames in one process take a busy machine longer than a sender is kept waiting.
-    monkeypatch.setattr(inbox, "QUEUE_SECONDS", 30)
+    monkeypatch.setattr(send_queue, "QUEUE_SECONDS", 30)
     monkeypatch.setattr(testing, "ANSWER_SECONDS", 30)
     conversation, people = crowd
     async with AsyncExitStack() as stack:

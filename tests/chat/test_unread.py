@@ -15,8 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import User
 from chat import notifier, selectors, services
 from chat.models import Conversation, Message
-from chat.moved import conversations_moved, take_moved
-from chat.services import unread
+from chat.services import conversations_moved, take_moved, unread
 from notifications.collapsed import collapse
 from notifications.models import Notification
 from notifications.services import mark_all_read

@@ -19,7 +19,7 @@ from accounts.tickets import redeem_ticket, sell_ticket
 from accounts.tokens import identify
 from chat import services
 from chat.models import Conversation
-from chat.moved import take_moved
+from chat.services import take_moved
 from notifications.models import Notification
 from notifications.services import mark_all_read, notify
 from realtime.defaults import conf

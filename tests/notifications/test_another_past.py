@@ -141,7 +141,7 @@ async def test_session_that_was_revoked_in_the_place_of_what_was_lost_ends_its_s
     async with connect(ana, SOCKET + query) as socket:
         await sync_to_async(restore)(own(ana), 1)
         await in_silence(accounts.revoke_all, user=ana)
-        await hub._looking._check([own(ana)])
+        await hub._head_checks._check([own(ana)])
 
         assert await socket.receive_close() in (4401, 1012)
 
@@ -165,7 +165,7 @@ async def test_conversations_are_heard_on_as_far_as_that_is_allowed(
         for conversation in (kept, lost):
             for number in range(3):
                 await in_silence(say, conversation=conversation, sender=ana, content=f"new {number}")
-        await hub._looking._check(topics)
+        await hub._head_checks._check(topics)
         await eventually(lambda: (there := hub.audience(topics[0])) and there.place.seq == 4)
 
         await sync_to_async(say)(lost, ana, "not for Bruno")

@@ -1,4 +1,4 @@
-"""The inbox: one held conversation holds no other, every send is answered, nothing waits without bounds."""
+"""The send queue: one held conversation holds no other, every send is answered, what waits is bounded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import pytest
 from django.db import connection, connections
 
 from accounts.models import User
-from chat import inbox
+from chat import send_queue
 from chat.events import conversation_topic
-from chat.inbox import Inbox
 from chat.models import Conversation, Message
+from chat.send_queue import SendQueue
 from chat.services import Draft, Outcome, Sent, edit_message
 from chat.services.sends import _send_each
 from realtime import events, log
@@ -63,7 +63,7 @@ def held(*conversations: Conversation) -> Iterator[Callable[[], None]]:
 
 
 def submit(conversation: Conversation, sender: User, *texts: str) -> list[asyncio.Future[Outcome]]:
-    return [Inbox.current().submit(Draft(conversation.pk, sender, text)) for text in texts]
+    return [SendQueue.current().submit(Draft(conversation.pk, sender, text)) for text in texts]
 
 
 def seq_of(outcome: Outcome) -> int:
@@ -110,7 +110,7 @@ async def test_what_is_sent_to_a_held_conversation_keeps_its_order(
 async def test_conversation_that_stays_held_is_an_answer_in_time_and_recovers(
     ana, conversation, hub, patient, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(send_queue, "LOCK_SECONDS", 0.2)
     with held(conversation):
         first = submit(conversation, ana, "first")
         await asyncio.sleep(0)
@@ -129,7 +129,7 @@ async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_hel
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
     monkeypatch.setattr(
-        inbox, "SHORT_LOCK_SECONDS", 20
+        send_queue, "SHORT_LOCK_SECONDS", 20
     )  # the wait of the first takes nobody in who comes later
     may_go_on = threading.Event()
 
@@ -141,11 +141,11 @@ async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_hel
     with held(conversation) as release:
         first = submit(conversation, ana, "first")
         await asyncio.gather(*submit(elsewhere, ana, "free"))
-        monkeypatch.setattr(inbox, "send_messages", hang_elsewhere)
+        monkeypatch.setattr(send_queue, "send_messages", hang_elsewhere)
         late = submit(conversation, ana, "late") + submit(elsewhere, ana, "hangs")
         release()
         assert seq_of(await first[0]) == 1
-        [behind] = Inbox.current()._waiting  # the batch that hangs
+        [behind] = SendQueue.current()._waiting  # the batch that hangs
         behind._give_up()  # as when its time is over
         refused = await late[0]
     may_go_on.set()
@@ -178,7 +178,7 @@ async def test_who_gives_up_a_held_conversation_leaves_nobody_waiting_in_the_dat
 async def test_of_conversations_held_together_the_one_that_is_free_first_goes_first(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "SHORT_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(send_queue, "SHORT_LOCK_SECONDS", 0.05)
     with held(conversation), held(elsewhere) as release:
         waiting = submit(conversation, ana, "long")
         briefly = submit(elsewhere, ana, "short")
@@ -195,7 +195,7 @@ async def test_what_could_be_stored_of_held_conversations_is_stored_once(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
     """The database refuses one of several: each is tried alone, and then one is free and one still held."""
-    send_all, stored = inbox.send_messages, []
+    send_all, stored = send_queue.send_messages, []
 
     def one_by_one(drafts, *, patience):
         if patience == 0:
@@ -204,8 +204,8 @@ async def test_what_could_be_stored_of_held_conversations_is_stored_once(
         stored.extend(outcome for outcome in outcomes if isinstance(outcome, Sent))
         return outcomes
 
-    monkeypatch.setattr(inbox, "SHORT_LOCK_SECONDS", 0.2)
-    monkeypatch.setattr(inbox, "send_messages", one_by_one)
+    monkeypatch.setattr(send_queue, "SHORT_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(send_queue, "send_messages", one_by_one)
     with held(conversation) as release, held(elsewhere) as release_elsewhere:
         waiting, free = (
             submit(conversation, ana, "held", "held too"),
@@ -228,7 +228,7 @@ async def test_what_could_be_stored_of_held_conversations_is_stored_once(
 async def test_what_waits_for_one_conversation_is_bounded_and_leaves_room_for_others(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "MAX_BATCH", 3)
+    monkeypatch.setattr(send_queue, "MAX_BATCH", 3)
     with held(conversation) as release:
         waiting = submit(conversation, ana, "one")
         await asyncio.gather(*submit(elsewhere, ana, "free"))
@@ -253,9 +253,9 @@ def test_service_waits_for_a_held_conversation_and_then_refuses(ana, conversatio
 
 async def test_queue_is_no_longer_than_what_can_be_stored_in_time(ana, conversation, patient, monkeypatch):
     """Each batch takes longer than it takes to fill the next: who comes then is told at once."""
-    monkeypatch.setattr(inbox, "QUEUE_SECONDS", 0.3)
-    monkeypatch.setattr(inbox, "MAX_BATCH", 1)
-    box, batches, begun = Inbox(), asyncio.Queue[list[Outcome]](), asyncio.Queue[None]()
+    monkeypatch.setattr(send_queue, "QUEUE_SECONDS", 0.3)
+    monkeypatch.setattr(send_queue, "MAX_BATCH", 1)
+    box, batches, begun = SendQueue(), asyncio.Queue[list[Outcome]](), asyncio.Queue[None]()
 
     async def store(sends, *, patience):
         begun.put_nowait(None)
@@ -347,7 +347,7 @@ def written_by_another_process(_conversation: Conversation) -> Iterator[None]:
 @pytest.mark.parametrize("busy", [held, written_by_another_process])
 async def test_other_writer_is_waited_for_and_then_an_answer(ana, conversation, hub, busy, monkeypatch):
     # On a busy machine the sender would be answered before SQLite has said why.
-    for module in (inbox, threads):
+    for module in (send_queue, threads):
         monkeypatch.setattr(module, "ANSWER_SECONDS", 9)
     with busy(conversation):
         async with asyncio.timeout(8):  # far below the 20 s for which others wait
@@ -362,23 +362,23 @@ async def test_other_writer_is_waited_for_and_then_an_answer(ana, conversation, 
 async def test_sender_is_answered_when_the_thread_hangs_and_finds_out_by_asking_again(
     ana, conversation, hub, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(send_queue, "ANSWER_SECONDS", 0.2)
     may_go_on = threading.Event()
 
     def hang(drafts: Any, **options: Any) -> Any:
         may_go_on.wait(10)
         return send(drafts, **options)
 
-    monkeypatch.setattr(inbox, "send_messages", hang)
+    monkeypatch.setattr(send_queue, "send_messages", hang)
     draft = Draft(conversation.pk, ana, "Bonjour", uuid4())
 
-    in_flight = Inbox.current().submit(draft)
+    in_flight = SendQueue.current().submit(draft)
     await asyncio.sleep(0)
-    behind = Inbox.current().submit(Draft(conversation.pk, ana, "behind"))
+    behind = SendQueue.current().submit(Draft(conversation.pk, ana, "behind"))
     uncertain, refused = await in_flight, await behind
     may_go_on.set()
-    monkeypatch.setattr(inbox, "ANSWER_SECONDS", 5)
-    found = await Inbox.current().submit(draft)
+    monkeypatch.setattr(send_queue, "ANSWER_SECONDS", 5)
+    found = await SendQueue.current().submit(draft)
 
     assert (type(uncertain), uncertain.code, uncertain.retryable) == (UncertainError, "unavailable", True)
     assert (refused.code, type(refused)) != ("unavailable", UncertainError)
@@ -391,8 +391,8 @@ async def test_sender_is_answered_when_the_thread_hangs_and_finds_out_by_asking_
 
 async def test_batches_rest_under_load_and_a_lone_send_does_not_wait(ana, conversation, monkeypatch):
     """What arrives within as long as the last batch took shares the next one; after a silence none rests."""
-    monkeypatch.setattr(inbox, "MAX_REST_SECONDS", 0.2)
-    box, batches = Inbox(), []
+    monkeypatch.setattr(send_queue, "MAX_REST_SECONDS", 0.2)
+    box, batches = SendQueue(), []
 
     async def store(sends, *, patience):
         batches.append([send.draft.content for send in sends])

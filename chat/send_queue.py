@@ -1,4 +1,4 @@
-"""The inbox: what all sockets of this process send, committed together.
+"""The send queue commits together what all sockets of this process send.
 
 A batch starts at once when none is in flight; what arrives meanwhile is the next one, which begins after a
 short rest unless it is full. So the batch grows with the load by itself, and an idle server adds no delay.
@@ -37,27 +37,28 @@ logger = logging.getLogger(__name__)
 
 #: Drafts in one transaction: enough to spread a commit's cost, few enough to keep it short.
 MAX_BATCH = 64
-#: Drafts without an answer; past it senders are told to come back rather than kept waiting.
+#: Drafts without an answer; further ones are refused at once, with a time to come back.
 MAX_WAITING = 1_000
 #: Bytes of these drafts: a thousand of usual length are one megabyte, a thousand of the longest 32.
 MAX_WAITING_BYTES = 8 * 1024 * 1024
-#: Transactions that wait for locks at the same time, short waits and long ones: who stays held must not be in
-#: the way of what is held for a moment, and the other database threads go on serving.
+#: Transactions that wait for locks at the same time, short waits and long ones: conversations that stay held
+#: must not be in the way of those held for a moment, and the other database threads go on serving.
 MAX_SHORT_WAITS, MAX_LONG_WAITS = 2, 2
 RETRY_MS = 1_000
-#: Seconds of rest between two batches, at most; as long as the one before took. What arrives meanwhile costs
-#: no transaction of its own.
+#: Seconds of rest between two batches, at most; else as long as the batch before took. What arrives meanwhile
+#: costs no transaction of its own.
 MAX_REST_SECONDS = 0.002
 
 
 class _Send:
-    """A draft on its way, and what its sender is told when nothing better is known in time."""
+    """A draft on its way to the database, with the future that its sender is answered by."""
 
     __slots__ = ("draft", "future", "otherwise", "timer")
 
     def __init__(self, draft: Draft, loop: asyncio.AbstractEventLoop) -> None:
         self.draft = draft
         self.future: asyncio.Future[Outcome] = loop.create_future()
+        #: The answer when none is known in time.
         self.otherwise: type[RealtimeError] = UnavailableError
         self.timer = loop.call_later(ANSWER_SECONDS, self._give_up)
 
@@ -71,14 +72,14 @@ class _Send:
 
     @property
     def was_given_up(self) -> bool:
-        """Its sender was told that it was not stored; one whose socket closed is stored all the same."""
+        """Whether its sender was answered without it; a draft whose socket closed is stored all the same."""
         return self.future.done() and not self.future.cancelled()
 
 
-class Inbox:
-    """One per event loop; `Inbox.current()` makes it."""
+class SendQueue:
+    """One per event loop; `SendQueue.current()` makes it."""
 
-    _inboxes: ClassVar[dict[asyncio.AbstractEventLoop, Inbox]] = {}
+    _queues: ClassVar[dict[asyncio.AbstractEventLoop, SendQueue]] = {}
 
     def __init__(self) -> None:
         self._unanswered = 0
@@ -87,21 +88,21 @@ class Inbox:
         self._task: asyncio.Task[None] | None = None
         #: When the batch in flight began.
         self._began = 0.0
-        #: What those are told who would wait too long: what the last batch found.
+        #: The error for sends that are refused because the queue is slow: why, by what the last batch found.
         self._refusal: type[RealtimeError] = OverloadedError
-        #: Conversations that another transaction holds, with what waits for each, in order.
+        #: The sends to conversations that another transaction holds, by conversation, in order.
         self._held: dict[int, list[_Send]] = {}
         self._short_waits = asyncio.Semaphore(MAX_SHORT_WAITS)
         self._long_waits = asyncio.Semaphore(MAX_LONG_WAITS)
 
     @classmethod
-    def current(cls) -> Inbox:
+    def current(cls) -> SendQueue:
         loop = asyncio.get_running_loop()
-        inbox = cls._inboxes.get(loop)
-        if inbox is None:
-            cls._inboxes = {other: inbox for other, inbox in cls._inboxes.items() if not other.is_closed()}
-            inbox = cls._inboxes[loop] = cls()
-        return inbox
+        queue = cls._queues.get(loop)
+        if queue is None:
+            cls._queues = {other: queue for other, queue in cls._queues.items() if not other.is_closed()}
+            queue = cls._queues[loop] = cls()
+        return queue
 
     def submit(self, draft: Draft) -> asyncio.Future[Outcome]:
         """Queue a draft; its outcome comes after the commit, whether or not the socket still lives."""
@@ -124,9 +125,9 @@ class Inbox:
         return send.future
 
     def _is_behind(self) -> bool:
-        """Whether the queue is longer than what can be stored in time: not where one batch hangs."""
+        """Whether more waits than can be stored in time; a single batch that hangs says nothing of that."""
         while self._waiting and self._waiting[0].was_given_up:
-            self._waiting.popleft()  # while a batch hangs, those behind it must not pile up
+            self._waiting.popleft()  # while a batch hangs, the sends behind it must not pile up
         now = asyncio.get_running_loop().time()
         if not self._waiting or now - self._began > QUEUE_SECONDS:
             return False
@@ -139,7 +140,7 @@ class Inbox:
     def _enqueue(self, sends: Sequence[_Send]) -> None:
         self._waiting.extend(sends)
         if self._task is None and self._waiting:
-            self._task = background.start(self._send_all())  # in nobody's name: it stores for everybody
+            self._task = background.start(self._send_all())  # in an empty context: it stores for all sockets
 
     # --- batches ------------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class Inbox:
         return batch
 
     async def _store(self, sends: Sequence[_Send], *, patience: float) -> Sequence[Outcome]:
-        if not sends:  # all of them were given up while they waited for their turn
+        if not sends:  # all were given up while they waited for their turn
             return []
         for send in sends:
             send.otherwise = UncertainError
@@ -193,8 +194,8 @@ class Inbox:
         self._held[send.draft.conversation_id].append(send)
 
     def _set_aside(self, sends: Sequence[_Send]) -> None:
-        """Take these, and what was sent to the same conversations since, out of the way of the others."""
-        conversations = list({send.draft.conversation_id for send in sends})
+        """Take these sends, and what was sent to their conversations since, out of the way of the others."""
+        conversations = dict.fromkeys(send.draft.conversation_id for send in sends)
         self._held.update({conversation: [] for conversation in conversations})
         waiting, self._waiting = self._waiting, deque()
         for send in (*sends, *waiting):
@@ -202,38 +203,41 @@ class Inbox:
                 self._hold(send)
             else:
                 self._waiting.append(send)
-        background.start(self._wait_for(conversations))
+        for conversation in conversations:
+            background.start(self._wait_for(conversation))
 
-    async def _wait_for(self, conversations: Sequence[int], *, is_long: bool = False) -> None:
-        """Store what waits for these as soon as they can be had; then they are like any other.
+    async def _wait_for(self, conversation: int) -> None:
+        """Store what is held for a conversation once it is free: wait for its lock briefly, then for long."""
+        async with self._short_waits:
+            refusal = await self._store_held(conversation, patience=SHORT_LOCK_SECONDS)
+        if refusal is not None:
+            async with self._long_waits:
+                refusal = await self._store_held(conversation, patience=LOCK_SECONDS)
+        rest = self._held.pop(conversation)
+        if refusal is not None:  # what came during the wait would wait in vain too
+            for send in rest:
+                send.answer(refusal)
+            return
+        for send in rest:
+            send.otherwise = UnavailableError
+        self._enqueue(rest)
 
-        First together, then each alone, then each alone for long.
-        """
-        async with self._long_waits if is_long else self._short_waits:
-            taken = {conversation: list(self._held[conversation]) for conversation in conversations}
-            sends = [send for held in taken.values() for send in held if not send.was_given_up]
-            outcomes = await self._store(sends, patience=LOCK_SECONDS if is_long else SHORT_LOCK_SECONDS)
-        refused: dict[_Send, BusyError] = {}
+    async def _store_held(self, conversation: int, *, patience: float) -> BusyError | None:
+        """Store what is held for a conversation; what is refused stays held, and its error is returned."""
+        held = list(self._held[conversation])
+        sends = [send for send in held if not send.was_given_up]
+        outcomes = await self._store(sends, patience=patience)
+        since = self._held[conversation][len(held) :]
+        self._held[conversation] = []
+        refusal = None
         for send, outcome in zip(sends, outcomes, strict=True):
             if isinstance(outcome, BusyError):
-                refused[send] = outcome
+                refusal = outcome
+                self._hold(send)
             else:
                 send.answer(outcome)
-        for conversation, ones in taken.items():
-            since = self._held.pop(conversation)[len(ones) :]
-            left = [send for send in ones if send in refused]
-            if not left:
-                for send in since:
-                    send.otherwise = UnavailableError
-                self._enqueue(since)
-            elif is_long:  # who came while these waited would wait in vain too
-                for send in (*left, *since):
-                    send.answer(refused[left[0]])
-            else:
-                self._held[conversation] = []
-                for send in (*left, *since):
-                    self._hold(send)
-                background.start(self._wait_for([conversation], is_long=len(conversations) == 1))
+        self._held[conversation] += since
+        return refusal
 
 
-metrics.INBOX_WAITING.reads(lambda: sum(inbox._unanswered for inbox in list(Inbox._inboxes.values())))  # noqa: SLF001 - this module's own
+metrics.SENDS_WAITING.reads(lambda: sum(queue._unanswered for queue in list(SendQueue._queues.values())))  # noqa: SLF001 - this module's own
