@@ -43,14 +43,13 @@ class RefreshToken(msgspec.Struct):
 class GuideConsumer(Connection):
     """Base of the sockets that the guide knows."""
 
-    __slots__ = ("access", "dialect", "user", "user_id")
+    __slots__ = ("access", "dialect", "user_id")
 
     #: What is spoken to a client that has not opted in.
     guide: ClassVar[GuideDialect] = GuideDialect()
 
     #: None until the socket knows who is there.
     access: Access | None
-    user: Any
     user_id: int
 
     dialect: GuideDialect
@@ -81,6 +80,11 @@ class GuideConsumer(Connection):
         assert self.access is not None
         assert self.access.identity is not None
         return self.access.identity
+
+    @property
+    def user(self) -> Any:
+        """The user, as the last token found them and as what was told since has changed them."""
+        return self.identity.user
 
     def join(
         self,
@@ -141,7 +145,7 @@ class GuideConsumer(Connection):
         identity = self.scope.get("identity")
         if identity is None:
             raise errors.UnauthenticatedError
-        self.user, self.user_id = identity.user, identity.user.pk
+        self.user_id = identity.user.pk
         structlog.contextvars.bind_contextvars(user_id=self.user_id)
         self._check_sockets_of_user()
         self.access = self.admit(identity)

@@ -577,6 +577,7 @@ async def test_refreshed_socket_lives_as_long_as_the_new_token(talk):
         ending = consumer.hub.expiries._ending.values()
         assert [consumer.access in each for each in ending].count(True) == 1
         assert consumer.identity is fresh
+        assert consumer.user is fresh.user  # whose name and sharing later events change
 
 
 @pytest.mark.parametrize(
