@@ -115,7 +115,9 @@ class CatchUp:
     async def _take(self, subscription: Subscription, page: Page, timeline: int) -> bool:
         """Tell it the page; False when that leads nowhere for now."""
         audience = subscription.audience
-        if self._reads(subscription, timeline) and subscription.mark not in ("", page.mark):
+        if not self._reads(subscription, timeline):  # it left, or the log went back, while the page was read
+            return True
+        if subscription.mark not in ("", page.mark):
             # It begins, or goes on, where the log has another event, or none.
             subscription.misled(Position(subscription.position))
             return True

@@ -54,10 +54,10 @@ class PageStretch(Stretch):
         return Position(self.reached, positions.mark_in(self.deliveries[-1].body))
 
     def one_by_one(self) -> list[PageStretch]:
-        """The same, an event at a time; made once."""
+        """The same, a write at a time, which mostly is an event; made once."""
         if not self._single:
             alone = len(self.deliveries) == 1
-            self._single = [self] if alone else [PageStretch([event]) for event in self.deliveries]
+            self._single = [self] if alone else [PageStretch(write) for write in self.by_write()]
         return self._single
 
 

@@ -118,7 +118,7 @@ class Stretch:
         batch = self._batches.get(rendering)
         if batch is None:
             batch = self._batches[rendering] = FrameBatch()
-            for write, frames in zip(self._by_write(), self._rendered(rendering), strict=True):
+            for write, frames in zip(self.by_write(), self._rendered(rendering), strict=True):
                 # An event without a seq is kept nowhere: a slow reader is spared it.
                 kind = write[0].type if write[0].seq is None else None
                 for frame in frames:
@@ -130,7 +130,7 @@ class Stretch:
 
     def _rendered(self, rendering: Rendering) -> list[list[Frame]]:
         if not isinstance(rendering, Enveloped):
-            return [self._safely(rendering.render, write) for write in self._by_write()]
+            return [self._safely(rendering.render, write) for write in self.by_write()]
         inner = self._frames.get(rendering.inner)
         if inner is None:
             inner = self._frames[rendering.inner] = self._rendered(rendering.inner)
@@ -148,7 +148,7 @@ class Stretch:
         topic = self.deliveries[0].topic
         logger.error("An event of %s could not be told to some sockets", topic, exc_info=error)
 
-    def _by_write(self) -> list[Sequence[Delivery]]:
+    def by_write(self) -> list[Sequence[Delivery]]:
         """The events in their order, those of one write together. An event without a mark is a write."""
         if self._writes is None:
             if len(self.deliveries) == 1:

@@ -62,6 +62,18 @@ def test_stretch_is_taken_apart_once_for_all():
     assert [[d.seq for d in part.deliveries] for part in parts] == [[1], [2]]
 
 
+def test_events_of_one_write_are_taken_apart_together():
+    marked = [
+        Delivery("t", seq, f'{{"type":"changed","write":"{write}","seq":{seq}}}')
+        for seq, write in ((1, "a"), (2, "a"), (3, "b"))
+    ]
+    alone = Delivery("t", 4, body(4))
+
+    [stretch] = Page([*marked, alone], 4).stretches
+
+    assert [[d.seq for d in part.deliveries] for part in stretch.one_by_one()] == [[1, 2], [3], [4]]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_page_of_large_events_is_short_and_leads_to_its_last():
     large = STRETCH_SIZE // 4 + 1
