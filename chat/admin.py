@@ -19,7 +19,7 @@ from realtime import RealtimeError, clean_text
 
 
 def _cleaned(clean: Callable[[str], str], text: str) -> str:
-    """What the services would refuse is refused beside its field."""
+    """The cleaned text; what the services would refuse is an error of the form's field."""
     try:
         return clean(text)
     except RealtimeError as error:

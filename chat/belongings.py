@@ -1,4 +1,4 @@
-"""What conversations know of a user: where they take part, how far they read, what they said, their name."""
+"""A user's data in conversations, to export and to forget: memberships, cursors, messages and the name."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from realtime import (
     positions,
 )
 
-#: What sockets that come back together want to know, asked together.
+#: Lookups that sockets which connect together share.
 membership_of: BatchLoader[Share, Membership] = BatchLoader(selectors.memberships_for)
 departure_of: BatchLoader[Share, int] = BatchLoader(selectors.departures_of)
 receipts_in: BatchLoader[int, list[FrameBatch]] = BatchLoader(receipts_told)
@@ -78,7 +78,7 @@ class Resync(Event, tag="resync", frozen=True):
 
 
 def conversation_id_in(path: dict[str, Any]) -> int:
-    """The conversation a path names; a name that cannot be one is as unknown as any other."""
+    """The id in a path; a NotAParticipantError where it cannot be one, as for any unknown conversation."""
     text = str(path.get("conversation_id", ""))
     if not (text.isascii() and text.isdigit() and 0 < int(text[:17]) <= MAX_INTEGER and len(text) < 17):
         raise NotAParticipantError
@@ -92,7 +92,7 @@ def _position(frame: MoveCursor) -> int:
 
 
 class ChatConsumer(GuideConsumer):
-    """Speaks the guide's dialect, and to a client that opted in (`v1`) the rest of ours."""
+    """A member's socket: it speaks the guide's dialect, and to a client that opted in (`v1`) the rest too."""
 
     kind = "chat"
     guide = GuideDialect(default_command="message")
@@ -124,12 +124,12 @@ class ChatConsumer(GuideConsumer):
         if subscription.topic != self.topic:
             super().on_misled(subscription, seq)
             return
-        subscription.end()  # nothing of the new past is told before it is known whether it is theirs to hear
+        subscription.end()  # until it is known whether the other log is theirs to read
         self.spawn(self._begin_anew(seq))
 
     async def left(self) -> None:
         if self.topic:
-            with suppress(errors.RealtimeError):  # the database is away: it is written when it is back
+            with suppress(errors.RealtimeError):  # the database is away: cursors are written when it is back
                 await settle(self._share)
 
     # --- messages -----------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ class ChatConsumer(GuideConsumer):
         if since is None or since.seq > membership.head:
             return "unknown_position"
         if since.seq < membership.readable_after:
-            # A newcomer has missed nothing. Who was here before may have missed what is not theirs any more.
+            # A newcomer has missed nothing. A member who came back may have missed what is no longer theirs.
             if await departure_of((self.user_id, membership.conversation_id)):
                 return "rejoined"
             if since.mark:
@@ -240,7 +240,7 @@ class ChatConsumer(GuideConsumer):
         )
 
     async def _begin_anew(self, seq: int) -> None:
-        """The client was told another log: say so, or tell a client of the guide what follows in this one."""
+        """The client was told another log: have it load the history, or tell a guide client what follows."""
         try:
             share = (self.user_id, self.membership.conversation_id)
             self.membership = membership = await membership_of(share)
@@ -254,7 +254,7 @@ class ChatConsumer(GuideConsumer):
             self.join(self.topic, position=after, authorized_at=membership.end)
 
     async def _tell_receipts(self) -> None:
-        """Receipts are not kept as events: after a resume the cursors are told as they are."""
+        """Send the members' cursors as they are after a resume, since receipts are not kept as events."""
         for batch in await receipts_in(self.membership.conversation_id):
             chunk = batch.chunk_for((self.user_id,))
             await self.outbox.room_for(chunk.size)

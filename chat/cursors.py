@@ -1,11 +1,12 @@
-"""Cursor moves on their way: gathered per user and conversation, from sockets and REST, and written together.
+"""Cursor moves are gathered per user and conversation, from sockets and REST, and written together.
 
-A page that reads a thread moves its cursors many times a second, and only the last place matters. So a move
-joins the one that already waits for the same user and conversation, and every tenth of a second what waits is
-written in one transaction and told with one bell.
+A page that reads a thread moves its cursors many times a second, and only the last position matters. So a
+move joins the one that already waits for the same user and conversation, and every tenth of a second what
+waits is written in one transaction and told with one bell.
 
-LIMIT_CURSORS paces what is written for one user. Moves of sockets wait for their turn, so that the last place
-is never lost; REST answers with what is stored, and refuses the excess. While the database is away they stay.
+LIMIT_CURSORS paces what is written for one user. Moves of sockets wait for their turn, so that the last
+position is never lost; REST answers with what is stored, and refuses the excess. Moves of sockets also wait
+while the database is away.
 """
 
 from __future__ import annotations
@@ -54,15 +55,15 @@ PATIENCE_SECONDS = 5.0
 
 
 class _Move:
-    """Where one user says to be in one conversation."""
+    """A move that waits: how far one user says that they got in one conversation."""
 
     __slots__ = ("cursor", "is_granted", "is_kept", "outcome")
 
     def __init__(self) -> None:
         self.cursor = Cursor()
-        #: Its turn in LIMIT_CURSORS was taken.
+        #: Whether its turn in LIMIT_CURSORS was taken.
         self.is_granted = False
-        #: A socket asked for it: nobody waits for an answer, and it is tried until it is stored.
+        #: Whether a socket asked for it: nobody waits for an answer, and it is tried until it is stored.
         self.is_kept = False
         #: What was stored, or why nothing was; None while it waits.
         self.outcome: Membership | Exception | None = None
@@ -82,7 +83,7 @@ class CursorMoves:
         self._waiting: dict[int, dict[int, _Move]] = {}
         self._count = 0
         self._changing = threading.Lock()
-        #: Held by whoever writes: the others find their moves written with those.
+        #: Held while somebody writes; those who wait for it find their moves written as well.
         self._writing = threading.Lock()
         #: When something of a user was written, for as long as that was less than a period ago.
         self._written: dict[int, float] = {}
@@ -100,7 +101,7 @@ class CursorMoves:
     # --- for sockets --------------------------------------------------------------------------------
 
     def note(self, share: Share, cursor: Cursor) -> None:
-        """Write it soon; called on the loop, and never waits."""
+        """Have a move written soon; called on the loop, and never waits."""
         self._join(share, cursor, is_kept=True)
         if self._task is None or self._task.done() or self._task.get_loop().is_closed():
             self._task = background.start(self._write_until_nothing_waits())
@@ -120,7 +121,7 @@ class CursorMoves:
     # --- for requests -------------------------------------------------------------------------------
 
     def move(self, share: Share, cursor: Cursor) -> Membership:
-        """Write it, with all that waits; where the user stands then. Waits for what is written meanwhile."""
+        """Write a move with all that wait, and return the membership after it; waits while others write."""
         try:
             allow_cursor(share[0])
         except RateLimitedError:
@@ -147,7 +148,7 @@ class CursorMoves:
     # --- writing ------------------------------------------------------------------------------------
 
     def write(self, *, everything: bool = False) -> float:
-        """Write what waits, as far as its users' turns have come; the seconds until the next turn."""
+        """Write the moves whose users have a turn; the seconds until the next turn."""
         with self._writing:
             while True:
                 batch, pause = self._take(everything=everything)
@@ -168,7 +169,7 @@ class CursorMoves:
             return self._put(share, cursor, is_granted=is_granted, is_kept=is_kept)
 
     def _put(self, share: Share, cursor: Cursor, *, is_granted: bool, is_kept: bool) -> _Move:
-        """Let it wait, together with what waits for the same."""
+        """Join a move with the one that waits for the same user and conversation."""
         user_id, conversation_id = share
         mine = self._waiting.setdefault(user_id, {})
         move = mine.get(conversation_id)
@@ -181,7 +182,7 @@ class CursorMoves:
         return move
 
     def _take(self, *, first: int | None = None, everything: bool = False) -> tuple[Batch, float]:
-        """Moves whose turn has come, one user's first, and the seconds until the turn of another."""
+        """The moves whose turn has come, those of user `first` first, and the seconds until the next turn."""
         batch: Batch = {}
         pause = 0.0
         with self._changing:
@@ -203,7 +204,7 @@ class CursorMoves:
         return batch, pause
 
     def _write(self, batch: Batch) -> None:
-        """Write these together, or each alone where that fails; a database that is away is an error."""
+        """Write moves together, or each alone where that fails; an outage of the database is raised."""
         if not batch:
             return
         try:
@@ -216,7 +217,7 @@ class CursorMoves:
                 self._keep(batch, error)
                 logger.exception("A cursor could not be moved")
                 return
-            # One that cannot be written must not be in everybody's way.
+            # A move that cannot be written must not hold up the others.
             for number, share in enumerate(batch):
                 try:
                     self._write({share: batch[share]})
@@ -234,7 +235,7 @@ class CursorMoves:
         metrics.CURSORS_WRITTEN.add(n=len(batch))
 
     def _keep(self, batch: Batch, error: Exception) -> None:
-        """Tell those who wait for an answer; what sockets asked for waits on, if the database is away."""
+        """Answer the requests with the error; in an outage, what sockets asked for waits on."""
         with self._changing:
             for share, move in batch.items():
                 move.outcome = error
@@ -264,13 +265,13 @@ _settling: BatchLoader[Share, None] = BatchLoader(_write_for)
 
 
 async def settle(share: Share) -> None:
-    """Write what this user's socket said last, at its end; sockets that end together share the write."""
+    """Write the last move of a socket that ends; sockets that end together share the write."""
     if MOVES.waits(share):
         await _settling(share)
 
 
 @background.runs_at_end
 async def write_the_rest() -> None:
-    """At the end of the process: whatever waits, whoever's turn it is."""
+    """Write all moves that wait when the process ends, without waiting for turns."""
     if MOVES.waiting:
         await run_in_thread(MOVES.write, everything=True)

@@ -1,4 +1,4 @@
-"""The topic of a conversation, its events, and how each kind of socket is told them.
+"""The topic of a conversation, its events, and the rendering of each kind of socket.
 
 The field names are the wire's, and frozen: `docs/protocols/native.md`.
 """
@@ -12,12 +12,12 @@ from realtime import EVERYTHING, Event, OnlyTypes, topic
 
 
 def conversation_topic(conversation_id: int) -> str:
-    """Everything that happens in a conversation."""
+    """The topic of everything that happens in a conversation."""
     return topic("conversation", conversation_id)
 
 
 class MessageSent(Event, tag="message", frozen=True, kw_only=True):
-    """The guide's frame, with what we add after it."""
+    """A message: the guide's frame, with our fields after it."""
 
     message_id: int
     sender_id: int
@@ -32,7 +32,7 @@ class MessageSent(Event, tag="message", frozen=True, kw_only=True):
 
 
 class MessageEdited(Event, tag="message_edited", frozen=True):
-    """`content` is None where a member came after the message and may not read it; the history has it."""
+    """A message has another text; `content` is None where a newcomer may not read it: the history has it."""
 
     message_id: int
     sender_id: int
@@ -43,7 +43,7 @@ class MessageEdited(Event, tag="message_edited", frozen=True):
 
 
 class MessageDeleted(Event, tag="message_deleted", frozen=True):
-    """Also the tombstone that takes the place of the message itself in the log."""
+    """A message was deleted; in the log this is also the tombstone in the place of the message."""
 
     message_id: int
     deleted_by: int
@@ -53,6 +53,8 @@ class MessageDeleted(Event, tag="message_deleted", frozen=True):
 
 
 class MemberAdded(Event, tag="member_added", frozen=True):
+    """Somebody is a member from this seq on."""
+
     user_id: int
     username: str
     role: str
@@ -62,7 +64,7 @@ class MemberAdded(Event, tag="member_added", frozen=True):
 
 
 class MemberRemoved(Event, tag="member_removed", frozen=True):
-    """The last event the removed member is told."""
+    """Somebody is no member any more; the last event that they are told."""
 
     user_id: int
     username: str
@@ -72,6 +74,8 @@ class MemberRemoved(Event, tag="member_removed", frozen=True):
 
 
 class MemberRoleChanged(Event, tag="member_role_changed", frozen=True):
+    """A member has another role."""
+
     user_id: int
     username: str
     role: str
@@ -90,6 +94,8 @@ class MemberRenamed(Event, tag="member_renamed", frozen=True):
 
 
 class ConversationRenamed(Event, tag="conversation_renamed", frozen=True):
+    """A group has another title."""
+
     title: str
     renamed_by: int | None
     conversation_id: int
@@ -97,7 +103,7 @@ class ConversationRenamed(Event, tag="conversation_renamed", frozen=True):
 
 
 class ReceiptMoved(Event, tag="receipt", frozen=True):
-    """How far a member got. Ephemeral: the cursors themselves are kept."""
+    """A member got further. Ephemeral: what is stored is the cursors."""
 
     user_id: int
     delivered_seq: int
@@ -106,7 +112,7 @@ class ReceiptMoved(Event, tag="receipt", frozen=True):
 
 
 class ConversationJoined(Event, tag="conversation_joined", frozen=True):
-    """On a user's own topic: they are a member from `conversation_seq` on."""
+    """On a user's own topic: the user is a member of a conversation from `conversation_seq` on."""
 
     conversation_id: int
     title: str
@@ -116,12 +122,12 @@ class ConversationJoined(Event, tag="conversation_joined", frozen=True):
 
 
 class ConversationLeft(Event, tag="conversation_left", frozen=True):
-    """On a user's own topic: they are no member any more."""
+    """On a user's own topic: the user is no member of a conversation any more."""
 
     conversation_id: int
     seq: int = 0
 
 
-#: The guide's chat page knows messages and nothing else. Its own come back too: it draws what it receives.
+#: The guide's chat page knows only messages, and draws its own when they come back.
 GUIDE_RENDERING = OnlyTypes(frozenset({"message"}))
 V1_RENDERING = EVERYTHING

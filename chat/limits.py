@@ -1,4 +1,4 @@
-"""How much one user may say and begin, over sockets and REST together."""
+"""The limits on what one user sends, begins and marks, over sockets and REST together."""
 
 from realtime import Buckets, conf
 

@@ -1,4 +1,4 @@
-"""What the chat counts about itself; `docs/operations/metrics.md` explains each to who reads it."""
+"""The instruments of the chat; `docs/operations/metrics.md` explains each to its readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of conversations and what always holds for it."""
+"""Conversations, their members and messages, with the constraints that always hold."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Participant(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="participations")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     joined_at = models.DateTimeField(db_default=Now(), editable=False)
-    #: The head when they joined: what came before is not theirs to read, unless the history is open.
+    #: The head when they joined: they may not read what came before, unless the history is open.
     joined_seq = models.BigIntegerField(default=0, editable=False)
     delivered_seq = models.BigIntegerField(default=0, editable=False)
     read_seq = models.BigIntegerField(default=0, editable=False)
 
-    #: Who takes them out, while they are; nobody knows where a row is deleted by other hands.
+    #: The user who removes them, during the removal; None where a row is deleted by other means.
     removed_by: User | None = None
 
     class Meta:
@@ -75,7 +75,7 @@ class Participant(models.Model):
 
 
 class Departure(models.Model):
-    """Where a member left. Kept when they come back: a position of the time before is none of this one's."""
+    """Where a member left; kept when they come back, so that positions from before are known as such."""
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="departures", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="departures")
@@ -96,7 +96,7 @@ class Message(models.Model):
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
     seq = models.BigIntegerField(editable=False)
-    # A conversation without one side is a lie: `manage.py forget_user` keeps the row, and nothing in it.
+    # Protected, so that no conversation loses a side: `manage.py forget_user` keeps the row, emptied.
     sender = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="messages")
     #: The sender's own name for it: sending it again finds this row.
     client_id = models.UUIDField(null=True, editable=False)
@@ -104,9 +104,9 @@ class Message(models.Model):
     created_at = models.DateTimeField(editable=False)
     edited_at = models.DateTimeField(null=True, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
-    #: The place of the event that says so: inboxes that were noted before it still count this message.
+    #: The seq of the event that says so: inboxes that were noted before it still count this message.
     deleted_seq = models.BigIntegerField(null=True, editable=False)
-    #: Where its edits stand in the log, so that deleting it can bury them too.
+    #: The seqs of its edits in the log, so that deleting it buries them too.
     edit_seqs = models.JSONField(default=list, editable=False)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What the notifications sockets are told of conversations: "John sent a message", to all but John."""
+"""The notices of conversations on notifications sockets: "John sent a message", to everybody but John."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The notifier: unread messages become one entry per member and conversation in their inbox.
+"""The notifier makes unread messages one entry per member and conversation in their inbox.
 
 A message costs no row per member when it is sent. Once a second, or more rarely when there is much to do,
-the conversations that moved are looked at, and what is unread is written for all their members together. The
-position of each conversation is kept with it, and moves in the transaction that writes: nothing is forgotten
-when a process dies or a write fails. What failed is tried again, and nothing else waits for it.
+it takes the conversations that moved, and writes what is unread for all their members together. Up to which
+seq a conversation was noted is stored with it, in the transaction that writes: nothing is forgotten when a
+process dies or a write fails. What failed is tried again, and nothing else waits for it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
 
 
 class Failing:
-    """Conversations that could not be noted, and when each is tried again; says once what is the matter."""
+    """The conversations that could not be noted, and when each is tried again; each cause is logged once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -40,7 +40,7 @@ class Failing:
         self._failed: dict[int, tuple[float, float, str]] = {}
 
     def failed(self, conversation_id: int, error: Exception) -> None:
-        """It failed, once more or for the first time."""
+        """A conversation could not be noted, once more or for the first time."""
         _, rest, _ = self._failed.get(conversation_id, (0.0, RETRY_SECONDS / 2, ""))
         rest, cause = min(2 * rest, LONGEST_RETRY_SECONDS), repr(error)
         if all(cause != known for _, _, known in self._failed.values()):
@@ -52,23 +52,23 @@ class Failing:
         self._failed[conversation_id] = (self._clock() + rest, rest, cause)
 
     def worked(self, conversation_ids: Collection[int]) -> None:
-        """These were noted."""
+        """These conversations were noted."""
         if self._failed:
             for conversation_id in conversation_ids:
                 self._failed.pop(conversation_id, None)
 
     def due(self) -> set[int]:
-        """Those to be tried now."""
+        """The conversations to be tried now."""
         return {pk for pk, (at, _, _) in self._failed.items() if at <= self._clock()}
 
     def resting(self) -> set[int]:
-        """Those that are not."""
+        """The conversations that wait for their next try."""
         return self._failed.keys() - self.due()
 
 
 @runs_with_hub
 async def note_what_is_unread() -> None:
-    """Once a second, for ever."""
+    """Note what is unread, once a second, for ever."""
     loop, rounds = asyncio.get_running_loop(), 0
     failing, pause = Failing(loop.time), ROUND_SECONDS
     while True:
@@ -78,16 +78,16 @@ async def note_what_is_unread() -> None:
                 waiting |= set(await run_in_background(conversations_to_note))
             await _note(waiting, failing)
             rounds, pause = rounds + 1, ROUND_SECONDS
-        except UnavailableError as error:  # so is everything else
+        except UnavailableError as error:  # the database is away for all of them
             outages.DATABASE.noticed(error)
             pause = min(2 * pause, LONGEST_RETRY_SECONDS)
         finally:
-            services.conversations_moved(waiting)  # what is left of them; noting one twice changes nothing
+            services.conversations_moved(waiting)  # those left; noting one twice changes nothing
         await asyncio.sleep(pause)
 
 
 async def _note(waiting: set[int], failing: Failing) -> None:
-    """Note these, a few at a time, and take them out as they are done."""
+    """Note these conversations, a few at a time, and take each out once it is done."""
     clock = asyncio.get_running_loop().time
     waiting -= failing.resting()
     while some := sorted(waiting)[:BATCH]:
@@ -97,7 +97,7 @@ async def _note(waiting: set[int], failing: Failing) -> None:
             failing.worked(some)
         except UnavailableError:
             raise
-        except Exception:  # noqa: BLE001 - said of the one that is to blame
+        except Exception:  # noqa: BLE001 - logged for the one that is to blame
             for conversation_id in some:
                 await _note_alone(conversation_id, failing)
         waiting.difference_update(some)

@@ -1,4 +1,4 @@
-"""The cursors of a conversation's members, told to those who come back: made once for all of them."""
+"""The receipts that a socket is sent after a resume, framed once for all sockets that resume together."""
 
 from __future__ import annotations
 

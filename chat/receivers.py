@@ -1,6 +1,6 @@
-"""Rows that change without a service of ours (a shell, the admin, a cascade) have their consequences too.
+"""Signal receivers: rows that change without a service (a shell, the admin, a cascade) have consequences too.
 
-A membership that is deleted ends, an account that is disabled or deleted leaves its groups an heir.
+The deletion of a membership is told, and an account that is disabled or deleted leaves its groups an heir.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def tell_that_member_is_gone(instance: Participant, origin: Model | QuerySet[Any
 
 
 def _is_about_members(origin: Model | QuerySet[Any]) -> bool:
-    """With a conversation everything of it goes; with a user, `tell_that_user_is_gone` has told it."""
+    """Whether memberships alone are deleted, not with a conversation, nor with a user (told of already)."""
     return (origin.model if isinstance(origin, QuerySet) else type(origin)) is Participant
 
 
@@ -52,5 +52,5 @@ def appoint_heirs(user: User, **_: Any) -> None:
 
 @receiver(renamed, sender=User, dispatch_uid="chat.user_renamed")
 def tell_conversations_the_name(user: User, **_: Any) -> None:
-    # Robust: the name is stored, whatever becomes of telling it.
+    # Robust: a failure to tell it must not look like a failure to store it.
     transaction.on_commit(partial(services.tell_new_name, user_id=user.pk), robust=True)

@@ -1,4 +1,4 @@
-"""The chat's socket. Any name is routed, so that one which is no id is refused like an unknown id."""
+"""The route of the chat's socket. Any name is routed: one that is no id is refused like an unknown id."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The SQL that stores messages, and what pages and sockets ask besides. The log has its own."""
+"""SQL by hand, where models cost too much: storing messages, and questions of pages and sockets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _as_json = msgspec.json.Encoder().encode
 
 
 class NewMessage(NamedTuple):
-    """A row to be, in the order of the columns."""
+    """A row to insert, in the order of the columns."""
 
     id: int
     conversation_id: int
@@ -27,9 +27,9 @@ class NewMessage(NamedTuple):
 
 
 def look_up(sends: Sequence[tuple[int, int, UUID | None]]) -> dict[int, tuple[int | None, int]]:
-    """For each send (conversation, sender, client_id) by a participant, under its place: ids of messages.
+    """Two ids for each send (conversation, sender, client_id) by a participant, by its index.
 
-    The first is that of the message this one repeats, or None; the second is one that no message has.
+    The first is the id of the message that it repeats, or None; the second is a new one.
     """
     if statements.is_sqlite():
         with connection.cursor() as cursor:
@@ -63,7 +63,7 @@ def look_up(sends: Sequence[tuple[int, int, UUID | None]]) -> dict[int, tuple[in
 
 
 def insert_messages(messages: Sequence[NewMessage], moment: dt.datetime) -> None:
-    """Store messages that were said at one moment."""
+    """Insert messages with one creation time."""
     if statements.is_sqlite():
         stored_at = connection.ops.adapt_datetimefield_value(moment)
         with connection.cursor() as cursor:
@@ -87,7 +87,7 @@ def insert_messages(messages: Sequence[NewMessage], moment: dt.datetime) -> None
 def standing(conversation_id: int, user_id: int, *, lowest: int, highest: int) -> tuple[int, bool] | None:
     """How far all others have read who share it, and whether there are messages from one seq to another.
 
-    None for who is no member. Made of models this statement takes as long as all the rest of a page.
+    None for a user who is no member. Built by the ORM, this statement takes as long as the rest of a page.
     """
     with connection.cursor() as cursor:
         cursor.execute(

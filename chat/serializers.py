@@ -12,7 +12,7 @@ from rest_framework import serializers
 from chat import services
 from chat.events import conversation_topic
 from chat.models import Conversation, Participant
-from chat.selectors import DEFAULT_PAGE, MAX_PAGE, ListPosition, Membership, Place, Said
+from chat.selectors import DEFAULT_PAGE, MAX_PAGE, Activity, ListPosition, Membership, ShownMessage
 from realtime import MAX_INTEGER, InvalidFrameError, QuerySerializer, positions
 
 MAX_PARTICIPANTS_PER_REQUEST = 100
@@ -122,7 +122,7 @@ class ListCursorField(serializers.CharField):
         if found is None:
             self.fail("invalid")
         active_at, conversation_id, as_of = (int(number) for number in found.groups())
-        return ListPosition(Place(active_at, conversation_id), as_of)
+        return ListPosition(Activity(active_at, conversation_id), as_of)
 
 
 def cursor_text(position: ListPosition) -> str:
@@ -214,7 +214,9 @@ class ReadSerializer(serializers.Serializer[Any]):
     unread_count = serializers.IntegerField(read_only=True)
 
 
-def message_row(message: Said, *, viewer_id: int, read_seq: int, read_by_others: int) -> dict[str, Any]:
+def message_row(
+    message: ShownMessage, *, viewer_id: int, read_seq: int, read_by_others: int
+) -> dict[str, Any]:
     """One message for one viewer: others' are read up to their cursor, their own up to all that share one."""
     is_read = message.seq <= (read_by_others if message.sender_id == viewer_id else read_seq)
     row = {"type": "message", **message._asdict(), "is_read": is_read}

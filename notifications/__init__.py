@@ -1,1 +1,1 @@
-"""Telling people: kinds of notifications, the inbox, and the socket that shows both as they happen."""
+"""Notifications: their kinds, each user's inbox, and the socket that shows new ones as they happen."""

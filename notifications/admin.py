@@ -28,12 +28,12 @@ class DataField(forms.JSONField):
             raise ValidationError("This is not a JSON object, or one that cannot be stored.") from error
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """The form shows again what was typed."""
+        """The value to show again: what was typed."""
         return InvalidJSONInput(data or "")
 
 
 class SendForm(forms.ModelForm):
-    """Whom to tell, and what."""
+    """The form of a new notification: for whom, of which kind, with what data."""
 
     kind = forms.ChoiceField(choices=lambda: [(kind.name, kind.title) for kind in kinds.registered()])
 

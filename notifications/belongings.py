@@ -1,4 +1,4 @@
-"""What the inboxes know of a user: their own entries, and others' that name them."""
+"""A user's data in inboxes, to export and to forget: their own entries, and others' that name them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _rewrite_log(topic: str, told: QuerySet[LoggedEvent], renaming: Renaming) ->
 
 @announcing()
 def _rewrite_page(topic: str, told: QuerySet[LoggedEvent], renaming: Renaming) -> tuple[int, int] | None:
-    """The last seq that was looked at, and how many events were rewritten."""
+    """The last seq of the page and the number of its events that were rewritten; None after the last page."""
     log.lock([topic], create=False)
     page = dict(told.order_by("seq").values_list("seq", "body")[:BATCH])
     if not page:
@@ -124,12 +124,12 @@ def answers(person: Forgetting) -> int:
 
 
 def _names(person: Forgetting) -> list[str]:
-    """What they were called; nothing more where only a finished forgetting is looked over again."""
+    """The former names of a user; none where a finished forgetting runs again."""
     return [name for name in (person.username, person.email) if name and name != person.user.username]
 
 
 def _any_in(field: str, names: list[str]) -> Q:
-    """Whether one of the names may stand in a text, as it is or as JSON writes it."""
+    """The condition that a field may hold one of the names, as it is or as JSON writes it."""
     found = Q()
     for name in names:
         for written in {name, events.encode_text(name)[1:-1], json.dumps(name)[1:-1]}:

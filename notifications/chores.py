@@ -1,4 +1,4 @@
-"""What of notifications expires: the answers that are kept for services which ask twice."""
+"""The daily chore of notifications: answers that are kept for services expire."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from realtime import daily, delete_some
 
 @daily("idempotency_keys")
 def forget_idempotency_keys(_position: Any) -> tuple[int, Any]:
-    """Using one deletes the old ones; the last are left."""
+    """Delete expired keys. Each new key deletes older ones too, so this finds only the last."""
     return delete_some(IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT))

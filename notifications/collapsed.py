@@ -1,8 +1,8 @@
-"""Entries that stand for many things, such as the unread messages of a conversation.
+"""Collapsed entries stand for many things, such as the unread messages of a conversation.
 
 There is one unread entry per user and key. What it stands for was shown when it happened (`sources.py`), so
-nothing here is announced. Whoever changes several entries locks them first, with `open_entries`: in one order
-for everybody.
+nothing here is announced. A transaction that changes several entries locks them first with `open_entries`,
+always in the same order.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ MAX_IN_STATEMENT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Collapsed:
-    """What `collapse` writes: something several people have so many of, such as a conversation's messages."""
+    """An entry to collapse, for several users: how many new things each has, in the same words."""
 
     collapse_key: str
     kind: str
     data: Mapping[str, Any]
-    #: How many new ones there are for each user, by id.
+    #: How many new things there are for each user, by id.
     counts: Mapping[int, int]
     variables: Mapping[str, object] = field(default_factory=dict)
-    #: The position in their source after which they come: what an entry that is new stands for.
+    #: The seq in their source after which they come; kept by an entry that is new.
     counted_after: int = 0
 
 
@@ -61,25 +61,25 @@ def open_entries(*, keys: Collection[str], user_ids: Collection[int] | None = No
 
 
 def in_order(entries: QuerySet[Notification]) -> QuerySet[Notification]:
-    """Lock entries in the order in which everybody does, `collapsing.upsert` included."""
+    """Lock entries, in the order in which all do it, `collapsing.upsert` included."""
     return entries.select_for_update(no_key=True).order_by("user_id", "collapse_key", "pk")
 
 
 def read(entries: Iterable[Notification]) -> None:
-    """Their users have seen what these entries stand for."""
+    """Mark entries as read."""
     for some in _some([entry.pk for entry in entries]):
         unread_entries().filter(pk__in=some).update(read_at=timezone.now())
 
 
 def read_collapsed(*, user_id: int, collapse_key: str) -> int:
-    """The user has seen what an entry stands for; how many entries that were."""
+    """Mark a user's entry under a key as read; returns how many entries that were."""
     entries = open_entries(keys=[collapse_key], user_ids=[user_id])
     read(entries)
     return len(entries)
 
 
 def uncount(less: Mapping[Notification, int]) -> list[Notification]:
-    """Take so many things off each entry; what stands for nothing now is read, the others are returned."""
+    """Take so many things off each entry; entries left with nothing are read, the others are returned."""
     read(entry for entry, count in less.items() if count >= entry.count)
     left: dict[int, list[Notification]] = defaultdict(list)
     for entry, count in less.items():
@@ -92,7 +92,7 @@ def uncount(less: Mapping[Notification, int]) -> list[Notification]:
 
 
 def reword(entries: Collection[Notification], *, variables: Mapping[str, object]) -> None:
-    """Say entries of one kind and with the same data in the words that these variables make."""
+    """Reword entries of one kind and with the same data, with other variables."""
     if not entries:
         return
     first, languages = next(iter(entries)), _languages({entry.user_id for entry in entries})

@@ -1,6 +1,6 @@
-"""Entries that stand for many things: one unread row per user and key, counted up until it is read.
+"""The statement that writes collapsed entries: one unread row per user and key, counted up until it is read.
 
-Written by one statement, however many people it concerns; its rows travel as one JSON parameter.
+It is one statement, however many users it concerns; its rows travel as one JSON parameter.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from django.db import connection
 
 from notifications.models import Notification
 
-# The order is one for everybody, so that two writers of the same rows wait for each other instead of
-# locking each other out. The conflict's condition is the index's own, word for word.
+# Always in the same order, so that two writers of the same rows wait for each other instead of deadlocking.
+# The conflict's condition is the index's own, word for word.
 _UPSERT = """
 INSERT INTO {table} (user_id, collapse_key, kind, data, title, message, created_at, count,
     counted_after)
@@ -52,7 +52,7 @@ WHERE true
 
 
 class Row(msgspec.Struct, frozen=True):
-    """The same words for some people, with how many things each of them is told of."""
+    """The same words for several users, with how many things each of them is told of."""
 
     collapse_key: str
     kind: str
@@ -60,7 +60,7 @@ class Row(msgspec.Struct, frozen=True):
     title: str
     message: str
     counts: list[tuple[int, int]]
-    #: Kept from the first row of an entry: where what it stands for begins.
+    #: The seq after which what the entry stands for begins; kept from its first row.
     counted_after: int = 0
 
 

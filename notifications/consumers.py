@@ -30,12 +30,12 @@ from realtime import (
     user_topic,
 )
 
-#: Topics one socket listens to besides its own: more than anybody reads, and what one connect may cost. New
-#: ones take no other's place, or anybody could silence them all; the inbox has the rest.
+#: Topics that one socket follows: more than anybody reads, and what one connect may cost. A new topic never
+#: replaces another, or anybody could silence all others with new ones; the inbox has the rest.
 MAX_TOPICS = 1_000
 #: Entries marked by one command: a page of the inbox.
 MAX_IDS = 200
-#: Tries to count at a moment when nothing more was told. Under a steady stream the last count has to do.
+#: Tries to count at a moment when nothing more is told; under a steady stream the last count is used.
 COUNT_TRIES = 3
 
 INBOX_URL = "/api/notifications/"
@@ -77,20 +77,20 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: The sources whose topics it listens to, by topic.
+        #: The sources that it follows, by topic.
         self._followed: dict[str, Source] = {}
-        #: Whether it is about to ask again what it may hear.
+        #: Whether it is about to ask again which topics its user may read.
         self._listens_anew = False
         self._language = ""
 
     async def authorize(self) -> None:
         since = positions.parse(self.query.get("since", ""))
         seqs = [self.identity.authorized_at, (since or START).seq]
-        hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS, seqs=seqs)
+        following = await self.run(selectors.following, user_id=self.user_id, limit=MAX_TOPICS, seqs=seqs)
         self._language = supported_language(self.user.language)
-        for source, topic, head in hearing.topics:
+        for source, topic, head in following.topics:
             self._listen(source, topic, after=head)
-        self._listen_to_own_topic(hearing, since)
+        self._listen_to_own_topic(following, since)
 
     def rendering_of(self, topic: str) -> Rendering:
         if topic in self._followed:
@@ -124,11 +124,11 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
 
     def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
         if own is not self.subscription(own.topic):
-            return  # it is the one that hears of revocations, and may hear this earlier
+            return  # the subscription to revocations, which may be told this earlier
         followed = self.subscription(topic)
         if followed is not None:
-            # The end of the membership that this one follows may not be told yet. It must not end this one,
-            # and what was said between the two is not for this user.
+            # The removal before this event may not be told yet on that topic. It must not end what is
+            # followed anew, and what was said between the two is not for this user.
             is_new = followed.seq < after
         else:
             is_new = len(self._followed) < MAX_TOPICS
@@ -142,16 +142,16 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
         self._followed[topic] = source
         self.join(topic, position=Position(after), authorized_at=Position(after))
 
-    def _listen_to_own_topic(self, hearing: selectors.Hearing, since: Position | None) -> None:
+    def _listen_to_own_topic(self, following: selectors.Following, since: Position | None) -> None:
         """Join the user's own topic from where the client is."""
-        known, there = hearing.places
+        known, there = following.places
         if not self.v1:
             self._join_own(known, known)
         elif "since" not in self.query:
             self._join_own(known, known, partial(self._live, resumed=False))
         elif since is None or since.seq > known.seq:
             self._resync("unknown_position", known)
-        elif since.seq < hearing.floor or (since.mark and since.seq == hearing.floor):
+        elif since.seq < following.floor or (since.mark and since.seq == following.floor):
             self._resync("too_old", known)
         elif not since.is_at(there):
             self._resync("unknown_position", known)
@@ -179,14 +179,14 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
             self.spawn(self._listen_anew())
 
     async def _listen_anew(self) -> None:
-        """Follow again, as far as that is still allowed, what was left because its log was another one."""
+        """Follow again the topics left because their log was another one, as far as it is still allowed."""
         self._listens_anew = False
         try:
-            hearing = await self.run(selectors.hearing, user_id=self.user_id, limit=MAX_TOPICS)
+            following = await self.run(selectors.following, user_id=self.user_id, limit=MAX_TOPICS)
         except errors.RealtimeError as error:
             self.refuse(error)
             return
-        for source, topic, head in hearing.topics:
+        for source, topic, head in following.topics:
             if topic not in self._followed:
                 self._listen(source, topic, after=head)
 
@@ -196,7 +196,7 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
         self.spawn(self._say_subscribed(resumed=resumed))
 
     async def _say_subscribed(self, *, resumed: bool) -> None:
-        """Say how much is unread at a position this socket was told: what is told after it adds to it."""
+        """Tell how much is unread at a position that this socket has reached: later events add to it."""
         own = self.subscription(user_topic(self.user_id))
         if own is None:
             return  # closed meanwhile
@@ -209,7 +209,7 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
         except errors.RealtimeError as error:
             self.refuse(error)
             return
-        # Never more than was told, or a resume from there would pass over the rest.
+        # Not beyond what was told, or a resume from there would skip the rest.
         place = told if told.seq < standing.end.seq else standing.end
         self.push(
             Subscribed(

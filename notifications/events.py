@@ -1,4 +1,4 @@
-"""The events of notifications on `user.<id>`, and how each kind of client is told them.
+"""The events of notifications on `user.<id>`, and the rendering of each kind of client.
 
 The field names are the wire's, and frozen: `docs/protocols/native.md`.
 """
@@ -19,7 +19,7 @@ from realtime import Delivery, Event, Frame
 
 
 class Notified(Event, frozen=True):
-    """The guide's frame (its type is the kind), with what we add after it."""
+    """A notification: the guide's frame, whose type is the kind, with our fields after it."""
 
     is_notification: ClassVar[bool] = True
 
@@ -49,7 +49,7 @@ def _event_of(kind: str) -> type[Notified]:
 
 
 class NotificationsRead(Event, tag="notifications_read", frozen=True):
-    """Entries were read on one device; the others follow. Without ids, all of them were."""
+    """Entries were read on one device, which the others show too; `ids` is None when all were read."""
 
     ids: list[int] | None
     unread_count: int
@@ -58,7 +58,7 @@ class NotificationsRead(Event, tag="notifications_read", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NotificationsRendering:
-    """Notifications alone, since the guide's page shows every frame; else also what was read elsewhere."""
+    """Renders notifications; what was read only for a client that opted in: the guide's page shows all."""
 
     tells_what_was_read: bool
 

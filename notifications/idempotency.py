@@ -1,4 +1,4 @@
-"""Doing what another service asks once, however often it asks: the first answer is kept for a day.
+"""Idempotency keys: what another service asks is done once, and its first answer is kept for a day.
 
 A key is claimed before the work and answered in the work's own transaction. A process that dies in
 between leaves a claim without an answer, and nothing else; after a minute the next request takes it over.
@@ -31,7 +31,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class Answer(NamedTuple):
-    """What a request was answered, now or the first time."""
+    """The answer to a request, from now or from the first time."""
 
     status: int
     body: dict[str, Any]
@@ -41,9 +41,9 @@ class Answer(NamedTuple):
 def answer_once(
     *, scope: str, key: str, request: Mapping[str, Any], work: Callable[[], dict[str, Any]]
 ) -> Answer:
-    """Do the work of a request (201), or repeat what the first with this key was answered.
+    """Do the work of a request (201), or repeat the answer to the first request with this key.
 
-    A refusal (4xx) is an answer like any other; what went wrong on our side is not, and may be tried again.
+    A refusal (4xx) is an answer like any other; an error of ours (5xx) is not, and may be tried again.
     """
     if not _KEY.fullmatch(key):
         raise InvalidIdempotencyKeyError
@@ -66,7 +66,7 @@ def answer_once(
 
 @announcing()
 def _claim(scope: str, key: str, fingerprint: str) -> IdempotencyKey:
-    """The row of a key: without a status it is the caller's to answer."""
+    """The row of a key; without a status it is claimed for the caller, who answers it."""
     now = timezone.now()
     IdempotencyKey.objects.filter(created_at__lt=now - KEPT).delete()
     row, is_new = IdempotencyKey.objects.get_or_create(

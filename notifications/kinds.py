@@ -1,4 +1,4 @@
-"""The registry of kinds: what a notification may be about, what its data must hold, and what it says.
+"""The registry of kinds of notifications: their names, the data each needs, and their words.
 
 An app adds a kind in its `notification_kinds.py`, which is found like `admin.py`:
 
@@ -22,7 +22,7 @@ from realtime import Event
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-#: A kind is the `type` of its frames, on a socket where these types mean something else.
+#: Types that no kind may have: on the socket they mean something else.
 RESERVED = frozenset({"ack", "auth.refreshed", "error", "hello", "pong", "resync", "subscribed"})
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -31,7 +31,7 @@ _kinds: dict[str, Kind] = {}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One thing people are told about, in lazy translations with `%(named)s` placeholders."""
+    """A kind of notification; its words are lazy translations with `%(named)s` placeholders."""
 
     name: str
     title: StrOrPromise
@@ -57,7 +57,7 @@ class Kind:
 
 
 def register(kind: Kind) -> Kind:
-    """Make a kind known. Its name must not be taken, neither by a kind nor by another type of event."""
+    """Register a kind, whose name no other kind and no type of event may have."""
     if not _NAME.match(kind.name):
         raise ImproperlyConfigured(
             f"{kind.name!r} is no name for a kind: expected lower case like 'invoice_due'"

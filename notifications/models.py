@@ -1,4 +1,4 @@
-"""The inbox, and what remembers the requests of other services."""
+"""The entries of inboxes, and the idempotency keys of other services."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLLAPSED = Q(read_at__isnull=True) & ~Q(collapse_key="")
 
 
 class Notification(models.Model):
-    """One entry of somebody's inbox, in the words they were told."""
+    """One entry of a user's inbox, in the words that were shown."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -34,7 +34,7 @@ class Notification(models.Model):
     collapse_key = models.CharField(max_length=100, default="", blank=True, editable=False)
     #: How many things it stands for.
     count = models.PositiveIntegerField(_("count"), default=1, editable=False)
-    #: Of an entry that stands for many things: the position in their source after which they come.
+    #: Of an entry that stands for many things: the seq in their source after which they come.
     counted_after = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
@@ -55,7 +55,7 @@ class Notification(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """A request of another service, and what it was answered. Secrets and names are kept as hashes."""
+    """A request of another service with its answer. Secrets and names are kept as hashes."""
 
     #: Whose key it is: SHA-256 of the API key, so that two services may use the same words.
     scope = models.CharField(max_length=64)

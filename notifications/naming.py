@@ -1,8 +1,7 @@
-"""Taking a name out of the words and data of notifications.
+"""A user's name is taken out of the words and data of notifications.
 
 Only where a name can stand: in what filled the placeholders of a kind, in words that a program wrote itself,
-and in the texts of the data. Of somebody called "payment" the sentence "Your payment has been processed" says
-nothing.
+and in the texts of the data. "Your payment has been processed" stays, also where a user was called "payment".
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 class Renaming:
-    """Another name in the place of some, wherever one of them stands as a word of its own."""
+    """Replaces former names by the present one, wherever one of them stands as a word of its own."""
 
     def __init__(self, names: list[str], present: str) -> None:
-        # What belongs to usernames and e-mails makes them another one; the dot that ends a sentence does not.
+        # A character of usernames or e-mails beside it makes it another name; the end of a sentence does not.
         any_of_them = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
         self._named = re.compile(rf"(?<![\w@+-])(?<!\w\.)(?:{any_of_them})(?![\w@+-]|\.\w)")
         self._present = present

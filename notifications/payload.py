@@ -1,4 +1,4 @@
-"""What the data of a notification may be: JSON that any database can store and any client read back."""
+"""The data of a notification is checked: JSON that any database can store and any client can read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from notifications.errors import InvalidDataError
 from realtime import MAX_INTEGER, InvalidTextError, clean_text, events
 
-#: It names what the notification is about; the thing itself is fetched. And a frame has room for 128 KiB.
+#: The data names what the notification is about, to be fetched; and a frame has room for 128 KiB.
 MAX_DATA_BYTES = 16 * 1024
 MAX_DATA_DEPTH = 8
 

@@ -1,4 +1,4 @@
-"""The WebSocket path of notifications."""
+"""The route of the notifications socket."""
 
 from django.urls import path
 

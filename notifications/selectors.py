@@ -17,14 +17,14 @@ from realtime import NO_NUMBERS, START, Position, log, positions, slice_of, user
 
 
 class Standing(NamedTuple):
-    """Where somebody's inbox stands: the end of their own topic, and how much is unread right there."""
+    """The end of a user's own topic, and how many entries are unread right there."""
 
     end: Position
     unread_count: int
 
 
 def standing(user_id: int) -> Standing:
-    """Both from one statement, so that they belong together."""
+    """The standing of a user, read in one statement so that both parts belong together."""
     own = user_topic(user_id)
     found = rows.standing(user_id, own)
     if found is None:
@@ -55,7 +55,7 @@ def users_named(recipients: Sequence[int | str]) -> list[User]:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class InboxPage:
     """Entries, newest first, and where the inbox stood just before they were read."""
 
     notifications: Sequence[Notification]
@@ -68,7 +68,7 @@ class Page:
 
 def inbox(
     *, user_id: int, limit: int, before: int | None = None, after: int | None = None, unread: bool = False
-) -> Page:
+) -> InboxPage:
     """The newest entries, those with ids below `before`, or the oldest above `after`. Three queries."""
     # First the position, then the rows: what arrives between the two is told again, and never missed.
     now = standing(user_id)
@@ -77,7 +77,7 @@ def inbox(
         entries = entries.filter(read_at=None)
     page = slice_of(entries, "pk", before=before, after=after, limit=limit)
     is_behind = page.behind != NO_NUMBERS and entries.filter(pk__range=page.behind).exists()
-    return Page(
+    return InboxPage(
         notifications=page.rows,
         older_before=page.older_before(is_behind=is_behind),
         newer_after=page.newer_after(is_behind=is_behind),
@@ -86,17 +86,17 @@ def inbox(
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
-    """What a socket may hear besides its user's own topic, and how far back that one goes."""
+class Following:
+    """What a socket follows besides its user's own topic, and how far back that one goes."""
 
     #: Events of the user's own topic up to this seq are gone.
     floor: int
-    #: What that topic has at the seqs that were asked about.
+    #: The positions of that topic at the seqs that were asked about.
     places: Sequence[Position]
     topics: Sequence[tuple[Source, str, int]]
 
 
-def hearing(*, user_id: int, limit: int, seqs: Sequence[int] = ()) -> Hearing:
-    """What a notifications socket may hear now, and what stands at places of its user's own topic."""
+def following(*, user_id: int, limit: int, seqs: Sequence[int] = ()) -> Following:
+    """What a notifications socket may follow now, and the positions at some seqs of its user's own topic."""
     floor, places = log.floor_and_places(user_topic(user_id), seqs)
-    return Hearing(floor=floor, places=places, topics=topics_for(user_id, limit=limit))
+    return Following(floor=floor, places=places, topics=topics_for(user_id, limit=limit))

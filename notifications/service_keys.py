@@ -1,4 +1,4 @@
-"""Other services of ours: they come with a key instead of a user, and only to tell somebody something."""
+"""Other services sign in with a key instead of a user, and may only send notifications."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rest_framework.views import APIView
 
 from realtime import UnauthenticatedError, conf
 
-#: Where a key may stand.
+#: The headers that may hold a key.
 _HEADERS = frozenset({b"authorization", b"x-api-key"})
 
 
 class Service:
-    """Whoever holds one of SERVICE_API_KEYS. It is nobody's user."""
+    """A holder of one of SERVICE_API_KEYS; it is no user."""
 
     is_authenticated = True
     is_active = True

@@ -1,4 +1,4 @@
-"""Telling somebody something, and noting that it was read; all of it is announced on `user.<id>`."""
+"""Notifications are sent and marked as read; both are announced on `user.<id>`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def notify_many(
     message: str = "",
     collapse_key: str = "",
 ) -> list[Notification]:
-    """Tell several people the same thing, each in their language, once it is committed.
+    """Notify several users of the same thing, each in their language, once it is committed.
 
     `variables` fill placeholders that are no part of the data. `title` and `message` replace the kind's
     own words. While an entry with the same `collapse_key` is unread, this one becomes part of it.
@@ -82,7 +82,7 @@ def notify_many(
         for user_id, language in recipients.items()
     ]
     if collapse_key:
-        # Before the entries, as everybody does: see docs/subsystems/locks.md.
+        # Topics are locked before entries: see docs/subsystems/locks.md.
         log.lock(user_topic(user_id) for user_id in recipients)
         stored = _collapsed(stored, collapse_key)
     else:
@@ -114,11 +114,11 @@ def _collapsed(entries: Sequence[Notification], collapse_key: str) -> list[Notif
 
 @announcing()
 def mark_read(*, user_id: int, ids: Collection[int]) -> int:
-    """The user has read these entries; those that are not theirs are left alone. Returns the unread count."""
+    """Mark entries of a user as read; ids of others' entries change nothing. Returns the unread count."""
     unread = unread_entries().filter(user_id=user_id)
     if not unread.filter(pk__in=ids).exists():
         return unread.count()
-    # Counted in the order in which it is told: whoever waits here counts after the one before.
+    # Counted under the lock, so that counts are right in the order in which they are told.
     log.lock([user_topic(user_id)])
     newly_read = sorted(entry.pk for entry in in_order(unread.filter(pk__in=ids)))
     unread.filter(pk__in=newly_read).update(read_at=timezone.now())
@@ -130,12 +130,12 @@ def mark_read(*, user_id: int, ids: Collection[int]) -> int:
 
 @announcing()
 def mark_all_read(*, user_id: int) -> int:
-    """The user has read everything; how many entries that were."""
+    """Mark all entries of a user as read; returns their number."""
     unread = unread_entries().filter(user_id=user_id)
     if not unread.exists():
         return 0
     log.lock([user_topic(user_id)])
-    # An update locks rows as it meets them; only those that stand for many things are written by others too.
+    # An update locks rows in any order; only collapsed entries are written by other transactions too.
     list(in_order(unread.exclude(collapse_key="")).values_list("pk"))
     newly_read = unread.update(read_at=timezone.now())
     if newly_read:

@@ -1,7 +1,7 @@
-"""Notices without a row or a publish per person: topics of other apps that notifications sockets listen to.
+"""Sources: topics of other apps that notifications sockets follow, so that a notice costs no row per user.
 
-An app registers a source. Its topics are joined by the sockets of whoever may hear them; a notice is
-worded once per event, language and process, and handed to everybody but the one it is about.
+An app registers a source. Notifications sockets join those of its topics that their user may read; a notice
+is worded once per event, language and process, and shown to everybody but the user whose doing it is.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from realtime import Delivery, Frame, Subscription, Told, acts_on, events
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What an event means to those who listen: a notification that is shown and not stored."""
+    """A notification that is shown and not stored: what an event means to those who follow its topic."""
 
     kind: str
     data: Mapping[str, Any]
     #: Values of the kind's placeholders that are no part of the data.
     variables: Mapping[str, object] = field(default_factory=dict)
-    #: The user who is not told: it is their own doing.
+    #: The user who is not told, because it is their own doing.
     not_for: int | None = None
 
 
 class Source(Protocol):
     """An app's topics, and what their events mean."""
 
-    #: The type of the event on `user.<id>` that says that the user may hear one topic more. A user who may
-    #: no longer hear one is detached by a reaction of the app, at the event that says so.
+    #: The type of the event on `user.<id>` which says that the user may read one topic more. When they lose
+    #: one, a reaction of the app ends the subscriptions, at the event that says so.
     entered_on: str
 
     def topics(self, user_id: int, limit: int) -> dict[str, int]:
-        """What the user may hear, the most recent first, each with its head. Uses the database."""
+        """The topics that the user may read, the most recent first, each with its head. Uses the database."""
 
     def notice(self, delivery: Delivery) -> Notice | None:
-        """What an event on one of these topics says, if anything. Runs on the loop: no database, no wait."""
+        """The notice of an event on one of these topics, if any. Runs on the loop: no database, no wait."""
 
     def entered(self, delivery: Delivery) -> tuple[str, int]:
-        """The topic that such an event opens, and the seq after which it may be heard."""
+        """The topic that an event of type `entered_on` opens, and the seq after which it may be read."""
 
 
 class FollowsSources:
     """A socket that follows its user into new topics."""
 
     def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
-        """The user's own topic, told to `own`, says that they may hear `topic` after seq `after`."""
+        """Follow `topic` after seq `after`: an event on the user's own topic, told to `own`, allows it."""
         raise NotImplementedError
 
 
@@ -63,7 +63,7 @@ def register_source(source: Source) -> None:
 
 
 def topics_for(user_id: int, *, limit: int) -> list[tuple[Source, str, int]]:
-    """The topics of all sources that a user may hear, with their heads; each source's latest first."""
+    """The topics of all sources that a user may read, with their heads; each source's latest first."""
     found: list[tuple[Source, str, int]] = []
     for source in _sources:
         heads = source.topics(user_id, limit - len(found))
@@ -80,7 +80,7 @@ def _follow(source: Source, delivery: Delivery, told: Told) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NoticeRendering:
-    """Words a source's events in one language, for everybody but the one whose doing each is."""
+    """Renders a source's events in one language, for everybody but the user whose doing each is."""
 
     source: Source
     language: str
@@ -94,6 +94,6 @@ class NoticeRendering:
     def _worded(self, notice: Notice) -> str:
         kind = kinds.get(notice.kind)
         text = kind.text({**notice.data, **notice.variables}, language=self.language)
-        # The guide's frame and no more: what is not stored has no id, and no place in the user's own log.
+        # The guide's frame and no more: what is not stored has no id, and no seq in the user's own log.
         frame = {"type": kind.name, "title": text.title, "message": text.message, "data": notice.data}
         return events.encode(frame)

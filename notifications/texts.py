@@ -1,4 +1,4 @@
-"""The words of a notification, in the language of whoever reads it."""
+"""The words of a notification, in the language of its reader."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEUTRAL = "…"
 
 
 class Text(NamedTuple):
-    """What a page shows of a notification."""
+    """The title and message of a notification."""
 
     title: str
     message: str
@@ -55,7 +55,7 @@ def render(
 
 
 def supported_language(wanted: str) -> str:
-    """The language of ours that is nearest to what a user chose; the server's own for "" and unknown ones."""
+    """The supported language nearest to the one a user chose; the server's own for "" and unknown ones."""
     try:
         return get_supported_language_variant(wanted or settings.LANGUAGE_CODE)
     except LookupError:

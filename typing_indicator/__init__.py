@@ -1,1 +1,1 @@
-"""Who is typing: ephemeral, so there are no models; forgotten by itself, so it cannot stick."""
+"""The typing indicator: ephemeral, so it has no models; typists are forgotten by themselves."""

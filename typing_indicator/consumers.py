@@ -27,13 +27,13 @@ class SetTyping(msgspec.Struct):
 
 
 class TypingIndicatorConsumer(GuideConsumer):
-    """Tells the others that somebody types, if they share it; coalesced: pages say so at every keystroke."""
+    """Tells the others that its user types, if the user shares it; coalesced, since pages say it often."""
 
     kind = "typing"
     guide = GuideDialect(default_command="typing")
 
     conversation_id = 0
-    #: When it last told the others that its user types, unless it took that back.
+    #: When it last told the others that its user types; None once it told that they stopped.
     _told_at: float | None = None
 
     async def authorize(self) -> None:
@@ -41,7 +41,7 @@ class TypingIndicatorConsumer(GuideConsumer):
         membership = await membership_of((self.user_id, self.conversation_id))
         self._typing_bucket = Bucket()
         self.join(typing_topic(self.conversation_id))
-        # For what it causes: a message ends its sender's typing, a removal ends this socket.
+        # Joined for reactions: a message ends its sender's typing, a removal ends this socket.
         self.join(
             conversation_topic(self.conversation_id), position=membership.end, authorized_at=membership.end
         )
@@ -67,14 +67,14 @@ class TypingIndicatorConsumer(GuideConsumer):
             self._tell(is_typing=False)
 
     def _since_told(self, now: float) -> float:
-        """Seconds since the others were told so by this socket; long ago if they do not think so any more."""
+        """Seconds since this socket told that its user types; the full time if that has ended since."""
         if self._told_at is None or not is_typing_here(typing_topic(self.conversation_id), self.user_id):
             return TYPING_TTL_SECONDS
         return now - self._told_at
 
     def _tell(self, *, is_typing: bool) -> None:
         if not self.user.shares_typing:
-            return  # not even that they stopped: what was told before the switch expires
+            return  # nor that they stopped: what was told before the setting changed expires
         self._told_at = time.monotonic() if is_typing else None
         event = typing(
             username=self.user.username,

@@ -1,4 +1,4 @@
-"""The topic and the event of typing, and how the typing sockets are told it."""
+"""The topic and the event of typing, and its rendering."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ COALESCE_SECONDS = 3
 
 
 def typing_topic(conversation_id: int) -> str:
-    """Who types in a conversation; ephemeral."""
+    """The topic of who types in a conversation; ephemeral."""
     return f"{conversation_topic(conversation_id)}.typing"
 
 
 class Typing(Event, tag="typing", frozen=True):
-    """The guide's frame, with who it was and how long it holds."""
+    """Somebody types, or stopped: the guide's frame, with whose it is and how long it holds."""
 
     username: str
     is_typing: bool
@@ -31,7 +31,7 @@ class Typing(Event, tag="typing", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TypingRendering:
-    """Typing as it is, for everybody but the typist."""
+    """Renders typing as it is, for everybody but the typist."""
 
     def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
         return [Frame(event.body, (event.fields["user_id"],)) for event in write if event.type == "typing"]

@@ -1,4 +1,4 @@
-"""The typing socket."""
+"""The route of the typing socket."""
 
 from django.urls import path
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from accounts.models import User
-from chat.doctor.places import end_of, topics_of
+from chat.doctor.logs import end_of, topics_of
 from chat.models import Conversation, Participant
 from doctor.examinations import Finding, examination, snapshot
 from realtime import Topic, id_ranges

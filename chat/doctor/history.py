@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import FORGOTTEN, User, forgotten_name
 from chat import events
-from chat.doctor.places import Place, end_of, places, topics_of
+from chat.doctor.logs import ConversationLog, conversation_logs, end_of, topics_of
 from chat.events import MessageDeleted, MessageEdited, MessageSent
 from chat.models import Conversation, Message
 from doctor import examinations
@@ -56,7 +56,7 @@ class _Row(NamedTuple):
 def history() -> Iterator[Finding]:
     """Each message is in the log, with its edits; of deleted ones a tombstone, of the forgotten no name."""
     yield from _rows_wrong_by_themselves()
-    for together in places():
+    for together in conversation_logs():
         for after, up_to in _stretches(together):
             with snapshot():
                 found = list(_Stretch(together, after, up_to).compare())
@@ -74,7 +74,7 @@ def _rows_wrong_by_themselves() -> Iterator[Finding]:
         yield Finding("a message has no place", where, "a seq from 1 on", f"seq {seq}")
 
 
-def _stretches(together: list[Place]) -> Iterator[tuple[int, int | None]]:
+def _stretches(together: list[ConversationLog]) -> Iterator[tuple[int, int | None]]:
     """Several conversations as a whole, or a long one in parts, the last of them open to what comes."""
     first, last = (together[0].floor, together[0].last) if len(together) == 1 else (0, 0)
     while last - first > examinations.BATCH:
@@ -86,9 +86,9 @@ def _stretches(together: list[Place]) -> Iterator[tuple[int, int | None]]:
 class _Stretch:
     """A part of some conversations as one snapshot shows it: at most one event and one message per seq."""
 
-    def __init__(self, together: list[Place], after: int, up_to: int | None) -> None:
+    def __init__(self, together: list[ConversationLog], after: int, up_to: int | None) -> None:
         # Anew, in this snapshot: they may have been pruned since the stretches were laid out.
-        ids = [place.conversation_id for place in together]
+        ids = [each.conversation_id for each in together]
         self.topics = topics_of(Conversation.objects.filter(pk__in=ids).values_list("pk", flat=True))
         conversations = {topic.pk: pk for pk, topic in self.topics.items()}
         inside = Q(seq__gt=after) if up_to is None else Q(seq__gt=after, seq__lte=up_to)

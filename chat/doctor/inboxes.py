@@ -14,7 +14,7 @@ from django.db.models import CharField, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Cast, Concat
 
 from accounts.models import FORGOTTEN
-from chat.doctor.places import places
+from chat.doctor.logs import conversation_logs
 from chat.events import MemberRemoved, conversation_topic
 from chat.models import Message, Participant
 from chat.services.unread import COLLAPSE_KEY
@@ -62,9 +62,9 @@ class _Share(NamedTuple):
 )
 def inboxes() -> Iterator[Finding]:
     """Each member's unread entry counts the noted messages of others that they have not read."""
-    for together in places():
+    for together in conversation_logs():
         with snapshot():
-            found = list(_wrong_entries([place.conversation_id for place in together]))
+            found = list(_wrong_entries([each.conversation_id for each in together]))
         yield from found
 
 

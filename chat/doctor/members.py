@@ -8,7 +8,7 @@ import msgspec
 from django.db.models import Count, F, OuterRef, Q
 
 from accounts.models import User
-from chat.doctor.places import Place, end_of, places, topics_of
+from chat.doctor.logs import ConversationLog, conversation_logs, end_of, topics_of
 from chat.events import MemberAdded, MemberRemoved
 from chat.models import Participant
 from chat.selectors import topic_number
@@ -61,33 +61,33 @@ def _wrong_cursors(above: int, up_to: int) -> Iterator[Finding]:
 )
 def members() -> Iterator[Finding]:
     """The members of a conversation are those whom its log says, since the seq at which it says so."""
-    for together in places():
+    for together in conversation_logs():
         with snapshot():
             found = list(_wrong_members(_whole(together)))
         yield from found
 
 
-def _whole(together: list[Place]) -> list[Place]:
+def _whole(together: list[ConversationLog]) -> list[ConversationLog]:
     """Those whose log is complete: one with gaps proves nothing about members, and `log_numbers` tells it."""
-    events = LoggedEvent.objects.filter(topic_id__in=[place.topic_id for place in together])
+    events = LoggedEvent.objects.filter(topic_id__in=[each.topic_id for each in together])
     counts = dict(events.order_by().values("topic_id").annotate(n=Count("seq")).values_list("topic_id", "n"))
-    topics = Topic.objects.in_bulk([place.topic_id for place in together])
+    topics = Topic.objects.in_bulk([each.topic_id for each in together])
     return [
-        place._replace(floor=topics[place.topic_id].floor)
-        for place in together
-        if place.topic_id in topics
-        and counts.get(place.topic_id, 0) == topics[place.topic_id].head - topics[place.topic_id].floor
+        each._replace(floor=topics[each.topic_id].floor)
+        for each in together
+        if each.topic_id in topics
+        and counts.get(each.topic_id, 0) == topics[each.topic_id].head - topics[each.topic_id].floor
     ]
 
 
-def _wrong_members(together: list[Place]) -> Iterator[Finding]:
+def _wrong_members(together: list[ConversationLog]) -> Iterator[Finding]:
     told = _told(together)
-    floors = {place.conversation_id: place for place in together}
-    rows = Participant.objects.filter(conversation_id__in=floors).order_by("pk")
+    logs = {each.conversation_id: each for each in together}
+    rows = Participant.objects.filter(conversation_id__in=logs).order_by("pk")
     for conversation_id, user_id, joined_seq in rows.values_list("conversation_id", "user_id", "joined_seq"):
         where = {"conversation": conversation_id, "user": user_id}
         event = told.pop((conversation_id, user_id), None)
-        place = floors[conversation_id]
+        conversation = logs[conversation_id]
         if isinstance(event, MemberRemoved):
             yield Finding(
                 "somebody who was removed is a member", where, f"removed at seq {event.seq}", "a member"
@@ -96,7 +96,9 @@ def _wrong_members(together: list[Place]) -> Iterator[Finding]:
             yield Finding(
                 "a member joined at another seq", where, f"joined_seq {event.seq}", f"joined_seq {joined_seq}"
             )
-        elif event is None and joined_seq > place.floor and not _is_unreadable(place, joined_seq):
+        elif (
+            event is None and joined_seq > conversation.floor and not _is_unreadable(conversation, joined_seq)
+        ):
             # Who was there from the beginning has 0; what is up to the floor is forgotten.
             yield Finding(
                 "a member was never added", where, f"member_added at seq {joined_seq}", "none for this user"
@@ -111,9 +113,9 @@ def _wrong_members(together: list[Place]) -> Iterator[Finding]:
             )
 
 
-def _told(together: list[Place]) -> dict[Member, MemberAdded | MemberRemoved]:
+def _told(together: list[ConversationLog]) -> dict[Member, MemberAdded | MemberRemoved]:
     """The last that each log says of anybody's coming and going."""
-    conversations = {place.topic_id: place.conversation_id for place in together}
+    conversations = {each.topic_id: each.conversation_id for each in together}
     added, removed = (Q(body__startswith=beginning) for beginning in _MEMBERSHIP)
     rows = LoggedEvent.objects.filter(added | removed, topic_id__in=conversations).order_by("topic_id", "seq")
     told: dict[Member, MemberAdded | MemberRemoved] = {}
@@ -126,6 +128,10 @@ def _told(together: list[Place]) -> dict[Member, MemberAdded | MemberRemoved]:
     return told
 
 
-def _is_unreadable(place: Place, seq: int) -> bool:
-    body = LoggedEvent.objects.filter(topic_id=place.topic_id, seq=seq).values_list("body", flat=True).first()
+def _is_unreadable(conversation: ConversationLog, seq: int) -> bool:
+    body = (
+        LoggedEvent.objects.filter(topic_id=conversation.topic_id, seq=seq)
+        .values_list("body", flat=True)
+        .first()
+    )
     return body is not None and not is_readable(body)

@@ -1,10 +1,10 @@
-"""Questions about conversations, asked on behalf of somebody: who may see what is decided here.
+"""Questions about conversations, asked on behalf of a user: here it is decided who may see what.
 
 `membership` says who is in and from where they may read · `messages` what was said ·
 `activity` orders conversations · `conversations` shows them.
 """
 
-from chat.selectors.activity import ListPosition, Place
+from chat.selectors.activity import Activity, ListPosition
 from chat.selectors.conversations import (
     DEFAULT_PAGE,
     MAX_PAGE,
@@ -28,7 +28,7 @@ from chat.selectors.membership import (
 from chat.selectors.messages import (
     HistoryPage,
     Receipt,
-    Said,
+    ShownMessage,
     history,
     receipts_in,
     unread_count,
@@ -37,13 +37,13 @@ from chat.selectors.messages import (
 __all__ = [
     "DEFAULT_PAGE",
     "MAX_PAGE",
+    "Activity",
     "HistoryPage",
     "ListPosition",
     "Membership",
-    "Place",
     "Receipt",
-    "Said",
     "Share",
+    "ShownMessage",
     "active_owners",
     "conversation_of",
     "conversations_before",

@@ -1,7 +1,7 @@
-"""The order of somebody's conversations: the one that was active last first.
+"""The order of a user's conversations: the one that was active last first.
 
-One was active when somebody last spoke in it, or when its member joined, if that is later. Nothing is kept
-for this order: the newest message of a conversation is one look-up in the index that its history has.
+A conversation was active when somebody last spoke in it, or when the user joined, if that is later. Nothing
+is stored for this order: the newest message of a conversation is one look-up in the index of its history.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from realtime import LoggedEvent
 _APART = dt.timedelta(seconds=5)
 
 
-class Place(NamedTuple):
-    """Where a conversation stands in a list: when it was active last, in milliseconds, and its id."""
+class Activity(NamedTuple):
+    """When a conversation was active last, in milliseconds, and its id: lists are in the order of these."""
 
     active_at: int
     conversation_id: int
 
 
 class ListPosition(NamedTuple):
-    """Where the next page begins: below a place, in the order that the list had at one moment."""
+    """Where the next page begins: below a conversation, in the order that the list had at one moment."""
 
-    below: Place
+    below: Activity
     as_of: int
 
 
-def places_of(
+def latest_active(
     user_id: int, *, position: ListPosition | None, limit: int
-) -> tuple[list[Place], ListPosition | None]:
+) -> tuple[list[Activity], ListPosition | None]:
     """The conversations of one page, and the position of the next one; None after the last.
 
     The pages after the first keep its order: a conversation in which somebody speaks meanwhile is in none of
@@ -48,10 +48,10 @@ def places_of(
     if position is not None:
         moved = [pk for pk, active_at in active.items() if active_at > position.as_of]
         active |= _active_as_of(position.as_of, user_id, moved)
-    places = (Place(active_at, pk) for pk, active_at in active.items())
+    listed = (Activity(active_at, pk) for pk, active_at in active.items())
     if position is not None:
-        places = (place for place in places if place < position.below)
-    found = nlargest(limit + 1, places)
+        listed = (each for each in listed if each < position.below)
+    found = nlargest(limit + 1, listed)
     page = found[:limit]
     if len(found) <= limit:
         return page, None
@@ -64,7 +64,7 @@ def _last_active(user_id: int) -> dict[int, int]:
 
 
 def _active_as_of(moment: int, user_id: int, conversation_ids: Collection[int]) -> dict[int, int]:
-    """The same for some of them at an earlier moment. By time only the log can be looked up."""
+    """The activity of some conversations at an earlier moment; only the log can be looked up by time."""
     if not conversation_ids:
         return {}
     end = dt.datetime.fromtimestamp((moment + 1) / 1000, dt.UTC)

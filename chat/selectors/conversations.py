@@ -1,4 +1,4 @@
-"""Somebody's conversations, with what a list of them shows."""
+"""A user's conversations, with all that a list of them shows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.db.models.functions import Coalesce, Greatest
 from chat import rows
 from chat.errors import NotAParticipantError
 from chat.models import Conversation, Message, Participant
-from chat.selectors.activity import ListPosition, places_of
+from chat.selectors.activity import ListPosition, latest_active
 from chat.selectors.membership import head_stored_at, readable_after, topic_number, who_share
-from chat.selectors.messages import Said, said
+from chat.selectors.messages import ShownMessage, shown_messages
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
 #: Members named in a list of conversations; a group's page asks for all of them.
@@ -51,8 +51,8 @@ def conversations_of(
     *, user_id: int, position: ListPosition | None = None, limit: int = DEFAULT_PAGE
 ) -> tuple[list[Any], ListPosition | None]:
     """The user's conversations, the last active first, and where the next page begins, if any."""
-    places, following = places_of(user_id, position=position, limit=limit)
-    return _shown(user_id, [place.conversation_id for place in places]), following
+    page, following = latest_active(user_id, position=position, limit=limit)
+    return _shown(user_id, [each.conversation_id for each in page]), following
 
 
 def conversations_before(*, user_id: int, before: int, limit: int) -> tuple[list[Any], int | None]:
@@ -74,7 +74,7 @@ def _shown(user_id: int, conversation_ids: Sequence[int]) -> list[Any]:
     shown nothing that came later: whether they are members is asked after the members, and with the messages.
     """
     first_members = Participant.objects.select_related("user").order_by("pk")[:MEMBERS_SHOWN]
-    # To an outsider it is as if there were none, and costs as much.
+    # For an outsider the query is the same as for an id that does not exist, and costs as much.
     theirs = Exists(Participant.objects.filter(conversation_id=OuterRef("pk"), user_id=user_id))
     conversations: dict[int, Any] = (
         Conversation.objects.filter(theirs)
@@ -84,8 +84,8 @@ def _shown(user_id: int, conversation_ids: Sequence[int]) -> list[Any]:
     )
     shares = {share.conversation_id: share for share in _shares(user_id, conversations)}
     last_ids = [share.last_id for share in shares.values() if share.last_id]
-    mine = said().filter(pk__in=last_ids, conversation__participants__user_id=user_id)
-    messages = {row[0]: Said(*row) for row in mine}
+    mine = shown_messages().filter(pk__in=last_ids, conversation__participants__user_id=user_id)
+    messages = {row[0]: ShownMessage(*row) for row in mine}
     shown = []
     for conversation_id in conversation_ids:
         share = shares.get(conversation_id)

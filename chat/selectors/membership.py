@@ -1,4 +1,4 @@
-"""Who is in a conversation, and from which seq on they may read: asked before anything else is."""
+"""Memberships: who is in a conversation, and from which seq on they may read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from realtime import Position, Topic, log, positions
 class Membership:
     """One user's part in one conversation, read in one statement together with the head of its log.
 
-    Because of that one statement, whoever listens from `head` on cannot miss their own removal.
+    Because of that one statement, a subscription that begins at `head` cannot miss the member's removal.
     """
 
     conversation_id: int
@@ -73,7 +73,7 @@ def membership_for(*, user_id: int, conversation_id: int) -> Membership:
 
 def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAParticipantError]:
     """`membership_for` many at once. One query."""
-    # Whatever else these users have in these conversations is read too: a condition per pair costs more.
+    # Reads all of these users in all of these conversations: a condition per pair costs more.
     rows = _memberships().filter(
         user_id__in={user_id for user_id, _ in shares},
         conversation_id__in={conversation_id for _, conversation_id in shares},
@@ -94,7 +94,7 @@ def departures_of(shares: Collection[Share]) -> dict[Share, int]:
 
 @cache
 def _memberships() -> QuerySet[Participant, Any]:
-    """All of them, in the order of a Membership's fields. Made once: that takes as long as all the rest."""
+    """All memberships, in the order of a Membership's fields; built once: that takes as long as the rest."""
     return Participant.objects.annotate(
         topic_head=topic_number(OuterRef("conversation_id"), "head"),
         head_stored_at=head_stored_at(OuterRef("conversation_id")),

@@ -1,4 +1,4 @@
-"""What was said in a conversation, and how far its members got."""
+"""The messages of a conversation, and the cursors of its members."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from chat.selectors.membership import Membership, topic_name
 from realtime import log, slice_of
 
 
-class Said(NamedTuple):
-    """A message as it is shown. To make models of a page's rows took a fifth of the page's time."""
+class ShownMessage(NamedTuple):
+    """A message as it is shown; no model, since making models took a fifth of a page's time."""
 
     message_id: int
     sender_id: int
@@ -36,8 +36,8 @@ class Said(NamedTuple):
 
 
 @cache
-def said() -> QuerySet[Message, Any]:
-    """All messages, in the order of those fields."""
+def shown_messages() -> QuerySet[Message, Any]:
+    """All messages, in the order of a ShownMessage's fields."""
     logged_at = log.stored_at(topic_name(OuterRef("conversation_id")), OuterRef("seq"))
     return Message.objects.annotate(logged_at=logged_at).values_list(
         "pk",
@@ -58,7 +58,7 @@ def said() -> QuerySet[Message, Any]:
 class HistoryPage:
     """Messages, newest first, with what came before and after them."""
 
-    messages: Sequence[Said]
+    messages: Sequence[ShownMessage]
     #: There are older ones before this seq; None: there are none.
     older_before: int | None
     #: There are newer ones after this seq, up to the membership's head; None: there are none.
@@ -70,18 +70,18 @@ class HistoryPage:
 def history(membership: Membership, *, before: int | None, after: int | None, limit: int) -> HistoryPage:
     """A page of messages: the newest, those before a seq, or the oldest after one. Two queries.
 
-    It ends with the membership's head: what was said later may be for others only. Who is no member any more
-    once it is read gets a NotAParticipantError, because the texts may have been edited since.
+    It ends with the membership's head: later messages may be for others only. A user who is no member any
+    more once it is read gets a NotAParticipantError, because the texts may have been edited since.
     """
     page = slice_of(
-        said().filter(conversation_id=membership.conversation_id),
+        shown_messages().filter(conversation_id=membership.conversation_id),
         "seq",
         before=before,
         after=after,
         limit=limit,
         lowest=membership.readable_after + 1,
         highest=membership.head,
-        made=Said._make,
+        made=ShownMessage._make,
     )
     lowest, highest = page.behind
     standing = rows.standing(membership.conversation_id, membership.user_id, lowest=lowest, highest=highest)
@@ -110,7 +110,7 @@ def unread_count(membership: Membership) -> int:
 
 
 class Receipt(NamedTuple):
-    """How far a member got."""
+    """The cursors of a member."""
 
     user_id: int
     delivered_seq: int

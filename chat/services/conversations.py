@@ -1,4 +1,4 @@
-"""Making and naming conversations."""
+"""Creating and naming conversations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def create_conversation(
     opens_history: bool = False,
     conversation_id: int | None = None,
 ) -> Conversation:
-    """`open_conversation` for those who do not ask whether it is new."""
+    """`open_conversation`, without whether it is new."""
     return open_conversation(
         creator=creator,
         participants=participants,
@@ -81,7 +81,7 @@ def open_conversation(
 
 @contextmanager
 def users_are_known(users: Collection[User]) -> Iterator[None]:
-    """Around a transaction that makes them members: who was deleted meanwhile is an UnknownUserError."""
+    """Around a transaction that adds members: an UnknownUserError if one of them was deleted meanwhile."""
     try:
         yield
     except IntegrityError:
@@ -123,7 +123,8 @@ def _create(conversation: Conversation, creator: User, others: list[User]) -> Co
 @announcing()
 def rename_conversation(*, conversation_id: int, by: User, title: str) -> Conversation:
     """Change the title of a group and, once it is committed, tell the conversation."""
-    log.lock([conversation_topic(conversation_id)], create=False)  # under which nobody loses the right to
+    # Under the lock: nobody loses the right to do this before it is done.
+    log.lock([conversation_topic(conversation_id)], create=False)
     conversation = managed_by(conversation_id=conversation_id, by=by).conversation
     set_title(conversation=conversation, by=by, title=title)
     return conversation
@@ -140,7 +141,7 @@ def set_title(*, conversation: Conversation, by: User, title: str) -> None:
 
 
 def managed_by(*, conversation_id: int, by: User) -> Participant:
-    """The manager's own participation in a group, or the reason why it is not theirs to change."""
+    """The manager's own participation in a group; an error that says why the user may not change it."""
     participant = (
         Participant.objects.select_related("conversation")
         .filter(conversation_id=conversation_id, user=by)

@@ -1,4 +1,4 @@
-"""Who inherits a group: it has an owner who can sign in, as long as any of its members can.
+"""Heirs of groups: a group has an owner who can sign in, as long as any of its members can.
 
 The heir is the admin who has been there longest, else the member who has. An owner whose account is disabled
 stays one, beside the heir, and manages again once it is enabled.
@@ -19,7 +19,7 @@ from realtime import announce, announcing, log
 
 @announcing()
 def ensure_owners(conversation_ids: Collection[int], *, besides: int | None = None) -> list[Participant]:
-    """Make an heir the owner of each of these groups that lacks an active one; who that is.
+    """Make an heir the owner of each of these groups that has no active one; returns the heirs.
 
     `besides` is a user who is about to be deleted. Doing it twice changes nothing. Five queries, however many
     groups there are.
@@ -49,7 +49,7 @@ def ensure_owners(conversation_ids: Collection[int], *, besides: int | None = No
 
 
 def account_was_switched(*, user_id: int, is_active: bool) -> None:
-    """Follow an account that was disabled or enabled: what nobody active owns has an heir."""
+    """Appoint heirs after an account was disabled or enabled, in the groups that nobody active owns."""
     shares = Participant.objects.filter(user_id=user_id, conversation__kind=Conversation.Kind.GROUP)
     if not is_active:
         shares = shares.filter(role=Participant.Role.OWNER)
@@ -57,7 +57,7 @@ def account_was_switched(*, user_id: int, is_active: bool) -> None:
 
 
 def users_will_be_deleted(user_ids: Collection[int]) -> None:
-    """Lock what `user_is_deleted` tells of all of them, before it tells anything of one."""
+    """Lock all topics that `user_is_deleted` writes to for these users, before it is called for the first."""
     shares = Participant.objects.filter(user__in=user_ids).order_by()
     conversations = shares.values_list("conversation_id", flat=True).distinct()
     log.lock([*map(topic_of, conversations), *map(user_topic, user_ids)], create=False)
@@ -67,7 +67,7 @@ def users_will_be_deleted(user_ids: Collection[int]) -> None:
 def user_is_deleted(user: User) -> None:
     """Tell the conversations of a user whose row is about to go; what they owned has an heir."""
     ids = list(Participant.objects.filter(user=user).values_list("conversation_id", flat=True))
-    # Their own topic too, on which their end will be told: who holds it needs their row to commit.
+    # Their own topic too, on which their end will be told: a transaction that holds it needs their row.
     topics = log.lock([*map(topic_of, ids), user_topic(user.pk)], create=False)
     entries = [
         (

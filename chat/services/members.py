@@ -1,4 +1,4 @@
-"""Members come and go. Each coming and going is an event at a seq, which is where reading begins or ends."""
+"""Members are added and removed and change roles; each is an event, at whose seq reading begins or ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _add(conversation_id: int, by: User, users: Sequence[User], role: str) -> li
         announce(logged)
         seq = logged[0].seq or 0
         added.append(
-            # Their own arrival is not news to them: they read, and have read, from there.
+            # Their own arrival is not unread for them: they may read, and have read, from there.
             Participant(
                 conversation_id=conversation_id,
                 user=user,
@@ -77,7 +77,7 @@ def _add(conversation_id: int, by: User, users: Sequence[User], role: str) -> li
 
 @announcing()
 def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
-    """Remove somebody, or leave. Their sockets are told up to and including this, and nothing after."""
+    """Remove a member, or leave; their sockets are told everything up to this event, and nothing after it."""
     log.lock([topic_of(conversation_id)], create=False)
     leaving = by.pk == user_id
     mine = (
@@ -106,10 +106,10 @@ def will_be_removed(member: Participant) -> None:
 
 @announcing()
 def was_removed(member: Participant) -> None:
-    """Follow a deleted membership, whoever deleted it: who it was of hears up to here."""
+    """Tell of a deleted membership, whoever deleted it; the member's sockets are told up to here."""
     conversation_id, user = member.conversation_id, member.user
     topics = log.lock([topic_of(conversation_id), user_topic(user.pk)])
-    # Nobody can read any more what it counts.
+    # The entry counts messages that this user can no longer read.
     read_collapsed(user_id=user.pk, collapse_key=COLLAPSE_KEY.format(conversation_id))
     event = MemberRemoved(
         user_id=user.pk,

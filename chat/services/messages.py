@@ -1,4 +1,4 @@
-"""What a message may say, and editing and deleting it."""
+"""Checking, editing and deleting messages; `sends` stores them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from realtime import (
     log,
 )
 
-#: Of one message: enough for one that is written while it is thought, and its row stays small.
+#: Edits of one message: enough for a text that is saved while it is typed, and its row stays small.
 MAX_EDITS = 1_000
 #: Messages of one conversation that are deleted in one transaction: it is held for some tens of milliseconds.
 DELETED_TOGETHER = 10
@@ -49,7 +49,7 @@ def clean_content(content: object) -> str:
 
 
 def clean_client_id(name: object) -> UUID:
-    """The UUID that a text is: with its dashes or none, in braces or as a URN, in either case."""
+    """The UUID in a text: with or without dashes, in braces or as a URN, in upper or lower case."""
     if isinstance(name, str):
         bare = name[1:-1] if name[:1] == "{" and name[-1:] == "}" else name
         try:
@@ -62,7 +62,7 @@ def clean_client_id(name: object) -> UUID:
 
 @announcing()
 def edit_message(*, conversation_id: int, message_id: int, by: User, content: str) -> int:
-    """Change the text of one's own message; the seq of the event that says so."""
+    """Change the text of one's own message; returns the seq of the event that says so."""
     content = clean_content(content)
     topic = _locked_topic(conversation_id)
     participant = _participant(conversation_id, by)
@@ -84,7 +84,7 @@ def delete_message(*, conversation_id: int, message_id: int, by: User) -> int:
 
 
 def delete_messages_of(sender: User) -> int:
-    """Delete everything that somebody said, as they could themselves; how many messages that were."""
+    """Delete all messages of a user, as they could themselves; returns their number."""
     deleted = 0
     theirs = Message.objects.filter(sender=sender, deleted_at__isnull=True)
     for conversation_id in theirs.order_by().values_list("conversation_id", flat=True).distinct():
@@ -163,7 +163,7 @@ def _edit(topic: LockedTopic | None, message: Message, *, content: str) -> int:
 
 
 def _is_for_all(message: Message) -> bool:
-    """Whether all who are told of it now may read it: its event has a new seq, and reaches newcomers too."""
+    """Whether all members may read it: the event of an edit has a new seq, and reaches newcomers too."""
     newcomers = Participant.objects.filter(
         conversation_id=message.conversation_id,
         conversation__opens_history=False,

@@ -1,4 +1,4 @@
-"""Telling conversations that a member has another name, and taking a name out of what they were told."""
+"""New names of members are told to their conversations, and old ones taken out of the logs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TOLD_TOGETHER = 100
 
 
 def tell_new_name(*, user_id: int) -> int:
-    """Tell every conversation of a user the name that they have now; how many those are.
+    """Tell every conversation of a user their present name; returns the number of conversations.
 
-    After the commit of the name, and not in its transaction: that one holds the user's row, for which those
-    wait who store messages of theirs and hold a conversation, for which it would wait. A few statements for
-    each hundred conversations, and an event in each conversation: no message costs anything for it.
+    Runs after the commit of the name, not in its transaction: that one holds the user's row, and a send of
+    theirs that holds a conversation waits for it, while it would wait for the conversation. A few statements
+    for each hundred conversations and an event in each: messages cost nothing more.
     """
     told = above = 0
     while count := len(ids := _conversations_of(user_id, above)):
@@ -41,7 +41,7 @@ def _conversations_of(user_id: int, above: int) -> list[int]:
 @announcing()
 def _tell(user_id: int, conversation_ids: list[int]) -> None:
     topics = log.lock(map(conversation_topic, conversation_ids), create=False)
-    # Under the locks: who was removed, or renamed once more, meanwhile is not told of as they were.
+    # Read under the locks: a user who was removed or renamed again meanwhile is told of as they are now.
     username = User.objects.values_list("username", flat=True).filter(pk=user_id).first()
     if username is None:
         return
@@ -57,9 +57,9 @@ def _tell(user_id: int, conversation_ids: list[int]) -> None:
 
 
 def forget_name(user: User) -> int:
-    """Put a user's present name in the place of any other they had in the logs; how many events that were.
+    """Replace a user's former names in the logs by the present one; returns the number of events.
 
-    Their texts stay as they were in every other byte, and at their seqs: who resumes is told the same story.
+    Every other byte of the events stays, and so do their seqs: a client that resumes is told the same story.
     Reads the logs of all conversations, because no row knows where somebody was a member once.
     """
     rewritten = 0
@@ -72,7 +72,7 @@ def forget_name(user: User) -> int:
     return rewritten
 
 
-#: Beside whose number a name stands in an event.
+#: The fields of events that hold a user's id, each with the field that holds the name.
 _FIELDS = {"sender_id": "sender_username", "user_id": "username"}
 
 

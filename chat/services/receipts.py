@@ -1,4 +1,4 @@
-"""How far somebody got: delivered and read cursors that only move forward.
+"""Delivered and read cursors, which say how far a member got and only move forward.
 
 Many moves are written together: one transaction, one bell with all receipts.
 """
@@ -23,7 +23,7 @@ from realtime import Logged, announce, announcing, events
 
 
 class Cursor(NamedTuple):
-    """How far somebody says that they got; what was read was delivered too."""
+    """How far a user says that they got; what was read was delivered too."""
 
     delivered: int = 0
     read: int = 0
@@ -38,17 +38,17 @@ class _Reading(NamedTuple):
 
     row: Participant
     up_to: int
-    #: There is nothing after it.
+    #: Whether `up_to` is the head.
     is_all: bool
 
 
 def mark_delivered(*, user_id: int, conversation_id: int, up_to_seq: int) -> Membership:
-    """The user's device has everything up to a seq."""
+    """Note that the user's device has everything up to a seq."""
     return _move((user_id, conversation_id), Cursor(delivered=up_to_seq))
 
 
 def mark_read(*, user_id: int, conversation_id: int, up_to_seq: int) -> Membership:
-    """The user has read everything up to a seq, and so has it."""
+    """Note that the user has read everything up to a seq, and so received it."""
     return _move((user_id, conversation_id), Cursor(read=up_to_seq))
 
 
@@ -61,7 +61,7 @@ def _move(share: Share, cursor: Cursor) -> Membership:
 
 @announcing()
 def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotAParticipantError]:
-    """Move the cursors of members who have not been there yet; where each stands then.
+    """Move cursors forward, where they are not there yet; returns where each member stands then.
 
     The number of statements does not grow with the number of moves.
     """
@@ -73,7 +73,7 @@ def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotA
         membership = memberships[share]
         if share not in rows or isinstance(membership, NotAParticipantError):
             continue
-        head = membership.head  # nobody has read what is not yet said
+        head = membership.head  # nobody has read beyond it
         read = max(membership.read_seq, min(cursor.read, head))
         delivered = max(membership.delivered_seq, min(cursor.delivered, head), read)
         if cursor.read and (read > membership.read_seq or min(cursor.read, head) == head):
@@ -91,7 +91,7 @@ def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotA
 
 
 def _locked(shares: Iterable[Share]) -> list[Participant]:
-    """The rows of these members, and of whoever of them is in another of these conversations."""
+    """The locked rows of these users in these conversations, also of pairs that were not asked for."""
     rows = Participant.objects.select_for_update(no_key=True).filter(
         user_id__in={user_id for user_id, _ in shares},
         conversation_id__in={conversation_id for _, conversation_id in shares},
@@ -110,7 +110,7 @@ def _receipt(membership: Membership) -> Logged:
 
 
 def _uncount(readings: Iterable[_Reading]) -> None:
-    """Take what is read off the unread entries that stand for it."""
+    """Take what was read off the unread entries that count it."""
     by_entry = {
         (reading.row.user_id, COLLAPSE_KEY.format(reading.row.conversation_id)): reading
         for reading in readings
@@ -127,7 +127,7 @@ def _uncount(readings: Iterable[_Reading]) -> None:
 
 
 def _read_in(partly: Mapping[int, tuple[Notification, _Reading]]) -> Iterable[tuple[int, int]]:
-    """For each participant what their entry counts of what they read. One query."""
+    """For each participant, how much of what they read their entry counts. One query."""
     after = {pk: max(reading.row.read_seq, entry.counted_after) for pk, (entry, reading) in partly.items()}
     up_to = {pk: reading.up_to for pk, (_, reading) in partly.items()}
     read = (

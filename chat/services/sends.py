@@ -1,8 +1,7 @@
-"""Sending messages.
+"""Sends are stored in batches: one transaction, in which each send has an outcome of its own.
 
-Sends are stored in batches: one transaction, the conversations' topics locked first, the outcome of
-each send its own. Whatever is checked under the lock (membership, duplicates) therefore holds at the
-very seq the message gets.
+The topics of the conversations are locked first. What is checked under the lock (membership, duplicates)
+therefore holds at the very seq that the message gets.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ RETRY_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message somebody wants to send."""
+    """A message that a user wants to send."""
 
     conversation_id: int
     sender: User
@@ -49,7 +48,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the sender is told once it is stored; `duplicate` when it had been stored before."""
+    """The outcome of a send that was stored; `duplicate` when an earlier send stored it."""
 
     message_id: int
     seq: int
@@ -64,8 +63,8 @@ Outcome = Sent | RealtimeError
 def send_messages(drafts: Sequence[Draft], *, patience: float = LOCK_SECONDS) -> list[Outcome]:
     """Store drafts in their order and announce them; one that is refused refuses no other.
 
-    What another transaction holds is waited for so many seconds, and then all drafts are refused with a
-    BusyError. With a patience of 0 only those are whose conversation is held at this moment.
+    A conversation that another transaction holds is waited for `patience` seconds, and then all drafts are
+    refused with a BusyError. With a patience of 0 only the drafts to held conversations are refused.
     """
     try:
         return _send_together(drafts, patience)
@@ -79,7 +78,7 @@ def send_messages(drafts: Sequence[Draft], *, patience: float = LOCK_SECONDS) ->
 
 
 def _send_each(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
-    """Each in a transaction of its own; behind one whose conversation is held, the others wait."""
+    """Store each draft alone; after a BusyError the rest of that conversation is refused with it."""
     outcomes: list[Outcome] = []
     held: dict[int, Outcome] = {}
     for draft in drafts:
@@ -87,7 +86,7 @@ def _send_each(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
         outcomes.append(outcome)
         if isinstance(outcome, BusyError):
             held[draft.conversation_id] = outcome
-        elif isinstance(outcome, UnavailableError):  # so are the others, and none of them was tried
+        elif isinstance(outcome, UnavailableError):  # the others would be too: none of them is tried
             untried = len(drafts) - len(outcomes)
             return outcomes + [UnavailableError(retry_after_ms=RETRY_MS) for _ in range(untried)]
     return outcomes
@@ -112,7 +111,7 @@ def _send_together(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
             is_committing = True
     except (OperationalError, InterfaceError) as error:
         if is_committing:
-            # The commit may have been the last thing that the database heard.
+            # The database may have committed before the connection broke.
             raise UncertainError(retry_after_ms=RETRY_MS) from error
         raise
     return outcomes
@@ -156,7 +155,7 @@ def _store(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
 
     sent = _tell_and_keep([(names[event.conversation_id], event) for event in told.values()], topics, moment)
     outcomes.update(zip(told, sent, strict=True))
-    # Read after the writing: what a draft repeats may have been stored with it.
+    # Read after the insert: a draft may repeat one of its own batch.
     stored = Message.objects.in_bulk(set(repeats.values()))
     for place, message_id in repeats.items():
         message = stored[message_id]
@@ -167,7 +166,7 @@ def _store(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
 def _tell_and_keep(
     entries: Sequence[tuple[str, MessageSent]], topics: Mapping[str, LockedTopic], moment: dt.datetime
 ) -> list[Sent]:
-    """Write new messages to the log, which gives them their places, and to their table."""
+    """Write new messages to the log, which gives them their seqs, and to their table."""
     if not entries:
         return []
     logged = log.append(entries, locked=topics)

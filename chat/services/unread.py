@@ -100,12 +100,12 @@ def note_unread(conversation_ids: Sequence[int]) -> None:
 
 
 def counted_up_to(seq: object) -> Q:
-    """Messages that an inbox noted up to this seq counts: a deletion told after it is not noted yet."""
+    """The messages that an inbox noted up to `seq` counts: later deletions are not noted yet."""
     return Q(seq__lte=seq) & (Q(deleted_at=None) | Q(deleted_seq__gt=seq))
 
 
 def _said(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[CountedMessage]]:
-    """What was said in these and has not been noted yet, in order, where anything was. One query."""
+    """The messages of these conversations that are not noted yet, in order. One query."""
     rows = _messages(conversations).filter(
         Q(deleted_at=None) | Q(deleted_seq__isnull=False), seq__gt=F("conversation__noticed_seq")
     )
@@ -118,7 +118,7 @@ def _said(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> di
 
 
 def _gone(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[CountedMessage]]:
-    """What was deleted in these since they were noted, of what was noted then. One query."""
+    """The messages that were noted and have been deleted since. One query."""
     rows = _messages(conversations).filter(
         deleted_seq__gt=F("conversation__noticed_seq"), seq__lte=F("conversation__noticed_seq")
     )
@@ -141,7 +141,7 @@ def _messages(
 def _cursors(conversation_ids: Collection[int]) -> dict[int, dict[int, int]]:
     """How far each member has read, by conversation. One query.
 
-    Locked: whoever reads meanwhile waits, and then finds the entry that is about to be written.
+    The rows are locked: a member who reads meanwhile waits, and then finds the entry that is written here.
     """
     members = Participant.objects.select_for_update(no_key=True).filter(conversation__in=conversation_ids)
     cursors: dict[int, dict[int, int]] = {pk: {} for pk in conversation_ids}
@@ -155,9 +155,9 @@ def _cursors(conversation_ids: Collection[int]) -> dict[int, dict[int, int]]:
 def _entries(
     conversation: Conversation, messages: Sequence[CountedMessage], cursors: Cursors
 ) -> Iterable[Collapsed]:
-    """What the members have not been noted yet: how many each, and the latest sender's name.
+    """The entries to write: how many messages are new to each member, and the latest sender's name.
 
-    To the latest sender that is the one before: their own messages are no news to them.
+    For the latest sender the name is that of the latest other sender.
     """
     by_sender = Counter(message.sender_id for message in messages)
     counts: dict[int, int] = {}

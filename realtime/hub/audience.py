@@ -10,7 +10,7 @@ from realtime.defaults import conf
 from realtime.events import Delivery
 from realtime.hub import metrics, reactions
 from realtime.hub.held import Held
-from realtime.hub.pages import Place, page_after
+from realtime.hub.pages import PageKey, page_after
 from realtime.hub.rendering import NOTHING, Rendering, Stretch
 from realtime.hub.window import Window
 from realtime.log import positions
@@ -302,7 +302,7 @@ class Audience:
             while self.position is not None and self.position < self._target:
                 target, timeline, after = self._target, self.timeline, self.place
                 # When the database comes back it may be another one, which lacks what waits here.
-                page = await page_after(Place(self.topic, after.seq), has_failed=self._held.forget)
+                page = await page_after(PageKey(self.topic, after.seq), has_failed=self._held.forget)
                 if timeline != self.timeline:
                     continue
                 if after.contradicts(Position(after.seq, page.mark)):

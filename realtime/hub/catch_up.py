@@ -7,7 +7,7 @@ from itertools import islice
 
 from realtime.database import outages
 from realtime.hub import metrics, pages, reactions
-from realtime.hub.pages import Page, PageStretch, Place
+from realtime.hub.pages import Page, PageKey, PageStretch
 from realtime.hub.subscription import Socket, Subscription
 from realtime.log.positions import Position
 
@@ -97,8 +97,8 @@ class CatchUp:
 
     async def _read(self, reading: list[Subscription]) -> None:
         timelines = [subscription.audience.timeline for subscription in reading]
-        places = [Place(subscription.topic, subscription.position) for subscription in reading]
-        answers = await asyncio.gather(*map(pages.read_page, places), return_exceptions=True)
+        keys = [PageKey(subscription.topic, subscription.position) for subscription in reading]
+        answers = await asyncio.gather(*map(pages.read_page, keys), return_exceptions=True)
         has_failed = goes_on = False
         for subscription, timeline, page in zip(reading, timelines, answers, strict=True):
             if isinstance(page, Page):

@@ -27,8 +27,8 @@ PAGE_SIZE = 4 * STRETCH_SIZE
 RETRY_SECONDS = 0.5
 
 
-class Place(NamedTuple):
-    """A place in the log of a topic: after an event."""
+class PageKey(NamedTuple):
+    """The key of a page: the events of a topic that follow a seq."""
 
     topic: str
     after: int
@@ -62,13 +62,13 @@ class PageStretch(Stretch):
 
 
 class Page:
-    """The events that follow a place, and the seq they lead to."""
+    """The events that follow a seq, and the seq they lead to."""
 
     __slots__ = ("mark", "reached", "stretches")
 
     def __init__(self, deliveries: Sequence[Delivery], reached: int, mark: str = "") -> None:
         self.reached = reached
-        #: Of the event at the place that they follow: who was told another one there is of another past.
+        #: Of the event that they follow: a client that was told another one there is of another past.
         self.mark = mark
         self.stretches: list[PageStretch] = []
         begin = size = 0
@@ -83,23 +83,23 @@ class Page:
         return [delivery for stretch in self.stretches for delivery in stretch.deliveries]
 
 
-def _read(places: Collection[Place]) -> dict[Place, Page]:
+def _read(keys: Collection[PageKey]) -> dict[PageKey, Page]:
     pages = {}
-    for place in places:
-        rows, reached = log.read_on(place.topic, after=place.after, limit=conf.replay_page, size=PAGE_SIZE)
-        pages[place] = Page([Delivery(*row) for row in rows], reached, rows.mark)
+    for key in keys:
+        rows, reached = log.read_on(key.topic, after=key.after, limit=conf.replay_page, size=PAGE_SIZE)
+        pages[key] = Page([Delivery(*row) for row in rows], reached, rows.mark)
     return pages
 
 
 #: Each is some milliseconds of a thread, so few are read at a time.
-read_page: BatchLoader[Place, Page] = BatchLoader(_read, max_batch=8)
+read_page: BatchLoader[PageKey, Page] = BatchLoader(_read, max_batch=8)
 
 
-async def page_after(place: Place, *, has_failed: Callable[[], None] = lambda: None) -> Page:
-    """The page of the log that follows, as soon as it can be had; what is done each time that it cannot."""
+async def page_after(key: PageKey, *, has_failed: Callable[[], None] = lambda: None) -> Page:
+    """The page of a key, as soon as it can be read; `has_failed` is called each time that it cannot."""
     while True:
         try:
-            page = await read_page(place)
+            page = await read_page(key)
         except Exception as error:  # noqa: BLE001 - the log is still there when the database returns
             outages.DATABASE.noticed(error)
             has_failed()

@@ -121,7 +121,7 @@ class Worker:
         return False
 
 
-class Place:
+class WorkerSlot:
     """One listening socket, and the workers that follow each other on it."""
 
     def __init__(self, listener: socket.socket, start: Callable[[socket.socket], Worker]) -> None:
@@ -195,7 +195,7 @@ class Supervisor:
     def __init__(self, command: Command, port: Port, *, workers: int) -> None:
         self._command = command
         self._port = port
-        self._places = [Place(port.new_socket(), self._start) for _ in range(workers)]
+        self._slots = [WorkerSlot(port.new_socket(), self._start) for _ in range(workers)]
         #: Every worker that has not ended, also those which make room for another.
         self._workers: set[Worker] = set()
         self._stop_asked = asyncio.Event()
@@ -214,8 +214,8 @@ class Supervisor:
         await asyncio.wait({serving, stop_asked}, return_when=asyncio.FIRST_COMPLETED)
         serving.cancel()
         stopped = await asyncio.gather(*(worker.stop() for worker in self._workers))
-        for place in self._places:
-            place.close()
+        for slot in self._slots:
+            slot.close()
         if stop_asked.done():
             return 0 if all(stopped) else 1
         stop_asked.cancel()
@@ -232,21 +232,21 @@ class Supervisor:
 
     async def _serve(self) -> None:
         """Run everything; returns when the first worker cannot start, which has said why."""
-        first, *others = self._places
+        first, *others = self._slots
         if not await first.start().accepts():
             return
-        for place in others:
-            place.start()
-        logger.info("Serving on %s:%d, with %d workers", *self._port.address[:2], len(self._places))
-        await asyncio.gather(self._replace_when_asked(), *(place.keep() for place in self._places))
+        for slot in others:
+            slot.start()
+        logger.info("Serving on %s:%d, with %d workers", *self._port.address[:2], len(self._slots))
+        await asyncio.gather(self._replace_when_asked(), *(slot.keep() for slot in self._slots))
 
     async def _replace_when_asked(self) -> None:
         while True:
             await self._replace_asked.wait()
             self._replace_asked.clear()
             logger.info("Replacing the workers, one after the other")
-            for place in self._places:
-                if not await place.replace():
+            for slot in self._slots:
+                if not await slot.replace():
                     logger.error("The workers that were not replaced yet stay")
                     break
 

@@ -126,14 +126,14 @@ class SocketLimits:
         if _is_reached(conf.limit_sockets_per_address, self.open_from[address]):
             return refuse_handshake(scope, receive, send, status=429, retry_after_ms=30_000)
 
-        place = _Place(self, address, send)
+        socket = _OpenSocket(self, address, send)
         task = asyncio.current_task()
         assert task is not None, "an ASGI application runs in a task"
-        task.add_done_callback(place.leave)
-        return self.app(scope, receive, place.send)
+        task.add_done_callback(socket.leave)
+        return self.app(scope, receive, socket.send)
 
 
-class _Place:
+class _OpenSocket:
     """What one open socket takes up."""
 
     __slots__ = ("_address", "_is_pending", "_limits", "_send")

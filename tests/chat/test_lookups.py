@@ -153,7 +153,7 @@ def test_list_shows_no_text_that_was_edited_after_the_removal(db, ana, bruno, ol
     from chat.selectors import conversations
 
     sent = say(lost, ana, "as Bruno knew it")
-    said = conversations.said
+    said = conversations.shown_messages
 
     def removed_and_edited():
         services.remove_member(conversation_id=lost.pk, by=ana, user_id=bruno.pk)
@@ -162,7 +162,7 @@ def test_list_shows_no_text_that_was_edited_after_the_removal(db, ana, bruno, ol
         )
         return said()
 
-    monkeypatch.setattr(conversations, "said", removed_and_edited)
+    monkeypatch.setattr(conversations, "shown_messages", removed_and_edited)
     page = api(bruno).get(f"{URL}?limit=1").json()
 
     assert page["results"] == []

@@ -60,10 +60,10 @@ async def test_notification_told_while_the_socket_opens_is_not_lost(
 ) -> None:
     def slowly(**asked: Any) -> Any:
         services.notify(user=ana, kind="payment_completed", data={"payment_id": 1})
-        return hearing(**asked)
+        return following(**asked)
 
-    hearing = selectors.hearing
-    monkeypatch.setattr(selectors, "hearing", slowly)
+    following = selectors.following
+    monkeypatch.setattr(selectors, "following", slowly)
     async with connect(ana, SOCKET) as socket:
         assert (await socket.receive())["data"] == {"payment_id": 1}
 
@@ -426,7 +426,7 @@ async def test_socket_that_fell_behind_says_where_it_is_when_it_was_told_what_is
     def has_room_later(outbox: Outbox, batch: Any) -> bool:
         return room.is_set() and push_batch(outbox, batch)
 
-    async def read_later(place: pages.Place) -> pages.Page:
+    async def read_later(place: pages.PageKey) -> pages.Page:
         await room.wait()
         return await read_page(place)
 

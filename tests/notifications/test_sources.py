@@ -18,7 +18,7 @@ from realtime import log, publishing
 from realtime.events import Delivery, encode
 from realtime.hub import audience
 from realtime.hub.hub import Hub
-from realtime.hub.pages import Page, Place, page_after
+from realtime.hub.pages import Page, PageKey, page_after
 from realtime.publishing import publish_on_commit
 from realtime.testing import eventually
 from tests.chat.speaking import say
@@ -213,14 +213,14 @@ async def test_what_is_joined_while_the_socket_opens_is_heard_once(
     await kick(by=ana)
 
     def while_joining(**asked: Any) -> Any:
-        heard = hearing(**asked) if when.startswith("after") else None
+        heard = following(**asked) if when.startswith("after") else None
         teams.members, teams.head = {john.pk}, 1
         # In the first case the database already said that one kick is the past.
         publish_on_commit(own(john), TeamJoined(team=1, after=1 if heard else 0))
-        return heard or hearing(**asked)
+        return heard or following(**asked)
 
-    hearing = selectors.hearing
-    monkeypatch.setattr(selectors, "hearing", while_joining)
+    following = selectors.following
+    monkeypatch.setattr(selectors, "following", while_joining)
     async with connect(john, SOCKET + "?v=1") as socket:
         assert (await socket.receive())["type"] == "subscribed"
         await kick(by=ana)
@@ -269,7 +269,7 @@ async def test_member_who_was_removed_and_added_again_is_noticed_from_there_on(
 ) -> None:
     """The word of the new membership overtakes the removal, which waits for a message whose bell is lost."""
 
-    async def read_later(place: Place, **options: Any) -> Page:
+    async def read_later(place: PageKey, **options: Any) -> Page:
         await may_read.wait()
         return await page_after(place, **options)
 

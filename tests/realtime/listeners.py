@@ -13,7 +13,7 @@ from realtime.errors import RealtimeError
 from realtime.events import Delivery
 from realtime.hub.catch_up import CatchUp
 from realtime.hub.hub import Hub
-from realtime.hub.pages import Page, Place
+from realtime.hub.pages import Page, PageKey
 from realtime.hub.rendering import EVERYTHING, Rendering
 from realtime.hub.subscription import ONLY, Subscription
 from realtime.log.positions import START, Position
@@ -244,7 +244,7 @@ class Log:
         page = [(TOPIC, seq, text) for seq, text in sorted(self.bodies.items()) if seq > after][: self.page]
         return page, page[-1][1] if page else self.head
 
-    async def read_page(self, place: Place) -> Page:
+    async def read_page(self, place: PageKey) -> Page:
         """Stands for `realtime.hub.pages.read_page`."""
         self.readings += 1
         if not self.is_open:

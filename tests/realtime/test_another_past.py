@@ -12,7 +12,7 @@ from realtime.database import outages
 from realtime.hub import pages
 from realtime.hub.audience import Audience
 from realtime.hub.hub import Hub
-from realtime.hub.pages import Page, Place
+from realtime.hub.pages import Page, PageKey
 from realtime.log.positions import Position, placed
 from realtime.metrics.outages import Outage
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
@@ -42,7 +42,7 @@ class MarkedLog(Log):
         for _ in range(new):
             self.append()
 
-    async def read_page(self, place: Place) -> Page:
+    async def read_page(self, place: PageKey) -> Page:
         page = await super().read_page(place)
         page.mark = self.marks.get(place.after, "")
         return page

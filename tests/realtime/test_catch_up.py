@@ -16,7 +16,7 @@ from realtime.events import Delivery
 from realtime.hub import pages
 from realtime.hub.catch_up import TOGETHER
 from realtime.hub.hub import Hub
-from realtime.hub.pages import Page, Place
+from realtime.hub.pages import Page, PageKey
 from realtime.hub.rendering import Frame
 from realtime.log.positions import Position
 from realtime.metrics.outages import Outage
@@ -31,17 +31,17 @@ class Logs:
     def __init__(self) -> None:
         self.heads: dict[str, int] = {}
         #: The places of each question to the database, and what its answers waited for.
-        self.questions: list[list[Place]] = []
+        self.questions: list[list[PageKey]] = []
         self.broken: set[str] = set()
         self.closed: dict[str, asyncio.Event] = {}
         #: The marks of events; empty where a topic has none.
         self.marks: dict[str, str] = {}
 
-    def read(self, places: Collection[Place]) -> dict[Place, Page]:
+    def read(self, places: Collection[PageKey]) -> dict[PageKey, Page]:
         self.questions.append(list(places))
         return {place: self.page_after(place) for place in places}
 
-    def page_after(self, place: Place) -> Page:
+    def page_after(self, place: PageKey) -> Page:
         if place.topic in self.broken:
             raise KeyError(place.topic)
         head = self.heads[place.topic]
@@ -57,7 +57,7 @@ class Logs:
 def logs(monkeypatch: pytest.MonkeyPatch) -> Logs:
     logs = Logs()
 
-    async def run_in_thread(function: Any, places: list[Place]) -> Any:
+    async def run_in_thread(function: Any, places: list[PageKey]) -> Any:
         await asyncio.sleep(0)
         for place in places:
             if (gate := logs.closed.get(place.topic)) is not None:

@@ -10,7 +10,7 @@ from django.db import transaction
 from realtime import log
 from realtime.events import Delivery, Event, Logged
 from realtime.hub import pages
-from realtime.hub.pages import STRETCH_SIZE, Page, Place, read_page
+from realtime.hub.pages import STRETCH_SIZE, Page, PageKey, read_page
 from realtime.hub.pages import _read as read_pages
 from realtime.hub.rendering import EVERYTHING, Everything
 from tests.realtime.listeners import body
@@ -80,8 +80,8 @@ def test_page_of_large_events_is_short_and_leads_to_its_last():
     with transaction.atomic():
         log.append([("t", Said(words="😀" * large))] * 9)
 
-    first = read_pages([Place("t", 0)])[Place("t", 0)]
-    second = read_pages([Place("t", 4)])[Place("t", 4)]
+    first = read_pages([PageKey("t", 0)])[PageKey("t", 0)]
+    second = read_pages([PageKey("t", 4)])[PageKey("t", 4)]
 
     assert ([d.seq for d in first.deliveries], first.reached) == ([1, 2, 3, 4], 4)
     assert ([d.seq for d in second.deliveries], second.reached) == ([5, 6, 7, 8], 8)
@@ -101,7 +101,7 @@ async def test_sockets_at_the_same_place_are_read_for_once(monkeypatch):
     monkeypatch.setattr("realtime.database.batch_loader.run_in_thread", run_in_thread)
     monkeypatch.setattr(pages.log, "read_on", read_on)
 
-    found = await asyncio.gather(*(read_page(Place("t", after)) for after in [5, 5, 5, 6]))
+    found = await asyncio.gather(*(read_page(PageKey("t", after)) for after in [5, 5, 5, 6]))
 
     assert sorted(readings) == [("t", 5), ("t", 6)]
     assert found[0] is found[1] is found[2]

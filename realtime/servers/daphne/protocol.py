@@ -68,8 +68,8 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     def take_options(cls, factory: Any) -> None:
         """The options of all connections become attributes of the class.
 
-        Autobahn copies each of them to every connection, and formats them all for a line of its debug log
-        that nobody sees.
+        Autobahn copies each of them to every connection (1.5 KB of 20), and formats them all for a line of
+        its debug log that nobody sees.
         """
         for name in ws_protocol.WebSocketProtocol.CONFIG_ATTRS:
             if name not in vars(PreparedWebSocketProtocol):

@@ -1,4 +1,4 @@
-"""Where to look: the conversations with their logs, in pieces that fit into one short snapshot."""
+"""The conversations with their logs, in pieces that fit into one short snapshot of an examination."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from doctor import examinations
 from realtime import LoggedEvent, Topic, id_ranges
 
 
-class Place(NamedTuple):
+class ConversationLog(NamedTuple):
     """One conversation and its log."""
 
     conversation_id: int
@@ -25,26 +25,26 @@ class Place(NamedTuple):
     members: int
 
 
-def places() -> Iterator[list[Place]]:
+def conversation_logs() -> Iterator[list[ConversationLog]]:
     """All conversations that have a topic, as many at once as have a batch of events and members together.
 
     One with more comes alone. Conversations that grow meanwhile are a little heavier when they are read.
     """
     for above, up_to in id_ranges(Conversation.objects.all()):
-        together: list[Place] = []
+        together: list[ConversationLog] = []
         load = 0
-        for place in _places_between(above, up_to):
-            heavy = place.last - place.floor + place.members
+        for each in _logs_between(above, up_to):
+            heavy = each.last - each.floor + each.members
             if together and load + heavy > examinations.BATCH:
                 yield together
                 together, load = [], 0
-            together.append(place)
+            together.append(each)
             load += heavy
         if together:
             yield together
 
 
-def _places_between(above: int, up_to: int) -> list[Place]:
+def _logs_between(above: int, up_to: int) -> list[ConversationLog]:
     last_message = Message.objects.filter(conversation_id=OuterRef("pk")).order_by("-seq").values("seq")[:1]
     conversations = {
         pk: row
@@ -55,7 +55,7 @@ def _places_between(above: int, up_to: int) -> list[Place]:
     }
     topics = topics_of(conversations)
     return [
-        Place(pk, topic.pk, topic.floor, max(last, end_of(topic)), members)
+        ConversationLog(pk, topic.pk, topic.floor, max(last, end_of(topic)), members)
         for pk, (members, last) in conversations.items()
         if (topic := topics.get(pk))
     ]
