@@ -28,7 +28,7 @@ from realtime.publishing import publish_now, publish_on_commit
 from tests import environment
 from tests.realtime.listeners import settle
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Said(Event, tag="said", frozen=True):
