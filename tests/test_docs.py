@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,12 +174,53 @@ def test_every_page_is_found_from_the_readme() -> None:
     assert [page for page in PAGES if ROOT / page not in found] == []
 
 
-def test_modules_that_the_map_names_exist() -> None:
-    _, _, table = text("docs/architecture.md").partition("## Where things live")
-    named = re.findall(r"`([a-z_]+/(?:[a-z_]+/)*[a-z_]+\.py)`", table)
+#: Apps with a shape of their own in the map: a row that names `<app>/…` is true of some of them.
+APPS = ("accounts", "chat", "notifications", "typing_indicator")
 
-    assert len(named) > 10
-    assert [path for path in named if not (ROOT / path).exists()] == []
+
+def test_paths_that_the_map_names_exist() -> None:
+    named = re.findall(
+        r"`((?:[a-z_]+|<app>)/(?:[a-z_]+/)*(?:[a-z_]+(?:\.py)?)?)`", text("docs/architecture.md")
+    )
+    missing = [
+        path
+        for path in named
+        if not any(
+            (ROOT / (there + ending)).exists()
+            for app in APPS
+            for there in [path.replace("<app>", app)]
+            for ending in ("", ".py")
+        )
+    ]
+
+    assert len(named) > 40
+    assert missing == []
+
+
+def test_map_draws_the_rooms_as_the_linter_holds_them() -> None:
+    _, _, after = text("docs/architecture.md").partition("## The rooms of the core\n\n```\n")
+    rows = [re.split(r" {3,}", row.strip())[0] for row in after.partition("```")[0].splitlines()]
+    drawn = [re.findall(r"[a-z_]+/?", row) for row in rows]
+
+    contracts = tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    [layers] = [each["layers"] for each in contracts if each.get("containers") == ["realtime"]]
+    held = [re.findall(r"\w+", layer) for layer in layers if layer != "apps | management"]  # Django's own
+
+    assert [[name.rstrip("/") for name in row] for row in drawn] == held
+    for name in (name for row in drawn for name in row):
+        assert (ROOT / "realtime" / name.rstrip("/")).is_dir() == name.endswith("/"), name
+
+
+def test_map_draws_the_packages_as_the_linter_holds_them() -> None:
+    picture = text("docs/architecture.md").partition("## The rooms of the core")[0]
+    drawn = re.findall(r"(\w+)/  ", picture)
+    [layers] = [
+        each["layers"]
+        for each in tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+        if each["name"] == "Packages import downwards"
+    ]
+
+    assert drawn == layers
 
 
 def test_map_leads_to_every_page() -> None:
