@@ -130,8 +130,6 @@ class GuideConsumer(Connection):
     def on_request(self, request: Request) -> Awaitable[None] | None:
         if request.ref is not None or request.flaw is not None:
             self.opt_in()
-        if request.flaw is not None:
-            raise request.flaw
         return super().on_request(request)
 
     def about(self) -> dict[str, Any]:

@@ -103,6 +103,9 @@ class Connection(AsyncConsumer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check(cls, cls.commands)
+        for name in vars(Connection).keys() & vars(cls).keys():
+            if name.startswith("_") and not name.startswith("__"):
+                raise TypeError(f"{cls.__name__} would replace {name} of Connection: choose another name")
 
     async def __call__(  # type: ignore[override]  # Channels types each message; ours are dictionaries
         self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send
@@ -170,6 +173,8 @@ class Connection(AsyncConsumer):
 
     def on_request(self, request: Request) -> Awaitable[None] | None:
         """Obey a request; a RealtimeError is its answer."""
+        if request.flaw is not None:
+            raise request.flaw
         return obey(self, self.commands, request)
 
     def on_access_lost(self, subscription: Subscription) -> None:

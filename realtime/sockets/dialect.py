@@ -30,7 +30,7 @@ class Request(NamedTuple):
     ref: Any = None
     #: Requests of a lane are obeyed one after the other, and lanes beside each other.
     lane: Hashable = ""
-    #: What is wrong with it, although it could be read.
+    #: What is wrong with it, although it could be read: the answer, in the place of what it asks for.
     flaw: RealtimeError | None = None
 
 

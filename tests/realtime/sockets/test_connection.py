@@ -348,6 +348,39 @@ async def test_command_that_fails_is_answered_and_the_socket_lives(talk):
         assert await socket.receive() == {"type": "answer", "value": 5}
 
 
+async def test_flaw_that_a_dialect_found_is_the_answer_of_every_connection(hub):
+    obeyed = []
+
+    class Flawed(GuideDialect):
+        def read(self, payload: Any) -> Request:
+            return Request(
+                "do", {}, ref="r", flaw=errors.InvalidFrameError("flawed") if payload == "bad" else None
+            )
+
+    class Plain(Connection):
+        dialect = Flawed(is_v1=True)
+        commands = {"do": Command(dict, lambda socket, fields, ref: obeyed.append(ref))}
+
+    communicator = WebsocketCommunicator(Plain.as_asgi(), "/")
+    await communicator.connect(ANSWER_SECONDS)
+    socket = TestSocket(communicator, None)
+    await socket.send_text("bad")
+    told = await socket.receive()
+    await socket.send_text("good")
+    await eventually(lambda: obeyed)
+    await communicator.disconnect()
+
+    assert (told["code"], told["message"], told["ref"]) == ("invalid_frame", "flawed", "r")
+    assert obeyed == ["r"]
+
+
+def test_consumer_that_would_replace_a_part_of_the_connection_is_told_so():
+    with pytest.raises(TypeError, match="Careless would replace _open of Connection"):
+        type(
+            "Careless", (Connection,), {"_open": print, "_close_to_it": print, "on_open": Connection.on_open}
+        )
+
+
 async def test_bug_closes_this_socket_and_no_other(talk, caplog):
     async with talk() as (socket, _), talk(identity=Somebody(user_id=2)) as (other, _):
         await socket.send({"type": "bug"})
