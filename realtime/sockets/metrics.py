@@ -46,6 +46,12 @@ def opened(kind: str) -> None:
 
 
 def closed(kind: str, code: object, reason: str) -> None:
-    """Count a socket that ended; a code that the peer made up is counted as `other`."""
-    SOCKETS_CLOSED.add(str(int(code)) if isinstance(code, int) and code in _KNOWN_CODES else "other", reason)
+    """Count a socket that ended; a code that the peer made up is counted as `other`.
+
+    A dialect has close codes of its own: what the server chose is counted as it is.
+    """
+    label = "other"
+    if isinstance(code, int) and (code in _KNOWN_CODES or reason != "peer"):
+        label = str(int(code))
+    SOCKETS_CLOSED.add(label, reason)
     SOCKETS_OPEN.add(kind, n=-1)

@@ -295,6 +295,15 @@ def test_close_code_that_the_peer_made_up_is_one_of_the_others(rise, code: objec
     assert others() == 1
 
 
+def test_close_code_of_a_dialect_is_counted_as_it_is(rise) -> None:
+    ours = rise(SOCKETS_CLOSED, "3012", "restarting")
+    opened("chat")
+
+    closed("chat", 3012, "restarting")
+
+    assert ours() == 1
+
+
 @pytest.mark.acceptance
 def test_every_reason_to_refuse_a_handshake_is_shown_from_the_start() -> None:
     """In a process of its own: in this one others may have counted."""
