@@ -141,7 +141,7 @@ class CatchUp:
         for stretch in page.stretches:
             # An event after its right to listen was read may end that right, exactly there.
             is_past = stretch.reached <= subscription.authorized_at
-            for part in [stretch] if is_past else stretch.one_by_one():
+            for part in [stretch] if is_past else stretch.write_by_write():
                 if not await self._tell_missed(subscription, part, timeline):
                     return False
         return self._reads(subscription, timeline)

@@ -6,7 +6,7 @@ After a restart or a cut line a whole conversation comes back at about the same 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from realtime import log
@@ -14,6 +14,7 @@ from realtime.database import outages
 from realtime.database.batch_loader import BatchLoader
 from realtime.defaults import conf
 from realtime.events import Delivery
+from realtime.hub import reactions
 from realtime.hub.rendering import Stretch
 from realtime.log import positions
 from realtime.log.positions import Position
@@ -37,11 +38,11 @@ class PageKey(NamedTuple):
 class PageStretch(Stretch):
     """Some of a page's events, written together."""
 
-    __slots__ = ("_single",)
+    __slots__ = ("_parts",)
 
     def __init__(self, deliveries: Sequence[Delivery]) -> None:
         super().__init__(deliveries)
-        self._single: list[PageStretch] = []
+        self._parts: list[PageStretch] = []
 
     @property
     def reached(self) -> int:
@@ -53,12 +54,23 @@ class PageStretch(Stretch):
         """The position of its last event."""
         return Position(self.reached, positions.mark_in(self.deliveries[-1].body))
 
-    def one_by_one(self) -> list[PageStretch]:
-        """The same, a write at a time, which mostly is an event; made once."""
-        if not self._single:
-            alone = len(self.deliveries) == 1
-            self._single = [self] if alone else [PageStretch(write) for write in self.by_write()]
-        return self._single
+    def write_by_write(self) -> list[PageStretch]:
+        """The same, a write at a time, which mostly is an event; made once.
+
+        A write is cut after an event that something acts on: what follows may not be theirs who catch up.
+        """
+        if not self._parts:
+            parts = [part for write in self.by_write() for part in _cut_at_actions(write)]
+            self._parts = [self] if len(parts) == 1 else [PageStretch(part) for part in parts]
+        return self._parts
+
+
+def _cut_at_actions(write: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
+    begin = 0
+    for end, delivery in enumerate(write, start=1):
+        if end == len(write) or reactions.are_acted_on(delivery.type):
+            yield write[begin:end]
+            begin = end
 
 
 class Page:

@@ -48,6 +48,11 @@ def _register(registry: dict[str, list[R]], event_type: str) -> Callable[[R], R]
     return register
 
 
+def are_acted_on(event_type: str) -> bool:
+    """Whether something may be done to those who are told events of this type."""
+    return event_type in _actions
+
+
 class Told:
     """The subscriptions that were just told an event, and that it may concern."""
 

@@ -9,11 +9,11 @@ from django.db import transaction
 
 from realtime import log
 from realtime.events import Delivery, Event, Logged
-from realtime.hub import pages
+from realtime.hub import pages, reactions
 from realtime.hub.pages import STRETCH_SIZE, Page, PageKey, read_page
 from realtime.hub.pages import _read as read_pages
 from realtime.hub.rendering import EVERYTHING, Everything
-from tests.realtime.listeners import body
+from tests.realtime.listeners import body, delivery
 
 
 class Said(Event, tag="said", frozen=True):
@@ -53,13 +53,29 @@ def test_stretch_is_rendered_once_for_all_equal_renderings():
     assert batch.payloads == ["x" * 10, "x" * 20]
 
 
-def test_stretch_is_taken_apart_once_for_all():
-    [stretch] = page_of(10, 20).stretches
+@pytest.mark.parametrize(
+    ("events", "parts"),
+    [
+        ("said", [[1]]),
+        ("said said", [[1], [2]]),
+        ("said-a said-a said-a", [[1, 2, 3]]),
+        ("said said-a said-a said-b said-b said", [[1], [2, 3], [4, 5], [6]]),
+        ("said-a removed-a said-a said-a", [[1, 2], [3, 4]]),
+        ("removed-a removed-a said-a removed-a", [[1], [2], [3, 4]]),
+    ],
+)
+def test_stretch_is_taken_apart_by_write_and_at_what_is_acted_on_once_for_all(events, parts, monkeypatch):
+    monkeypatch.setattr(reactions, "_actions", {"removed": [print]})
+    named = [event.partition("-") for event in events.split()]
+    [stretch] = Page(
+        [delivery(n, kind, write=mark) for n, (kind, _, mark) in enumerate(named, 1)], 9
+    ).stretches
 
-    parts = stretch.one_by_one()
+    cut = stretch.write_by_write()
 
-    assert stretch.one_by_one() is parts
-    assert [[d.seq for d in part.deliveries] for part in parts] == [[1], [2]]
+    assert [[event.seq for event in part.deliveries] for part in cut] == parts
+    assert stretch.write_by_write() is cut
+    assert (cut[0] is stretch) == (len(parts) == 1)
 
 
 def test_events_of_one_write_are_taken_apart_together():
@@ -71,7 +87,7 @@ def test_events_of_one_write_are_taken_apart_together():
 
     [stretch] = Page([*marked, alone], 4).stretches
 
-    assert [[d.seq for d in part.deliveries] for part in stretch.one_by_one()] == [[1, 2], [3], [4]]
+    assert [[d.seq for d in part.deliveries] for part in stretch.write_by_write()] == [[1, 2], [3], [4]]
 
 
 @pytest.mark.django_db(transaction=True)
