@@ -24,6 +24,7 @@ from realtime import log
 from realtime.bells import local_hubs
 from realtime.database.threads import close_threads
 from realtime.hub.hub import Hub
+from realtime.sockets.dialect import Refusal
 
 #: How long a socket may take to answer before the test fails: only ever waited for in full by a failure.
 ANSWER_SECONDS = 5.0
@@ -60,6 +61,13 @@ class TestSocket:
         assert message["type"] == "websocket.send", f"expected a frame, got {message}"
         return str(message["text"])
 
+    async def receive_bytes(self) -> bytes:
+        """The next frame, a binary one."""
+        message = await self._communicator.receive_output(ANSWER_SECONDS)
+        assert message["type"] == "websocket.send", f"expected a frame, got {message}"
+        assert isinstance(message.get("bytes"), bytes), f"expected a binary frame, got {message}"
+        return bytes(message["bytes"])
+
     async def receive(self) -> dict[str, Any]:
         """The next frame."""
         return dict(json.loads(await self.receive_text()))
@@ -92,20 +100,46 @@ async def open_socket(
     subprotocols: list[str] | None = None,
 ) -> AsyncIterator[TestSocket]:
     """Open a socket on the whole application, middleware included."""
-    application = get_default_application()
     if token is not None:
         path += f"{'&' if '?' in path else '?'}token={token}"
-    communicator = WebsocketCommunicator(
-        application, path, headers=[(b"host", b"testserver"), *(headers or [])], subprotocols=subprotocols
-    )
-    # An address of its own, so that no test uses up another's handshakes.
-    communicator.scope["client"] = (str(next(_addresses)), 0)
+    communicator = _communicator(path, headers, subprotocols)
     accepted, answer = await communicator.connect(timeout=ANSWER_SECONDS)
     assert accepted, f"refused before accept: {answer}"
     try:
         yield TestSocket(communicator, answer if isinstance(answer, str) else None)
     finally:
         await communicator.disconnect(timeout=ANSWER_SECONDS)
+
+
+async def refusal_of(
+    path: str,
+    *,
+    headers: list[tuple[bytes, bytes]] | None = None,
+    subprotocols: list[str] | None = None,
+) -> Refusal:
+    """How a handshake is refused before accept, by a server that can say more than 403."""
+    communicator = _communicator(path, headers, subprotocols)
+    communicator.scope["extensions"] = {"websocket.http.response": {}}
+    await communicator.send_input({"type": "websocket.connect"})
+    start = await communicator.receive_output(ANSWER_SECONDS)
+    assert start["type"] == "websocket.http.response.start", f"expected a refusal, got {start}"
+    body = await communicator.receive_output(ANSWER_SECONDS)
+    await communicator.wait(ANSWER_SECONDS)
+    return Refusal(start["status"], start["headers"], body["body"])
+
+
+def _communicator(
+    path: str, headers: list[tuple[bytes, bytes]] | None, subprotocols: list[str] | None
+) -> WebsocketCommunicator:
+    communicator = WebsocketCommunicator(
+        get_default_application(),
+        path,
+        headers=[(b"host", b"testserver"), *(headers or [])],
+        subprotocols=subprotocols,
+    )
+    # An address of its own, so that no test uses up another's handshakes.
+    communicator.scope["client"] = (str(next(_addresses)), 0)
+    return communicator
 
 
 @pytest.fixture

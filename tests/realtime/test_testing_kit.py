@@ -52,6 +52,22 @@ def socket_with(*messages: dict[str, Any]) -> TestSocket:
     return TestSocket(line, None)
 
 
+async def test_binary_frame_is_received_as_it_came_and_no_text_is_one():
+    socket = socket_with({"type": "websocket.send", "bytes": b"\x93"}, frame(type="a"))
+
+    assert await socket.receive_bytes() == b"\x93"
+    with pytest.raises(AssertionError, match="expected a binary frame"):
+        await socket.receive_bytes()
+
+
+async def test_refusal_before_accept_is_shown_in_full(hub):
+    refusal = await kit.refusal_of("/ws/nowhere/")
+
+    assert refusal.status == 404
+    assert json.loads(refusal.body)["code"] == "not_found"
+    assert (b"content-length", str(len(refusal.body)).encode()) in list(refusal.headers)
+
+
 async def test_frames_are_received_one_by_one():
     close = {"type": "websocket.close", "code": 4404}
     socket = socket_with(frame(type="a"), frame(type="b", n=1), frame(type="c"), close)
