@@ -56,7 +56,7 @@ class CatchUp:
     def _needs_page(self, subscription: Subscription) -> bool:
         """Whether the log has to be read for it now; it may be live, over, or ahead of its audience."""
         audience = subscription.audience
-        if not subscription.is_behind or subscription.access.is_suspended:
+        if not subscription.is_behind or subscription.is_suspended:
             self._forget(subscription)
             return False
         if subscription.place.is_at(audience.place):
@@ -151,7 +151,7 @@ class CatchUp:
         if chunk:
             await self._socket.outbox.room_for(chunk.size)
         # It left, was suspended, or the log went back, while there was no room or the page was read.
-        if not self._reads(subscription, timeline) or subscription.access.is_suspended:
+        if not self._reads(subscription, timeline) or subscription.is_suspended:
             return False
         if chunk:
             self._socket.outbox.push_batch(chunk)

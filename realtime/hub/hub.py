@@ -150,7 +150,7 @@ class Hub:
             subscription.position, subscription.mark = audience.place
         position = Position(subscription.position, subscription.mark)
         is_live = authorized_at is None or position.is_at(audience.place)
-        audience.add(subscription, is_live=is_live and not subscription.access.is_suspended)
+        audience.add(subscription, is_live=is_live and not subscription.is_suspended)
 
     def audience(self, topic: str) -> Audience | None:
         """Who listens to a topic in this process, if anybody."""

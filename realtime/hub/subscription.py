@@ -66,6 +66,7 @@ class Subscription:
     """One topic for one socket: live, or behind its audience and catching up."""
 
     __slots__ = (
+        "_is_set_aside",
         "_waiters",
         "access",
         "audience",
@@ -108,6 +109,7 @@ class Subscription:
         #: Called once, with the position, in the turn in which it is live.
         self.on_live = on_live
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._is_set_aside = False
 
     @property
     def topic(self) -> str:
@@ -121,6 +123,11 @@ class Subscription:
     def is_behind(self) -> bool:
         """Whether it reads the log, and is told nothing live."""
         return self in self.audience.behind
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it is told nothing for now: it alone, or all of its access."""
+        return self._is_set_aside or self.access.is_suspended
 
     @property
     def place(self) -> Position:
@@ -152,6 +159,17 @@ class Subscription:
             self.rendering = chosen(rendering)
         else:
             self.audience.render_anew(self, chosen(rendering))
+
+    def suspend(self) -> None:
+        """Tell it nothing for now, while its right is checked again: what is ephemeral passes it by."""
+        self._is_set_aside = True
+        self.audience.set_aside(self)
+
+    def resume(self) -> None:
+        """Let it go on from where it was."""
+        self._is_set_aside = False
+        if self.is_behind:
+            self.socket.catch_up(self)
 
     def lose_access(self) -> None:
         """End it because its user may no longer listen: an action calls this at the event that says so."""

@@ -31,13 +31,15 @@ class Identity(Protocol):
         """The head of the user's own topic when this was true."""
 
 
-OnLost = Callable[[RealtimeError], None]
+#: Called with the access and the error; the access is over after it.
+OnLost = Callable[["Access", RealtimeError], None]
 
 
 class Access:
     """An identity on a connection, or nobody's. It ends with its token, or when a revocation arrives.
 
-    `on_lost` says what then happens; unless it is given, the socket is closed with the error.
+    `on_lost` says what then happens, and may give its subscriptions to another access; those that it keeps
+    end with it. Unless that is given, the socket is closed with the error.
     """
 
     __slots__ = (
@@ -121,13 +123,17 @@ class Access:
         self._end_with(identity)
 
     def lose(self, error: RealtimeError) -> None:
-        """The identity holds no more."""
+        """The identity holds no more, whoever of the connection uses it."""
         if self.is_over:
             return
+        connection = self._connection
         if self._on_lost is None:
-            self._connection.refuse(error)
-        else:
-            self._on_lost(error)
+            connection.refuse(error)
+            return
+        try:
+            self._on_lost(self, error)
+        finally:
+            connection.drop(self)
 
     def expire(self) -> None:
         """The token has ended, and was not renewed."""
@@ -137,13 +143,13 @@ class Access:
     def suspend(self) -> None:
         """Tell its subscriptions nothing while it is checked again: what is ephemeral passes them by."""
         self.is_suspended = True
-        for subscription in self._subscriptions():
+        for subscription in self.subscriptions():
             subscription.audience.set_aside(subscription)
 
     def resume(self) -> None:
         """Let its subscriptions go on from where they were."""
         self.is_suspended = False
-        for subscription in self._subscriptions():
+        for subscription in self.subscriptions():
             if subscription.is_behind:
                 self._connection.catch_up(subscription)
 
@@ -158,7 +164,7 @@ class Access:
         self.is_over = True
         del self._connection
 
-    def _subscriptions(self) -> list[Subscription]:
+    def subscriptions(self) -> list[Subscription]:
         """What is told to it: all but the one that hears of its end."""
         own = self._connection.subscriptions()
         return [each for each in own if each.access is self and each is not self._revocations]

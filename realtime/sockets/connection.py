@@ -33,6 +33,7 @@ from realtime.hub.catch_up import CatchUp
 from realtime.hub.hub import Hub
 from realtime.hub.rendering import Rendering
 from realtime.hub.subscription import ONLY, Subscription
+from realtime.hub.subscription import Access as SubscribedAs
 from realtime.log.positions import START, Position
 from realtime.rates import Bucket
 from realtime.sockets import metrics
@@ -198,8 +199,8 @@ class Connection(AsyncConsumer):
     def admit(self, identity: Identity | None, *, on_lost: OnLost | None = None) -> Access:
         """Let somebody in, or nobody in particular (None). Those who are the same share one access.
 
-        `on_lost` is called with the error when the identity holds no more; without it the socket is closed.
-        Whoever admits also dismisses, or the socket does at its end.
+        `on_lost` is called with the access and the error when the identity holds no more; without it the
+        socket is closed. Whoever admits also dismisses, or the socket does at its end.
         """
         access = next((each for each in self._accesses if each.covers(identity)), None)
         if access is None:
@@ -208,10 +209,18 @@ class Connection(AsyncConsumer):
         access.holders += 1
         return access
 
-    def dismiss(self, access: Access) -> None:
+    def dismiss(self, access: SubscribedAs) -> None:
         """One part of the connection needs this access no more; with the last one it ends."""
-        access.holders -= 1
-        if access.holders <= 0 and access in self._accesses:
+        for own in self._accesses:
+            if own is access:
+                own.holders -= 1
+                if own.holders <= 0:
+                    self.drop(own)
+                return
+
+    def drop(self, access: Access) -> None:
+        """End an access, however many parts of the connection use it."""
+        if access in self._accesses:
             self._accesses.remove(access)
             access.end()
 
@@ -242,6 +251,8 @@ class Connection(AsyncConsumer):
                 f"A durable topic needs both position and authorized_at, an ephemeral one neither: {topic}"
             )
             raise TypeError(message)
+        if access.is_over:  # it ended while something was awaited: nothing would end this
+            raise errors.UnauthenticatedError("Whoever this was asked for may ask no more.")
         subscription = Subscription(
             self,
             access,
@@ -262,7 +273,7 @@ class Connection(AsyncConsumer):
             subscription.end()
         elif not subscription.is_behind:
             subscription.announce_live()
-        elif not access.is_suspended:
+        elif not subscription.is_suspended:
             self.catch_up(subscription)
         return subscription
 

@@ -121,7 +121,7 @@ class Listener:
         self.subscriptions.append(subscription)
         if not subscription.is_behind:
             subscription.announce_live()
-        elif not subscription.access.is_suspended:
+        elif not subscription.is_suspended:
             self.catch_up(subscription)
         return subscription
 

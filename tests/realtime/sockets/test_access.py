@@ -175,6 +175,35 @@ async def test_what_is_ephemeral_passes_a_suspended_access_by(quiet_hub, log, li
     assert (of("a", frames), of("c", frames)) == (["x"] * 2, ["x"] * 4)
 
 
+async def test_subscription_is_suspended_alone(quiet_hub, log, line) -> None:
+    one = line.socket.admit(identity(1))
+    alone, other = subscribe(line, one, "a"), subscribe(line, one, "b")
+    ring(quiet_hub, log, log.append())
+
+    alone.suspend()
+    ring(quiet_hub, log, log.append())
+    frames = await line.frames()
+    assert (of("a", frames), of("b", frames)) == (["1"], ["1", "2"])
+    assert (alone.is_suspended, other.is_suspended) == (True, False)
+
+    one.suspend()
+    one.resume()
+    await settle(50)
+    assert of("a", await line.frames()) == ["1"], "it is still suspended by itself"
+
+    one.suspend()
+    alone.resume()
+    await settle(50)
+    assert of("a", await line.frames()) == ["1"], "its access is suspended"
+
+    one.resume()
+    await settle(50)
+    ring(quiet_hub, log, log.append())
+    frames = await line.frames()
+
+    assert (of("a", frames), of("b", frames)) == (["1", "2", "3"], ["1", "2", "3"])
+
+
 async def test_subscription_of_a_suspended_access_begins_when_it_is_resumed(quiet_hub, log, line) -> None:
     while log.append() < 4:
         pass
@@ -267,7 +296,7 @@ async def test_suspended_access_hears_of_its_own_end_all_the_same(quiet_hub, log
 
     monkeypatch.setattr(reactions, "_actions", {"revoked": [revoke]})
     lost: list[RealtimeError] = []
-    one = line.socket.admit(identity(1), on_lost=lost.append)
+    one = line.socket.admit(identity(1), on_lost=lambda _, error: lost.append(error))
     one.suspend()
 
     quiet_hub.receive([(user_topic(1), 1, body(1, "revoked"))])
@@ -300,9 +329,9 @@ async def test_equal_identities_share_one_access_until_the_last_holder_goes(quie
 async def test_end_of_an_access_ends_its_subscriptions_and_no_others(quiet_hub, log, line) -> None:
     ended: list[RealtimeError] = []
 
-    def lost(error: RealtimeError) -> None:
+    def lost(access: Access, error: RealtimeError) -> None:
         ended.append(error)
-        line.socket.dismiss(one)
+        assert [each.id for each in access.subscriptions()] == ["a"]
 
     one = line.socket.admit(identity(1), on_lost=lost)
     other = line.socket.admit(None)
@@ -317,6 +346,37 @@ async def test_end_of_an_access_ends_its_subscriptions_and_no_others(quiet_hub, 
     assert [type(error) for error in ended] == [errors.TokenExpiredError]
     assert (of("a", frames), of("c", frames)) == (["1"], ["1", "2"])
     assert not line.course.done()
+
+
+async def test_lost_access_is_over_for_everybody_who_used_it(quiet_hub, log, line) -> None:
+    def move_one(access: Access, error: RealtimeError) -> None:
+        line.socket.dismiss(access)  # whose holder, who knows nothing of the other, does not wait for the end
+        subscribe(line, nobody, "a", position=1, head=1)
+
+    nobody = line.socket.admit(None)
+    one = line.socket.admit(identity(1), on_lost=move_one)
+    assert line.socket.admit(identity(1)) is one
+    subscribe(line, one, "a")
+    subscribe(line, one, "b")
+    ring(quiet_hub, log, log.append())
+
+    one.lose(errors.SessionRevokedError())
+    ring(quiet_hub, log, log.append())
+    frames = await line.frames()
+
+    assert (of("a", frames), of("b", frames)) == (["1", "2"], ["1"])
+    assert one.is_over
+    assert quiet_hub.audience(user_topic(1)) is None
+    assert not line.course.done()
+
+
+async def test_nothing_is_subscribed_to_for_who_has_ended(quiet_hub, log, line) -> None:
+    one = line.socket.admit(identity(1), on_lost=lambda *_: None)
+    one.lose(errors.SessionRevokedError())
+
+    with pytest.raises(errors.UnauthenticatedError):
+        subscribe(line, one, "a")
+    assert list(quiet_hub.topics()) == []
 
 
 async def test_access_without_a_word_for_its_end_closes_the_socket_with_it(quiet_hub, log, line) -> None:
