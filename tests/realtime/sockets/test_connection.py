@@ -9,9 +9,8 @@ import json
 import logging
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,19 +19,15 @@ import structlog
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 
-from guide_dialect.consumer import GuideConsumer
 from guide_dialect.dialect import GuideDialect
 from realtime import errors
 from realtime.database.threads import run_in_thread
-from realtime.events import Event
 from realtime.hub.audience import Audience
 from realtime.hub.hub import DRAIN_STEP_SECONDS, Hub
-from realtime.hub.rendering import EVERYTHING, NOTHING, OnlyTypes, Rendering
 from realtime.hub.subscription import Subscription
-from realtime.log.positions import Position
 from realtime.publishing import publish_now, publish_on_commit
 from realtime.sockets import connection as connections
-from realtime.sockets.commands import Command, named_command
+from realtime.sockets.commands import Command
 from realtime.sockets.connection import Connection
 from realtime.sockets.dialect import Request
 from realtime.testing import ANSWER_SECONDS, TestSocket, eventually
@@ -40,160 +35,7 @@ from realtime.topics import user_topic
 from realtime.wire import outbox, wire
 from tests.factories import make_conversation
 from tests.realtime.listeners import settle
-
-
-class Said(Event, frozen=True, tag="said"):
-    words: str
-    seq: int = 0
-
-
-class Whispered(Event, frozen=True, tag="whispered"):
-    words: str
-
-
-@dataclass
-class Somebody:
-    """An identity, as far as the core knows one."""
-
-    user_id: int = 1
-    expires_in: float = 3600
-    session_id: str | None = "session"
-    authorized_at: int = 0
-    user: Any = field(init=False)
-    expires_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.user = SimpleNamespace(pk=self.user_id)
-        self.expires_at = time.time() + self.expires_in
-
-
-class Talk(GuideConsumer):
-    """Listens to what its query says, and obeys what a test sends it."""
-
-    seen: list[Talk] = []
-
-    async def authorize(self) -> None:
-        Talk.seen.append(self)
-        self.handled: list[dict[str, Any]] = []
-        self.times_left = 0
-        if "refuse" in self.query:
-            raise errors.NotFoundError
-        if "fail" in self.query:
-            raise ZeroDivisionError
-        if "wait" in self.query:
-            await asyncio.Event().wait()
-        if "position" in self.query:
-            position = Position(int(self.query["position"]))
-            head = Position(int(self.query.get("head", position.seq)))
-            self.join("talk.1", position=position, authorized_at=head, on_live=self.live)
-        elif "listen" in self.query:
-            self.join("talk.1")
-
-    def live(self, place: Position) -> None:
-        self.push({"type": "live", "seq": place.seq})
-
-    def rendering_of(self, topic: str) -> Rendering:
-        return EVERYTHING if topic == "talk.1" else NOTHING
-
-    def on_access_lost(self, subscription: Subscription) -> None:
-        self.push({"type": "detached", "topic": subscription.topic})
-
-    def on_request(self, request: Request) -> Any:
-        if named_command(GuideConsumer.commands, request.name) is None:
-            self.handled.append(request.fields)
-        return super().on_request(request)
-
-    def _do_echo(self, frame: dict[str, Any], _ref: Any) -> None:
-        self.push(frame)
-
-    async def _do_database(self, frame: dict[str, Any], _ref: Any) -> None:
-        self.push({"type": "answer", "value": await self.run(lambda: frame["value"])})
-
-    def _do_mistake(self, *_) -> None:
-        raise errors.NotAllowedError
-
-    async def _do_retry(self, *_) -> None:
-        raise errors.UnavailableError(retry_after_ms=1000)
-
-    def _do_fault(self, *_) -> None:
-        raise errors.RealtimeError  # as the answer to what could not be stored
-
-    async def _do_bug(self, *_) -> None:
-        raise ZeroDivisionError
-
-    def _do_refuse(self, *_) -> None:
-        self.refuse(errors.NotFoundError())
-
-    def _do_beside(self, frame: dict[str, Any], _ref: Any) -> None:
-        self.spawn(self.beside(frame["what"]))
-
-    def _do_rejoin(self, frame: dict[str, Any], _ref: Any) -> None:
-        place = Position(frame["position"])
-        self.join("talk.1", position=place, authorized_at=place, on_live=self.live)
-
-    commands = {
-        **GuideConsumer.commands,
-        "echo": Command(dict, _do_echo),
-        "database": Command(dict, _do_database),
-        "mistake": Command(dict, _do_mistake),
-        "retry": Command(dict, _do_retry),
-        "fault": Command(dict, _do_fault),
-        "bug": Command(dict, _do_bug),
-        "refuse": Command(dict, _do_refuse),
-        "beside": Command(dict, _do_beside),
-        "rejoin": Command(dict, _do_rejoin),
-    }
-
-    async def beside(self, what: str) -> None:
-        if what == "bug":
-            raise ZeroDivisionError
-        raise errors.UnavailableError
-
-    async def left(self) -> None:
-        self.times_left += 1
-        if "stumble" in self.query:
-            raise ZeroDivisionError
-
-
-class Quiet(Talk):
-    guide = GuideDialect(tells_errors=False)
-
-
-@pytest.fixture(autouse=True)
-def nobody_yet() -> None:
-    Talk.seen = []
-
-
-@pytest.fixture
-def talk(hub: Hub) -> Callable[..., Any]:
-    """`async with talk("?listen=1") as (socket, consumer)`: a socket without anything around it."""
-
-    @asynccontextmanager
-    async def opened(
-        query: str = "", kind: type[Talk] = Talk, **scope: Any
-    ) -> AsyncIterator[tuple[TestSocket, Talk | None]]:
-        communicator = WebsocketCommunicator(kind.as_asgi(), f"/ws/talk/{query}")
-        around: dict[str, Any] = {"identity": Somebody(), "auth_error": None} | scope
-        communicator.scope.update(around)  # type: ignore[typeddict-item]  # what our middleware adds
-        accepted, _ = await communicator.connect(timeout=ANSWER_SECONDS)
-        assert accepted
-        try:
-            yield TestSocket(communicator, None), Talk.seen[-1] if Talk.seen else None
-        finally:
-            await communicator.disconnect(timeout=ANSWER_SECONDS)
-
-    return opened
-
-
-def error_frame(error: errors.RealtimeError, ref: Any = None) -> dict[str, Any]:
-    return {"type": "error", **error.as_fields(), "ref": ref}
-
-
-async def refused_with(socket: TestSocket) -> tuple[Any, int]:
-    """The code that was told, and the close code."""
-    frame = await socket.receive()
-    return frame["code"], await socket.receive_close()
-
+from tests.realtime.sockets.talk import Said, Somebody, Talk, Whispered, error_frame, refused_with
 
 # ── who is let in ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -261,27 +103,11 @@ async def test_our_own_fault_is_logged_with_the_socket_and_not_told(talk, caplog
     assert (record.socket_id, record.user_id, record.socket_path) == (consumer.socket_id, 1, "/ws/talk/")
 
 
-async def test_page_that_would_show_errors_is_only_closed(talk):
-    async with talk("?refuse=1", kind=Quiet) as (socket, _):
-        assert (await socket._communicator.receive_output(ANSWER_SECONDS))["type"] == "websocket.close"
-    async with talk("?refuse=1&v=1", kind=Quiet) as (socket, _):
-        assert await refused_with(socket) == ("not_found", 4404)
-
-
 async def test_server_that_is_stopping_sends_away_who_comes(talk, hub):
     hub.is_draining = True
     async with talk() as (socket, consumer):
         assert await refused_with(socket) == ("restarting", 1012)
         assert consumer is None
-
-
-async def test_native_subprotocol_is_chosen(hub):
-    communicator = WebsocketCommunicator(Talk.as_asgi(), "/ws/talk/", subprotocols=["other", "relais.v1"])
-    communicator.scope["identity"] = Somebody()
-
-    assert await communicator.connect() == (True, "relais.v1")
-    assert Talk.seen[-1].v1
-    await communicator.disconnect()
 
 
 async def test_connection_that_was_never_one_is_let_go():
@@ -293,40 +119,6 @@ async def test_connection_that_was_never_one_is_let_go():
     await consumer({"path": "/ws/talk/", "query_string": b""}, receive, None)
     assert Talk.seen == []
     await Hub.current().stop()
-
-
-# ── how many ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_sockets_of_a_user_are_counted_and_not_their_topics(talk, settings):
-    settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 2}
-    async with talk("?listen=1") as (first, _), talk("?listen=1&v=1") as (second, _):
-        async with talk() as (third, _):
-            assert await refused_with(third) == ("rate_limited", 4429)
-            async with talk() as (fourth, _):
-                assert await refused_with(fourth) == ("rate_limited", 4429)
-        async with talk(identity=Somebody(user_id=2)) as (other, _):
-            await other.send({"type": "echo"})
-            assert await other.receive() == {"type": "echo"}
-        for socket in (first, second):
-            await socket.send({"type": "echo"})
-            assert await socket.receive() == {"type": "echo"}
-
-
-async def test_refused_socket_that_stays_counts_no_more(talk, settings):
-    settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 1}
-    async with talk("?refuse=1") as (refused, _):
-        assert await refused_with(refused) == ("not_found", 4404)  # and does not close on its side
-        async with talk() as (socket, _):
-            await socket.send({"type": "echo"})
-            assert await socket.receive() == {"type": "echo"}
-
-
-async def test_no_limit_is_no_limit(talk, settings):
-    settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 0}
-    async with talk() as (_, _first), talk() as (_, _second), talk() as (socket, _):
-        await socket.send({"type": "echo"})
-        assert await socket.receive() == {"type": "echo"}
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -491,16 +283,6 @@ async def test_large_binary_message_is_too_big_too(talk, settings):
         assert await refused_with(socket) == ("too_big", 1009)
 
 
-async def test_ping_is_answered_and_opts_in(talk):
-    async with talk() as (socket, consumer):
-        assert not consumer.v1
-        await socket.send({"type": "ping", "ref": 3})
-        pong = await socket.receive()
-
-        assert (pong["type"], pong["ref"], pong["server_time"][-1]) == ("pong", 3, "Z")
-        assert consumer.v1
-
-
 async def test_failure_of_work_beside_the_socket_is_the_sockets(talk, caplog):
     async with talk() as (socket, _):
         await socket.send({"type": "beside", "what": "error"})
@@ -545,19 +327,6 @@ async def test_joining_again_replaces_the_first_time(talk, hub):
     assert hub.audience("talk.1") is None
 
 
-async def test_opting_in_does_not_bring_back_what_was_taken_away(talk, monkeypatch):
-    for_guides = OnlyTypes(frozenset({"whispered"}))
-    monkeypatch.setattr(Talk, "rendering_of", lambda self, topic: EVERYTHING if self.v1 else for_guides)
-    async with talk("?listen=1") as (socket, consumer), talk("?listen=1") as (other, _):
-        consumer.subscription("talk.1").lose_access()
-        assert await socket.receive() == {"type": "detached", "topic": "talk.1"}
-        consumer.opt_in()
-        publish_now("talk.1", Whispered(words="psst"))
-
-        assert (await other.receive())["words"] == "psst"
-        assert await socket.receives_nothing()
-
-
 async def test_event_told_before_the_restart_is_not_lost_by_it(talk, hub):
     async with talk("?listen=1") as (socket, _):
         for number in range(5):  # a busy topic: these are joined before they are written
@@ -595,77 +364,6 @@ async def test_clock_that_jumps_ends_nothing_early(talk, monkeypatch):
 
         assert await socket.receive() == {"type": "echo"}
         assert await socket.receives_nothing()
-
-
-async def test_refreshed_socket_lives_as_long_as_the_new_token(talk):
-    fresh = Somebody(expires_in=3600, session_id="new")
-    async with talk(identity=Somebody(expires_in=60), identify=lambda token: fresh) as (socket, consumer):
-        await socket.send({"type": "auth.refresh", "token": "fresh", "ref": 1})
-        assert await socket.receive() == {
-            "type": "auth.refreshed",
-            "ref": 1,
-            "expires_at": int(fresh.expires_at),
-        }
-        assert consumer.access._ends_in - asyncio.get_running_loop().time() > 3500
-        ending = consumer.hub.expiries._ending.values()
-        assert [consumer.access in each for each in ending].count(True) == 1
-        assert consumer.identity is fresh
-        assert consumer.user is fresh.user  # whose name and sharing later events change
-
-
-@pytest.mark.parametrize(
-    ("fresh", "code"),
-    [(Somebody(user_id=2), "unauthenticated"), (Somebody(expires_in=-5), "token_expired")],
-)
-async def test_token_that_cannot_prolong_the_socket_changes_nothing(talk, tokens_age, fresh, code):
-    old = Somebody(expires_in=60)
-    async with talk(identity=old, identify=lambda token: fresh) as (socket, consumer):
-        await socket.send({"type": "auth.refresh", "token": "x", "ref": 1})
-        told = await socket.receive()
-        assert (told["code"], told["ref"]) == (code, 1)
-        assert consumer.identity is old
-        tokens_age(61)
-        assert await refused_with(socket) == ("token_expired", 4401)
-
-
-async def test_token_of_somebody_else_is_looked_up_once(talk, hub):
-    """Their position is in another topic: compared with ours it would look old for ever."""
-    asked = []
-
-    def identify(token: str) -> Somebody:
-        asked.append(token)
-        return Somebody(user_id=2, authorized_at=0)
-
-    async with talk(identify=identify) as (socket, consumer):
-        await asyncio.to_thread(publish_on_commit, user_topic(1), Said(words="ours is ahead"))
-        own = consumer.subscription(user_topic(1), consumer.access)
-        await eventually(lambda: own.seq == 1)
-        await socket.send({"type": "auth.refresh", "token": "theirs"})
-
-        assert (await socket.receive())["code"] == "unauthenticated"
-        assert asked == ["theirs"]
-
-
-async def test_revocation_told_while_the_new_token_was_looked_up_is_not_missed(talk, hub):
-    """Its event found the socket with the old session; so the database is asked again."""
-    answers = [Somebody(authorized_at=0, session_id="new"), errors.SessionRevokedError()]
-    asked = []
-
-    def identify(token: str) -> Somebody:
-        asked.append(token)
-        answer = answers[len(asked) - 1]
-        if isinstance(answer, Exception):
-            raise answer
-        publish_on_commit(user_topic(1), Said(words="revoked meanwhile"))
-        return answer
-
-    async with talk(identify=identify) as (socket, consumer):
-        await socket.send({"type": "auth.refresh", "token": "fresh"})
-        told = await socket.receive()
-
-        assert told["code"] == "session_revoked"
-        assert asked == ["fresh", "fresh"]
-        assert consumer.identity.session_id == "session"
 
 
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
