@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from realtime.database import outages
 from realtime.errors import RealtimeError
 from realtime.events import Delivery
+from realtime.hub import pages
 from realtime.hub.catch_up import CatchUp
 from realtime.hub.hub import Hub
 from realtime.hub.pages import Page, PageKey
 from realtime.hub.rendering import EVERYTHING, Rendering
 from realtime.hub.subscription import ONLY, Subscription
 from realtime.log.positions import START, Position
+from realtime.metrics.outages import Outage
 from realtime.wire.batch import FrameBatch
 from realtime.wire.frames import payloads_in
 from realtime.wire.outbox import Outbox
@@ -231,6 +234,13 @@ class Log:
         self.is_away = False
         self._waiting: list[asyncio.Future[None]] = []
         self.is_open = True
+
+    def stands_in(self, monkeypatch: pytest.MonkeyPatch) -> Self:
+        """What reads the log reads this one, and tries again at once where it is away."""
+        monkeypatch.setattr(pages, "read_page", self.read_page)
+        monkeypatch.setattr(pages, "RETRY_SECONDS", 0)
+        monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
+        return self
 
     def append(self, kind: str = "said", **fields: Any) -> int:
         self.head += 1

@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 
-from realtime.database import outages
-from realtime.hub import pages
 from realtime.hub.audience import Audience
 from realtime.hub.hub import Hub
 from realtime.hub.pages import Page, PageKey
 from realtime.log.positions import Position, placed
-from realtime.metrics.outages import Outage
 from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
 
 OLD, NEW = "00000000aa", "00000000bb"
@@ -53,11 +50,7 @@ class MarkedLog(Log):
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> MarkedLog:
-    log = MarkedLog()
-    monkeypatch.setattr(pages, "read_page", log.read_page)
-    monkeypatch.setattr(pages, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
-    return log
+    return MarkedLog().stands_in(monkeypatch)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.database import outages
 from realtime.events import Delivery
 from realtime.hub import held, pages, reactions, window
 from realtime.hub.audience import Audience
@@ -19,7 +18,6 @@ from realtime.hub.held import MAX_HELD
 from realtime.hub.hub import Hub
 from realtime.hub.reactions import Told
 from realtime.hub.rendering import EVERYTHING, NOTHING, Frame
-from realtime.metrics.outages import Outage
 from realtime.wire.batch import FrameBatch
 from realtime.wire.frames import frame_of
 from realtime.wire.outbox import Outbox
@@ -41,11 +39,7 @@ def reacting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    log = Log()
-    monkeypatch.setattr(pages, "read_page", log.read_page)
-    monkeypatch.setattr(pages, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
-    return log
+    return Log().stands_in(monkeypatch)
 
 
 @pytest.fixture

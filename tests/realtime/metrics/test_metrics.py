@@ -15,7 +15,6 @@ from realtime.bells import bell, hosts
 from realtime.bells.metrics import BELL_EVENTS_DROPPED, BELLS
 from realtime.bells.ringer import MAX_BELL_BYTES, MAX_WAITING, Ringer
 from realtime.events import Delivery, Logged
-from realtime.hub import pages
 from realtime.hub.hub import Hub
 from realtime.hub.metrics import DELIVERIES, DELIVERY_SECONDS, EVENTS_BACKFILLED, EVENTS_REPLAYED
 from realtime.hub.rendering import Frame
@@ -49,9 +48,7 @@ def rise() -> Callable[..., Callable[[], float]]:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    log = Log()
-    monkeypatch.setattr(pages, "read_page", log.read_page)
-    return log
+    return Log().stands_in(monkeypatch)
 
 
 @pytest.fixture

@@ -12,16 +12,14 @@ from typing import Any
 import pytest
 
 from realtime import errors
-from realtime.database import outages
 from realtime.errors import RealtimeError
 from realtime.events import Delivery
-from realtime.hub import pages, reactions
+from realtime.hub import reactions
 from realtime.hub.hub import Hub
 from realtime.hub.reactions import Told
 from realtime.hub.rendering import Frame
 from realtime.hub.subscription import Subscription
 from realtime.log.positions import Position
-from realtime.metrics.outages import Outage
 from realtime.sockets.access import Access
 from realtime.sockets.connection import Connection
 from realtime.sockets.dialect import JsonErrors, Request
@@ -90,11 +88,7 @@ def identity(user_id: int, *, session_id: str = "s", seconds: float = 60, author
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    log = Log()
-    monkeypatch.setattr(pages, "read_page", log.read_page)
-    monkeypatch.setattr(pages, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
-    return log
+    return Log().stands_in(monkeypatch)
 
 
 @pytest.fixture
