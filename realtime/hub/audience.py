@@ -21,7 +21,6 @@ from realtime.wire.frames import size_of
 if TYPE_CHECKING:
     from realtime.hub.hub import Hub
     from realtime.hub.subscription import Subscription
-    from realtime.wire.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -253,11 +252,8 @@ class Audience:
         self.writes_at = now + max(0.0, self._window.wait(now))
         self.hub.write_soon(self, now)
 
-    def write_pending(self, joined: dict[Outbox, None] | None = None) -> None:
-        """Write what waits to everybody it is for. Whoever comes, goes or changes has this done first.
-
-        Where several topics are written in one turn, `joined` collects the outboxes, which write at its end.
-        """
+    def write_pending(self) -> None:
+        """Write what waits to everybody it is for. Whoever comes, goes or changes has this done first."""
         if not self._pending:
             return
         stretch, after = Stretch(self._pending), self._pending_after
@@ -270,12 +266,8 @@ class Audience:
             # A copy: a subscription that has no room is not live any more.
             for subscription in tuple(self.live.get(rendering, ())) if batch else ():
                 chunk = batch.chunk_for(subscription.who) if batch.left_out else batch
-                outbox = subscription.socket.outbox
-                if joined is not None and outbox not in joined:
-                    joined[outbox] = None
-                    outbox.begin_joining()
                 try:
-                    if not outbox.push_batch(chunk):
+                    if not subscription.socket.outbox.push_batch(chunk):
                         self._let_fall_behind(subscription, after)
                     elif chunk is batch:
                         undiminished += 1

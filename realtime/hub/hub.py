@@ -215,22 +215,24 @@ class Hub:
             self._writing = self.loop.call_at(due, self._write_due)
 
     def _write_due(self) -> None:
-        """Write every topic that is due now, or nearly, with one write for each socket."""
+        """Write every topic that is due now, or nearly.
+
+        A socket that listens to several of them is written to once, at the end; any other one directly.
+        """
         self._writing = None
         due = self._take_due(self.loop.time() + EARLY_SECONDS)
-        if len(due) == 1:
-            due[0].write_pending()
-        else:
-            joined: dict[Outbox, None] = {}
-            try:
-                for audience in due:
-                    audience.write_pending(joined)
-            finally:
-                for outbox in joined:
-                    try:
-                        outbox.end_joining()
-                    except Exception:
-                        logger.exception("What was joined could not be written to a socket")
+        shared = _shared_outboxes(due) if len(due) > 1 else ()
+        for outbox in shared:
+            outbox.begin_joining()
+        try:
+            for audience in due:
+                audience.write_pending()
+        finally:
+            for outbox in shared:
+                try:
+                    outbox.end_joining()
+                except Exception:
+                    logger.exception("What was joined could not be written to a socket")
         if self._due and self._writing is None:
             self._write_at(self._due[0][0], self.loop.time())
 
@@ -251,6 +253,21 @@ class Hub:
     def check_soon(self, topics: Iterable[str]) -> None:
         """Compare these with the database, in the next turns."""
         self._head_checks.request(topics)
+
+
+def _shared_outboxes(audiences: Iterable[Audience]) -> Collection[Outbox]:
+    """The outboxes of sockets that listen to more than one of these topics."""
+    seen: set[Outbox] = set()
+    shared: dict[Outbox, None] = {}
+    for audience in audiences:
+        for group in audience.live.values():
+            for subscription in group:
+                outbox = subscription.socket.outbox
+                if outbox in seen:
+                    shared[outbox] = None
+                else:
+                    seen.add(outbox)
+    return shared
 
 
 def _of_all(read: Callable[[Hub], int]) -> Callable[[], int]:
