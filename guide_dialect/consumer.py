@@ -61,6 +61,7 @@ class GuideConsumer(Connection):
 
     async def authorize(self) -> None:
         """Subscribe to topics; raise a RealtimeError to refuse the socket."""
+        raise NotImplementedError(f"{type(self).__name__}.authorize must say who may listen, and to what")
 
     async def left(self) -> None:
         """Tidy what the consumer holds; runs once, at the end, for every socket whose `authorize` began."""

@@ -65,6 +65,16 @@ async def test_another_rendering_is_looked_at_as_the_first(hub: Hub):
     ana.subscription.end()
 
 
+async def test_consumer_that_lets_everybody_in_by_oversight_is_named(hub: Hub, caplog):
+    class Careless(GuideConsumer):
+        async def authorise(self) -> None:
+            raise ZeroDivisionError
+
+    assert await closed_with(Careless) == 4500
+
+    assert "Careless.authorize must say who may listen" in caplog.text
+
+
 async def test_consumer_that_chose_no_rendering_is_named(hub: Hub, caplog):
     class Careless(GuideConsumer):
         async def authorize(self) -> None:
