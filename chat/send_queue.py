@@ -207,7 +207,11 @@ class SendQueue:
             background.start(self._wait_for(conversation))
 
     async def _wait_for(self, conversation: int) -> None:
-        """Store what is held for a conversation once it is free: wait for its lock briefly, then for long."""
+        """Store what is held for a conversation once it is free: wait for its lock briefly, then for long.
+
+        With the long wait alone, conversations that stay held would have all turns, and the sends to one that
+        is free by now would be given up before its turn came.
+        """
         async with self._short_waits:
             refusal = await self._store_held(conversation, patience=SHORT_LOCK_SECONDS)
         if refusal is not None:

@@ -191,6 +191,28 @@ async def test_of_conversations_held_together_the_one_that_is_free_first_goes_fi
 
 
 @pytest.mark.stack("full")
+async def test_conversation_that_is_free_again_does_not_wait_for_those_that_stay_held(
+    ana, bruno, conversation, hub, patient, monkeypatch
+):
+    """More of them stay held than may wait for long at the same time."""
+    monkeypatch.setattr(send_queue, "SHORT_LOCK_SECONDS", 0.05)
+    others = [
+        await aside(make_conversation)(ana, bruno, title=f"{number}")
+        for number in range(send_queue.MAX_LONG_WAITS + 1)
+    ]
+    with held(*others) as release_others, held(conversation) as release:
+        waiting = [submit(other, ana, "long")[0] for other in others]
+        [free] = submit(conversation, ana, "short")
+        await asyncio.gather(*submit(await aside(make_conversation)(ana, bruno, title="x"), ana, "aside"))
+        release()
+        async with asyncio.timeout(10):  # half of the time for which the others are waited for
+            assert seq_of(await free) == 1
+        assert not any(each.done() for each in waiting)
+        release_others()
+        assert [seq_of(outcome) for outcome in await asyncio.gather(*waiting)] == [1] * len(others)
+
+
+@pytest.mark.stack("full")
 async def test_what_could_be_stored_of_held_conversations_is_stored_once(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):

@@ -338,6 +338,8 @@ async def test_work_that_fails_begins_again(monkeypatch, caplog):
     assert "Background work look failed; it begins again" in caplog.messages
 
 
+# The threads may hold connections of the tests before, and look after them.
+@pytest.mark.django_db(transaction=True)
 async def test_background_work_that_finds_the_database_away_is_no_bug(monkeypatch, caplog):
     monkeypatch.setattr(background, "RESTART_SECONDS", 0.001)
     monkeypatch.setattr(outages, "DATABASE", database := Outage("The database"))
