@@ -1,0 +1,16 @@
+"""The product's application with Tally's route beside its own: what `config/` would say of a new dialect."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from config.asgi import application, sockets  # first: it sets Django up
+from realtime.wire import sizes
+from tests.foreign.routing import websocket_urlpatterns
+
+__all__ = ["application"]
+
+sizes.declare(websocket_urlpatterns, sizes.foreign)
+sockets.routes[:0] = websocket_urlpatterns  # type: ignore[assignment]  # as `path()` makes them
