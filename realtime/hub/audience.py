@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from realtime.defaults import conf
 from realtime.events import Delivery
 from realtime.hub import metrics, reactions
-from realtime.hub.held import Held
+from realtime.hub.held import Budget, Held
 from realtime.hub.pages import PageKey, page_after
 from realtime.hub.rendering import NOTHING, Rendering, Stretch
+from realtime.hub.subscription import Subscription
 from realtime.hub.window import Window
 from realtime.log import positions
 from realtime.log.positions import Position
 from realtime.process import background
 from realtime.wire.frames import size_of
 
-if TYPE_CHECKING:
-    from realtime.hub.hub import Hub
-    from realtime.hub.subscription import Subscription
-
 logger = logging.getLogger(__name__)
+
+
+class Keeper(Protocol):
+    """The hub, as far as an audience knows it."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+    @property
+    def held(self) -> Budget: ...
+
+    def write_soon(self, audience: Audience, now: float) -> None:
+        """Have what waits in an audience written when it is due."""
+
+    def forget(self, audience: Audience) -> None:
+        """Nobody listens any more."""
 
 
 class Audience:
@@ -54,7 +66,7 @@ class Audience:
         "writes_at",
     )
 
-    def __init__(self, hub: Hub, topic: str) -> None:
+    def __init__(self, hub: Keeper, topic: str) -> None:
         self.hub = hub
         self.topic = topic
         self.position: int | None = None

@@ -12,7 +12,6 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from django.db import connection
 
@@ -21,9 +20,7 @@ from realtime.bells.hosts import layer_is_shared
 from realtime.database import outages
 from realtime.database.threads import run_in_thread
 from realtime.defaults import conf
-
-if TYPE_CHECKING:
-    from realtime.hub.audience import Audience
+from realtime.hub.audience import Audience
 
 #: Seconds before heads that could not be read are asked for again.
 RETRY_SECONDS = 1.0

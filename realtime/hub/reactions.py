@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from realtime.events import Delivery
-
-if TYPE_CHECKING:
-    from realtime.hub.subscription import Access, Subscription
+from realtime.hub.subscription import Access, Subscription
 
 logger = logging.getLogger(__name__)
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Hashable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from realtime.errors import RealtimeError
 from realtime.hub.rendering import Rendering, chosen
 from realtime.log.positions import Position
 from realtime.wire.outbox import Outbox
-
-if TYPE_CHECKING:
-    from realtime.hub.audience import Audience
 
 #: The id of a subscription whose socket has only one of its topic.
 ONLY = ""
@@ -62,6 +59,29 @@ class Access(Protocol):
         """The identity holds no more."""
 
 
+class ItsAudience(Protocol):
+    """An audience, as far as its subscriptions know it; the class says what each of these does."""
+
+    topic: str
+    position: int | None
+    timeline: int
+    behind: dict[Subscription, None]
+
+    @property
+    def place(self) -> Position: ...
+    @property
+    def reading(self) -> asyncio.Task[None] | None: ...
+
+    async def reached(self, seq: int) -> None: ...
+    def expect(self, seq: int) -> None: ...
+    def compare(self, place: Position) -> None: ...
+    def write_pending(self) -> None: ...
+    def make_live(self, subscription: Subscription) -> None: ...
+    def render_anew(self, subscription: Subscription, rendering: Rendering) -> None: ...
+    def set_aside(self, subscription: Subscription) -> None: ...
+    def remove(self, subscription: Subscription) -> None: ...
+
+
 class Subscription:
     """One topic for one socket: live, or behind its audience and catching up."""
 
@@ -81,7 +101,7 @@ class Subscription:
     )
 
     # Set by the hub, before anybody else sees the subscription.
-    audience: Audience
+    audience: ItsAudience
 
     def __init__(
         self,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Collection, Hashable
+from typing import Any, Protocol
 
 from realtime import errors
 from realtime.errors import RealtimeError
-from realtime.hub.rendering import NOTHING
+from realtime.hub.hub import Hub
+from realtime.hub.rendering import NOTHING, Rendering
 from realtime.hub.subscription import Subscription
 from realtime.log.positions import Position
 from realtime.topics import user_topic
-
-if TYPE_CHECKING:
-    from realtime.sockets.connection import Connection
 
 
 class Identity(Protocol):
@@ -33,6 +31,28 @@ class Identity(Protocol):
 
 #: Called with the access and the error; the access is over after it.
 OnLost = Callable[["Access", RealtimeError], None]
+
+
+class Line(Protocol):
+    """A connection, as far as its accesses know it."""
+
+    hub: Hub
+    socket_id: str
+
+    def subscribe(
+        self,
+        topic: str,
+        rendering: Rendering,
+        *,
+        access: Access,
+        id: Hashable,  # noqa: A002 - the word of every dialect
+        position: Position,
+        authorized_at: Position,
+    ) -> Subscription: ...
+    def subscriptions(self) -> Collection[Subscription]: ...
+    def catch_up(self, subscription: Subscription) -> None: ...
+    def refuse(self, error: RealtimeError) -> None: ...
+    def drop(self, access: Access) -> None: ...
 
 
 class Access:
@@ -54,9 +74,7 @@ class Access:
         "who",
     )
 
-    def __init__(
-        self, connection: Connection, identity: Identity | None, on_lost: OnLost | None = None
-    ) -> None:
+    def __init__(self, connection: Line, identity: Identity | None, on_lost: OnLost | None = None) -> None:
         self._connection = connection
         self._on_lost = on_lost
         #: The second in which its token ends.

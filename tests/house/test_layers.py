@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain, pairwise
 from pathlib import Path
 
+import grimp
 import pytest
 
 import realtime
@@ -82,6 +84,19 @@ def test_door_says_the_same_to_the_type_checker_and_to_python():
     at_runtime = {f"{module}.{name}" for module, names in realtime._ROOMS.items() for name in names}
 
     assert at_runtime | set(realtime._MODULES) == imported
+
+
+def test_no_module_of_the_core_knows_itself_by_a_detour():
+    """Nor for the type checker: what two modules know of each other is a protocol in the lower one."""
+    graph = grimp.build_graph("realtime", exclude_type_checking_imports=False)
+    known = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    del known["realtime"]  # the door, through which nothing inside goes
+
+    try:
+        order = list(TopologicalSorter(known).static_order())
+    except CycleError as circle:
+        pytest.fail(" → ".join(circle.args[1]))
+    assert "realtime.hub.hub" in order
 
 
 def test_door_opens_to_what_it_names_and_to_nothing_else():

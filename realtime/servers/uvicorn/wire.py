@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from realtime.servers.uvicorn.protocol import PreparedProtocol
+
+class OpenProtocol(Protocol):
+    """uvicorn's side of a connection, as far as its wire knows it."""
+
+    transport: asyncio.Transport
+
+    @property
+    def is_open(self) -> bool: ...
 
 
 class PreparedWire:
@@ -13,7 +20,7 @@ class PreparedWire:
 
     __slots__ = ("_protocol",)
 
-    def __init__(self, protocol: PreparedProtocol) -> None:
+    def __init__(self, protocol: OpenProtocol) -> None:
         self._protocol = protocol
 
     def write(self, data: bytes) -> None:
