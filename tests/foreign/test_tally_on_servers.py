@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests import environment
+from tests.acceptance.clients import ANSWER_SECONDS
 from tests.acceptance.people import People
 from tests.conftest import Backends
 from tests.foreign.clients import PATH, Client
@@ -54,7 +56,8 @@ async def tally(server: ServerProcess) -> AsyncIterator[tuple[Client, ClientConn
         assert connection.subprotocol == SUBPROTOCOL
 
         async def receive() -> bytes:
-            frame = await connection.recv()
+            async with asyncio.timeout(ANSWER_SECONDS):
+                frame = await connection.recv()
             assert isinstance(frame, bytes), frame
             return frame
 
@@ -171,12 +174,14 @@ async def test_restart_is_announced_in_its_own_words(
             await client.ask("beat", 1)
             os.kill(stopping.pid, signal.SIGTERM)
             if server.kind == "fallback":  # which closes its sockets itself, before it asks us
-                await connection.wait_closed()
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await connection.wait_closed()
                 assert connection.close_code == 1012
                 return
             [wait] = await client.hears("later", None)
             assert wait > 0
-            await connection.wait_closed()
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await connection.wait_closed()
             assert connection.close_code == 3503
 
 
