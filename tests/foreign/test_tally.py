@@ -157,6 +157,15 @@ async def test_flood_of_mistakes_ends_with_its_close_code(hub, settings) -> None
         assert await socket.receive_close() == 3400
 
 
+async def test_frame_that_is_too_large_is_refused_in_its_words_and_closes(hub, settings) -> None:
+    settings.RELAIS = {**settings.RELAIS, "limit_foreign_message_bytes": 1024}
+    async with open_socket(PATH, subprotocols=[tally.SUBPROTOCOL]) as socket:
+        client = Client(socket.send_bytes, socket.receive_bytes)
+        await client.say("beat", 1, b"x" * 1024)
+        assert await client.hears("no", None, "too_big")
+        assert await socket.receive_close() == 3413
+
+
 # ── subscriptions ────────────────────────────────────────────────────────────────────────────────────────
 
 
