@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime import (
-    INLINE,
     InvalidFrameError,
     InvalidJsonError,
     JsonErrors,
@@ -50,11 +49,10 @@ class GuideDialect(JsonErrors):
             raise InvalidJsonError("Binary frames are not understood.")
         fields = parse_json(payload)
         name = fields.get("type", self.default_command)
-        lane = INLINE if name == "ping" else ""
         try:
-            return Request(name, fields, ref_of(fields), lane)
+            return Request(name, fields, ref_of(fields))
         except InvalidFrameError as flaw:
-            return Request(name, fields, None, lane, flaw)
+            return Request(name, fields, flaw=flaw)
 
     def error(self, error: RealtimeError, ref: Any) -> Payload | None:
         return super().error(error, ref) if self.is_v1 or self.tells_errors else None

@@ -10,6 +10,7 @@ from channels.testing import WebsocketCommunicator
 from realtime import errors
 from realtime.hub.rendering import EVERYTHING, OnlyTypes
 from realtime.publishing import publish_now, publish_on_commit
+from realtime.sockets.commands import Command
 from realtime.testing import ANSWER_SECONDS, eventually
 from realtime.topics import user_topic
 from tests.realtime.sockets.talk import Quiet, Said, Somebody, Talk, Whispered, refused_with
@@ -31,6 +32,24 @@ async def test_native_subprotocol_is_chosen(hub):
     assert await communicator.connect() == (True, "relais.v1")
     assert Talk.seen[-1].v1
     await communicator.disconnect()
+
+
+async def test_ping_is_answered_after_what_was_asked_before_it(talk):
+    """As ever: a page may take it for the sign that the commands before it are done."""
+    async with talk() as (socket, consumer):
+        slow = asyncio.Event()
+
+        async def first(*_arguments: object) -> None:
+            await slow.wait()
+            consumer.push({"type": "done"})
+
+        consumer.commands = {**consumer.commands, "slow": Command(dict, first)}
+        await socket.send({"type": "slow"})
+        await socket.send({"type": "ping"})
+        assert await socket.receives_nothing()
+        slow.set()
+
+        assert [(await socket.receive())["type"] for _ in range(2)] == ["done", "pong"]
 
 
 async def test_ping_is_answered_and_opts_in(talk):
