@@ -84,8 +84,10 @@ def test_forgery_is_refused(ask, session, bruno, forge):
     assert answer["www"] == 'Bearer realm="api"'
 
 
-@pytest.mark.parametrize("exp", [1, 0, -1, True, int(timezone.now().timestamp()) - 1])
+@pytest.mark.parametrize("exp", [1, 0, -1, True, "a second ago"])
 def test_expired_token_is_told_so(ask, session, exp):
+    if exp == "a second ago":
+        exp = int(timezone.now().timestamp()) - 1
     answer = ask(claiming(exp=exp)(session))
 
     assert (answer["status"], answer["code"]) == (401, "token_expired")
