@@ -10,9 +10,10 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from guide_dialect.consumer import GuideConsumer
+from guide_dialect.dialect import GuideDialect
 from realtime.hub.rendering import EVERYTHING
 from realtime.log.positions import START
+from realtime.sockets.connection import Connection
 from realtime.wire.wire import EXTENSION
 
 
@@ -34,17 +35,20 @@ class CountingWire:
         """Nobody is there."""
 
     def abandon(self) -> None:
-        """Nobody is there."""
+        """The server sees to its own buffer, and has none."""
 
 
-class Listener(GuideConsumer):
-    """A socket that hears everything of the topics it is told to subscribe to."""
+class Listener(Connection):
+    """A socket that hears everything of the topics it is told to listen to."""
 
     kind = "bench"
+    dialect = GuideDialect()
+
+    async def on_open(self) -> None:
+        self.access = self.admit(self.scope["identity"])
 
     def listen_to(self, topic: str) -> None:
         """Listen to a durable topic from its beginning on; nothing has been told there."""
-        assert self.access is not None
         self.subscribe(topic, EVERYTHING, access=self.access, position=START, authorized_at=START)
 
 

@@ -67,7 +67,7 @@ class Running(Process):
         return [sys.executable, "-m", program, *port, *options, self.server.application]
 
     def environment(self) -> Mapping[str, str]:
-        return product_environment(database_url="sqlite://:memory:") | {
+        return product_environment(database_url="sqlite:///nobody-asks.sqlite3") | {
             "SECRET_KEY": secrets.token_urlsafe(48),
             "ENV_FILE": os.devnull,
             "LIMIT_FOREIGN_MESSAGE_BYTES": str(LARGEST),
