@@ -36,6 +36,7 @@ from realtime.http.problems import PROBLEM_JSON, problem_of, retry_after
 from realtime.hub.hub import Hub
 from realtime.rates import Bucket, Buckets, Rate
 from realtime.sockets import metrics
+from realtime.sockets.dialect import Refusal, deny
 
 logger = logging.getLogger(__name__)
 
@@ -233,16 +234,8 @@ async def refuse_handshake(
     if (on_refused := scope.pop("on_refused", None)) is not None:
         await on_refused()
     await receive()
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close"})
-        return
     error = _CODES[status](detail or None, retry_after_ms=retry_after_ms)
-    content = json.dumps(problem_of(error)).encode()
-    headers = [
-        (b"content-type", PROBLEM_JSON.encode()),
-        (b"content-length", str(len(content)).encode()),
-    ]
+    headers = [(b"content-type", PROBLEM_JSON.encode())]
     if retry_after_ms is not None:
         headers.append((b"retry-after", retry_after(retry_after_ms).encode()))
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": content})
+    await deny(scope, send, Refusal(status, headers, json.dumps(problem_of(error)).encode()))
