@@ -202,4 +202,5 @@ class Access:
             self._ends_in = None
 
     def __repr__(self) -> str:
-        return f"<Access of user {self.user_id} on socket {self._connection.socket_id}>"
+        where = "that is over" if self.is_over else f"on socket {self._connection.socket_id}"
+        return f"<Access of user {self.user_id} {where}>"

@@ -420,7 +420,7 @@ class Connection(AsyncConsumer):
             return None
         try:
             work = self.on_request(request)
-        except Exception as error:  # noqa: BLE001 - told by _answer
+        except Exception as error:  # noqa: BLE001 - told by _answer_failure
             self._answer_failure(error, request.ref)
             return None
         return None if work is None else self._await(work, request.ref)
@@ -428,7 +428,7 @@ class Connection(AsyncConsumer):
     async def _await(self, work: Awaitable[None], ref: Any) -> None:
         try:
             await work
-        except Exception as error:  # noqa: BLE001 - told by _answer
+        except Exception as error:  # noqa: BLE001 - told by _answer_failure
             self._answer_failure(error, ref)
 
     def _answer_failure(self, error: Exception, ref: Any) -> None:

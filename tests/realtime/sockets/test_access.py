@@ -397,7 +397,12 @@ async def test_socket_that_goes_takes_its_accesses_along(quiet_hub, log, line) -
 
 
 async def test_log_line_of_an_access_names_its_socket(quiet_hub, log, line) -> None:
-    assert line.socket.socket_id in repr(line.socket.admit(identity(1)))
+    access = line.socket.admit(identity(1))
+
+    assert line.socket.socket_id in repr(access)
+    access.expire()  # the socket is closed, and its accesses let go of it
+    await line.goes()
+    assert repr(access) == "<Access of user 1 that is over>"
 
 
 async def test_identity_that_has_ended_is_admitted_by_nobody(quiet_hub, log, line) -> None:
