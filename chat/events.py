@@ -1,6 +1,6 @@
 """The topic of a conversation, its events, and the rendering of each kind of socket.
 
-The field names are the wire's, and frozen: `docs/protocols/native.md`.
+The field names are the wire's, and frozen: `docs/protocols/guide.md`.
 """
 
 from __future__ import annotations

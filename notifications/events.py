@@ -1,6 +1,6 @@
 """The events of notifications on `user.<id>`, and the rendering of each kind of client.
 
-The field names are the wire's, and frozen: `docs/protocols/native.md`.
+The field names are the wire's, and frozen: `docs/protocols/guide.md`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One person in one conversation: comes back after a cut, asks for what was missed, repeats what was lost.
 
-What a good client of ours does (docs/protocols/native.md), and a log of everything it said and was told.
+What a good client of ours does (docs/protocols/guide.md), and a log of everything it said and was told.
 """
 
 from __future__ import annotations

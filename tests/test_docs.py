@@ -66,7 +66,9 @@ def event_types() -> list[str]:
 
 @pytest.mark.parametrize("event_type", event_types())
 def test_event_type_is_documented(event_type: str) -> None:
-    assert re.search(rf'"{event_type}"|`{event_type}`', text("docs/protocols/native.md"))
+    shown = "".join(page.read_text() for page in ROOT.glob("docs/protocols/*.md"))
+
+    assert re.search(rf'"{event_type}"|`{event_type}`', shown)
 
 
 def api_paths(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
@@ -79,7 +81,7 @@ def api_paths(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Ite
 
 
 def test_every_path_of_the_api_is_documented() -> None:
-    shown = text("docs/protocols/native.md")
+    shown = text("docs/protocols/rest.md")
     paths = {path for path in api_paths(get_resolver().url_patterns) if path.startswith("api/")}
     last_words = {
         [part for part in path.split("/") if part and not part.startswith("<")][-1] for path in paths
