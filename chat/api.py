@@ -9,14 +9,13 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.errors import UnknownUserError
 from accounts.models import User
 from accounts.schema import problems
 from accounts.views import ApiView
-from chat import selectors, services
+from chat import answers, selectors, services
 from chat import serializers as shapes
 from chat.cursors import MOVES
-from chat.limits import allow_invitation, allow_send
+from chat.limits import allow_send
 from chat.services import Cursor, Draft, clean_content
 from realtime import RealtimeError
 
@@ -35,21 +34,8 @@ def _me(request: Request) -> User:
     return cast("User", request.user)  # nobody else gets past IsAuthenticated
 
 
-def _users(usernames: list[str]) -> list[User]:
-    found = {user.username: user for user in User.objects.filter(username__in=usernames, is_active=True)}
-    if missing := [name for name in usernames if name not in found]:
-        raise UnknownUserError(f"Unknown user: {missing[0]}")
-    return [found[name] for name in usernames]
-
-
 def _link(request: Request, **query: Any) -> str:
     return request.build_absolute_uri(f"{request.path}?{urlencode(query)}")
-
-
-def _conversation(viewer: User, conversation_id: int, *, status: int = 200) -> Response:
-    """A conversation as it is now; 404 for a viewer who was removed while they asked."""
-    row = selectors.conversation_of(user_id=viewer.pk, conversation_id=conversation_id)
-    return Response(shapes.conversation_row(row, viewer_id=viewer.pk), status=status)
 
 
 class ConversationsView(ApiView):
@@ -63,24 +49,15 @@ class ConversationsView(ApiView):
     def get(self, request: Request) -> Response:
         """The one that was active last first; `next` leads on."""
         query = _checked(shapes.ConversationQuerySerializer, request.query_params)
-        user_id, limit = _me(request).pk, query["limit"]
+        me, limit = _me(request), query["limit"]
         if "before" in query:
-            rows, before = selectors.conversations_before(
-                user_id=user_id, before=query["before"], limit=limit
-            )
+            rows, before = selectors.conversations_before(user_id=me.pk, before=query["before"], limit=limit)
+            results = [shapes.conversation_row(row, viewer_id=me.pk) for row in rows]
             link = before and _link(request, before=before, limit=limit)
         else:
-            rows, position = selectors.conversations_of(
-                user_id=user_id, position=query.get("cursor"), limit=limit
-            )
-            link = position and _link(request, cursor=shapes.cursor_text(position), limit=limit)
-        return Response(
-            {
-                "results": [shapes.conversation_row(row, viewer_id=user_id) for row in rows],
-                "next": link,
-                "has_more": link is not None,
-            }
-        )
+            results, cursor = answers.conversations(me, position=query.get("cursor"), limit=limit)
+            link = cursor and _link(request, cursor=cursor, limit=limit)
+        return Response({"results": results, "next": link, "has_more": link is not None})
 
     @extend_schema(
         operation_id="conversations_create",
@@ -96,14 +73,8 @@ class ConversationsView(ApiView):
     def post(self, request: Request) -> Response:
         """With one participant and no title it is direct, and the same one every time; else a group."""
         wish = _checked(shapes.CreateConversationSerializer, request.data)
-        allow_invitation(_me(request).pk)
-        conversation, is_new = services.open_conversation(
-            creator=_me(request),
-            participants=_users(wish["participants"]),
-            title=wish["title"],
-            opens_history=wish["opens_history"],
-        )
-        return _conversation(_me(request), conversation.pk, status=201 if is_new else 200)
+        conversation, is_new = answers.open_conversation(_me(request), **wish)
+        return Response(conversation, status=201 if is_new else 200)
 
 
 class ConversationView(ApiView):
@@ -112,7 +83,7 @@ class ConversationView(ApiView):
     )
     def get(self, request: Request, conversation_id: int) -> Response:
         """One conversation."""
-        return _conversation(_me(request), conversation_id)
+        return Response(answers.conversation(_me(request), conversation_id))
 
     @extend_schema(
         operation_id="conversations_rename",
@@ -122,9 +93,7 @@ class ConversationView(ApiView):
     def patch(self, request: Request, conversation_id: int) -> Response:
         """Rename a group."""
         wish = _checked(shapes.RenameSerializer, request.data)
-        allow_send(_me(request).pk)
-        services.rename_conversation(conversation_id=conversation_id, by=_me(request), title=wish["title"])
-        return _conversation(_me(request), conversation_id)
+        return Response(answers.rename(_me(request), conversation_id, title=wish["title"]))
 
 
 class MessagesView(ApiView):
@@ -137,34 +106,17 @@ class MessagesView(ApiView):
         """History by position: the newest page, or `before` / `after` a seq; always newest first."""
         query = _checked(shapes.HistoryQuerySerializer, request.query_params)
         before, after, limit = query.get("before"), query.get("after"), query["limit"]
-        viewer_id = _me(request).pk
-        membership = selectors.membership_for(user_id=viewer_id, conversation_id=conversation_id)
-        page = selectors.history(membership, before=before, after=after, limit=limit)
+        membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
+        page = answers.history(membership, before=before, after=after, limit=limit)
         # Older pages between two positions stay between them.
         within = {"after": after} if before is not None and after is not None else {}
+        older_before, newer_after = page.pop("older_before"), page.pop("newer_after")
         older = newer = None
-        if page.older_before is not None:
-            older = _link(request, before=page.older_before, **within, limit=limit)
-        if page.newer_after is not None:
-            newer = _link(request, after=page.newer_after, limit=limit)
-        return Response(
-            {
-                "results": [
-                    shapes.message_row(
-                        message,
-                        viewer_id=viewer_id,
-                        read_seq=membership.read_seq,
-                        read_by_others=page.read_by_others,
-                    )
-                    for message in page.messages
-                ],
-                "next": older,
-                "previous": newer,
-                "has_more": older is not None,
-                "last_seq": membership.head,
-                "last_position": str(membership.end),
-            }
-        )
+        if older_before is not None:
+            older = _link(request, before=older_before, **within, limit=limit)
+        if newer_after is not None:
+            newer = _link(request, after=newer_after, limit=limit)
+        return Response({"results": page.pop("results"), "next": older, "previous": newer, **page})
 
     @extend_schema(
         operation_id="messages_send",
@@ -195,10 +147,7 @@ class MessageView(ApiView):
     def patch(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Change one's own message."""
         wish = _checked(shapes.EditSerializer, request.data)
-        allow_send(_me(request).pk)
-        seq = services.edit_message(
-            conversation_id=conversation_id, message_id=message_id, by=_me(request), content=wish["message"]
-        )
+        seq = answers.edit(_me(request), conversation_id, message_id, content=wish["message"])
         return Response({"seq": seq})
 
     @extend_schema(
@@ -206,9 +155,7 @@ class MessageView(ApiView):
     )
     def delete(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Delete one's own message, or as a manager anybody's."""
-        allow_send(_me(request).pk)
-        seq = services.delete_message(conversation_id=conversation_id, message_id=message_id, by=_me(request))
-        return Response({"seq": seq})
+        return Response({"seq": answers.delete(_me(request), conversation_id, message_id)})
 
 
 class MembersView(ApiView):
@@ -217,8 +164,7 @@ class MembersView(ApiView):
     )
     def get(self, request: Request, conversation_id: int) -> Response:
         """Everybody in the conversation, with how far they read; 0 for who does not share it."""
-        members = selectors.members_of(user_id=_me(request).pk, conversation_id=conversation_id)
-        return Response(shapes.member_rows(members, viewer_id=_me(request).pk))
+        return Response(answers.members(_me(request), conversation_id))
 
     @extend_schema(
         operation_id="members_add",
@@ -228,16 +174,7 @@ class MembersView(ApiView):
     def post(self, request: Request, conversation_id: int) -> Response:
         """Add people to a group."""
         wish = _checked(shapes.AddMembersSerializer, request.data)
-        allow_invitation(_me(request).pk)
-        # Membership first: a stranger must not learn from here which names exist.
-        selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
-        added = services.add_members(
-            conversation_id=conversation_id,
-            by=_me(request),
-            users=_users(wish["participants"]),
-            role=wish["role"],
-        )
-        return Response(shapes.member_rows(added, viewer_id=_me(request).pk), status=201)
+        return Response(answers.add_members(_me(request), conversation_id, **wish), status=201)
 
 
 class MemberView(ApiView):
@@ -249,18 +186,12 @@ class MemberView(ApiView):
     def patch(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Give a member another role."""
         wish = _checked(shapes.ChangeRoleSerializer, request.data)
-        allow_send(_me(request).pk)
-        member = services.change_role(
-            conversation_id=conversation_id, by=_me(request), user_id=user_id, role=wish["role"]
-        )
-        [row] = shapes.member_rows([member], viewer_id=_me(request).pk)
-        return Response(row)
+        return Response(answers.change_role(_me(request), conversation_id, user_id, role=wish["role"]))
 
     @extend_schema(operation_id="members_remove", request=None, responses={204: None, **_ABOUT_ONE})
     def delete(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Remove a member, or leave."""
-        allow_send(_me(request).pk)
-        services.remove_member(conversation_id=conversation_id, by=_me(request), user_id=user_id)
+        answers.remove_member(_me(request), conversation_id, user_id)
         return Response(status=204)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 
-from chat import metrics, selectors, services
+from chat import metrics, services
 from chat.cursors import MOVES, settle
 from chat.errors import NotAParticipantError
 from chat.events import GUIDE_RENDERING, V1_RENDERING, conversation_topic
 from chat.limits import allow_send
-from chat.receipts import receipts_told
+from chat.resuming import conversation_id_of, history_url, membership_of, receipts_in, resumed_from
 from chat.selectors import Membership, Share
 from chat.send_queue import SendQueue
 from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
@@ -22,22 +22,17 @@ from guide_dialect.consumer import GuideConsumer
 from guide_dialect.dialect import GuideDialect
 from realtime import (
     MAX_INTEGER,
-    BatchLoader,
     Command,
     Event,
-    FrameBatch,
     Position,
     Ref,
     Rendering,
     Subscription,
     errors,
-    positions,
 )
 
-#: Lookups that sockets which connect together share.
-membership_of: BatchLoader[Share, Membership] = BatchLoader(selectors.memberships_for)
-departure_of: BatchLoader[Share, int] = BatchLoader(selectors.departures_of)
-receipts_in: BatchLoader[int, list[FrameBatch]] = BatchLoader(receipts_told)
+#: A place in a conversation.
+Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
 
 class SendMessage(msgspec.Struct):
@@ -55,7 +50,7 @@ class DeleteMessage(msgspec.Struct):
 
 
 class MoveCursor(msgspec.Struct):
-    up_to_seq: int
+    up_to_seq: Seq
 
 
 class Subscribed(Event, tag="subscribed", frozen=True):
@@ -77,20 +72,6 @@ class Resync(Event, tag="resync", frozen=True):
     position: str
 
 
-def conversation_id_in(path: dict[str, Any]) -> int:
-    """The id in a path; a NotAParticipantError where it cannot be one, as for any unknown conversation."""
-    text = str(path.get("conversation_id", ""))
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:17]) <= MAX_INTEGER and len(text) < 17):
-        raise NotAParticipantError
-    return int(text)
-
-
-def _position(frame: MoveCursor) -> int:
-    if not 0 <= frame.up_to_seq <= MAX_INTEGER:
-        raise errors.InvalidFrameError("up_to_seq is no position.")
-    return frame.up_to_seq
-
-
 class ChatConsumer(GuideConsumer):
     """A member's socket: it speaks the guide's dialect, and to a client that opted in (`v1`) the rest too."""
 
@@ -101,14 +82,14 @@ class ChatConsumer(GuideConsumer):
     topic: str = ""
 
     async def authorize(self) -> None:
-        conversation_id = conversation_id_in(self.path)
+        conversation_id = conversation_id_of(self.path["conversation_id"])
         self.membership = membership = await membership_of((self.user_id, conversation_id))
         self.topic = conversation_topic(conversation_id)
         if "since" not in self.query:
             on_live = self._live if self.v1 else None
             self.join(self.topic, position=membership.end, authorized_at=membership.end, on_live=on_live)
             return
-        since = await self._since(self.query["since"])
+        since = await resumed_from(self.query["since"], membership)
         if isinstance(since, str):
             self._resync(since)
         else:
@@ -191,36 +172,17 @@ class ChatConsumer(GuideConsumer):
 
     def _read(self, frame: MoveCursor, _ref: Ref) -> None:
         self.opt_in()
-        MOVES.note(self._share, Cursor(read=_position(frame)))
+        MOVES.note(self._share, Cursor(read=frame.up_to_seq))
 
     def _delivered(self, frame: MoveCursor, _ref: Ref) -> None:
         self.opt_in()
-        MOVES.note(self._share, Cursor(delivered=_position(frame)))
+        MOVES.note(self._share, Cursor(delivered=frame.up_to_seq))
 
     @property
     def _share(self) -> Share:
         return self.user_id, self.membership.conversation_id
 
     # --- catching up --------------------------------------------------------------------------------
-
-    async def _since(self, text: str) -> Position | str:
-        """The position to resume from, or the reason why that is impossible.
-
-        Whether the log has its mark is seen by reading on from there: see `on_misled`.
-        """
-        since, membership = positions.parse(text), self.membership
-        if since is None or since.seq > membership.head:
-            return "unknown_position"
-        if since.seq < membership.readable_after:
-            # A newcomer has missed nothing. A member who came back may have missed what is no longer theirs.
-            if await departure_of((self.user_id, membership.conversation_id)):
-                return "rejoined"
-            if since.mark:
-                return "unknown_position"  # they were here before, in another past
-            since = Position(membership.readable_after)
-        # The mark of what was pruned cannot be compared.
-        is_gone = since.seq < membership.floor or (since.mark and since.seq == membership.floor)
-        return "too_old" if is_gone else since
 
     def _live(self, place: Position) -> None:
         self._say_subscribed(place, resumed=False)
@@ -267,7 +229,7 @@ class ChatConsumer(GuideConsumer):
             Resync(
                 conversation_id=membership.conversation_id,
                 reason=reason,
-                url=f"/api/conversations/{membership.conversation_id}/messages/?after={membership.readable_after}",
+                url=history_url(membership),
                 resync_seq=membership.head,
                 position=str(membership.end),
             )

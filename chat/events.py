@@ -50,6 +50,9 @@ class MessageDeleted(Event, tag="message_deleted", frozen=True):
     deleted_at: dt.datetime
     conversation_id: int
     seq: int = 0
+    #: Whether it counted as unread: by where it stood, and whose it was. Older logs do not say it.
+    message_seq: int | None = None
+    sender_id: int | None = None
 
 
 class MemberAdded(Event, tag="member_added", frozen=True):
@@ -109,6 +112,14 @@ class ReceiptMoved(Event, tag="receipt", frozen=True):
     delivered_seq: int
     read_seq: int
     conversation_id: int
+
+
+class CursorsMoved(Event, tag="cursors_moved", frozen=True):
+    """On a user's own topic: their cursors moved, whether others are told or not. Ephemeral."""
+
+    conversation_id: int
+    delivered_seq: int
+    read_seq: int
 
 
 class ConversationJoined(Event, tag="conversation_joined", frozen=True):

@@ -118,15 +118,23 @@ class ListCursorField(serializers.CharField):
     default_error_messages = {"invalid": "Not the cursor of a `next` link."}
 
     def to_internal_value(self, data: Any) -> Any:
-        found = _LIST_CURSOR.fullmatch(data) if isinstance(data, str) else None
-        if found is None:
+        position = read_cursor(data)
+        if position is None:
             self.fail("invalid")
-        active_at, conversation_id, as_of = (int(number) for number in found.groups())
-        return ListPosition(Activity(active_at, conversation_id), as_of)
+        return position
+
+
+def read_cursor(text: object) -> ListPosition | None:
+    """Where a page of conversations begins, by its cursor; None where that is none."""
+    found = _LIST_CURSOR.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    active_at, conversation_id, as_of = (int(number) for number in found.groups())
+    return ListPosition(Activity(active_at, conversation_id), as_of)
 
 
 def cursor_text(position: ListPosition) -> str:
-    """The cursor that `ListCursorField` reads."""
+    """The cursor that `read_cursor` reads."""
     return f"{position.below.active_at}-{position.below.conversation_id}-{position.as_of}"
 
 

@@ -70,6 +70,7 @@ INSTALLED_APPS = [
     "django_structlog",
     "realtime",
     "doctor",
+    "native",
     "accounts",
     "notifications",
     "chat",

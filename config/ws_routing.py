@@ -3,6 +3,7 @@
 from django.urls import re_path
 
 import chat.routing
+import native.routing
 import notifications.routing
 import typing_indicator.routing
 from realtime.sockets.unknown_paths import UnknownPath
@@ -12,6 +13,7 @@ _ours = [
     *chat.routing.websocket_urlpatterns,
     *notifications.routing.websocket_urlpatterns,
     *typing_indicator.routing.websocket_urlpatterns,
+    *native.routing.websocket_urlpatterns,
 ]
 sizes.declare(_ours, sizes.native)
 

@@ -7,6 +7,7 @@ It speaks for one user, whose token opened the socket and whose token's end clos
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -23,10 +24,8 @@ from realtime import (
     Rendering,
     Request,
     Subscription,
-    conf,
     errors,
     events,
-    user_topic,
 )
 
 
@@ -146,31 +145,14 @@ class GuideConsumer(Connection):
             raise errors.UnauthenticatedError
         self.user_id = identity.user.pk
         structlog.contextvars.bind_contextvars(user_id=self.user_id)
-        self._check_sockets_of_user()
+        self.check_sockets_of(self.user_id)
         self.access = self.admit(identity)
-
-    def _check_sockets_of_user(self) -> None:
-        audience = self.hub.audience(user_topic(self.user_id))
-        if audience is None or conf.limit_sockets_per_user <= 0:
-            return
-        if len({each.socket for each in audience.subscriptions()}) >= conf.limit_sockets_per_user:
-            raise errors.RateLimitedError("Too many open sockets for this user.", retry_after_ms=30_000)
 
     async def _auth_refresh(self, frame: RefreshToken, ref: Any) -> None:
         self.opt_in()
-        await self._refresh(frame.token)
+        assert self.access is not None
+        await self.access.renew_with(partial(self.scope["identify"], frame.token))
         self.push({"type": "auth.refreshed", "ref": ref, "expires_at": int(self.identity.expires_at)})
-
-    async def _refresh(self, token: object) -> None:
-        access = self.access
-        assert access is not None
-        while True:
-            identity = await self.run(self.scope["identify"], token)
-            if identity.user.pk != self.user_id:  # before its position is compared: it is in another topic
-                raise errors.UnauthenticatedError("The new token is another user's.")
-            # A revocation that was told since that answer spared this socket for its old session.
-            if not access.has_heard_more_than(identity):
-                return access.renew(identity)
 
     def _ping(self, _frame: Ping, ref: Any) -> None:
         self.opt_in()

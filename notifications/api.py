@@ -16,7 +16,7 @@ from rest_framework.throttling import BaseThrottle
 from accounts.authentication import BearerAuthentication, identity_of_request
 from accounts.schema import ProblemSerializer, problems
 from accounts.views import ApiView
-from notifications import idempotency, selectors, serializers, services
+from notifications import answers, idempotency, selectors, serializers, services
 from notifications.service_keys import IsService, Service, ServiceKeyAuthentication
 from realtime import PROBLEM_JSON, NotFoundError
 
@@ -60,25 +60,16 @@ class InboxView(ApiView):
     )
     def get(self, request: Request) -> Response:
         query = _checked(serializers.InboxQuerySerializer, request.query_params)
-        page = selectors.inbox(user_id=_user_id(request), **query)
+        page = answers.inbox(_user_id(request), **query)
+        older_before, newer_after = page.pop("older_before"), page.pop("newer_after")
         older = newer = None
-        if page.older_before is not None:
+        if older_before is not None:
             # Older pages between two ids stay between them.
             within = {"after": query["after"]} if {"before", "after"} <= query.keys() else {}
-            older = _link(request, query, before=page.older_before, **within)
-        if page.newer_after is not None:
-            newer = _link(request, query, after=page.newer_after)
-        return Response(
-            {
-                "results": serializers.NotificationSerializer(page.notifications, many=True).data,
-                "next": older,
-                "previous": newer,
-                "has_more": older is not None,
-                "unread_count": page.standing.unread_count,
-                "last_seq": page.standing.end.seq,
-                "last_position": str(page.standing.end),
-            }
-        )
+            older = _link(request, query, before=older_before, **within)
+        if newer_after is not None:
+            newer = _link(request, query, after=newer_after)
+        return Response({"results": page.pop("results"), "next": older, "previous": newer, **page})
 
     @extend_schema(
         operation_id="notifications_send",
@@ -133,7 +124,7 @@ class ReadAllView(ApiView):
         responses={200: serializers.ReadAllSerializer, **problems(401, 403, 429)},
     )
     def post(self, request: Request) -> Response:
-        return Response({"read": services.mark_all_read(user_id=_user_id(request)), "unread_count": 0})
+        return Response(answers.read_all(_user_id(request)))
 
 
 class UnreadCountView(ApiView):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -12,8 +12,9 @@ from guide_dialect.consumer import GuideConsumer
 from guide_dialect.dialect import GuideDialect
 from notifications import selectors, services
 from notifications.events import GUIDE_RENDERING, V1_RENDERING
-from notifications.sources import FollowsSources, NoticeRendering, Source
-from notifications.texts import supported_language
+from notifications.following import MAX_TOPICS, Following
+from notifications.resuming import counted, resumed_from
+from notifications.sources import FollowsSources, Source
 from realtime import (
     MAX_INTEGER,
     START,
@@ -30,13 +31,8 @@ from realtime import (
     user_topic,
 )
 
-#: Topics that one socket follows: more than anybody reads, and what one connect may cost. A new topic never
-#: replaces another, or anybody could silence all others with new ones; the inbox has the rest.
-MAX_TOPICS = 1_000
 #: Entries marked by one command: a page of the inbox.
 MAX_IDS = 200
-#: Tries to count at a moment when nothing more is told; under a steady stream the last count is used.
-COUNT_TRIES = 3
 
 INBOX_URL = "/api/notifications/"
 
@@ -75,27 +71,18 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
     kind = "notifications"
     guide = GuideDialect(tells_errors=False)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        #: The sources that it follows, by topic.
-        self._followed: dict[str, Source] = {}
-        #: Whether it is about to ask again which topics its user may read.
-        self._listens_anew = False
-        self._language = ""
+    following: Following
 
     async def authorize(self) -> None:
         since = positions.parse(self.query.get("since", ""))
         seqs = [self.identity.authorized_at, (since or START).seq]
         following = await self.run(selectors.following, user_id=self.user_id, limit=MAX_TOPICS, seqs=seqs)
-        self._language = supported_language(self.user.language)
-        for source, topic, head in following.topics:
-            self._listen(source, topic, after=head)
+        self.following = Following(self)
+        self.following.begin(following)
         self._listen_to_own_topic(following, since)
 
     def rendering_of(self, topic: str) -> Rendering:
-        if topic in self._followed:
-            return NoticeRendering(self._followed[topic], self._language)
-        return V1_RENDERING if self.v1 else GUIDE_RENDERING
+        return self.following.rendering_of(topic) or (V1_RENDERING if self.v1 else GUIDE_RENDERING)
 
     def on_request(self, request: Request) -> Awaitable[None] | None:
         is_shared = named_command(GuideConsumer.commands, request.name) is not None
@@ -123,24 +110,27 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
     # --- what it listens to -------------------------------------------------------------------------
 
     def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
-        if own is not self.subscription(own.topic):
-            return  # the subscription to revocations, which may be told this earlier
-        followed = self.subscription(topic)
-        if followed is not None:
-            # The removal before this event may not be told yet on that topic. It must not end what is
-            # followed anew, and what was said between the two is not for this user.
-            is_new = followed.seq < after
-        else:
-            is_new = len(self._followed) < MAX_TOPICS
-        if is_new:
-            self._listen(source, topic, after=after)
+        if own is self.subscription(own.topic):  # else it is told to what hears of revocations
+            self.following.enter(source, topic, after=after)
 
     def on_access_lost(self, subscription: Subscription) -> None:
-        self._followed.pop(subscription.topic, None)
+        self.following.leave(subscription.topic)
 
-    def _listen(self, source: Source, topic: str, *, after: int) -> None:
-        self._followed[topic] = source
-        self.join(topic, position=Position(after), authorized_at=Position(after))
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        if not self.following.was_misled(subscription):  # its user's sessions may not be what they were
+            super().on_misled(subscription, seq)
+
+    def listen_to(self, topic: str, _rendering: Rendering, position: Position) -> None:
+        """Follow a topic: for `following`, which `rendering_of` asks how."""
+        self.join(topic, position=position, authorized_at=position)
+
+    def subscription_to(self, topic: str) -> Subscription | None:
+        """Whether it follows a topic."""
+        return self.subscription(topic)
+
+    def fail(self, error: errors.RealtimeError) -> None:
+        """It cannot go on: for `following`."""
+        self.refuse(error)
 
     def _listen_to_own_topic(self, following: selectors.Following, since: Position | None) -> None:
         """Join the user's own topic from where the client is."""
@@ -149,14 +139,10 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
             self._join_own(known, known)
         elif "since" not in self.query:
             self._join_own(known, known, partial(self._live, resumed=False))
-        elif since is None or since.seq > known.seq:
-            self._resync("unknown_position", known)
-        elif since.seq < following.floor or (since.mark and since.seq == following.floor):
-            self._resync("too_old", known)
-        elif not since.is_at(there):
-            self._resync("unknown_position", known)
+        elif isinstance(place := resumed_from(since, known, there, following.floor), str):
+            self._resync(place, known)
         else:
-            self._join_own(since, known, partial(self._live, resumed=True))
+            self._join_own(place, known, partial(self._live, resumed=True))
 
     def _join_own(
         self, position: Position, known: Position, on_live: Callable[[Position], None] | None = None
@@ -167,28 +153,6 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
     def _resync(self, reason: str, known: Position) -> None:
         self.push(Resync(reason=reason, url=INBOX_URL, position=str(known)))
         self._join_own(known, known)
-
-    def on_misled(self, subscription: Subscription, seq: int) -> None:
-        if subscription.topic not in self._followed:  # its user's sessions may not be what they were
-            super().on_misled(subscription, seq)
-            return
-        del self._followed[subscription.topic]
-        subscription.end()
-        if not self._listens_anew:
-            self._listens_anew = True
-            self.spawn(self._listen_anew())
-
-    async def _listen_anew(self) -> None:
-        """Follow again the topics left because their log was another one, as far as it is still allowed."""
-        self._listens_anew = False
-        try:
-            following = await self.run(selectors.following, user_id=self.user_id, limit=MAX_TOPICS)
-        except errors.RealtimeError as error:
-            self.refuse(error)
-            return
-        for source, topic, head in following.topics:
-            if topic not in self._followed:
-                self._listen(source, topic, after=head)
 
     # --- what it says about itself ------------------------------------------------------------------
 
@@ -201,18 +165,8 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
         if own is None:
             return  # closed meanwhile
         try:
-            for _ in range(COUNT_TRIES):
-                standing = await self.run(selectors.standing, self.user_id)
-                told = await own.told(standing.end.seq)
-                if told.seq == standing.end.seq:
-                    break
+            place, unread_count = await counted(own, self.run)
         except errors.RealtimeError as error:
             self.refuse(error)
             return
-        # Not beyond what was told, or a resume from there would skip the rest.
-        place = told if told.seq < standing.end.seq else standing.end
-        self.push(
-            Subscribed(
-                seq=place.seq, position=str(place), resumed=resumed, unread_count=standing.unread_count
-            )
-        )
+        self.push(Subscribed(seq=place.seq, position=str(place), resumed=resumed, unread_count=unread_count))

@@ -45,7 +45,7 @@ class Source(Protocol):
 
 
 class FollowsSources:
-    """A socket that follows its user into new topics."""
+    """A socket, or the id of a subscription, that follows its user into new topics."""
 
     def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
         """Follow `topic` after seq `after`: an event on the user's own topic, told to `own`, allows it."""
@@ -74,8 +74,9 @@ def topics_for(user_id: int, *, limit: int) -> list[tuple[Source, str, int]]:
 def _follow(source: Source, delivery: Delivery, told: Told) -> None:
     topic, after = source.entered(delivery)
     for subscription in told.everyone():
-        if isinstance(subscription.socket, FollowsSources):
-            subscription.socket.follow(source, subscription, topic, after=after)
+        for follower in (subscription.id, subscription.socket):
+            if isinstance(follower, FollowsSources):
+                follower.follow(source, subscription, topic, after=after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from realtime.database.batch_loader import BatchLoader
     from realtime.database.id_ranges import id_ranges
     from realtime.database.indexes import AddIndexBesideWriters
+    from realtime.database.one_moment import one_moment
     from realtime.database.threads import run_in_background, run_in_thread
     from realtime.database.time_budget import (
         ANSWER_SECONDS,
@@ -188,6 +189,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "realtime.database.batch_loader": ("BatchLoader",),
     "realtime.database.id_ranges": ("id_ranges",),
     "realtime.database.indexes": ("AddIndexBesideWriters",),
+    "realtime.database.one_moment": ("one_moment",),
     "realtime.database.threads": (
         "run_in_background",
         "run_in_thread",

@@ -52,16 +52,18 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-def ref_of(frame: dict[str, Any]) -> Ref:
-    """What the client called this command; a name that could not be given back is an InvalidFrameError."""
-    ref = frame.get("ref")
+def ref_of(frame: dict[str, Any], field: str = "ref") -> Ref:
+    """What the client called something; a name that could not be given back is an InvalidFrameError."""
+    ref = frame.get(field)
     if ref is None:
         return None
     if isinstance(ref, str) and len(ref) <= MAX_REF_LENGTH and not _FORBIDDEN.search(ref):
         return ref
     if isinstance(ref, int) and not isinstance(ref, bool) and abs(ref) <= MAX_INTEGER:
         return ref
-    raise InvalidFrameError(f"The ref is neither an integer below 2⁵³ nor a text of up to {MAX_REF_LENGTH}.")
+    raise InvalidFrameError(
+        f"The {field} is neither an integer below 2⁵³ nor a text of up to {MAX_REF_LENGTH}."
+    )
 
 
 def command(frame: dict[str, Any], kind: type[Command]) -> Command:

@@ -8,12 +8,15 @@ from chat.selectors.activity import Activity, ListPosition
 from chat.selectors.conversations import (
     DEFAULT_PAGE,
     MAX_PAGE,
+    Unread,
     conversation_of,
     conversations_before,
     conversations_of,
     conversations_to_note,
     heads_of_conversations,
+    latest_memberships,
     members_of,
+    unread_in,
 )
 from chat.selectors.membership import (
     Membership,
@@ -22,6 +25,7 @@ from chat.selectors.membership import (
     departures_of,
     membership_for,
     memberships_for,
+    memberships_of,
     topic_number,
     without_owner,
 )
@@ -44,6 +48,7 @@ __all__ = [
     "Receipt",
     "Share",
     "ShownMessage",
+    "Unread",
     "active_owners",
     "conversation_of",
     "conversations_before",
@@ -52,11 +57,14 @@ __all__ = [
     "departures_of",
     "heads_of_conversations",
     "history",
+    "latest_memberships",
     "members_of",
     "membership_for",
     "memberships_for",
+    "memberships_of",
     "receipts_in",
     "topic_number",
     "unread_count",
+    "unread_in",
     "without_owner",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Greatest
@@ -12,7 +12,15 @@ from chat import rows
 from chat.errors import NotAParticipantError
 from chat.models import Conversation, Message, Participant
 from chat.selectors.activity import ListPosition, latest_active
-from chat.selectors.membership import head_stored_at, readable_after, topic_number, who_share
+from chat.selectors.membership import (
+    Membership,
+    Share,
+    head_stored_at,
+    memberships_of,
+    readable_after,
+    topic_number,
+    who_share,
+)
 from chat.selectors.messages import ShownMessage, shown_messages
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
@@ -37,6 +45,12 @@ def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
             spoken.order_by("-last", "-conversation_id").values_list("conversation_id", "head")[:limit]
         )
     return dict(found)
+
+
+def latest_memberships(user_id: int, *, limit: int) -> list[Membership]:
+    """The user's parts in their conversations; of more than `limit` those in which somebody spoke last."""
+    heads = heads_of_conversations(user_id=user_id, limit=limit)
+    return memberships_of(user_id, heads if len(heads) == limit else None)
 
 
 def conversation_of(*, user_id: int, conversation_id: int) -> Any:
@@ -97,17 +111,47 @@ def _shown(user_id: int, conversation_ids: Sequence[int]) -> list[Any]:
     return shown
 
 
-def _shares(user_id: int, conversation_ids: Iterable[int]) -> QuerySet[Participant, Any]:
-    """The user's participations in these, with what the log and the messages say of them. One query."""
+class Unread(NamedTuple):
+    """What a user has not read in a conversation, and where that was counted."""
+
+    conversation_id: int
+    delivered_seq: int
+    read_seq: int
+    unread_count: int
+    last_seq: int
+
+
+def unread_in(shares: Collection[Share]) -> dict[Share, Unread | NotAParticipantError]:
+    """How much each of these users has not read in each of these conversations. One query."""
+    rows = (
+        Participant.objects.filter(
+            user_id__in={user_id for user_id, _ in shares},
+            conversation_id__in={conversation_id for _, conversation_id in shares},
+        )
+        .annotate(visible_after=readable_after())
+        .annotate(unread=_unread(), head=topic_number(OuterRef("conversation_id"), "head"))
+        .values_list("user_id", "conversation_id", "delivered_seq", "read_seq", "unread", "head")
+    )
+    found = {(user_id, rest[0]): Unread(*rest) for user_id, *rest in rows}
+    return {share: found.get(share) or NotAParticipantError() for share in shares}
+
+
+def _unread() -> Coalesce:
+    """The messages of others that a participant, with `visible_after`, has not read."""
     unread = (
         Message.objects.filter(conversation_id=OuterRef("conversation_id"), deleted_at__isnull=True)
         .filter(seq__gt=Greatest(OuterRef("read_seq"), OuterRef("visible_after")))
-        .exclude(sender_id=user_id)
+        .exclude(sender_id=OuterRef("user_id"))
         .order_by()
         .values("conversation_id")
         .annotate(n=Count("pk"))
         .values("n")
     )
+    return Coalesce(Subquery(unread), Value(0))
+
+
+def _shares(user_id: int, conversation_ids: Iterable[int]) -> QuerySet[Participant, Any]:
+    """The user's participations in these, with what the log and the messages say of them. One query."""
     last = Message.objects.filter(
         conversation_id=OuterRef("conversation_id"),
         deleted_at__isnull=True,
@@ -118,7 +162,7 @@ def _shares(user_id: int, conversation_ids: Iterable[int]) -> QuerySet[Participa
         Participant.objects.filter(user_id=user_id, conversation_id__in=list(conversation_ids))
         .annotate(visible_after=readable_after())
         .annotate(
-            unread=Coalesce(Subquery(unread), Value(0)),
+            unread=_unread(),
             last_id=Subquery(last.values("pk")[:1]),
             read_by_others=Coalesce(Subquery(others.order_by("read_seq").values("read_seq")[:1]), 0),
             head=topic_number(OuterRef("conversation_id"), "head"),

@@ -82,6 +82,14 @@ def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAP
     return {share: found.get(share) or NotAParticipantError() for share in shares}
 
 
+def memberships_of(user_id: int, conversation_ids: Collection[int] | None = None) -> list[Membership]:
+    """The user's parts in all their conversations, or in some. One query."""
+    rows = _memberships().filter(user_id=user_id)
+    if conversation_ids is not None:
+        rows = rows.filter(conversation_id__in=conversation_ids)
+    return [Membership(*row) for row in rows]
+
+
 def departures_of(shares: Collection[Share]) -> dict[Share, int]:
     """Where each of these users left each of these conversations last; 0 if they never did. One query."""
     rows = Departure.objects.filter(

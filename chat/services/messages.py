@@ -175,7 +175,12 @@ def _is_for_all(message: Message) -> bool:
 def _delete(topic: LockedTopic | None, message: Message, *, by: User) -> int:
     moment = events.now()
     event = MessageDeleted(
-        message_id=message.pk, deleted_by=by.pk, deleted_at=moment, conversation_id=message.conversation_id
+        message_id=message.pk,
+        deleted_by=by.pk,
+        deleted_at=moment,
+        conversation_id=message.conversation_id,
+        message_seq=message.seq,
+        sender_id=message.sender_id,
     )
     name = conversation_topic(message.conversation_id)
     log.bury(name, seqs=[message.seq, *message.edit_seqs], tombstone=event)

@@ -13,13 +13,13 @@ from django.db.models import BigIntegerField, Case, Count, OuterRef, Subquery, V
 from django.db.models.functions import Coalesce
 
 from chat.errors import NotAParticipantError
-from chat.events import ReceiptMoved, conversation_topic
+from chat.events import CursorsMoved, ReceiptMoved, conversation_topic
 from chat.models import Message, Participant
 from chat.selectors import Membership, Share, memberships_for
 from chat.services.unread import COLLAPSE_KEY, counted_up_to
 from notifications import collapsed
 from notifications.models import Notification
-from realtime import Logged, announce, announcing, events
+from realtime import Logged, announce, announcing, events, user_topic
 
 
 class Cursor(NamedTuple):
@@ -87,6 +87,7 @@ def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotA
     if moved:
         Participant.objects.bulk_update([rows[share] for share in moved], ["delivered_seq", "read_seq"])
     announce([_receipt(membership) for membership in moved.values() if membership.shares_receipts])
+    announce([_own(membership) for membership in moved.values()])
     return {**memberships, **moved}
 
 
@@ -107,6 +108,15 @@ def _receipt(membership: Membership) -> Logged:
         conversation_id=membership.conversation_id,
     )
     return Logged(conversation_topic(membership.conversation_id), None, events.encode(receipt))
+
+
+def _own(membership: Membership) -> Logged:
+    moved = CursorsMoved(
+        conversation_id=membership.conversation_id,
+        delivered_seq=membership.delivered_seq,
+        read_seq=membership.read_seq,
+    )
+    return Logged(user_topic(membership.user_id), None, events.encode(moved))
 
 
 def _uncount(readings: Iterable[_Reading]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from typing import Any, Protocol
 
 from realtime import errors
@@ -128,6 +128,17 @@ class Access:
             identity.session_id,
             identity.expires_at,
         )
+
+    async def renew_with(self, look_up: Callable[[], Awaitable[Identity]]) -> None:
+        """Go on with a new token of the same user."""
+        while not self.is_over:
+            identity = await look_up()
+            if identity.user.pk != self.user_id:  # before its position is compared: it is in another topic
+                raise errors.UnauthenticatedError("The new token is another user's.")
+            # A revocation that was told since that answer spared this access for its old session.
+            if not self.has_heard_more_than(identity):
+                self.renew(identity)
+                return
 
     def has_heard_more_than(self, identity: Identity) -> bool:
         """Whether a revocation may have arrived since this identity of the same user was looked up."""

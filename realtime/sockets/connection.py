@@ -41,6 +41,7 @@ from realtime.sockets.access import Access, Identity, OnLost
 from realtime.sockets.commands import Commands, check, obey
 from realtime.sockets.dialect import BARRIER, INLINE, Dialect, Request, deny
 from realtime.sockets.lanes import Lanes
+from realtime.topics import user_topic
 from realtime.wire import sizes
 from realtime.wire.frames import Payload
 from realtime.wire.outbox import outbox_for
@@ -209,6 +210,14 @@ class Connection(AsyncConsumer):
         access.holders += 1
         return access
 
+    def check_sockets_of(self, user_id: int) -> None:
+        """Raise a RateLimitedError where the user has as many sockets open as LIMIT_SOCKETS_PER_USER."""
+        audience = self.hub.audience(user_topic(user_id))
+        if audience is None or conf.limit_sockets_per_user <= 0:
+            return
+        if len({each.socket for each in audience.subscriptions()}) >= conf.limit_sockets_per_user:
+            raise errors.RateLimitedError("Too many open sockets for this user.", retry_after_ms=30_000)
+
     def dismiss(self, access: SubscribedAs) -> None:
         """One part of the connection needs this access no more; with the last one it ends."""
         for own in self._accesses:
@@ -302,10 +311,10 @@ class Connection(AsyncConsumer):
         if frame is not None:
             self.outbox.push(frame)
 
-    def refuse(self, error: RealtimeError) -> None:
+    def refuse(self, error: RealtimeError, *, ref: Any = None) -> None:
         """Say why, and close; from now on the socket neither obeys nor hears anything."""
         self.unsubscribe_all()
-        self.tell_error(error)
+        self.tell_error(error, ref=ref)
         self._close(self.dialect.close_code(error), error.code)
 
     def restart(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 
 from realtime.wire.frames import MAX_HEADER, Payload, frame_of, size_of
 
@@ -58,6 +58,13 @@ class FrameBatch:
         if not self.joined:
             self.joined = b"".join([frame_of(payload) for payload, _ in self._entries])
         return self.joined
+
+    def wrapped(self, wrap: Callable[[Payload], Payload]) -> FrameBatch:
+        """The same frames, each in an envelope."""
+        batch = FrameBatch()
+        for (payload, left_out), kind in zip(self._entries, self._kinds, strict=True):
+            batch.add(wrap(payload), left_out=left_out, droppable_kind=kind)
+        return batch
 
     def chunk_for(self, who: Collection[Hashable]) -> FrameBatch:
         """What the subscriber of these names receives: this batch, or less where it is left out of some."""

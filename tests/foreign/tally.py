@@ -228,7 +228,7 @@ class Tally(Connection):
 
     async def identity_of(self, token: str | None) -> Identity:
         if token is not None:
-            identity: Identity = await self.run(self.scope["identify"], token)
+            identity: Identity = await self.scope["identify"](token)
             return identity
         if self.signed is None or self.signed.identity is None:
             raise UnauthenticatedError

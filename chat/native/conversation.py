@@ -1,0 +1,133 @@
+"""The feed of one conversation: `conversation.<id>`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from chat import answers, selectors
+from chat.errors import NotAParticipantError
+from chat.events import V1_RENDERING, conversation_topic
+from chat.native.companions import listen_to_companions
+from chat.resuming import conversation_id_of, history_url, membership_of, receipts_in, resumed_from
+from chat.selectors import Membership
+from native.feeds import Feed, feed
+from native.frames import Resync, Subscribed
+from native.pages import fitting
+from realtime import Position, RealtimeError, Subscription, one_moment
+
+
+def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Membership, msgspec.Raw]:
+    """The user's part in a conversation, and its newest page as of the same moment. Uses the database."""
+    with one_moment():
+        membership = selectors.membership_for(user_id=user_id, conversation_id=conversation_id)
+        return membership, fitting(
+            lambda rows: answers.history(membership, before=None, after=None, limit=rows), limit
+        )
+
+
+@feed("conversation")
+class ConversationFeed(Feed):
+    """Everything that happens in one conversation of the user's."""
+
+    membership: Membership
+
+    async def open(self) -> None:
+        self.conversation_id = conversation_id_of(self.name)
+        if self.since is None and self.snapshot_size:
+            await self._show(reason=None)
+            return
+        await self._look_up()
+        if self.since is None:
+            self._listen(self.membership.end, partial(self.say_live, resumed=False))
+            return
+        since = await resumed_from(self.since, self.membership)
+        if isinstance(since, str):
+            await self._begin_anew(since)
+        else:
+            self._listen(since, self._resumed)
+
+    def on_access_lost(self, subscription: Subscription) -> None:
+        self.give_up(NotAParticipantError())
+
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        subscription.end()  # until it is known whether the other log is theirs to read
+        self.socket.spawn(self._leave_the_other_past())
+
+    async def _look_up(self) -> None:
+        self.membership = await membership_of((self.socket.user_id, self.conversation_id))
+
+    def _listen(self, position: Position, on_live: Any = None) -> None:
+        self.listen(
+            conversation_topic(self.conversation_id),
+            V1_RENDERING,
+            position=position,
+            authorized_at=self.membership.end,
+            on_live=on_live,
+        )
+        listen_to_companions(self, self.conversation_id)
+
+    def _resumed(self, place: Position) -> None:
+        self.say_live(place, resumed=True)
+        self.socket.spawn(self._tell_receipts())
+
+    # --- what there is now --------------------------------------------------------------------------
+
+    async def _show(self, reason: str | None) -> None:
+        """Answer with the newest page, and tell everything after it."""
+        self.membership, page = await self.socket.run(
+            history_now, self.socket.user_id, self.conversation_id, self.snapshot_size
+        )
+        await self.room_for(page)
+        end = self.membership.end
+        self.answer(
+            lambda asked: Subscribed(
+                ref=asked.ref,
+                id=asked.id,
+                topic=self.topic,
+                seq=end.seq,
+                position=str(end),
+                resumed=False,
+                reason=reason,
+                snapshot=page,
+            )
+        )
+        self._listen(end)
+        self.socket.spawn(self._tell_receipts())
+
+    async def _begin_anew(self, reason: str) -> None:
+        """What the client has cannot be gone on from: show what there is, or say where it is."""
+        if not self.is_answered and self.snapshot_size:
+            await self._show(reason)
+            return
+        end = self.membership.end
+        self.answer(
+            lambda asked: Resync(
+                ref=asked.ref,
+                id=asked.id,
+                topic=self.topic,
+                reason=reason,
+                url=history_url(self.membership),
+                seq=end.seq,
+                position=str(end),
+            )
+        )
+        self._listen(end)
+
+    async def _leave_the_other_past(self) -> None:
+        try:
+            await self._look_up()
+            if self.is_open:  # the client did not end it meanwhile
+                await self._begin_anew("unknown_position")
+        except RealtimeError as error:
+            self.give_up(error)
+
+    async def _tell_receipts(self) -> None:
+        """Send the members' cursors as they are now, since receipts are not kept as events."""
+        wrap = self.named().wrap
+        for batch in await receipts_in(self.conversation_id):
+            chunk = batch.wrapped(wrap).chunk_for((self.socket.user_id,))
+            await self.socket.outbox.room_for(chunk.size)
+            self.socket.outbox.push_batch(chunk)

@@ -1,0 +1,304 @@
+"""The feed of all conversations of a user: `mine`. It follows its user into new ones and out of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from accounts.models import User
+from chat import selectors
+from chat.events import V1_RENDERING, conversation_topic
+from chat.native.asking import conversations_page
+from chat.native.companions import end_companions, listen_to_companions
+from chat.resuming import history_url, resumed_from
+from chat.selectors import Membership, Share, Unread
+from native.consumer import NativeConsumer
+from native.dialect import Asked
+from native.errors import UnknownTopicError
+from native.feeds import Feed, Subscribe, feed
+from native.frames import Resync, Subscribed
+from native.pages import fitting
+from realtime import (
+    NOTHING,
+    BatchLoader,
+    Delivery,
+    Event,
+    InvalidFrameError,
+    OnlyTypes,
+    Position,
+    RealtimeError,
+    Subscription,
+    Told,
+    acts_on,
+    one_moment,
+    user_topic,
+)
+
+#: Conversations that one subscription tells: more than anybody reads.
+MAX_CONVERSATIONS = 1_000
+
+#: What is told on `mine` itself.
+_COMINGS_AND_GOINGS = OnlyTypes(frozenset({"conversation_joined", "conversation_left"}))
+
+unread_in: BatchLoader[Share, Unread] = BatchLoader(selectors.unread_in)
+
+
+class ConversationRead(Event, tag="conversation_read", frozen=True):
+    """How far the user has read, on this or another device, and what is unread, counted at `last_seq`."""
+
+    conversation_id: int
+    read_seq: int
+    delivered_seq: int
+    unread_count: int
+    last_seq: int
+
+
+class SubscribedToMine(Subscribed, tag="subscribed", frozen=True, kw_only=True):
+    """`subscribed`, with the position of each conversation by its topic."""
+
+    positions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The user's conversations at one moment."""
+
+    memberships: Mapping[int, Membership]
+    #: The first page of their list, where it was asked for.
+    page: msgspec.Raw | None
+
+
+def conversations_now(user: User, limit: int) -> Now:
+    """The user's parts in their conversations, and a page of their list as of the same moment."""
+    with one_moment():
+        memberships = selectors.latest_memberships(user.pk, limit=MAX_CONVERSATIONS)
+        by_id = {membership.conversation_id: membership for membership in memberships}
+        return Now(by_id, page_now(user, limit) if limit else None)
+
+
+def page_now(user: User, limit: int) -> msgspec.Raw:
+    """The first page of the user's list."""
+    with one_moment():
+        return fitting(lambda rows: conversations_page(user, position=None, limit=rows), limit)
+
+
+@feed("mine")
+class MineFeed(Feed):
+    """Everything in all conversations of the user."""
+
+    def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
+        super().__init__(socket, wish, asked, name)
+        #: Conversations that were joined while it opens, with the seq from which on they are told.
+        self._joined: dict[int, int] = {}
+        #: Conversations whose cursors moved while it opens.
+        self._moved: set[int] = set()
+        #: The conversations that are told, by topic.
+        self._followed: dict[str, int] = {}
+        #: Topics that are not live yet, and what waits until all are.
+        self._behind: set[str] = set()
+        self._all_live: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        if self.name:
+            raise UnknownTopicError
+        since = self._since()
+        own = self._listen_to_own_topic()
+        now = await self.socket.run(conversations_now, self.socket.user, 0 if since else self.snapshot_size)
+        if since is None:
+            await self.room_for(now.page)
+            self._say_subscribed(own, now.page, {pk: each.end for pk, each in now.memberships.items()})
+            for membership in now.memberships.values():
+                self._listen(membership, membership.end)
+        else:
+            await self._resume(now, since)
+            page = None
+            if self.snapshot_size:
+                page = await self.socket.run(page_now, self.socket.user, self.snapshot_size)
+            await self.room_for(page)
+            self._say_subscribed(own, page, self._places())
+        for conversation_id, after in self._joined.items():
+            self.follow(conversation_id, after)
+        self._joined.clear()
+        for conversation_id in self._moved:
+            self.tell_read(conversation_id)
+
+    def _since(self) -> Mapping[str, str] | None:
+        since = self.wish.since
+        if since is not None and not isinstance(since, dict):
+            raise InvalidFrameError("The since of mine is an object: the position of each topic.")
+        return since
+
+    def _listen_to_own_topic(self) -> Subscription:
+        # Before the conversations are read, so that nothing falls between.
+        identity = self.socket.there.identity
+        assert identity is not None
+        known = Position(identity.authorized_at)
+        return self.listen(user_topic(self.socket.user_id), NOTHING, position=known, authorized_at=known)
+
+    def _listen(self, membership: Membership, position: Position) -> None:
+        self._follow(membership.conversation_id, position, authorized_at=membership.end)
+
+    def _follow(self, conversation_id: int, position: Position, *, authorized_at: Position) -> None:
+        topic = conversation_topic(conversation_id)
+        self._followed[topic] = conversation_id
+        self._behind.add(topic)
+        self.listen(
+            topic,
+            V1_RENDERING,
+            shown_as=topic,
+            position=position,
+            authorized_at=authorized_at,
+            on_live=partial(self._is_live, topic),
+        )
+        listen_to_companions(self, conversation_id)
+
+    def _is_live(self, topic: str, _place: Position) -> None:
+        self._behind.discard(topic)
+        self._look_whether_all_are_live()
+
+    # --- the answer ---------------------------------------------------------------------------------
+
+    async def _resume(self, now: Now, since: Mapping[str, str]) -> None:
+        """Tell what was missed of the conversations that `since` names, and wait until all are live."""
+        self._all_live = self.socket.hub.loop.create_future()
+        for membership in now.memberships.values():
+            position: Position | str = membership.end
+            known = since.get(conversation_topic(membership.conversation_id))
+            if known is not None:
+                position = await resumed_from(known, membership)
+            if isinstance(position, str):
+                self._say_resync(membership, position)
+                position = membership.end
+            self._listen(membership, position)
+        self._look_whether_all_are_live()
+        await self._all_live
+
+    def _look_whether_all_are_live(self) -> None:
+        if self._all_live is not None and not self._behind and not self._all_live.done():
+            self._all_live.set_result(None)
+
+    def _say_resync(self, membership: Membership, reason: str) -> None:
+        end = membership.end
+        self.socket.push(
+            Resync(
+                ref=None,
+                id=self.id,
+                topic=conversation_topic(membership.conversation_id),
+                reason=reason,
+                url=history_url(membership),
+                seq=end.seq,
+                position=str(end),
+            )
+        )
+
+    def _places(self) -> dict[int, Position]:
+        places = {}
+        for topic, conversation_id in self._followed.items():
+            subscription = self.socket.subscription(topic, self)
+            if subscription is not None:
+                places[conversation_id] = subscription.place
+        return places
+
+    def _say_subscribed(
+        self, own: Subscription, page: msgspec.Raw | None, places: Mapping[int, Position]
+    ) -> None:
+        place = own.place
+        told = {conversation_topic(pk): str(position) for pk, position in places.items()}
+        self.answer(
+            lambda asked: SubscribedToMine(
+                ref=asked.ref,
+                id=asked.id,
+                topic=self.topic,
+                seq=place.seq,
+                position=str(place),
+                resumed=self.wish.since is not None,
+                snapshot=page,
+                positions=told,
+            )
+        )
+        own.render_as(self.enveloped(_COMINGS_AND_GOINGS))
+
+    # --- what happens to the user -------------------------------------------------------------------
+
+    def follow(self, conversation_id: int, after: int) -> None:
+        """The user is a member of a conversation from a seq on."""
+        if not self.is_answered:
+            self._joined[conversation_id] = after
+            return
+        followed = self.socket.subscription(conversation_topic(conversation_id), self)
+        if followed is not None:
+            # The removal before this may not be told yet. It must not end what is followed anew.
+            is_new = followed.seq < after
+        else:
+            is_new = len(self._followed) < MAX_CONVERSATIONS
+        if is_new:
+            self._follow(conversation_id, Position(after), authorized_at=Position(after))
+
+    def tell_read(self, conversation_id: int) -> None:
+        """The user's cursors moved."""
+        if not self.is_answered:
+            self._moved.add(conversation_id)
+        else:
+            self.socket.spawn(self._tell_read(conversation_id))
+
+    async def _tell_read(self, conversation_id: int) -> None:
+        try:
+            unread = await unread_in((self.socket.user_id, conversation_id))
+        except RealtimeError:
+            return  # no member any more; or the database is away, and the next move is told
+        if self.is_open:
+            self.tell(ConversationRead(**unread._asdict()))
+
+    def on_access_lost(self, subscription: Subscription) -> None:
+        conversation_id = self._leave(subscription.topic)
+        if conversation_id is not None:
+            end_companions(self, conversation_id)
+
+    def _leave(self, topic: str) -> int | None:
+        conversation_id = self._followed.pop(topic, None)
+        self._behind.discard(topic)
+        self._look_whether_all_are_live()
+        return conversation_id
+
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        conversation_id = self._followed.get(subscription.topic)
+        if conversation_id is None:
+            super().on_misled(subscription, seq)
+            return
+        subscription.end()  # until it is known whether the other log is theirs to read
+        self.socket.spawn(self._leave_the_other_past(subscription.topic, conversation_id))
+
+    async def _leave_the_other_past(self, topic: str, conversation_id: int) -> None:
+        try:
+            [membership] = await self.socket.run(
+                selectors.memberships_of, self.socket.user_id, [conversation_id]
+            )
+        except RealtimeError as error:
+            self.give_up(error)
+        except ValueError:  # not theirs any more
+            self._leave(topic)
+            end_companions(self, conversation_id)
+        else:
+            self._say_resync(membership, "unknown_position")
+            self._listen(membership, membership.end)
+
+
+@acts_on("conversation_joined")
+def follow_into_conversation(delivery: Delivery, told: Told) -> None:
+    """The feeds of who joined tell the new conversation too."""
+    fields = delivery.fields
+    for subscription in told.everyone():
+        if isinstance(subscription.id, MineFeed):
+            subscription.id.follow(fields["conversation_id"], fields["conversation_seq"])
+
+
+@acts_on("cursors_moved")
+def tell_what_was_read(delivery: Delivery, told: Told) -> None:
+    """All devices of a user know how far they have read, also of who shows it to nobody else."""
+    for subscription in told.everyone():
+        if isinstance(subscription.id, MineFeed):
+            subscription.id.tell_read(delivery.fields["conversation_id"])

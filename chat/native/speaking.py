@@ -1,0 +1,151 @@
+"""What a client says in conversations: messages, their changes, and how far it has read."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Annotated, Any
+
+import msgspec
+
+from chat import answers, metrics
+from chat.cursors import MOVES, settle
+from chat.events import conversation_topic
+from chat.limits import allow_send
+from chat.resuming import membership_of
+from chat.selectors import Share
+from chat.send_queue import SendQueue
+from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
+from native.commands import on_loop
+from native.consumer import NativeConsumer
+from native.dialect import Asked
+from native.frames import Ack
+from realtime import MAX_INTEGER, RealtimeError
+
+#: An id on the wire.
+Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
+#: A place in a conversation.
+Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
+
+
+class Send(msgspec.Struct):
+    """Say something in a conversation."""
+
+    conversation_id: Id
+    message: str
+    client_id: str | None = None
+
+
+class Edit(msgspec.Struct):
+    """Change one's own message."""
+
+    conversation_id: Id
+    message_id: Id
+    message: str
+
+
+class Delete(msgspec.Struct):
+    """Delete one's own message, or as a manager anybody's."""
+
+    conversation_id: Id
+    message_id: Id
+
+
+class MoveCursor(msgspec.Struct):
+    """Everything up to a seq was read, or has arrived."""
+
+    conversation_id: Id
+    up_to_seq: Seq
+
+
+class SentAck(Ack, tag="ack", frozen=True):
+    """The message is stored."""
+
+    client_id: Any
+    message_id: int
+    seq: int
+    created_at: Any
+    duplicate: bool
+
+
+class ChangedAck(Ack, tag="ack", frozen=True):
+    """The message is changed."""
+
+    seq: int
+    message_id: int
+
+
+@on_loop("send", Send)
+def send(socket: NativeConsumer, wish: Send, asked: Asked) -> None:
+    """The answer comes after the commit."""
+    began = time.monotonic()
+    client_id = None if wish.client_id is None else clean_client_id(wish.client_id)
+    content = clean_content(wish.message)
+    allow_send(socket.user_id)
+    answered = SendQueue.current().submit(Draft(wish.conversation_id, socket.user, content, client_id))
+    answered.add_done_callback(lambda future: _answer(socket, future.result(), asked, began))
+
+
+def _answer(socket: NativeConsumer, outcome: Outcome, asked: Asked, began: float) -> None:
+    if not isinstance(outcome, Sent):
+        socket.mistake(outcome, asked)
+        return
+    socket.push(
+        SentAck(
+            ref=asked.ref,
+            client_id=outcome.client_id,
+            message_id=outcome.message_id,
+            seq=outcome.seq,
+            created_at=outcome.created_at,
+            duplicate=outcome.duplicate,
+        )
+    )
+    metrics.ACK_SECONDS.observe(time.monotonic() - began)
+
+
+@on_loop("edit", Edit)
+async def edit(socket: NativeConsumer, wish: Edit, asked: Asked) -> None:
+    seq = await socket.run(
+        answers.edit, socket.user, wish.conversation_id, wish.message_id, content=wish.message
+    )
+    socket.push(ChangedAck(ref=asked.ref, seq=seq, message_id=wish.message_id))
+
+
+@on_loop("delete", Delete)
+async def delete(socket: NativeConsumer, wish: Delete, asked: Asked) -> None:
+    seq = await socket.run(answers.delete, socket.user, wish.conversation_id, wish.message_id)
+    socket.push(ChangedAck(ref=asked.ref, seq=seq, message_id=wish.message_id))
+
+
+class Reading:
+    """How far one socket says that its user got; written at its end, if not before."""
+
+    def __init__(self, socket: NativeConsumer) -> None:
+        self._socket = socket
+        self._shares: set[Share] = set()
+
+    async def move(self, conversation_id: int, cursor: Cursor) -> None:
+        """Note a move; what is stored comes a moment later, joined with the moves after it."""
+        share = self._socket.user_id, conversation_id
+        if not self._socket.covers(conversation_topic(conversation_id)):
+            await membership_of(share)
+        MOVES.note(share, cursor)
+        self._shares.add(share)
+
+    async def close(self) -> None:
+        """Write the last moves."""
+        for share in self._shares:
+            with suppress(RealtimeError):  # the database is away: cursors are written when it is back
+                await settle(share)
+
+
+@on_loop("read", MoveCursor)
+async def read(socket: NativeConsumer, wish: MoveCursor, asked: Asked) -> None:
+    await socket.keep(Reading).move(wish.conversation_id, Cursor(read=wish.up_to_seq))
+    socket.acknowledge(asked)
+
+
+@on_loop("delivered", MoveCursor)
+async def delivered(socket: NativeConsumer, wish: MoveCursor, asked: Asked) -> None:
+    await socket.keep(Reading).move(wish.conversation_id, Cursor(delivered=wish.up_to_seq))
+    socket.acknowledge(asked)

@@ -1,0 +1,71 @@
+"""What a client may ask on the native socket: apps add their commands here.
+
+    class Ship(msgspec.Struct):
+        order_id: int
+
+    @in_thread("order.ship", Ship)
+    def ship(user: User, wish: Ship) -> dict[str, Any]:
+        ...
+
+A function that uses the database runs in a thread, and what it returns is the `result` of the `ack`. Pages
+are made with `pages.fitting`.
+`on_loop` is for what needs the socket, and must not block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from native.dialect import Asked
+from native.frames import Result
+from native.pages import encoded
+from realtime import Command
+
+if TYPE_CHECKING:
+    from native.consumer import NativeConsumer
+
+#: Every command of the socket, by its name.
+COMMANDS: dict[str, Command] = {}
+
+W = TypeVar("W")
+OnLoop = Callable[["NativeConsumer", W, Asked], Awaitable[None] | None]
+InThread = Callable[[Any, W], Any]
+
+
+def on_loop(name: str, fields: type[W]) -> Callable[[OnLoop[W]], OnLoop[W]]:
+    """Register a function of the socket, the fields, and what the answer goes to."""
+
+    def register(function: OnLoop[W]) -> OnLoop[W]:
+        _add(name, Command(fields, function))
+        return function
+
+    return register
+
+
+def in_thread(name: str, fields: type[W]) -> Callable[[InThread[W]], InThread[W]]:
+    """Register a function of the user and the fields, which may use the database."""
+
+    def register(function: InThread[W]) -> InThread[W]:
+        async def obey(socket: NativeConsumer, wish: W, asked: Asked) -> None:
+            result = await socket.run(_asked_in_thread, function, socket.user, wish)
+            await socket.outbox.room_for(len(result))
+            socket.push(Result(ref=asked.ref, result=result))
+
+        _add(name, Command(fields, obey))
+        return function
+
+    return register
+
+
+def _asked_in_thread(function: InThread[Any], user: Any, wish: Any) -> msgspec.Raw:
+    result = function(user, wish)
+    return result if isinstance(result, msgspec.Raw) else encoded(result)
+
+
+def _add(name: str, command: Command) -> None:
+    if name in COMMANDS:
+        raise ValueError(f"There is a command named {name!r} already")
+    COMMANDS[name] = command

@@ -1,0 +1,241 @@
+"""The consumer of the native socket: who is there, and the subscriptions of the client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from native.commands import COMMANDS, on_loop
+from native.dialect import NOBODY_ASKED, Asked, NativeDialect
+from native.errors import IdInUseError, UnknownSubscriptionError
+from native.feeds import Feed, Subscribe, feed_for, feeds
+from native.frames import Ack, AuthRefreshed, Hello, Limits, Me, Pong, Unsubscribed
+from native.pings import Pings, interval_seconds
+from native.waiting import WAITING
+from realtime import (
+    Access,
+    Connection,
+    Identity,
+    RateLimitedError,
+    RealtimeError,
+    Ref,
+    Request,
+    Subscription,
+    UnauthenticatedError,
+    conf,
+    counted_address,
+    errors,
+    events,
+)
+
+#: Subscriptions of one socket: more than any page shows.
+MAX_SUBSCRIPTIONS = 200
+#: Typing is told this often at most: pages that say it more often tell nobody more.
+TYPING_INTERVAL_MS = 3_000
+
+T = TypeVar("T")
+
+
+class Authenticate(msgspec.Struct):
+    """Say who is there."""
+
+    token: Any = None  # whatever it is, `identify` has one answer to all that is no token
+
+
+class Ping(msgspec.Struct):
+    """Is anybody there?"""
+
+
+class Unsubscribe(msgspec.Struct):
+    """Listen no more."""
+
+
+class NativeConsumer(Connection):
+    """One client on `/ws/`, before and after it said who is there."""
+
+    __slots__ = ("_address", "_kept", "access", "feeds")
+
+    kind = "native"
+    dialect = NativeDialect()
+    commands = COMMANDS
+
+    #: Whom it speaks for; None until the client has said it.
+    access: Access | None
+
+    def __init__(self) -> None:
+        self.access = None
+        #: The subscriptions of the client, by the id that it gave them.
+        self.feeds: dict[Ref, Feed] = {}
+        self._kept: dict[Any, Any] = {}
+        self._address = ""
+
+    # --- for apps -----------------------------------------------------------------------------------
+
+    @property
+    def there(self) -> Access:
+        """Whom it speaks for; nothing is obeyed before that is known."""
+        assert self.access is not None
+        return self.access
+
+    @property
+    def user(self) -> Any:
+        """The user, as the last token found them and as what was told since has changed them."""
+        return self.there.user
+
+    @property
+    def user_id(self) -> int:
+        """Their id."""
+        return int(self.user.pk)
+
+    def acknowledge(self, asked: Asked) -> None:
+        """Answer that it is done."""
+        self.push(Ack(ref=asked.ref))
+
+    def covers(self, topic: str) -> bool:
+        """Whether a subscription shows that the user may listen to a topic."""
+        return any(feed.covers(topic) for feed in self.feeds.values())
+
+    def keep(self, make: Callable[[NativeConsumer], T]) -> T:
+        """What an app keeps for this socket, made when first asked for; its `close` is awaited at the end."""
+        kept = self._kept.get(make)
+        if kept is None:
+            kept = self._kept[make] = make(self)
+        return kept
+
+    def mistake(self, error: RealtimeError, asked: Asked) -> None:
+        """Answer a command that failed after its method had returned."""
+        self._mistake(error, asked)
+
+    def forget_feed(self, feed: Feed) -> None:
+        """A subscription is over."""
+        if self.feeds.get(feed.id) is feed:
+            del self.feeds[feed.id]
+        feed.end()
+
+    # --- what a connection asks of it ---------------------------------------------------------------
+
+    async def on_open(self) -> None:
+        if (error := self.scope.get("auth_error")) is not None:
+            raise error
+        identity = self.scope.get("identity")
+        if identity is not None:
+            self._let_in(identity, NOBODY_ASKED)
+        else:
+            self._address = counted_address(self.scope)
+            WAITING.enter(self, self._address)
+
+    async def on_close(self) -> None:
+        WAITING.leave(self, self._address)
+        Pings.current().forget(self)
+        self.feeds.clear()
+        for kept in self._kept.values():
+            await kept.close()
+
+    def on_request(self, request: Request) -> Awaitable[None] | None:
+        if self.access is None and request.name != "auth":
+            raise UnauthenticatedError("The first frame must be `auth`.")
+        return super().on_request(request)
+
+    def on_access_lost(self, subscription: Subscription) -> None:
+        if isinstance(subscription.id, Feed):
+            subscription.id.on_access_lost(subscription)
+
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        if isinstance(subscription.id, Feed):
+            subscription.id.on_misled(subscription, seq)
+        else:  # its user's sessions may not be what they were
+            super().on_misled(subscription, seq)
+
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"user_id": None if self.access is None else self.access.user_id}
+
+    # --- whose it is --------------------------------------------------------------------------------
+
+    def _let_in(self, identity: Identity, asked: Asked) -> None:
+        user = identity.user
+        structlog.contextvars.bind_contextvars(user_id=user.pk)
+        self.check_sockets_of(user.pk)
+        self.access = self.admit(identity)
+        Pings.current().add(self)
+        self.push(
+            Hello(
+                ref=asked.ref,
+                session=self.socket_id,
+                user=Me(user.pk, user.username),
+                server_time=events.now(),
+                expires_at=int(identity.expires_at),
+                ping_interval_ms=interval_seconds() * 1000,
+                limits=Limits(
+                    frame_bytes=conf.limit_message_bytes,
+                    subscriptions=MAX_SUBSCRIPTIONS,
+                    content_characters=conf.limit_content,
+                    typing_interval_ms=TYPING_INTERVAL_MS,
+                ),
+                features=sorted(feeds()),
+            )
+        )
+
+
+@on_loop("auth", Authenticate)
+async def authenticate(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> None:
+    """The first frame of a client that had no credential in its handshake."""
+    if socket.access is not None:
+        raise errors.InvalidFrameError("This socket knows who is there: `auth.refresh` takes a new token.")
+    WAITING.leave(socket, socket._address)  # noqa: SLF001
+    try:
+        identity = await socket.scope["identify"](frame.token)
+        if not socket.outbox.is_closing:
+            socket._let_in(identity, asked)  # noqa: SLF001
+    except RealtimeError as error:
+        socket.refuse(error, ref=asked)
+
+
+@on_loop("auth.refresh", Authenticate)
+async def refresh(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> None:
+    """Go on with a new access token of the same user."""
+    await socket.there.renew_with(partial(socket.scope["identify"], frame.token))
+    identity = socket.there.identity
+    assert identity is not None
+    socket.push(AuthRefreshed(ref=asked.ref, expires_at=int(identity.expires_at)))
+
+
+@on_loop("ping", Ping)
+def ping(socket: NativeConsumer, _frame: Ping, asked: Asked) -> None:
+    """Is anybody there?"""
+    socket.push(Pong(ref=asked.ref, server_time=events.now()))
+
+
+@on_loop("pong", Ping)
+def pong(_socket: NativeConsumer, _frame: Ping, _asked: Asked) -> None:
+    """The answer to a ping of the server: that it came is enough."""
+
+
+@on_loop("subscribe", Subscribe)
+async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> None:
+    """Open a subscription; what follows about it waits until that is answered."""
+    if asked.id in socket.feeds:
+        raise IdInUseError
+    if len(socket.feeds) >= MAX_SUBSCRIPTIONS:
+        raise RateLimitedError(f"This socket has {MAX_SUBSCRIPTIONS} subscriptions: end one first.")
+    feed = feed_for(socket, wish, asked)
+    socket.feeds[asked.id] = feed
+    try:
+        await feed.open()
+        await feed.answered()
+    except BaseException:
+        socket.forget_feed(feed)
+        raise
+
+
+@on_loop("unsubscribe", Unsubscribe)
+def unsubscribe(socket: NativeConsumer, _frame: Unsubscribe, asked: Asked) -> None:
+    """End a subscription."""
+    feed = socket.feeds.get(asked.id)
+    if feed is None:
+        raise UnknownSubscriptionError
+    socket.forget_feed(feed)
+    socket.push(Unsubscribed(ref=asked.ref, id=feed.id, topic=feed.topic))

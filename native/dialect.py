@@ -1,0 +1,83 @@
+"""The frames of the native socket: JSON objects in text frames, each command with a `ref` and an `id`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from realtime import (
+    BARRIER,
+    InvalidFrameError,
+    InvalidJsonError,
+    JsonErrors,
+    Payload,
+    RealtimeError,
+    Ref,
+    Request,
+    events,
+    parse_json,
+    ref_of,
+)
+
+SUBPROTOCOL = "relais.v1"
+
+#: What all later commands wait for.
+_IDENTIFYING = frozenset({"auth", "auth.refresh"})
+#: What names a subscription by its topic, where it has no id.
+_SUBSCRIBING = frozenset({"subscribe", "unsubscribe"})
+
+
+class Asked(NamedTuple):
+    """By what a client finds the answer to a command: both come back in it."""
+
+    ref: Ref = None
+    #: The subscription that the command is about.
+    id: Ref = None
+
+
+NOBODY_ASKED = Asked()
+
+
+@dataclass(frozen=True)
+class NativeDialect(JsonErrors):
+    """What is spoken on `/ws/`."""
+
+    def subprotocol(self, offered: Sequence[str]) -> str | None:
+        return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+    def read(self, payload: Payload) -> Request:
+        if isinstance(payload, bytes):
+            raise InvalidJsonError("Binary frames are not understood.")
+        fields = parse_json(payload)
+        name, flaw = fields.get("type"), None
+        ref = id_ = None
+        try:
+            ref = ref_of(fields)
+            id_ = _id_of(name, fields)
+        except InvalidFrameError as error:
+            flaw = error
+        return Request(name, fields, Asked(ref, id_), _lane(name, id_, fields), flaw)
+
+    def error(self, error: RealtimeError, ref: Any) -> Payload | None:
+        asked: Asked = ref or NOBODY_ASKED
+        return events.encode({"type": "error", **error.as_fields(), "ref": asked.ref, "id": asked.id})
+
+
+def _id_of(name: object, fields: dict[str, Any]) -> Ref:
+    id_ = ref_of(fields, "id")
+    if id_ is None and name in _SUBSCRIBING:
+        return ref_of(fields, "topic")
+    return id_
+
+
+def _lane(name: object, id_: Ref, fields: dict[str, Any]) -> Hashable:
+    """Commands about one subscription, or one conversation, are obeyed in their order."""
+    if name in _IDENTIFYING:
+        return BARRIER
+    if id_ is not None:
+        return "id", id_
+    conversation_id = fields.get("conversation_id")
+    if isinstance(conversation_id, int):
+        return conversation_id
+    return name if isinstance(name, str) else ""

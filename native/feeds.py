@@ -1,0 +1,251 @@
+"""A feed is one subscription of a client: what it is told, from where on, and what ends it.
+
+An app registers its feeds by the first part of their topic:
+
+    @feed("orders")
+    class OrdersFeed(Feed):
+        async def open(self) -> None:
+            ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import msgspec
+
+from native.dialect import Asked
+from native.errors import UnknownTopicError
+from native.frames import Subscribed, Unsubscribed
+from realtime import (
+    MAX_INTEGER,
+    Enveloped,
+    InvalidFrameError,
+    NotFoundError,
+    Payload,
+    Position,
+    RealtimeError,
+    Ref,
+    Rendering,
+    Subscription,
+    events,
+)
+
+if TYPE_CHECKING:
+    from native.consumer import NativeConsumer
+
+DEFAULT_SNAPSHOT, MAX_SNAPSHOT = 50, 200
+
+
+class Subscribe(msgspec.Struct):
+    """Listen to a topic."""
+
+    topic: Annotated[str, msgspec.Meta(max_length=64)]
+    #: Go on after this position; an object of positions where the topic has several.
+    since: Annotated[str, msgspec.Meta(max_length=64)] | int | dict[str, str] | None = None
+    #: What there is now comes along: so many of it.
+    snapshot: Annotated[int, msgspec.Meta(ge=1, le=MAX_SNAPSHOT)] | bool = False
+    #: Every event carries the id of the subscription.
+    with_id: bool = False
+    #: Tell who types.
+    typing: bool = True
+    #: Tell also what is not stored.
+    notices: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Puts the topic, and the id where the client asked for it, in front of an event."""
+
+    topic: str
+    id: Ref = None
+
+    def wrap(self, payload: Payload) -> Payload:
+        assert isinstance(payload, str), "events are told as text here"
+        return f'{{{self._id()}"topic":"{self.topic}",{payload[1:]}'
+
+    def _id(self) -> str:
+        if self.id is None:
+            return ""
+        return f'"id":{events.encode_text(self.id) if isinstance(self.id, str) else self.id},'
+
+
+class Feed:
+    """One subscription of a client; a subclass says who may listen, and to what."""
+
+    def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
+        """`name` is what follows the first part of the topic: the 42 of `conversation.42`."""
+        self.socket = socket
+        self.wish = wish
+        self.id = asked.id
+        self.name = name
+        #: What is to be answered; None once it is.
+        self._asked: Asked | None = asked
+        self._answered: asyncio.Future[None] | None = None
+
+    # --- for apps -----------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Find out whether the user may listen, `listen`, and `answer`; a RealtimeError refuses it."""
+        raise NotImplementedError(f"{type(self).__name__}.open must say who may listen, and to what")
+
+    def on_access_lost(self, subscription: Subscription) -> None:
+        """The right to listen was taken away, just after the last event that it covers."""
+        raise NotImplementedError(f"{type(self).__name__}.on_access_lost must say what follows")
+
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        """Other events follow at least `seq` in the log than those that were told."""
+        self.socket.restart()
+
+    def covers(self, topic: str) -> bool:
+        """Whether it shows that the user may listen to a topic."""
+        return self.socket.subscription(topic, self) is not None
+
+    @property
+    def number(self) -> int:
+        """The id in its topic; a NotFoundError where that is none."""
+        if not (self.name.isascii() and self.name.isdigit() and len(self.name) < 17):
+            raise NotFoundError
+        return min(int(self.name), MAX_INTEGER)
+
+    @property
+    def topic(self) -> str:
+        """What the client subscribed to."""
+        return self.wish.topic
+
+    @property
+    def snapshot_size(self) -> int:
+        """How much of what there is comes along; 0: nothing."""
+        wished = self.wish.snapshot
+        return DEFAULT_SNAPSHOT * wished if isinstance(wished, bool) else wished
+
+    @property
+    def since(self) -> str | None:
+        """The position to go on after, as the client wrote it."""
+        since = self.wish.since
+        if isinstance(since, dict):
+            raise InvalidFrameError(f"The since of {self.topic} is one position.")
+        return None if since is None else str(since)
+
+    def named(self, topic: str | None = None) -> Named:
+        """What stands in front of its events."""
+        return Named(topic or self.topic, self.id if self.wish.with_id else None)
+
+    def enveloped(self, rendering: Rendering, shown_as: str | None = None) -> Rendering:
+        """A rendering whose frames say whose events they are."""
+        return Enveloped(rendering, self.named(shown_as))
+
+    def listen(
+        self,
+        topic: str,
+        rendering: Rendering,
+        *,
+        shown_as: str | None = None,
+        position: Position | None = None,
+        authorized_at: Position | None = None,
+        on_live: Callable[[Position], None] | None = None,
+    ) -> Subscription:
+        """Tell the client the events of a topic, as `rendering` makes them, under the name `shown_as`."""
+        return self.socket.subscribe(
+            topic,
+            self.enveloped(rendering, shown_as),
+            access=self.socket.there,
+            id=self,
+            position=position,
+            authorized_at=authorized_at,
+            on_live=on_live,
+        )
+
+    def tell(self, event: events.Event) -> None:
+        """Tell the client something of this subscription, besides what it listens to."""
+        self.socket.push(self.named().wrap(events.encode(event)))
+
+    def answer(self, make: Callable[[Asked], events.Event]) -> None:
+        """Say how the subscription stands: the answer to `subscribe`, the first time."""
+        asked, self._asked = self._asked, None
+        self.socket.push(make(Asked(asked.ref if asked else None, self.id)))
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
+    def say_live(self, place: Position, *, resumed: bool = False) -> None:
+        """Answer that it is live from a position on."""
+        self.answer(
+            lambda asked: Subscribed(
+                ref=asked.ref,
+                id=asked.id,
+                topic=self.topic,
+                seq=place.seq,
+                position=str(place),
+                resumed=resumed,
+            )
+        )
+
+    async def room_for(self, snapshot: msgspec.Raw | None) -> None:
+        """Wait until the peer has taken enough of what waits for a snapshot to follow."""
+        if snapshot is not None:
+            await self.socket.outbox.room_for(len(snapshot))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still among those of its socket."""
+        return self.socket.feeds.get(self.id) is self
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the client knows how it stands."""
+        return self._asked is None
+
+    async def answered(self) -> None:
+        """Wait for the answer: what the client asks about this subscription next is obeyed after it."""
+        if not self.is_answered:
+            self._answered = asyncio.get_running_loop().create_future()
+            await self._answered
+
+    def give_up(self, error: RealtimeError) -> None:
+        """End it and say why; the socket and its other subscriptions go on."""
+        self.socket.forget_feed(self)
+        if self._answered is not None and not self._answered.done():
+            self._asked = None
+            self._answered.set_exception(error)
+        elif self.is_answered:
+            self.socket.push(Unsubscribed(ref=None, id=self.id, topic=self.topic, code=error.code))
+
+    def end(self) -> None:
+        """Tell it nothing more."""
+        for subscription in self.socket.subscriptions():
+            if subscription.id is self:
+                subscription.end()
+
+
+F = TypeVar("F", bound=type[Feed])
+
+_feeds: dict[str, type[Feed]] = {}
+
+
+def feed(name: str) -> Callable[[F], F]:
+    """Register a feed by the first part of its topics."""
+
+    def register(kind: F) -> F:
+        if _feeds.get(name, kind) is not kind:
+            raise ValueError(f"There is a feed named {name!r} already: {_feeds[name].__qualname__}")
+        _feeds[name] = kind
+        return kind
+
+    return register
+
+
+def feeds() -> dict[str, type[Feed]]:
+    """All feeds, by the first part of their topics."""
+    return _feeds
+
+
+def feed_for(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> Feed:
+    """The feed of a topic, not open yet; an UnknownTopicError where there is none."""
+    first, _, name = wish.topic.partition(".")
+    kind = _feeds.get(first)
+    if kind is None:
+        raise UnknownTopicError
+    return kind(socket, wish, asked, name)

@@ -1,0 +1,99 @@
+"""What a listener follows besides its user's own topic: the topics of other apps that its user may read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from notifications import selectors
+from notifications.sources import NoticeRendering, Source
+from notifications.texts import supported_language
+from realtime import Position, RealtimeError, Rendering, Subscription
+
+#: Topics that one listener follows: more than anybody reads, and what one connect may cost. A new topic never
+#: replaces another, or anybody could silence all others with new ones; the inbox has the rest.
+MAX_TOPICS = 1_000
+
+
+class Listener(Protocol):
+    """Whoever follows: a socket, or a part of one."""
+
+    @property
+    def user_id(self) -> int: ...
+    @property
+    def user(self) -> Any: ...
+    @property
+    def run(self) -> Callable[..., Awaitable[Any]]: ...
+    @property
+    def spawn(self) -> Callable[..., object]: ...
+
+    def listen_to(self, topic: str, rendering: Rendering, position: Position) -> None:
+        """Tell its client the notices of a topic from a position on."""
+
+    def subscription_to(self, topic: str) -> Subscription | None:
+        """Its subscription to a topic."""
+
+    def fail(self, error: RealtimeError) -> None:
+        """It cannot go on."""
+
+
+class Following:
+    """The sources that one listener follows, by topic."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._followed: dict[str, Source] = {}
+        self._language = supported_language(listener.user.language)
+        #: Whether it is about to ask again which topics its user may read.
+        self._begins_anew = False
+
+    def rendering_of(self, topic: str) -> Rendering | None:
+        """How the notices of a followed topic are told; None of a topic that is not followed."""
+        source = self._followed.get(topic)
+        return None if source is None else NoticeRendering(source, self._language)
+
+    def begin(self, topics: selectors.Following) -> None:
+        """Follow what the user may read now."""
+        for source, topic, head in topics.topics:
+            if topic not in self._followed:
+                self._listen(source, topic, after=head)
+
+    def enter(self, source: Source, topic: str, *, after: int) -> None:
+        """The user may read one topic more, after a seq."""
+        followed = self._listener.subscription_to(topic)
+        if followed is not None:
+            # The removal before this event may not be told yet on that topic. It must not end what is
+            # followed anew, and what was said between the two is not for this user.
+            is_new = followed.seq < after
+        else:
+            is_new = len(self._followed) < MAX_TOPICS
+        if is_new:
+            self._listen(source, topic, after=after)
+
+    def leave(self, topic: str) -> None:
+        """The user may read it no more."""
+        self._followed.pop(topic, None)
+
+    def was_misled(self, subscription: Subscription) -> bool:
+        """The log of a topic is another one: follow anew what is still allowed. False of any other topic."""
+        if subscription.topic not in self._followed:
+            return False
+        del self._followed[subscription.topic]
+        subscription.end()
+        if not self._begins_anew:
+            self._begins_anew = True
+            self._listener.spawn(self._begin_anew())
+        return True
+
+    def _listen(self, source: Source, topic: str, *, after: int) -> None:
+        self._followed[topic] = source
+        self._listener.listen_to(topic, NoticeRendering(source, self._language), Position(after))
+
+    async def _begin_anew(self) -> None:
+        """Follow again the topics left because their log was another one, as far as it is still allowed."""
+        self._begins_anew = False
+        listener = self._listener
+        try:
+            self.begin(await listener.run(selectors.following, user_id=listener.user_id, limit=MAX_TOPICS))
+        except RealtimeError as error:
+            listener.fail(error)

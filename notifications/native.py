@@ -1,0 +1,242 @@
+"""The inbox on the native socket: a feed of it, and its commands."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from accounts.models import User
+from native.commands import in_thread
+from native.errors import UnknownTopicError
+from native.feeds import Feed, feed
+from native.frames import Resync, Subscribed
+from native.pages import fitting
+from notifications import answers, selectors, services
+from notifications.events import V1_RENDERING
+from notifications.following import MAX_TOPICS, Following
+from notifications.resuming import counted, resumed_from
+from notifications.serializers import DEFAULT_PAGE, MAX_PAGE
+from notifications.sources import FollowsSources, Source
+from realtime import (
+    MAX_INTEGER,
+    START,
+    Position,
+    RealtimeError,
+    Rendering,
+    Subscription,
+    one_moment,
+    positions,
+    user_topic,
+)
+
+#: Entries marked by one command: a page of the inbox.
+MAX_IDS = 200
+
+INBOX_URL = "/api/notifications/"
+
+Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
+
+
+class ListNotifications(msgspec.Struct):
+    """A page of the inbox: the newest entries, those with ids below one, or the oldest above one."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
+    before: Id | None = None
+    after: Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)] | None = None
+    unread: bool = False
+
+
+class MarkRead(msgspec.Struct):
+    """These entries were read; ids of others' entries change nothing."""
+
+    ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
+
+
+class Everything(msgspec.Struct):
+    """Nothing needs to be said."""
+
+
+class SubscribedToInbox(Subscribed, tag="subscribed", frozen=True, kw_only=True):
+    """`subscribed`, with how much is unread at its `seq`."""
+
+    unread_count: int
+
+
+class Now:
+    """The inbox at one moment, and what its reader may follow."""
+
+    def __init__(self, user_id: int, since: int, limit: int) -> None:
+        with one_moment():
+            self.standing = selectors.standing(user_id)
+            seqs = [self.standing.end.seq, since]
+            self.following = selectors.following(user_id=user_id, limit=MAX_TOPICS, seqs=seqs)
+            self.page = fitting(lambda rows: answers.inbox(user_id, limit=rows), limit) if limit else None
+
+
+@feed("inbox")
+class InboxFeed(Feed, FollowsSources):
+    """The stored notifications of the user, and the notices of what happens where they take part."""
+
+    async def open(self) -> None:
+        if self.name:
+            raise UnknownTopicError
+        since = None if self.since is None else positions.parse(self.since)
+        self.following = Following(self)
+        now = await self.socket.run(Now, self.user_id, (since or START).seq, self.snapshot_size)
+        end, there = now.following.places
+        await self.room_for(now.page)
+        if self.since is None:
+            self._say_subscribed(now, reason=None)
+        else:
+            place = resumed_from(since, end, there, now.following.floor)
+            if isinstance(place, Position):
+                self._follow_sources(now)
+                self._listen(place, end, on_live=self._is_live)
+                return
+            if now.page is not None:
+                self._say_subscribed(now, reason=place)
+            else:
+                self._say_resync(place, end)
+        self._listen(end, end)
+        self._follow_sources(now)
+
+    def _listen(
+        self, position: Position, end: Position, on_live: Callable[[Position], None] | None = None
+    ) -> None:
+        self.listen(
+            user_topic(self.user_id), V1_RENDERING, position=position, authorized_at=end, on_live=on_live
+        )
+
+    def _follow_sources(self, now: Now) -> None:
+        if self.wish.notices:
+            self.following.begin(now.following)
+
+    # --- how it stands ------------------------------------------------------------------------------
+
+    def _say_subscribed(self, now: Now, *, reason: str | None) -> None:
+        self._say(now.standing.end, now.standing.unread_count, reason=reason, snapshot=now.page)
+
+    def _is_live(self, _place: Position) -> None:
+        self.spawn(self._say_resumed())
+
+    async def _say_resumed(self) -> None:
+        own = self.subscription_to(user_topic(self.user_id))
+        if own is None:
+            return  # ended meanwhile
+        try:
+            place, unread_count = await counted(own, self.run)
+        except RealtimeError as error:
+            self.give_up(error)
+        else:
+            self._say(place, unread_count, resumed=True)
+
+    def _say(
+        self,
+        place: Position,
+        unread_count: int,
+        *,
+        resumed: bool = False,
+        reason: str | None = None,
+        snapshot: Any = None,
+    ) -> None:
+        self.answer(
+            lambda asked: SubscribedToInbox(
+                ref=asked.ref,
+                id=asked.id,
+                topic=self.topic,
+                seq=place.seq,
+                position=str(place),
+                resumed=resumed,
+                reason=reason,
+                snapshot=snapshot,
+                unread_count=unread_count,
+            )
+        )
+
+    def _say_resync(self, reason: str, end: Position) -> None:
+        self.answer(
+            lambda asked: Resync(
+                ref=asked.ref,
+                id=asked.id,
+                topic=self.topic,
+                reason=reason,
+                url=INBOX_URL,
+                seq=end.seq,
+                position=str(end),
+            )
+        )
+
+    # --- what happens to the user -------------------------------------------------------------------
+
+    def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
+        if self.wish.notices:
+            self.following.enter(source, topic, after=after)
+
+    def on_access_lost(self, subscription: Subscription) -> None:
+        self.following.leave(subscription.topic)
+
+    def on_misled(self, subscription: Subscription, seq: int) -> None:
+        if not self.following.was_misled(subscription):  # its user's sessions may not be what they were
+            super().on_misled(subscription, seq)
+
+    # --- for `following` ----------------------------------------------------------------------------
+
+    @property
+    def user(self) -> User:
+        """Whose inbox it is."""
+        user: User = self.socket.user
+        return user
+
+    @property
+    def user_id(self) -> int:
+        """Their id."""
+        return self.socket.user_id
+
+    @property
+    def run(self) -> Callable[..., Awaitable[Any]]:
+        """Runs what uses the database."""
+        return self.socket.run
+
+    @property
+    def spawn(self) -> Callable[..., object]:
+        """Runs something beside the conversation."""
+        return self.socket.spawn
+
+    def listen_to(self, topic: str, rendering: Rendering, position: Position) -> None:
+        """Tell the client the notices of a topic."""
+        self.listen(topic, rendering, position=position, authorized_at=position)
+
+    def subscription_to(self, topic: str) -> Subscription | None:
+        """Its subscription to a topic."""
+        return self.socket.subscription(topic, self)
+
+    def fail(self, error: RealtimeError) -> None:
+        """It cannot go on."""
+        self.give_up(error)
+
+
+@in_thread("notifications", ListNotifications)
+def notifications(user: User, wish: ListNotifications) -> msgspec.Raw:
+    return fitting(
+        lambda limit: answers.inbox(
+            user.pk, limit=limit, before=wish.before, after=wish.after, unread=wish.unread
+        ),
+        wish.limit,
+    )
+
+
+@in_thread("notifications.read", MarkRead)
+def read(user: User, wish: MarkRead) -> dict[str, int]:
+    return {"unread_count": services.mark_read(user_id=user.pk, ids=wish.ids)}
+
+
+@in_thread("notifications.read_all", Everything)
+def read_all(user: User, _wish: Everything) -> dict[str, int]:
+    return answers.read_all(user.pk)
+
+
+@in_thread("notifications.unread_count", Everything)
+def unread_count(user: User, _wish: Everything) -> dict[str, int]:
+    return {"unread_count": selectors.unread_count(user.pk)}

@@ -1,0 +1,32 @@
+"""Several reads of the database that all see it as it was at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from django.db import DatabaseError, connection
+
+#: SQLite keeps what the first read saw until the end; a deferred transaction never waits for a writer.
+_BEGIN = {
+    "sqlite": "BEGIN DEFERRED",
+    "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+}
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Let the reads inside see one moment. They write nothing, and open no transaction of their own.
+
+    Inside a transaction of somebody else its own rules hold.
+    """
+    if connection.in_atomic_block:
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN[connection.vendor])
+    try:
+        yield
+    finally:
+        with suppress(DatabaseError), connection.cursor() as cursor:  # a lost connection has forgotten it
+            cursor.execute("ROLLBACK")

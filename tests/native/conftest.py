@@ -1,0 +1,70 @@
+"""The people and conversations of the chat's tests, and a client of the native socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from realtime.testing import TestSocket
+from tests.chat.conftest import _full_buckets, api, conversation, dora, group, patient, relais, unlimited
+
+__all__ = ["_full_buckets", "api", "conversation", "dora", "group", "patient", "relais", "unlimited"]
+
+
+class Page:
+    """A client that has been told `hello`."""
+
+    def __init__(self, socket: TestSocket, hello: dict[str, Any]) -> None:
+        self.socket = socket
+        self.hello = hello
+        self._refs = 0
+
+    async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        """Send a command, and the next frame, which must be its answer."""
+        ref = await self.send(command, **fields)
+        answer = await self.socket.receive()
+        assert answer.get("ref") == ref, f"expected the answer to {command}, got {answer}"
+        return answer
+
+    async def find(self, command: str, **fields: Any) -> dict[str, Any]:
+        """Send a command, and its answer; other frames are skipped."""
+        ref = await self.send(command, **fields)
+        while (frame := await self.socket.receive()).get("ref") != ref:
+            pass
+        return frame
+
+    async def send(self, command: str, **fields: Any) -> int:
+        """Send a command; its `ref`."""
+        self._refs += 1
+        await self.socket.send({"type": command, "ref": self._refs, **fields})
+        return self._refs
+
+    async def receive(self) -> dict[str, Any]:
+        """The next frame."""
+        return await self.socket.receive()
+
+    async def receive_until(self, event_type: str) -> dict[str, Any]:
+        """The next frame of a type; others are skipped."""
+        return await self.socket.receive_until(event_type)
+
+    async def is_silent(self) -> bool:
+        """Whether nothing more comes: not by waiting, by asking."""
+        answer = await self.ask("ping")
+        return bool(answer["type"] == "pong")
+
+
+@pytest.fixture
+def page_of(connect: Callable[..., Any]) -> Callable[..., Any]:
+    """`async with page_of(ana) as page`: a client on `/ws/`, signed in by its handshake."""
+
+    @asynccontextmanager
+    async def open_page(user: Any, path: str = "/ws/") -> AsyncIterator[Page]:
+        async with connect(user, path) as socket:
+            hello = await socket.receive()
+            assert hello["type"] == "hello"
+            yield Page(socket, hello)
+
+    return open_page
