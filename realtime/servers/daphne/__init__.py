@@ -26,6 +26,7 @@ from realtime.servers import ACCEPTED_SECONDS, DRAIN_SECONDS, FINISH_SECONDS
 from realtime.servers.daphne.http import BoundedChannel, BoundedRequest
 from realtime.servers.daphne.protocol import PreparedWebSocketProtocol
 from realtime.servers.daphne.wire import PreparedWire
+from realtime.servers.port import BACKLOG
 from realtime.wire.wire import EXTENSION
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,9 @@ def _run(self: Any) -> None:
 def _listen_success(self: Any, port: Any) -> None:
     """`Server.listen_success`, remembering the port so that it can be closed."""
     self.ports.append(port)
+    # Twisted lets 50 connections wait. The kernel drops the others of a crowd that comes at once; they try
+    # again after a second.
+    port.socket.listen(BACKLOG)
     PreparedWebSocketProtocol.take_options(self.ws_factory)
     self.http_factory.timeOut = None  # our channels have their own
     host = port.getHost()
