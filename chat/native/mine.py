@@ -77,13 +77,17 @@ def conversations_now(user: User, limit: int) -> Now:
     with one_moment():
         memberships = selectors.latest_memberships(user.pk, limit=MAX_CONVERSATIONS)
         by_id = {membership.conversation_id: membership for membership in memberships}
-        return Now(by_id, page_now(user, limit) if limit else None)
+        return Now(by_id, _first_page(user, limit) if limit else None)
 
 
 def page_now(user: User, limit: int) -> msgspec.Raw:
     """The first page of the user's list."""
     with one_moment():
-        return fitting(lambda rows: conversations_page(user, position=None, limit=rows), limit)
+        return _first_page(user, limit)
+
+
+def _first_page(user: User, limit: int) -> msgspec.Raw:
+    return fitting(lambda rows: conversations_page(user, position=None, limit=rows), limit)
 
 
 @feed("mine")

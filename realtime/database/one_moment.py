@@ -16,7 +16,7 @@ _BEGIN = {
 
 @contextmanager
 def one_moment() -> Iterator[None]:
-    """Let the reads inside see one moment. They write nothing, and open no transaction of their own.
+    """Let the reads inside see one moment. They write nothing, and open no transaction or other moment.
 
     Inside a transaction of somebody else its own rules hold.
     """

@@ -87,6 +87,8 @@ async def test_deletion_over_the_socket_is_acknowledged_and_told_without_the_wor
         "deleted_by": ana.pk,
         "conversation_id": conversation.pk,
         "seq": 2,
+        "message_seq": 1,
+        "sender_id": ana.pk,
         "position": position,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from channels.testing import WebsocketCommunicator
@@ -112,9 +113,18 @@ async def test_no_limit_is_no_limit(talk, settings):
 # ── the token ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def answering(identity: Somebody) -> Callable[[str], Awaitable[Somebody]]:
+    """Looks a new token up, and finds this."""
+
+    async def identify(_token: str) -> Somebody:
+        return identity
+
+    return identify
+
+
 async def test_refreshed_socket_lives_as_long_as_the_new_token(talk):
     fresh = Somebody(expires_in=3600, session_id="new")
-    async with talk(identity=Somebody(expires_in=60), identify=lambda token: fresh) as (socket, consumer):
+    async with talk(identity=Somebody(expires_in=60), identify=answering(fresh)) as (socket, consumer):
         await socket.send({"type": "auth.refresh", "token": "fresh", "ref": 1})
         assert await socket.receive() == {
             "type": "auth.refreshed",
@@ -134,7 +144,7 @@ async def test_refreshed_socket_lives_as_long_as_the_new_token(talk):
 )
 async def test_token_that_cannot_prolong_the_socket_changes_nothing(talk, tokens_age, fresh, code):
     old = Somebody(expires_in=60)
-    async with talk(identity=old, identify=lambda token: fresh) as (socket, consumer):
+    async with talk(identity=old, identify=answering(fresh)) as (socket, consumer):
         await socket.send({"type": "auth.refresh", "token": "x", "ref": 1})
         told = await socket.receive()
         assert (told["code"], told["ref"]) == (code, 1)
@@ -147,7 +157,7 @@ async def test_token_of_somebody_else_is_looked_up_once(talk, hub):
     """Their position is in another topic: compared with ours it would look old for ever."""
     asked = []
 
-    def identify(token: str) -> Somebody:
+    async def identify(token: str) -> Somebody:
         asked.append(token)
         return Somebody(user_id=2, authorized_at=0)
 
@@ -166,12 +176,12 @@ async def test_revocation_told_while_the_new_token_was_looked_up_is_not_missed(t
     answers = [Somebody(authorized_at=0, session_id="new"), errors.SessionRevokedError()]
     asked = []
 
-    def identify(token: str) -> Somebody:
+    async def identify(token: str) -> Somebody:
         asked.append(token)
         answer = answers[len(asked) - 1]
         if isinstance(answer, Exception):
             raise answer
-        publish_on_commit(user_topic(1), Said(words="revoked meanwhile"))
+        await asyncio.to_thread(publish_on_commit, user_topic(1), Said(words="revoked meanwhile"))
         return answer
 
     async with talk(identify=identify) as (socket, consumer):

@@ -15,7 +15,7 @@ async def test_snapshot_has_conversations_with_unread_counts(ana, bruno, convers
     async with page_of(ana) as page:
         answer = await page.ask("subscribe", topic="mine", snapshot=True)
         rows = answer["snapshot"]["results"]
-        assert [(row["id"], row["unread_count"]) for row in rows] == [(group.pk, 2), (conversation.pk, 1)]
+        assert {row["id"]: row["unread_count"] for row in rows} == {group.pk: 2, conversation.pk: 1}
         assert answer["positions"] == {f"conversation.{row['id']}": row["last_position"] for row in rows}
         await aside(say)(conversation, bruno, "live")
         told = await page.receive()

@@ -12,6 +12,7 @@ from accounts.models import User
 from chat import services as chat
 from chat.events import conversation_topic
 from notifications import consumers, kinds, selectors, sources
+from notifications import following as followed
 from notifications.models import Notification
 from notifications.sources import NoticeRendering, register_source, topics_for
 from realtime import log, publishing
@@ -306,6 +307,7 @@ async def test_member_who_was_removed_and_added_again_is_noticed_from_there_on(
 async def test_socket_that_hears_enough_follows_nobody_into_more(
     ana: User, bruno: User, teams: Teams, connect: Any, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(followed, "MAX_TOPICS", 2)
     monkeypatch.setattr(consumers, "MAX_TOPICS", 2)
     async with connect(bruno, SOCKET + "?v=1") as socket:
         await socket.receive_until("subscribed")

@@ -7,7 +7,7 @@ import pytest
 from accounts.models import User
 from chat.models import Conversation
 from tests.factories import make_conversation
-from typing_indicator import consumers
+from typing_indicator import voices
 
 
 @pytest.fixture
@@ -35,5 +35,5 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The typing sockets' clock."""
     stopped = Clock()
-    monkeypatch.setattr(consumers, "time", SimpleNamespace(monotonic=stopped.monotonic))
+    monkeypatch.setattr(voices, "time", SimpleNamespace(monotonic=stopped.monotonic))
     return stopped
