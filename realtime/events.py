@@ -30,6 +30,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 E = TypeVar("E", bound=Event)
 
 
+def declared_types() -> set[str]:
+    """The types of all events whose classes are loaded."""
+    kinds, found = [Event], set()
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        found.add(str(kind.__struct_config__.tag))
+    return found
+
+
 def encode(event: Event | dict[str, Any]) -> str:
     """The JSON text of an event, as every client will see it."""
     return _encoder.encode(event).decode()

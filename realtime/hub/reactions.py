@@ -10,9 +10,15 @@ listen.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeVar
 
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, register
+from django.core.checks import Warning as Caution
+
+from realtime import events
+from realtime.checks import TAG
 from realtime.events import Delivery
 from realtime.hub.subscription import Access, Subscription
 
@@ -44,6 +50,23 @@ def _register(registry: dict[str, list[R]], event_type: str) -> Callable[[R], R]
         return function
 
     return register
+
+
+@register(TAG)
+def check_event_types(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What waits for a type that no event has waits for ever: mostly the type is mistyped."""
+    known = events.declared_types()
+    waiting: list[tuple[str, str]] = [
+        (event_type, getattr(function, "__qualname__", repr(function)))
+        for registry in (_reactions, _actions)
+        for event_type, functions in registry.items()
+        for function in functions
+        if event_type not in known
+    ]
+    return [
+        Caution(f"{name} waits for {event_type!r}, which no event is.", id="relais.W002")
+        for event_type, name in waiting
+    ]
 
 
 def are_acted_on(event_type: str) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from realtime.hub import reactions
+
 
 def found(settings: Any) -> set[str | None]:
     return {message.id for message in run_checks(tags=["relais"])}
@@ -96,3 +98,14 @@ def test_demo_in_production_is_warned_about_and_starts(settings):
     [warning] = run_checks(tags=["relais"])
 
     assert (warning.id, warning.is_serious()) == ("relais.W001", False)
+
+
+def test_who_waits_for_a_mistyped_event_is_told(settings, monkeypatch):
+    def end_member(_delivery: Any, _told: Any) -> None:
+        raise AssertionError("no such event exists")
+
+    monkeypatch.setattr(reactions, "_actions", {**reactions._actions, "member_remved": [end_member]})
+    [message] = run_checks(tags=["relais"])
+    assert message.id == "relais.W002"
+    assert "end_member" in message.msg
+    assert "'member_remved'" in message.msg
