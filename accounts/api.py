@@ -1,20 +1,21 @@
-"""The HTTP edge of accounts. Rules live in `services.py`; here requests are read and answers shaped."""
+"""The HTTP edge of accounts. Rules live in `services.py`; here requests are read and answers shaped.
+
+What the OpenAPI document says of each operation is in `operations.py`.
+"""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from accounts import selectors, serializers, services
+from accounts import operations, selectors, serializers, services
 from accounts.authentication import bearer_token, identity_of_request
 from accounts.models import User
-from accounts.schema import problems
 from accounts.throttling import (
     OldPasswordThrottle,
     RegistrationThrottle,
@@ -23,8 +24,6 @@ from accounts.throttling import (
 from accounts.tickets import TICKET_TTL_SECONDS, sell_ticket
 from accounts.views import ApiView
 from realtime import PublicView, RestThrottle, client_address
-
-NO_CONTENT = OpenApiResponse(description="Done.")
 
 
 def _validated(serializer: type[BaseSerializer[Any]], request: Request, **options: Any) -> dict[str, Any]:
@@ -36,12 +35,7 @@ def _validated(serializer: type[BaseSerializer[Any]], request: Request, **option
 class RegisterView(PublicView):
     throttle_classes = [RegistrationThrottle]
 
-    @extend_schema(
-        operation_id="register",
-        summary="Create an account",
-        request=serializers.RegisterSerializer,
-        responses={201: serializers.MeSerializer, **problems(400, 429, 503)},
-    )
+    @operations.register
     def post(self, request: Request) -> Response:
         user = services.register(**_validated(serializers.RegisterSerializer, request))
         return Response(serializers.MeSerializer(user).data, status=status.HTTP_201_CREATED)
@@ -50,12 +44,7 @@ class RegisterView(PublicView):
 class TokenView(PublicView):
     throttle_classes = [SignInThrottle]
 
-    @extend_schema(
-        operation_id="sign_in",
-        summary="Sign in with a username or an e-mail",
-        request=serializers.SignInSerializer,
-        responses={200: serializers.PairSerializer, **problems(400, 401, 429, 503)},
-    )
+    @operations.sign_in
     def post(self, request: Request) -> Response:
         pair = services.sign_in(
             **_validated(serializers.SignInSerializer, request),
@@ -66,12 +55,7 @@ class TokenView(PublicView):
 
 
 class RefreshView(PublicView):
-    @extend_schema(
-        operation_id="refresh",
-        summary="Trade a refresh token for the next pair, once",
-        request=serializers.RefreshSerializer,
-        responses={200: serializers.PairSerializer, **problems(400, 401, 403, 429)},
-    )
+    @operations.refresh
     def post(self, request: Request) -> Response:
         return Response(services.refresh(token=_validated(serializers.RefreshSerializer, request)["refresh"]))
 
@@ -79,13 +63,7 @@ class RefreshView(PublicView):
 class LogoutView(PublicView):
     # Public, because who comes with a refresh token may have an access token that has expired.
 
-    @extend_schema(
-        operation_id="sign_out",
-        summary="End the session of the access token, of the refresh token, or of both",
-        request=serializers.LogoutSerializer,
-        responses={204: NO_CONTENT, **problems(400, 401, 403, 429)},
-        auth=[{"bearer": []}, {}],  # type: ignore[list-item]  # what OpenAPI takes; its hint says str
-    )
+    @operations.sign_out
     def post(self, request: Request) -> Response:
         services.sign_out(
             access_token=bearer_token(request.headers.get("Authorization", "")),
@@ -97,12 +75,7 @@ class LogoutView(PublicView):
 class PasswordView(ApiView):
     throttle_classes = [OldPasswordThrottle, RestThrottle]
 
-    @extend_schema(
-        operation_id="change_password",
-        summary="Change the password and sign out everywhere else",
-        request=serializers.PasswordSerializer,
-        responses={204: NO_CONTENT, **problems(400, 401, 403, 429, 503)},
-    )
+    @operations.change_password
     def post(self, request: Request) -> Response:
         identity = identity_of_request(request)
         services.change_password(
@@ -114,20 +87,11 @@ class PasswordView(ApiView):
 
 
 class MeView(ApiView):
-    @extend_schema(
-        operation_id="me",
-        summary="Who am I",
-        responses={200: serializers.MeSerializer, **problems(401, 403, 429)},
-    )
+    @operations.me
     def get(self, request: Request) -> Response:
         return Response(serializers.MeSerializer(_user(request)).data)
 
-    @extend_schema(
-        operation_id="update_me",
-        summary="Change my e-mail, language, name, or what others are told of me",
-        request=serializers.MeSerializer,
-        responses={200: serializers.MeSerializer, **problems(400, 401, 403, 429)},
-    )
+    @operations.update_me
     def patch(self, request: Request) -> Response:
         user = _user(request)
         changes = _validated(serializers.MeSerializer, request, partial=True)
@@ -139,12 +103,7 @@ class MeView(ApiView):
 
 
 class TicketView(ApiView):
-    @extend_schema(
-        operation_id="ws_ticket",
-        summary="Buy the right to open one socket, once, within 30 seconds",
-        request=None,
-        responses={200: serializers.TicketSerializer, **problems(400, 401, 403, 429)},
-    )
+    @operations.ws_ticket
     def post(self, request: Request) -> Response:
         identity = identity_of_request(request)
         ticket = sell_ticket(identity=identity, origin=request.headers.get("Origin", ""))
@@ -152,11 +111,7 @@ class TicketView(ApiView):
 
 
 class SessionsView(ApiView):
-    @extend_schema(
-        operation_id="list_sessions",
-        summary="The devices I am signed in on",
-        responses={200: serializers.SessionsSerializer, **problems(401, 403, 429)},
-    )
+    @operations.list_sessions
     def get(self, request: Request) -> Response:
         identity = identity_of_request(request)
         listed = {"results": selectors.live_sessions(identity.user)}
@@ -165,11 +120,7 @@ class SessionsView(ApiView):
 
 
 class SessionView(ApiView):
-    @extend_schema(
-        operation_id="revoke_session",
-        summary="Sign one of my devices out",
-        responses={204: NO_CONTENT, **problems(401, 403, 404, 429)},
-    )
+    @operations.revoke_session
     def delete(self, request: Request, session_id: uuid.UUID) -> Response:
         services.revoke_session(user=_user(request), session_id=session_id)
         return Response(status=status.HTTP_204_NO_CONTENT)

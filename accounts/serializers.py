@@ -33,15 +33,29 @@ class UsernameField(serializers.CharField):
 
 
 class RegisterSerializer(serializers.Serializer[User]):
-    username = UsernameField(max_length=150, validators=[User.username_validator])
-    email = serializers.EmailField(max_length=254, allow_blank=True, required=False)
-    password = _password()
+    """A new account."""
+
+    username = UsernameField(
+        max_length=150,
+        validators=[User.username_validator],
+        help_text="Letters of one script, digits and `@.+-_`; it cannot be changed by its user.",
+    )
+    email = serializers.EmailField(
+        max_length=254, allow_blank=True, required=False, help_text="Another name to sign in with."
+    )
+    password = _password(help_text="At least 8 characters, and not easy to guess.")
 
 
 class MeSerializer(serializers.ModelSerializer[User]):
-    """A user as they see themselves."""
+    """The account of the user who asks."""
 
-    email = serializers.EmailField(max_length=254, allow_null=True, allow_blank=True, required=False)
+    email = serializers.EmailField(
+        max_length=254,
+        allow_null=True,
+        allow_blank=True,
+        required=False,
+        help_text="Another name to sign in with.",
+    )
     language = serializers.ChoiceField(
         choices=settings.LANGUAGES,
         allow_blank=True,
@@ -58,6 +72,8 @@ class MeSerializer(serializers.ModelSerializer[User]):
 
 
 class SignInSerializer(serializers.Serializer[Any]):
+    """Who signs in."""
+
     username = serializers.CharField(max_length=254, help_text="A username, or an e-mail.")
     password = _password()
 
@@ -65,19 +81,25 @@ class SignInSerializer(serializers.Serializer[Any]):
 class PairSerializer(serializers.Serializer[Any]):
     """An access token, and the refresh token that buys the next pair once."""
 
-    access = serializers.CharField(read_only=True)
-    refresh = serializers.CharField(read_only=True)
+    access = serializers.CharField(read_only=True, help_text="For `Authorization: Bearer`, and for sockets.")
+    refresh = serializers.CharField(read_only=True, help_text="For the next pair.")
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
+    """A refresh token that was not used yet."""
+
     refresh = serializers.CharField(write_only=True, max_length=MAX_TOKEN_FIELD_CHARACTERS)
 
 
 class LogoutSerializer(serializers.Serializer[Any]):
+    """The session to end, where it is not that of the access token."""
+
     refresh = serializers.CharField(write_only=True, required=False, max_length=MAX_TOKEN_FIELD_CHARACTERS)
 
 
 class PasswordSerializer(serializers.Serializer[Any]):
+    """The password there is, and the next one."""
+
     old_password = _password()
     new_password = _password()
 
@@ -86,13 +108,13 @@ class TicketSerializer(serializers.Serializer[Any]):
     """Opens one socket with `?ticket=…`, once."""
 
     ticket = serializers.CharField(read_only=True)
-    expires_in = serializers.IntegerField(read_only=True, help_text="Seconds.")
+    expires_in = serializers.IntegerField(read_only=True, help_text="Seconds until it is worth nothing.")
 
 
 class SessionSerializer(serializers.ModelSerializer[Session]):
-    """One device this user is signed in on."""
+    """A device that the user is signed in on."""
 
-    current = serializers.SerializerMethodField(help_text="Whether it is the one that asks.")
+    current = serializers.SerializerMethodField(help_text="Whether it is the session that asks.")
 
     class Meta:
         model = Session
@@ -104,4 +126,6 @@ class SessionSerializer(serializers.ModelSerializer[Session]):
 
 
 class SessionsSerializer(serializers.Serializer[Any]):
+    """The sessions of a user."""
+
     results = SessionSerializer(many=True)

@@ -1,27 +1,24 @@
-"""Conversations over HTTP: making them, their members, their history, catching up."""
+"""Conversations over HTTP: making them, their members, their history, catching up.
+
+What the OpenAPI document says of each operation is in `operations.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
-from accounts.schema import problems
 from accounts.views import ApiView
-from chat import answers, selectors, services
+from chat import answers, operations, selectors, services
 from chat import serializers as shapes
 from chat.cursors import MOVES
 from chat.limits import allow_send
 from chat.services import Cursor, Draft, clean_content
 from realtime import RealtimeError
-
-#: What may go wrong with what is the viewer's own, and with what belongs to one conversation.
-_ABOUT_ME = problems(400, 401, 403, 429)
-_ABOUT_ONE = problems(400, 401, 403, 404, 429)
 
 
 def _checked(kind: type[Any], data: Any) -> dict[str, Any]:
@@ -41,11 +38,7 @@ def _link(request: Request, **query: Any) -> str:
 class ConversationsView(ApiView):
     """The viewer's conversations."""
 
-    @extend_schema(
-        operation_id="conversations_list",
-        parameters=[shapes.ConversationQuerySerializer],
-        responses={200: shapes.ConversationsSerializer, **_ABOUT_ME},
-    )
+    @operations.conversations_list
     def get(self, request: Request) -> Response:
         """The one that was active last first; `next` leads on."""
         query = _checked(shapes.ConversationQuerySerializer, request.query_params)
@@ -59,17 +52,7 @@ class ConversationsView(ApiView):
             link = cursor and _link(request, cursor=cursor, limit=limit)
         return Response({"results": results, "next": link, "has_more": link is not None})
 
-    @extend_schema(
-        operation_id="conversations_create",
-        request=shapes.CreateConversationSerializer,
-        responses={
-            201: shapes.ConversationSerializer,
-            200: OpenApiResponse(
-                shapes.ConversationSerializer, "The direct conversation that already existed."
-            ),
-            **_ABOUT_ME,
-        },
-    )
+    @operations.conversations_create
     def post(self, request: Request) -> Response:
         """With one participant and no title it is direct, and the same one every time; else a group."""
         wish = _checked(shapes.CreateConversationSerializer, request.data)
@@ -78,18 +61,12 @@ class ConversationsView(ApiView):
 
 
 class ConversationView(ApiView):
-    @extend_schema(
-        operation_id="conversations_retrieve", responses={200: shapes.ConversationSerializer, **_ABOUT_ONE}
-    )
+    @operations.conversations_retrieve
     def get(self, request: Request, conversation_id: int) -> Response:
         """One conversation."""
         return Response(answers.conversation(_me(request), conversation_id))
 
-    @extend_schema(
-        operation_id="conversations_rename",
-        request=shapes.RenameSerializer,
-        responses={200: shapes.ConversationSerializer, **_ABOUT_ONE},
-    )
+    @operations.conversations_rename
     def patch(self, request: Request, conversation_id: int) -> Response:
         """Rename a group."""
         wish = _checked(shapes.RenameSerializer, request.data)
@@ -97,11 +74,7 @@ class ConversationView(ApiView):
 
 
 class MessagesView(ApiView):
-    @extend_schema(
-        operation_id="messages_list",
-        parameters=[shapes.HistoryQuerySerializer],
-        responses={200: shapes.HistorySerializer, **_ABOUT_ONE},
-    )
+    @operations.messages_list
     def get(self, request: Request, conversation_id: int) -> Response:
         """History by position: the newest page, or `before` / `after` a seq; always newest first."""
         query = _checked(shapes.HistoryQuerySerializer, request.query_params)
@@ -118,15 +91,7 @@ class MessagesView(ApiView):
             newer = _link(request, after=newer_after, limit=limit)
         return Response({"results": page.pop("results"), "next": older, "previous": newer, **page})
 
-    @extend_schema(
-        operation_id="messages_send",
-        request=shapes.SendSerializer,
-        responses={
-            201: shapes.SentSerializer,
-            200: OpenApiResponse(shapes.SentSerializer, "It had been stored before under this client_id."),
-            **_ABOUT_ONE,
-        },
-    )
+    @operations.messages_send
     def post(self, request: Request, conversation_id: int) -> Response:
         """Send a message; it reaches the sockets like any other."""
         wish = _checked(shapes.SendSerializer, request.data)
@@ -139,38 +104,26 @@ class MessagesView(ApiView):
 
 
 class MessageView(ApiView):
-    @extend_schema(
-        operation_id="messages_edit",
-        request=shapes.EditSerializer,
-        responses={200: shapes.SeqSerializer, **_ABOUT_ONE},
-    )
+    @operations.messages_edit
     def patch(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Change one's own message."""
         wish = _checked(shapes.EditSerializer, request.data)
         seq = answers.edit(_me(request), conversation_id, message_id, content=wish["message"])
         return Response({"seq": seq})
 
-    @extend_schema(
-        operation_id="messages_delete", request=None, responses={200: shapes.SeqSerializer, **_ABOUT_ONE}
-    )
+    @operations.messages_delete
     def delete(self, request: Request, conversation_id: int, message_id: int) -> Response:
         """Delete one's own message, or as a manager anybody's."""
         return Response({"seq": answers.delete(_me(request), conversation_id, message_id)})
 
 
 class MembersView(ApiView):
-    @extend_schema(
-        operation_id="members_list", responses={200: shapes.MemberSerializer(many=True), **_ABOUT_ONE}
-    )
+    @operations.members_list
     def get(self, request: Request, conversation_id: int) -> Response:
         """Everybody in the conversation, with how far they read; 0 for who does not share it."""
         return Response(answers.members(_me(request), conversation_id))
 
-    @extend_schema(
-        operation_id="members_add",
-        request=shapes.AddMembersSerializer,
-        responses={201: shapes.MemberSerializer(many=True), **_ABOUT_ONE},
-    )
+    @operations.members_add
     def post(self, request: Request, conversation_id: int) -> Response:
         """Add people to a group."""
         wish = _checked(shapes.AddMembersSerializer, request.data)
@@ -178,17 +131,13 @@ class MembersView(ApiView):
 
 
 class MemberView(ApiView):
-    @extend_schema(
-        operation_id="members_change_role",
-        request=shapes.ChangeRoleSerializer,
-        responses={200: shapes.MemberSerializer, **_ABOUT_ONE},
-    )
+    @operations.members_change_role
     def patch(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Give a member another role."""
         wish = _checked(shapes.ChangeRoleSerializer, request.data)
         return Response(answers.change_role(_me(request), conversation_id, user_id, role=wish["role"]))
 
-    @extend_schema(operation_id="members_remove", request=None, responses={204: None, **_ABOUT_ONE})
+    @operations.members_remove
     def delete(self, request: Request, conversation_id: int, user_id: int) -> Response:
         """Remove a member, or leave."""
         answers.remove_member(_me(request), conversation_id, user_id)
@@ -196,11 +145,7 @@ class MemberView(ApiView):
 
 
 class ReadView(ApiView):
-    @extend_schema(
-        operation_id="conversations_read",
-        request=shapes.CursorSerializer,
-        responses={200: shapes.ReadSerializer, **_ABOUT_ONE},
-    )
+    @operations.conversations_read
     def post(self, request: Request, conversation_id: int) -> Response:
         """Everything up to a seq is read; a cursor never moves back."""
         up_to_seq = _checked(shapes.CursorSerializer, request.data)["up_to_seq"]
@@ -209,11 +154,7 @@ class ReadView(ApiView):
 
 
 class DeliveredView(ApiView):
-    @extend_schema(
-        operation_id="conversations_delivered",
-        request=shapes.CursorSerializer,
-        responses={200: shapes.ReadSerializer, **_ABOUT_ONE},
-    )
+    @operations.conversations_delivered
     def post(self, request: Request, conversation_id: int) -> Response:
         """A device has everything up to a seq."""
         up_to_seq = _checked(shapes.CursorSerializer, request.data)["up_to_seq"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from rest_framework import serializers
@@ -47,7 +47,7 @@ class ClientIdField(serializers.UUIDField):
 
 
 class MemberSerializer(serializers.ModelSerializer[Participant]):
-    """A member as the viewer may see them: 0 for the cursors of somebody else who does not share them."""
+    """A member of a conversation. For others who do not share how far they are, both cursors are 0."""
 
     user_id = serializers.IntegerField(read_only=True)
     username = serializers.CharField(source="user.username", read_only=True)
@@ -56,6 +56,11 @@ class MemberSerializer(serializers.ModelSerializer[Participant]):
         model = Participant
         fields = ("user_id", "username", "role", "joined_at", "joined_seq", "delivered_seq", "read_seq")
         read_only_fields = ("joined_at", "joined_seq", "delivered_seq", "read_seq")
+        extra_kwargs: ClassVar = {
+            "joined_seq": {"help_text": "The seq after which they joined."},
+            "delivered_seq": {"help_text": "Up to here everything has arrived."},
+            "read_seq": {"help_text": "Up to here everything was read."},
+        }
 
     def to_representation(self, member: Participant) -> dict[str, Any]:
         shown = super().to_representation(member)
@@ -70,46 +75,74 @@ def member_rows(members: Sequence[Participant], *, viewer_id: int) -> Any:
 
 
 class AddMembersSerializer(serializers.Serializer[Any]):
+    """Whom to add, and as what."""
+
     participants = serializers.ListField(
-        child=TextField(max_length=150), allow_empty=False, max_length=MAX_PARTICIPANTS_PER_REQUEST
+        child=TextField(max_length=150),
+        allow_empty=False,
+        max_length=MAX_PARTICIPANTS_PER_REQUEST,
+        help_text="Usernames.",
     )
     role = serializers.ChoiceField(Participant.Role.choices, default=Participant.Role.MEMBER)
 
 
 class ChangeRoleSerializer(serializers.Serializer[Any]):
+    """The role that a member is given."""
+
     role = serializers.ChoiceField(Participant.Role.choices)
 
 
 class CreateConversationSerializer(serializers.Serializer[Any]):
+    """With whom, and as what."""
+
     participants = serializers.ListField(
-        child=TextField(max_length=150), max_length=MAX_PARTICIPANTS_PER_REQUEST
+        child=TextField(max_length=150),
+        max_length=MAX_PARTICIPANTS_PER_REQUEST,
+        help_text="The usernames of the others.",
     )
-    title = TextField(max_length=200, allow_blank=True, default="")
-    opens_history = serializers.BooleanField(default=False)
+    title = TextField(max_length=200, allow_blank=True, default="", help_text="Makes it a group.")
+    opens_history = serializers.BooleanField(
+        default=False, help_text="Whether who joins later may read what was said before."
+    )
 
 
 class RenameSerializer(serializers.Serializer[Any]):
+    """The new title."""
+
     title = TextField(max_length=200, allow_blank=True)
 
 
 class SendSerializer(serializers.Serializer[Any]):
+    """A message, and the sender's own name for it."""
+
     # Its length and characters are the service's business, so that REST and sockets answer alike.
-    message = TextField(trim_whitespace=False, allow_blank=True)
-    client_id = ClientIdField(required=False, allow_null=True, default=None)
+    message = TextField(trim_whitespace=False, allow_blank=True, help_text="At most 8,000 characters.")
+    client_id = ClientIdField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="A UUID that the sender chooses: sent again with it, the message is stored once.",
+    )
 
 
 class EditSerializer(serializers.Serializer[Any]):
-    message = TextField(trim_whitespace=False, allow_blank=True)
+    """The new text."""
+
+    message = TextField(trim_whitespace=False, allow_blank=True, help_text="At most 8,000 characters.")
 
 
 class CursorSerializer(serializers.Serializer[Any]):
-    up_to_seq = SeqField()
+    """How far the user is."""
+
+    up_to_seq = SeqField(help_text="The seq of the last message that arrived or was read.")
 
 
 class HistoryQuerySerializer(QuerySerializer):
-    before = SeqField(required=False)
-    after = SeqField(required=False)
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
+    before = SeqField(required=False, help_text="Only messages below this seq.")
+    after = SeqField(required=False, help_text="Only messages above this seq.")
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE, help_text="How many at most."
+    )
 
 
 class ListCursorField(serializers.CharField):
@@ -141,7 +174,9 @@ def cursor_text(position: ListPosition) -> str:
 class ConversationQuerySerializer(QuerySerializer):
     cursor = ListCursorField(required=False, help_text="From a `next` link.")
     before = SeqField(required=False, help_text="From a `next` link of before there were cursors: by id.")
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE, help_text="How many at most."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "cursor" in attrs and "before" in attrs:
@@ -152,40 +187,44 @@ class ConversationQuerySerializer(QuerySerializer):
 
 
 class MessageSerializer(serializers.Serializer[Any]):
-    """A message as a row: the fields of the socket's `message`, `is_read` computed for the viewer."""
+    """A message of the history, with the fields of the frame `message` on a socket."""
 
-    type = serializers.CharField(read_only=True)
+    type = serializers.CharField(read_only=True, help_text="Always `message`.")
     message_id = serializers.IntegerField(read_only=True)
     sender_id = serializers.IntegerField(read_only=True)
     sender_username = serializers.CharField(read_only=True)
-    content = serializers.CharField(read_only=True)
+    content = serializers.CharField(read_only=True, help_text="Empty once the message is deleted.")
     created_at = serializers.DateTimeField(read_only=True)
-    is_read = serializers.BooleanField(read_only=True)
+    is_read = serializers.BooleanField(
+        read_only=True, help_text="By the user; for a message of their own, by all others who share it."
+    )
     conversation_id = serializers.IntegerField(read_only=True)
-    seq = serializers.IntegerField(read_only=True)
+    seq = serializers.IntegerField(read_only=True, help_text="Its place in the conversation.")
     client_id = serializers.UUIDField(read_only=True, allow_null=True)
     edited_at = serializers.DateTimeField(read_only=True, allow_null=True)
     deleted_at = serializers.DateTimeField(read_only=True, allow_null=True)
-    position = serializers.CharField(read_only=True)
+    position = serializers.CharField(read_only=True, help_text="For `?since=` of a socket.")
 
 
 class SentSerializer(serializers.Serializer[Any]):
-    """What a sender is told once the message is stored."""
+    """A message that is stored."""
 
     message_id = serializers.IntegerField(read_only=True)
-    seq = serializers.IntegerField(read_only=True)
+    seq = serializers.IntegerField(read_only=True, help_text="Its place in the conversation.")
     created_at = serializers.DateTimeField(read_only=True)
     client_id = serializers.UUIDField(read_only=True, allow_null=True)
-    duplicate = serializers.BooleanField(read_only=True)
+    duplicate = serializers.BooleanField(read_only=True, help_text="Whether it had been stored before.")
 
 
 class SeqSerializer(serializers.Serializer[Any]):
-    """The position of the event that says what was done."""
+    """What was done, as an event."""
 
-    seq = serializers.IntegerField(read_only=True)
+    seq = serializers.IntegerField(read_only=True, help_text="The place of the event in the conversation.")
 
 
 class HistorySerializer(serializers.Serializer[Any]):
+    """A page of the history, newest first."""
+
     results = MessageSerializer(many=True)
     next = serializers.CharField(allow_null=True, help_text="The older page.")
     previous = serializers.CharField(allow_null=True, help_text="The newer page.")
@@ -195,31 +234,41 @@ class HistorySerializer(serializers.Serializer[Any]):
 
 
 class ConversationSerializer(serializers.Serializer[Any]):
+    """A conversation, and how far the user is in it."""
+
     id = serializers.IntegerField(read_only=True)
     kind = serializers.ChoiceField(Conversation.Kind.choices, read_only=True)
-    title = serializers.CharField(read_only=True)
-    opens_history = serializers.BooleanField(read_only=True)
+    title = serializers.CharField(read_only=True, help_text="Empty for a direct conversation.")
+    opens_history = serializers.BooleanField(
+        read_only=True, help_text="Whether who joins later may read what was said before."
+    )
     created_at = serializers.DateTimeField(read_only=True)
-    role = serializers.ChoiceField(Participant.Role.choices, read_only=True)
+    role = serializers.ChoiceField(Participant.Role.choices, read_only=True, help_text="The user's own.")
     member_count = serializers.IntegerField(read_only=True)
     members = MemberSerializer(many=True, read_only=True, help_text="The first ten.")
     last_message = MessageSerializer(read_only=True, allow_null=True)
-    unread_count = serializers.IntegerField(read_only=True)
-    read_seq = serializers.IntegerField(read_only=True)
-    last_seq = serializers.IntegerField(read_only=True)
-    last_position = serializers.CharField(read_only=True)
+    unread_count = serializers.IntegerField(read_only=True, help_text="Messages of others, not read yet.")
+    read_seq = serializers.IntegerField(read_only=True, help_text="Up to here the user has read.")
+    last_seq = serializers.IntegerField(read_only=True, help_text="The conversation's head.")
+    last_position = serializers.CharField(
+        read_only=True, help_text="The position there: resume a socket from here."
+    )
 
 
 class ConversationsSerializer(serializers.Serializer[Any]):
+    """A page of conversations, the one that was active last first."""
+
     results = ConversationSerializer(many=True)
-    next = serializers.CharField(allow_null=True)
-    has_more = serializers.BooleanField()
+    next = serializers.CharField(allow_null=True, help_text="The next page.")
+    has_more = serializers.BooleanField(help_text="Whether there is a next page.")
 
 
 class ReadSerializer(serializers.Serializer[Any]):
-    delivered_seq = serializers.IntegerField(read_only=True)
-    read_seq = serializers.IntegerField(read_only=True)
-    unread_count = serializers.IntegerField(read_only=True)
+    """How far the user is in a conversation."""
+
+    delivered_seq = serializers.IntegerField(read_only=True, help_text="Up to here everything has arrived.")
+    read_seq = serializers.IntegerField(read_only=True, help_text="Up to here everything was read.")
+    unread_count = serializers.IntegerField(read_only=True, help_text="Messages of others above that.")
 
 
 def message_row(

@@ -7,7 +7,7 @@ its defaults, is `realtime/defaults.py`.
 from datetime import timedelta
 from pathlib import Path
 
-from config import logs
+from config import logs, openapi
 from config.env import Environment
 from realtime.bells.url import channel_layers
 from realtime.database.url import database
@@ -198,14 +198,7 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Relais",
-    "DESCRIPTION": "The REST side of a realtime server; the sockets are described in docs/protocols/.",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.0",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "SCHEMA_PATH_PREFIX": "/api/",
-}
+SPECTACULAR_SETTINGS = openapi.SETTINGS
 
 # --- Browsers ----------------------------------------------------------------------------------------
 

@@ -1,4 +1,7 @@
-"""The HTTP edge of notifications: the inbox for its owner, and the door through which other services tell."""
+"""The HTTP edge of notifications: the inbox for its owner, and the door through which other services tell.
+
+What the OpenAPI document says of each operation is in `operations.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
@@ -14,26 +16,10 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 
 from accounts.authentication import BearerAuthentication, identity_of_request
-from accounts.schema import ProblemSerializer, problems
 from accounts.views import ApiView
-from notifications import answers, idempotency, selectors, serializers, services
+from notifications import answers, idempotency, operations, selectors, serializers, services
 from notifications.service_keys import IsService, Service, ServiceKeyAuthentication
 from realtime import PROBLEM_JSON, NotFoundError
-
-_CONFLICTS = {
-    (409, PROBLEM_JSON): OpenApiResponse(
-        ProblemSerializer, "The first request with this key is still being answered."
-    ),
-    (422, PROBLEM_JSON): OpenApiResponse(ProblemSerializer, "This key was used for another request."),
-}
-_SENT = PolymorphicProxySerializer(
-    component_name="NotificationsSent",
-    serializers={
-        "one": serializers.SentToOneSerializer,
-        "many": serializers.SentToManySerializer,
-    },
-    resource_type_field_name=None,
-)
 
 
 class InboxView(ApiView):
@@ -51,13 +37,7 @@ class InboxView(ApiView):
         # A service speaks for many users, and is trusted not to shout.
         return [] if self.request.method == "POST" else super().get_throttles()
 
-    @extend_schema(
-        operation_id="notifications_list",
-        summary="My notifications, newest first",
-        parameters=[serializers.InboxQuerySerializer],
-        responses={200: serializers.InboxSerializer, **problems(400, 401, 403, 429)},
-        auth=[{"bearer": []}],  # type: ignore[list-item]  # typed as names; requirements are what works
-    )
+    @operations.notifications_list
     def get(self, request: Request) -> Response:
         query = _checked(serializers.InboxQuerySerializer, request.query_params)
         page = answers.inbox(_user_id(request), **query)
@@ -71,20 +51,7 @@ class InboxView(ApiView):
             newer = _link(request, query, after=newer_after)
         return Response({"results": page.pop("results"), "next": older, "previous": newer, **page})
 
-    @extend_schema(
-        operation_id="notifications_send",
-        summary="Tell one user or several something (for trusted services)",
-        request=serializers.NotifySerializer,
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                location=OpenApiParameter.HEADER,
-                description="Makes repeating harmless: for 24 hours the first answer is given again.",
-            )
-        ],
-        responses={201: _SENT, **problems(400, 401, 403), **_CONFLICTS},
-        auth=[{"serviceKey": []}],  # type: ignore[list-item]  # the same
-    )
+    @operations.notifications_send
     def post(self, request: Request) -> Response:
         wish = _checked(serializers.NotifySerializer, request.data)
         key = request.headers.get("Idempotency-Key")
@@ -103,12 +70,7 @@ class InboxView(ApiView):
 
 
 class ReadView(ApiView):
-    @extend_schema(
-        operation_id="notifications_read",
-        summary="I have read this one",
-        request=None,
-        responses={200: serializers.UnreadCountSerializer, **problems(401, 403, 404, 429)},
-    )
+    @operations.notifications_read
     def post(self, request: Request, notification_id: int) -> Response:
         user_id = _user_id(request)
         if selectors.notification_of(user_id=user_id, notification_id=notification_id) is None:
@@ -117,22 +79,13 @@ class ReadView(ApiView):
 
 
 class ReadAllView(ApiView):
-    @extend_schema(
-        operation_id="notifications_read_all",
-        summary="I have read everything",
-        request=None,
-        responses={200: serializers.ReadAllSerializer, **problems(401, 403, 429)},
-    )
+    @operations.notifications_read_all
     def post(self, request: Request) -> Response:
         return Response(answers.read_all(_user_id(request)))
 
 
 class UnreadCountView(ApiView):
-    @extend_schema(
-        operation_id="notifications_unread_count",
-        summary="How many are unread",
-        responses={200: serializers.UnreadCountSerializer, **problems(401, 403, 429)},
-    )
+    @operations.notifications_unread_count
     def get(self, request: Request) -> Response:
         return Response({"unread_count": selectors.unread_count(_user_id(request))})
 

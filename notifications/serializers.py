@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -24,18 +24,19 @@ class IdField(serializers.IntegerField):
 
 
 class NotificationSerializer(serializers.ModelSerializer[Notification]):
-    """An entry of the inbox: what the socket showed (`type` is the kind), and whether it was read."""
+    """An entry of the inbox: what a socket was told, and when it was read."""
 
-    type = serializers.CharField(source="kind", read_only=True)
+    type = serializers.CharField(source="kind", read_only=True, help_text="The kind, as a socket calls it.")
 
     class Meta:
         model = Notification
         fields = ("id", "type", "kind", "title", "message", "data", "created_at", "read_at", "count")
         read_only_fields = fields
+        extra_kwargs: ClassVar = {"count": {"help_text": "How many events it stands for."}}
 
 
 class SentToOneSerializer(NotificationSerializer):
-    """An entry as the service that sent it sees it."""
+    """What a user was sent."""
 
     user_id = serializers.IntegerField(read_only=True)
 
@@ -45,6 +46,8 @@ class SentToOneSerializer(NotificationSerializer):
 
 
 class SentToManySerializer(serializers.Serializer[Any]):
+    """What each of several users was sent."""
+
     results = SentToOneSerializer(many=True)
 
 
@@ -53,7 +56,9 @@ class InboxQuerySerializer(QuerySerializer):
     after = serializers.IntegerField(
         min_value=0, max_value=MAX_INTEGER, required=False, help_text="Newer than the entry of this id."
     )
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE)
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE, help_text="How many at most."
+    )
     unread = serializers.BooleanField(default=False, help_text="Only what is unread.")
 
 
@@ -61,20 +66,24 @@ class InboxSerializer(serializers.Serializer[Any]):
     """A page, newest first. A socket opened with `?since=<last_position>` misses nothing that came later."""
 
     results = NotificationSerializer(many=True)
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    has_more = serializers.BooleanField()
-    unread_count = serializers.IntegerField()
-    last_seq = serializers.IntegerField()
-    last_position = serializers.CharField()
+    next = serializers.URLField(allow_null=True, help_text="The older page.")
+    previous = serializers.URLField(allow_null=True, help_text="The newer page.")
+    has_more = serializers.BooleanField(help_text="Whether there are older entries.")
+    unread_count = serializers.IntegerField(help_text="Of the whole inbox.")
+    last_seq = serializers.IntegerField(help_text="The seq of the last event of the user.")
+    last_position = serializers.CharField(help_text="The position there: resume a socket from here.")
 
 
 class UnreadCountSerializer(serializers.Serializer[Any]):
+    """How many entries are unread."""
+
     unread_count = serializers.IntegerField()
 
 
 class ReadAllSerializer(serializers.Serializer[Any]):
-    read = serializers.IntegerField(help_text="How many entries that were.")
+    """The inbox, all read."""
+
+    read = serializers.IntegerField(help_text="How many entries were unread before.")
     unread_count = serializers.IntegerField()
 
 
@@ -96,7 +105,7 @@ class RecipientField(serializers.Field[Any, Any, Any, Any]):
 
 
 class NotifySerializer(serializers.Serializer[Any]):
-    """What a service tells, and whom: exactly one of `user_id`, `username` and `users`."""
+    """What is told, and whom: exactly one of `user_id`, `username` and `users`."""
 
     user_id = IdField(required=False)
     username = serializers.CharField(max_length=150, required=False)
@@ -107,7 +116,7 @@ class NotifySerializer(serializers.Serializer[Any]):
         required=False,
         help_text="Ids or usernames.",
     )
-    kind = serializers.CharField(max_length=64)
+    kind = serializers.CharField(max_length=64, help_text="One that the server knows.")
     data = serializers.DictField(  # type: ignore[assignment]  # a field of ours, not the serializer's attribute
         required=False, help_text="What the kind requires, and more if you like."
     )

@@ -53,6 +53,8 @@ class IsService(BasePermission):
     """Users, even the most trusted, do not speak for the server."""
 
     message = "Only services with an API key may do this."
+    #: What satisfies it, as the OpenAPI document calls it.
+    security_scheme = "serviceKey"
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return isinstance(request.auth, Service)
@@ -90,7 +92,12 @@ class ServiceKeyScheme(OpenApiAuthenticationExtension):
     """Lets the browsable page ask for a key."""
 
     target_class = "notifications.service_keys.ServiceKeyAuthentication"
-    name = "serviceKey"
+    name = IsService.security_scheme
 
     def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
-        return {"type": "apiKey", "in": "header", "name": "X-Api-Key"}
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-Api-Key",
+            "description": "One of the server's `SERVICE_API_KEYS`, also as `Authorization: Api-Key <key>`.",
+        }

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from realtime.http.addresses import client_address, counted_address
     from realtime.http.converters import IdConverter
     from realtime.http.metrics import REQUESTS_REFUSED
+    from realtime.http.openapi import gives, path_id, path_uuid, problems, refuses, takes
     from realtime.http.problems import PROBLEM_JSON, problem, problem_of, retry_after
     from realtime.http.queries import QuerySerializer
     from realtime.http.slices import NO_NUMBERS, slice_of
@@ -168,6 +169,14 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "realtime.http.converters": ("IdConverter",),
     "realtime.http.metrics": ("REQUESTS_REFUSED",),
+    "realtime.http.openapi": (
+        "gives",
+        "path_id",
+        "path_uuid",
+        "problems",
+        "refuses",
+        "takes",
+    ),
     "realtime.http.problems": (
         "PROBLEM_JSON",
         "problem",

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from unittest.mock import ANY
 
 import pytest
 from django.urls import include, path
@@ -498,5 +499,5 @@ def test_openapi_describes_every_answer(db):
         "DELETE /api/auth/sessions/{session_id}/": ["204", "401", "403", "404", "429"],
     }
     assert schema["components"]["securitySchemes"] == {
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": ANY}
     }

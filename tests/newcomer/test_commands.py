@@ -197,7 +197,7 @@ WAYS: list[tuple[str, Try]] = [
     (r"python -m tests\.attacks\.", _is_a_program_of_ours),
     (r"cp \.env\.example \.env$", lambda command, tree: _is_run(f"{command}.copy", tree)),
     (r"(time )?python (manage\.py|bench/fixture\.py) ", _is_run),
-    (r"(\. \.venv/bin/activate$|export \w+=\$\(|[A-Z_]+=\$\()", _is_run),
+    (r"(\. \.venv/bin/activate$|export \w+=\$\(|[A-Z_]+=(\$\(|\"))", _is_run),
     (r"(python -m venv|curl) ", _is_read_by_bash),
 ]
 
@@ -287,6 +287,37 @@ def test_first_conversation_of_the_readme(fresh_tree: Path) -> None:
                     terminal.types(line)
         finally:
             terminal.leaves()
+
+
+def test_requests_of_the_page_on_rest_are_answered_as_it_says(dev: DevServer) -> None:
+    """In its order, in one terminal; after each stand fields of its answer."""
+    text = "\n".join(block.text for block in shell_blocks("docs/protocols/rest.md"))
+    lines = re.sub(r"\\\n\s*", "", text.replace("8000", str(dev.port))).splitlines()
+    defined = [line for line in lines if not line.startswith("curl ")]
+    requests = [line.partition("  # ") for line in lines if line.startswith("curl ")]
+    assert len(requests) > 10
+
+    answers = _printed(dev, [*defined, *(request for request, _, _ in requests)])
+
+    for (request, _, fields), answer in zip(requests, answers, strict=True):
+        shown = answer[0] if isinstance(answer, list) else answer
+        assert set(fields.split(", ")) <= shown.keys(), f"{request}\n{shown}"
+
+
+def _printed(dev: DevServer, lines: list[str]) -> list[Any]:
+    """The JSON that each request prints, typed one after the other."""
+    script = [f"{line} && echo" if line.startswith("curl ") else line for line in lines]
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join(script)],
+        cwd=dev.working_directory,
+        env=environment_of_a_shell(),
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
