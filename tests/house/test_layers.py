@@ -122,6 +122,7 @@ def test_config_only_assembles():
         "asgi",
         "env",
         "logs",
+        "openapi",
         "serve",
         "settings",
         "urls",

@@ -197,8 +197,8 @@ WAYS: list[tuple[str, Try]] = [
     (r"python -m tests\.attacks\.", _is_a_program_of_ours),
     (r"cp \.env\.example \.env$", lambda command, tree: _is_run(f"{command}.copy", tree)),
     (r"(time )?python (manage\.py|bench/fixture\.py) ", _is_run),
-    (r"(\. \.venv/bin/activate$|export \w+=\$\(|[A-Z_]+=(\$\(|\"))", _is_run),
-    (r"(python -m venv|curl) ", _is_read_by_bash),
+    (r"(\. \.venv/bin/activate$|export \w+=\$\(|[A-Z_]+=\$\()", _is_run),
+    (r"(python -m venv |curl |[A-Z_]+=\")", _is_read_by_bash),
 ]
 
 
