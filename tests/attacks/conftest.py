@@ -67,12 +67,14 @@ def make_tenant() -> Callable[[], Tenant]:
     def make() -> Tenant:
         people = {
             name: make_user(name, email=f"{CANARY}-{name}@example.com")
-            for name in ("stranger", "former", "member", "admin")
+            for name in ("stranger", "former", "member", "manager", "admin")
         }
         people["superuser"] = User.objects.create_superuser("superuser", password="demo-password")
         third = make_user("third")
         admin = people["admin"]
         conversation = make_conversation(admin, people["member"], people["former"], third, title=CANARY)
+        manager = people["manager"]
+        services.add_members(conversation_id=conversation.pk, by=admin, users=[manager], role="admin")
         sent = say(conversation, admin, f"{CANARY} words")
         services.remove_member(conversation_id=conversation.pk, by=admin, user_id=people["former"].pk)
         say(conversation, admin, f"{CANARY} after the removal")

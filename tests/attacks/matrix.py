@@ -102,7 +102,8 @@ CHAT = "/ws/chat/<str:conversation_id>/"
 NOTIFICATIONS = "/ws/notifications/"
 TYPING = "/ws/typing/<str:conversation_id>/"
 
-#: Path → the close code of who is refused, or "open".
+#: Path of a socket of the guide → the close code of who is refused, or "open".
+#: The native socket has a matrix of its own.
 SOCKETS: dict[str, Answers] = {
     CHAT: {"anonymous": 4401, **dict.fromkeys(OUTSIDERS, 4404), **dict.fromkeys(INSIDERS, "open")},
     TYPING: {"anonymous": 4401, **dict.fromkeys(OUTSIDERS, 4404), **dict.fromkeys(INSIDERS, "open")},

@@ -21,6 +21,8 @@ from rest_framework.views import APIView
 
 from config.ws_routing import unknown_path, websocket_urlpatterns
 from guide_dialect.consumer import GuideConsumer
+from native.consumer import NativeConsumer
+from realtime import Connection
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -78,17 +80,28 @@ def endpoints() -> list[Endpoint]:
     return found
 
 
-def sockets() -> dict[str, type[GuideConsumer]]:
+def sockets() -> dict[str, type[Connection]]:
     """Every path of a socket, with its consumer; what no consumer of ours serves is unknown to all."""
     served = {}
     for pattern in websocket_urlpatterns:
         if pattern.callback is not unknown_path:
             kind = pattern.callback.consumer_class  # type: ignore[attr-defined]  # set by `as_asgi()`
-            assert issubclass(kind, GuideConsumer), f"{pattern.pattern}: tested as what?"
+            assert issubclass(kind, (GuideConsumer, NativeConsumer)), f"{pattern.pattern}: tested as what?"
             served[f"/{pattern.pattern}"] = kind
     return served
 
 
+def guide_sockets() -> dict[str, type[GuideConsumer]]:
+    """Those of the guide."""
+    return {path: kind for path, kind in sockets().items() if issubclass(kind, GuideConsumer)}
+
+
+def native_socket() -> str:
+    """The path of the native socket; its commands and feeds are in registries of its own."""
+    [path] = sockets().keys() - guide_sockets().keys()
+    return path
+
+
 def commands() -> list[tuple[str, str]]:
-    """Every command of every socket: (path, name)."""
-    return [(path, name) for path, kind in sockets().items() for name in kind.commands]
+    """Every command of every socket of the guide: (path, name)."""
+    return [(path, name) for path, kind in guide_sockets().items() for name in kind.commands]

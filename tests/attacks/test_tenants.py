@@ -49,7 +49,7 @@ def test_matrix_has_every_route_that_is_no_endpoint():
 
 
 def test_matrix_has_every_socket_and_every_command():
-    assert surface.sockets().keys() == SOCKETS.keys()
+    assert surface.guide_sockets().keys() == SOCKETS.keys()
     assert set(surface.commands()) == COMMANDS.keys()
     assert all(answers.keys() == set(CALLERS) for answers in SOCKETS.values())
 

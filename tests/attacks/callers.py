@@ -1,0 +1,58 @@
+"""A client of the native socket that forgets nothing it is told."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from realtime.testing import TestSocket, open_socket
+
+PATH = "/ws/"
+
+
+class Caller:
+    """One socket on `/ws/`, signed in or not."""
+
+    def __init__(self, socket: TestSocket) -> None:
+        self.socket = socket
+        #: The text of every frame.
+        self.heard: list[str] = []
+        self._refs = itertools.count(1)
+
+    async def receive(self) -> dict[str, Any]:
+        """The next frame."""
+        self.heard.append(await self.socket.receive_text())
+        frame: dict[str, Any] = json.loads(self.heard[-1])
+        return frame
+
+    async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        """Send a command; its answer."""
+        ref = f"asked {next(self._refs)}"
+        await self.socket.send({"type": command, "ref": ref, **fields})
+        while (frame := await self.receive()).get("ref") != ref:
+            pass
+        return frame
+
+    async def catches_up(self) -> list[dict[str, Any]]:
+        """What it was told until now and nobody has looked at: found by asking, not by waiting."""
+        begun = len(self.heard)
+        await self.ask("ping")
+        return [json.loads(text) for text in self.heard[begun:-1]]
+
+
+@asynccontextmanager
+async def calling(token: str | None, path: str = PATH) -> AsyncIterator[Caller]:
+    """Open a socket, and wait for its `hello` where it brings a token."""
+    async with open_socket(path, token=token) as socket:
+        caller = Caller(socket)
+        if token is not None:
+            assert (await caller.receive())["type"] == "hello"
+        yield caller
+
+
+def outcome(answer: dict[str, Any]) -> str:
+    """The code of an error, or the type of any other answer."""
+    return str(answer["code"] if answer["type"] == "error" else answer["type"])
