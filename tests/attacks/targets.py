@@ -103,7 +103,7 @@ def relais_target(server: ServerProcess) -> Target:
     sockets: dict[str, list[dict[str, Any]]] = {}
     for (path, name), ask in COMMANDS.items():
         asked = [{"type": name, **fill(ask.frame, ids)}]
-        if surface.sockets()[path].guide.default_command == name:
+        if surface.guide_sockets()[path].guide.default_command == name:
             asked.append(fill(ask.frame, ids))  # as the guide sends it, without a type
         for query in ("v=1&", ""):
             sockets.setdefault(f"{surface.filled(path, ids)}?{query}token={token}", []).extend(asked)

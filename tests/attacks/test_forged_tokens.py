@@ -23,15 +23,18 @@ from channels.testing import WebsocketCommunicator
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.exceptions import TokenError
 
-from accounts.models import Session
+from accounts import services
+from accounts.models import Session, User
 from accounts.serializers import MAX_TOKEN_FIELD_CHARACTERS
-from accounts.tokens import AccessToken, access_token, pair
+from accounts.tickets import sell_ticket
+from accounts.tokens import AccessToken, access_token, identify, issue, pair
 from config.logs import configuration
 from realtime.testing import open_socket
-from tests.accounts.forgeries import FORGERIES, good
+from tests.accounts.forgeries import FORGERIES, good, good_claims, sign
 from tests.attacks import surface
 from tests.attacks.conftest import Tenant
 from tests.attacks.matrix import HTTP
+from tests.factories import make_user
 
 #: Asking for a token; signing out reads one where it is given.
 GUARDED = [e for e in surface.endpoints() if not e.is_public or e.route == "/api/auth/logout/"]
@@ -252,7 +255,7 @@ async def test_two_tokens_open_no_socket(forged_outside, path):
         assert (json.loads(error["text"])["code"], close["code"]) == ("unauthenticated", 4401)
 
 
-@pytest.mark.parametrize("path", SOCKETS)
+@pytest.mark.parametrize("path", surface.guide_sockets())
 async def test_cookie_opens_no_socket(forged_outside, path):
     """A page of another origin could send it: cross-site hijacking."""
     tenant, _ = forged_outside
@@ -267,6 +270,168 @@ async def test_cookie_opens_no_socket(forged_outside, path):
             headers += [(b"origin", origin)] if origin else []
             [_, error, close] = await refusal(f"{url}?v=1", headers=headers)
             assert (json.loads(error["text"])["code"], close["code"]) == ("unauthenticated", 4401)
+
+
+async def test_cookie_signs_nobody_in_on_the_native_socket(forged_outside):
+    """It waits for a token in its first frame as if there were none."""
+    tenant, _ = forged_outside
+    token = await sync_to_async(access_token)(tenant.people["admin"])
+    client = APIClient()
+    await sync_to_async(client.force_login)(tenant.people["superuser"])
+    session = client.cookies["sessionid"].value
+    for cookie in (f"sessionid={session}", f"token={token}", f"access={token}; sessionid={session}"):
+        async with open_socket("/ws/", headers=[(b"cookie", cookie.encode())]) as socket:
+            await socket.send({"type": "subscribe", "topic": "mine", "ref": 1})
+            assert (await socket.receive())["code"] == "unauthenticated"
+            await socket.send({"type": "auth", "ref": 2})
+            assert (await socket.receive())["code"] == "unauthenticated"
+            assert await socket.receive_close() == 4401
+
+
+# ── in a frame ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_no_forgery_is_taken_in_the_first_frame(forged_outside, logged):
+    """Whatever it is, the socket is closed, and with the same words."""
+    _, forged = forged_outside
+    answers = set()
+    for forgery in [*forged.values(), None, "", 7, True, [], {}, {"token": "x"}, "x" * 100_000]:
+        if isinstance(forgery, str) and not forgery.isprintable():
+            continue  # no JSON text may hold it
+        async with open_socket("/ws/") as socket:
+            await socket.send({"type": "auth", "token": forgery, "ref": 1})
+            error = await socket.receive()
+            # What was sent behind it is not obeyed any more.
+            await socket.send({"type": "subscribe", "topic": "mine", "ref": 2})
+            answers.add((json.dumps(error), await socket.receive_close()))
+
+    assert len(answers) == 1, answers
+    error, code = answers.pop()
+    assert (json.loads(error)["code"], code) == ("unauthenticated", 4401)
+    assert_none_is_in(logged.getvalue(), list(forged.values()))
+
+
+async def test_refused_first_frame_has_no_second_try(forged_outside):
+    """A good token behind a bad one, in one breath: guessing costs a handshake each."""
+    tenant, forged = forged_outside
+    token = await sync_to_async(access_token)(tenant.people["admin"])
+    async with open_socket("/ws/") as socket:
+        for each in (next(iter(forged.values())), token):
+            await socket.send({"type": "auth", "token": each, "ref": 1})
+        assert (await socket.receive())["code"] == "unauthenticated"
+        assert await socket.receive_close() == 4401
+
+
+async def test_bad_credential_of_the_handshake_is_not_excused_by_a_good_first_frame(forged_outside):
+    tenant, forged = forged_outside
+    token = await sync_to_async(access_token)(tenant.people["admin"])
+    async with open_socket("/ws/", token=next(filter(str.isalnum, forged.values()), "x")) as socket:
+        await socket.send({"type": "auth", "token": token, "ref": 1})
+        assert (await socket.receive())["code"] == "unauthenticated"
+        assert await socket.receive_close() == 4401
+
+
+def expired(user: User) -> str:
+    session = Session.objects.create(user=user)
+    return sign({**good_claims(session), "iat": 1, "exp": int(time.time()) - 10})
+
+
+def revoked(user: User) -> str:
+    token = access_token(user)
+    services.sign_out(access_token=token)
+    return token
+
+
+def of_a_disabled_user(user: User) -> str:
+    other = make_user("disabled")
+    token = access_token(other)
+    services.deactivate(user=other)
+    return token
+
+
+def of_a_deleted_user(user: User) -> str:
+    other = make_user("deleted")
+    token = access_token(other)
+    other.delete()
+    return token
+
+
+#: What was ours once, or is ours for another use, made for a user.
+OVER: dict[str, Callable[[User], str]] = {
+    "expired": expired,
+    "revoked": revoked,
+    "of a disabled user": of_a_disabled_user,
+    "of a deleted user": of_a_deleted_user,
+    "a refresh token": lambda user: issue(user)["refresh"],
+    "a ticket": lambda user: sell_ticket(identity=identify(access_token(user))),
+}
+
+
+@pytest.mark.parametrize("kind", OVER)
+async def test_token_that_is_over_is_answered_alike_on_every_way_in(forged_outside, logged, kind):
+    """Code and close code of the guide's sockets: handshake, first frame, and a frame on the open socket."""
+    tenant, _ = forged_outside
+    admin = tenant.people["admin"]
+    token = await sync_to_async(OVER[kind])(admin)
+    handshakes = []
+    for path in ("/ws/notifications/?v=1", "/ws/?v=1"):
+        for attempt in (
+            {"path": f"{path}&token={token}"},
+            {"path": path, "headers": [(b"authorization", f"Bearer {token}".encode())]},
+            {"path": path, "subprotocols": ["relais.v1", f"bearer.{token}"]},
+        ):
+            [_, error, close] = await refusal(**attempt)
+            handshakes.append((json.loads(error["text"])["code"], close["code"]))
+    async with open_socket("/ws/") as socket:
+        await socket.send({"type": "auth", "token": token, "ref": 1})
+        handshakes.append(((await socket.receive())["code"], await socket.receive_close()))
+    assert len(set(handshakes)) == 1, handshakes
+
+    refreshed = []
+    good_one = await sync_to_async(access_token)(admin)
+    for path, greeting in (("/ws/notifications/?v=1", "subscribed"), ("/ws/", "hello")):
+        async with open_socket(path, token=good_one) as socket:
+            await socket.receive_until(greeting)
+            await socket.send({"type": "auth.refresh", "token": token, "ref": 1})
+            refreshed.append((await socket.receive_until("error"))["code"])
+            await socket.send({"type": "ping", "ref": "alive"})
+            assert (await socket.receive_until("pong"))["ref"] == "alive"
+    assert refreshed == [handshakes[0][0]] * 2
+    assert_none_is_in(logged.getvalue(), [token])
+
+
+async def test_socket_does_not_go_on_as_somebody_else(forged_outside):
+    """A good token of another user, and one of the same user whose session ends meanwhile."""
+    tenant, _ = forged_outside
+    mine, other = [await sync_to_async(issue)(tenant.people[name]) for name in ("member", "stranger")]
+    async with open_socket("/ws/", token=mine["access"]) as socket:
+        await socket.receive_until("hello")
+        await socket.send({"type": "auth.refresh", "token": other["access"], "ref": 1})
+        assert (await socket.receive_until("error"))["code"] == "unauthenticated"
+        await socket.send({"type": "auth", "token": other["access"], "ref": 2})
+        assert (await socket.receive_until("error"))["code"] == "invalid_frame"
+        topic = f"conversation.{tenant.conversation.pk}"
+        await socket.send({"type": "subscribe", "topic": topic, "ref": 3})
+        assert (await socket.receive())["type"] == "subscribed"
+
+        second = await sync_to_async(issue)(tenant.people["member"])
+        await socket.send({"type": "auth.refresh", "token": second["access"], "ref": 4})
+        assert (await socket.receive_until("auth.refreshed"))["ref"] == 4
+        await sync_to_async(services.sign_out)(access_token=mine["access"])
+        await socket.send({"type": "ping", "ref": "alive"})
+        assert (await socket.receive_until("pong"))["ref"] == "alive"
+        await sync_to_async(services.sign_out)(access_token=second["access"])
+        assert (await socket.receive_until("error"))["code"] == "session_revoked"
+        assert await socket.receive_close() == 4401
+
+
+async def test_ticket_signs_in_once(forged_outside):
+    tenant, _ = forged_outside
+    ticket = await sync_to_async(OVER["a ticket"])(tenant.people["member"])
+    async with open_socket(f"/ws/?ticket={ticket}") as socket:
+        assert (await socket.receive())["type"] == "hello"
+    [_, error, close] = await refusal(f"/ws/?ticket={ticket}")
+    assert (json.loads(error["text"])["code"], close["code"]) == ("unauthenticated", 4401)
 
 
 def test_cookie_opens_no_endpoint(tenant: Tenant):

@@ -97,7 +97,8 @@ def code_over_rest(tenant: Tenant, caller: str, row: matrix.Row) -> str:
 @pytest.mark.parametrize("name", matrix.CALLERS)
 async def test_everybody_is_answered_as_the_matrix_and_as_rest_say(people: Tenant, name):
     token = await aside(people.token)(name)
-    answers, expected = {}, {}
+    answers: dict[str, str | None] = {}
+    expected: dict[str, str | None] = {}
     async with calling(token) as caller:
         for command, row in ROWS:
             what = f"{command} {row.frame.get('topic', '')}"
@@ -130,6 +131,10 @@ async def test_outsider_changes_nothing_and_cannot_tell_what_exists(people: Tena
                 # What the client itself said comes back.
                 seen.append((answer | {"ref": None, "id": None}, list(texts)))
             assert seen[0] == seen[1], command
+        # Nor which names there are, before it is known that they may not.
+        wish = asked(matrix.COMMANDS["members.add"], **people.ids)
+        answer = await caller.ask("members.add", **{**wish, "participants": ["nobody"]})
+        assert outcome(answer) == NOT_THEIRS
     assert await aside(state_of)(people) == before
     assert CANARY not in str(caller.heard)
 
@@ -232,11 +237,11 @@ async def test_newcomer_is_shown_nothing_from_before(people: Tenant):
     async with calling(await aside(people.token)("newcomer")) as caller:
         for fields in ({}, {"before": 10_000}, {"after": 0}, {"before": 2}, {"after": 0, "limit": 200}):
             assert outcome(await caller.ask("messages", **where, **fields)) == "ack"
-        for number, more in enumerate(
-            ({"snapshot": 200}, {"since": 0}, {"since": "1"}, {"since": "1", "snapshot": 200})
-        ):
+        begun: list[dict[str, Any]] = [{"snapshot": 200}, {"since": 0}, {"since": "1"}]
+        for number, more in enumerate([*begun, {"since": "1", "snapshot": 200}]):
             assert outcome(await caller.ask("subscribe", topic=topic, id=number, **more)) == "subscribed"
-        for number, more in enumerate(({"snapshot": 200}, {"since": {topic: "0"}}, {"since": {topic: "1"}})):
+        begun = [{"snapshot": 200}, {"since": {topic: "0"}}, {"since": {topic: "1"}}]
+        for number, more in enumerate(begun):
             answer = await caller.ask("subscribe", topic="mine", id=f"mine {number}", **more)
             assert outcome(answer) == "subscribed"
         edited = people.ids["message_id"]
