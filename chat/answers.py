@@ -11,7 +11,7 @@ from typing import Any
 
 from accounts.errors import UnknownUserError
 from accounts.models import User
-from chat import selectors, services
+from chat import queries, selectors, services
 from chat import serializers as shapes
 from chat.limits import allow_invitation, allow_send
 from chat.selectors import ListPosition, Membership
@@ -40,7 +40,7 @@ def conversations(
     """A page of the viewer's conversations, and the cursor of the next one, if there is one."""
     rows, following = selectors.conversations_of(user_id=viewer.pk, position=position, limit=limit)
     shown = [shapes.conversation_row(row, viewer_id=viewer.pk) for row in rows]
-    return shown, None if following is None else shapes.cursor_text(following)
+    return shown, None if following is None else queries.cursor_text(following)
 
 
 def open_conversation(

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from accounts.views import ApiView
-from chat import answers, operations, selectors, services
+from chat import answers, operations, queries, selectors, services
 from chat import serializers as shapes
 from chat.cursors import MOVES
 from chat.limits import allow_send
@@ -41,7 +41,7 @@ class ConversationsView(ApiView):
     @operations.conversations_list
     def get(self, request: Request) -> Response:
         """The one that was active last first; `next` leads on."""
-        query = _checked(shapes.ConversationQuerySerializer, request.query_params)
+        query = _checked(queries.ConversationQuerySerializer, request.query_params)
         me, limit = _me(request), query["limit"]
         if "before" in query:
             rows, before = selectors.conversations_before(user_id=me.pk, before=query["before"], limit=limit)
@@ -77,7 +77,7 @@ class MessagesView(ApiView):
     @operations.messages_list
     def get(self, request: Request, conversation_id: int) -> Response:
         """History by position: the newest page, or `before` / `after` a seq; always newest first."""
-        query = _checked(shapes.HistoryQuerySerializer, request.query_params)
+        query = _checked(queries.HistoryQuerySerializer, request.query_params)
         before, after, limit = query.get("before"), query.get("after"), query["limit"]
         membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
         page = answers.history(membership, before=before, after=after, limit=limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 
-from chat import examples
+from chat import examples, queries
 from chat import serializers as shapes
 from chat.errors import MessageNotFoundError, NotAParticipantError
 from realtime import gives, path_id, problems, refuses, takes
@@ -31,7 +31,7 @@ conversations_list = extend_schema(
         "Those that the user takes part in, the one that was active last first. The pages that `next` "
         "leads to keep the order of the first one, whatever is said meanwhile."
     ),
-    parameters=[shapes.ConversationQuerySerializer],
+    parameters=[queries.ConversationQuerySerializer],
     responses={
         200: gives(shapes.ConversationsSerializer, examples.CONVERSATIONS, "A page of them."),
         **_ABOUT_ME,
@@ -120,7 +120,7 @@ messages_list = extend_schema(
         "that is opened with `?since=` the page's `last_position` goes on from there, and nothing falls "
         "between."
     ),
-    parameters=[_CONVERSATION, shapes.HistoryQuerySerializer],
+    parameters=[_CONVERSATION, queries.HistoryQuerySerializer],
     responses={
         200: gives(shapes.HistorySerializer, examples.HISTORY, "A page of the history."),
         **_ABOUT_ONE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
@@ -12,19 +11,11 @@ from rest_framework import serializers
 from chat import services
 from chat.events import conversation_topic
 from chat.models import Conversation, Participant
-from chat.selectors import DEFAULT_PAGE, MAX_PAGE, Activity, ListPosition, Membership, ShownMessage
-from realtime import MAX_INTEGER, InvalidFrameError, QuerySerializer, positions
+from chat.queries import SeqField
+from chat.selectors import Membership, ShownMessage
+from realtime import InvalidFrameError, positions
 
 MAX_PARTICIPANTS_PER_REQUEST = 100
-#: Two moments in milliseconds until the year 9999, and an id between them.
-_LIST_CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,16})-([0-9]{1,15})")
-
-
-class SeqField(serializers.IntegerField):
-    """A position in a conversation."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(min_value=0, max_value=MAX_INTEGER, **kwargs)
 
 
 class TextField(serializers.CharField):
@@ -116,7 +107,9 @@ class SendSerializer(serializers.Serializer[Any]):
     """A message, and the sender's own name for it."""
 
     # Its length and characters are the service's business, so that REST and sockets answer alike.
-    message = TextField(trim_whitespace=False, allow_blank=True, help_text="At most 8,000 characters.")
+    message = TextField(
+        trim_whitespace=False, allow_blank=True, help_text="8,000 characters at most, by default."
+    )
     client_id = ClientIdField(
         required=False,
         allow_null=True,
@@ -128,62 +121,15 @@ class SendSerializer(serializers.Serializer[Any]):
 class EditSerializer(serializers.Serializer[Any]):
     """The new text."""
 
-    message = TextField(trim_whitespace=False, allow_blank=True, help_text="At most 8,000 characters.")
+    message = TextField(
+        trim_whitespace=False, allow_blank=True, help_text="8,000 characters at most, by default."
+    )
 
 
 class CursorSerializer(serializers.Serializer[Any]):
     """How far the user is."""
 
     up_to_seq = SeqField(help_text="The seq of the last message that arrived or was read.")
-
-
-class HistoryQuerySerializer(QuerySerializer):
-    before = SeqField(required=False, help_text="Only messages below this seq.")
-    after = SeqField(required=False, help_text="Only messages above this seq.")
-    limit = serializers.IntegerField(
-        min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE, help_text="How many at most."
-    )
-
-
-class ListCursorField(serializers.CharField):
-    """Where the next page of conversations begins, as its `next` link says it."""
-
-    default_error_messages = {"invalid": "Not the cursor of a `next` link."}
-
-    def to_internal_value(self, data: Any) -> Any:
-        position = read_cursor(data)
-        if position is None:
-            self.fail("invalid")
-        return position
-
-
-def read_cursor(text: object) -> ListPosition | None:
-    """Where a page of conversations begins, by its cursor; None where that is none."""
-    found = _LIST_CURSOR.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        return None
-    active_at, conversation_id, as_of = (int(number) for number in found.groups())
-    return ListPosition(Activity(active_at, conversation_id), as_of)
-
-
-def cursor_text(position: ListPosition) -> str:
-    """The cursor that `read_cursor` reads."""
-    return f"{position.below.active_at}-{position.below.conversation_id}-{position.as_of}"
-
-
-class ConversationQuerySerializer(QuerySerializer):
-    cursor = ListCursorField(required=False, help_text="From a `next` link.")
-    before = SeqField(required=False, help_text="From a `next` link of before there were cursors: by id.")
-    limit = serializers.IntegerField(
-        min_value=1, max_value=MAX_PAGE, default=DEFAULT_PAGE, help_text="How many at most."
-    )
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "cursor" in attrs and "before" in attrs:
-            raise serializers.ValidationError(
-                {"before": ["Not together with a cursor: they order by different things."]}
-            )
-        return attrs
 
 
 class MessageSerializer(serializers.Serializer[Any]):

@@ -22,7 +22,7 @@ _IDEMPOTENCY_KEY = OpenApiParameter(
     description=(
         "Makes repeating harmless: for 24 hours the first answer is given again. 1 to 255 ASCII characters."
     ),
-    examples=[OpenApiExample("example", "order-4711-paid")],
+    examples=[OpenApiExample("Example", "order-4711-paid")],
 )
 _CONFLICTS = refuses(
     "The first request with this key is still being answered.", IdempotencyInProgressError()

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from accounts.models import User
-from chat import answers, selectors
-from chat import serializers as shapes
+from chat import answers, queries, selectors
 from chat.native.speaking import Id, Seq
 from chat.selectors import DEFAULT_PAGE, MAX_PAGE, ListPosition
 from chat.serializers import MAX_PARTICIPANTS_PER_REQUEST
@@ -87,7 +86,7 @@ class RemoveMember(msgspec.Struct):
 
 @in_thread("conversations", ListConversations)
 def conversations(user: User, wish: ListConversations) -> msgspec.Raw:
-    position = None if wish.cursor is None else shapes.read_cursor(wish.cursor)
+    position = None if wish.cursor is None else queries.read_cursor(wish.cursor)
     if wish.cursor is not None and position is None:
         raise InvalidFrameError("The cursor is not one of an earlier page.")
     return fitting(lambda limit: conversations_page(user, position=position, limit=limit), wish.limit)

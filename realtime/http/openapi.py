@@ -76,12 +76,12 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 def takes(shape: Any, example: Any) -> OpenApiRequest:
     """A body of this shape, such as this one."""
-    return OpenApiRequest(shape, examples=[OpenApiExample("example", example)])
+    return OpenApiRequest(shape, examples=[OpenApiExample("Example", example)])
 
 
 def gives(shape: Any, example: Any, description: str) -> OpenApiResponse:
     """An answer of this shape, such as this one; for a list, an example of its items."""
-    return OpenApiResponse(shape, description, [OpenApiExample("example", example)])
+    return OpenApiResponse(shape, description, [OpenApiExample("Example", example)])
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
@@ -108,7 +108,7 @@ def path_id(name: str, description: str, example: int) -> OpenApiParameter:
         {"type": "integer", "minimum": 1, "maximum": 10**15 - 1},
         OpenApiParameter.PATH,
         description=description,
-        examples=[OpenApiExample("example", example)],
+        examples=[OpenApiExample("Example", example)],
     )
 
 
@@ -119,7 +119,7 @@ def path_uuid(name: str, description: str, example: str) -> OpenApiParameter:
         OpenApiTypes.UUID,
         OpenApiParameter.PATH,
         description=description,
-        examples=[OpenApiExample("example", example)],
+        examples=[OpenApiExample("Example", example)],
     )
 
 
