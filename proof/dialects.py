@@ -1,4 +1,4 @@
-"""How a client talks to the server under proof: ours, or the guide's, which knows neither acks nor seqs."""
+"""How a client talks to the server under proof: as ours, as the guide's without acks and seqs, or native."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ if TYPE_CHECKING:
     from proof.member import Member
 
 
+class About(msgspec.Struct):
+    """What a notice is about."""
+
+    conversation_id: int = 0
+
+
 class Frame(msgspec.Struct):
-    """Whatever a chat socket may be told, in one shape."""
+    """Whatever a socket may be told, in one shape."""
 
     type: str = ""
+    #: On a native socket: where it happened, and the subscription, where the client asked for its name.
+    topic: str = ""
+    id: int | str | None = None
     seq: int = 0
     #: What to come back with; empty in a frame of an older version.
     position: str = ""
@@ -24,12 +33,18 @@ class Frame(msgspec.Struct):
     content: str | None = ""
     client_id: str | None = None
     ref: int | str | None = None
-    code: str = ""
+    code: str | None = ""
     duplicate: bool = False
     retryable: bool = False
     retry_after_ms: int | None = None
     resumed: bool = False
-    reason: str = ""
+    reason: str | None = ""
+    user_id: int = 0
+    conversation_id: int = 0
+    conversation_seq: int = 0
+    #: Where all conversations of a native socket stand, by topic.
+    positions: dict[str, str] = {}
+    data: About | None = None
 
 
 _decoder = msgspec.json.Decoder(Frame)
@@ -53,23 +68,43 @@ class Ours:
         return where if member.since is None else f"{where}&since={member.since}"
 
     @staticmethod
-    def say(send: Send, ref: int) -> bytes:
+    def say(send: Send, ref: int | str) -> bytes:
         return json.dumps({"message": send.content, "client_id": send.client_id, "ref": ref}).encode()
 
 
 class Guide:
-    """The guide's page: says a text, and knows that it was sent when it comes back."""
+    """The guide's page: says a text, and knows that it was sent when it comes back.
+
+    On our server it has a token; the guide's own knows nobody.
+    """
 
     repeats = False
     greets = False
 
     @staticmethod
     def path(member: Member) -> str:
-        return f"/ws/chat/{member.receiver.conversation}/"
+        where = f"/ws/chat/{member.receiver.conversation}/"
+        return f"{where}?token={member.token}" if member.token else where
 
     @staticmethod
-    def say(send: Send, _ref: int) -> bytes:
+    def say(send: Send, _ref: int | str) -> bytes:
         return json.dumps({"message": send.content}).encode()
 
 
-Dialect = type[Ours] | type[Guide]
+class Native:
+    """`/ws/`: as ours, and every command says the conversation. The socket is a page's, not a member's."""
+
+    repeats = True
+    greets = True
+
+    @staticmethod
+    def path(_member: Member) -> str:
+        raise TypeError("a page connects, and its members are subscribed")
+
+    @staticmethod
+    def say(send: Send, ref: int | str) -> bytes:
+        fields = {"conversation_id": send.conversation, "message": send.content, "client_id": send.client_id}
+        return json.dumps({"type": "send", "ref": ref, **fields}).encode()
+
+
+Dialect = type[Ours] | type[Guide] | type[Native]

@@ -1,4 +1,7 @@
-"""The guide's own server in our server's place: what it lacks (acks, seqs) is read from its table."""
+"""The guide's own server in our server's place: what it lacks (acks, seqs) is read from its table.
+
+And what is read from ours, where pages of the guide talk on it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 from bench.peers.guide.server import GuideServer
 from proof import tables
-from proof.history import Evidence, Heard, Row
+from proof.history import Evidence, Heard, Row, Send
 from proof.member import Place, speaker_of
 from proof.stage import Ground, own_port
 from tests import services
@@ -29,7 +32,7 @@ class GuideStage(Ground):
         self._database = first.database
         self.workers = [await self.started(first), await self.started(second)]
 
-    async def people(self, *, conversations: int, members: int) -> list[list[Place]]:
+    async def people(self, *, conversations: int, members: int, **_ours: Any) -> list[list[Place]]:
         """It knows nobody: people are numbers of ours."""
         return [
             [Place(number, number * 10_000 + index) for index in range(members)]
@@ -68,3 +71,18 @@ def ranked(evidence: Evidence) -> Evidence:
 
 def _ranked(heard: Heard, place: int) -> Heard:
     return heard._replace(seq=place, client_id=heard.content)
+
+
+def named(rows: Sequence[Row], sends: Sequence[Send]) -> list[Row]:
+    """The rows of ours, those that pages of the guide said under the names of their sends: they give none."""
+    by_id = {(send.conversation, ack.message_id): send.client_id for send in sends for ack in send.acks}
+    by_text = {(send.conversation, send.sender, send.content): send.client_id for send in sends}
+    return [
+        row
+        if row.client_id
+        else row._replace(
+            client_id=by_id.get((row.conversation, row.message_id))
+            or by_text.get((row.conversation, row.sender, row.content), "")
+        )
+        for row in rows
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
+from itertools import chain
 
 from proof.history import REJOINED, REMOVED, Connection, Evidence, Heard, Receiver
 from proof.verdict import Violation, frame_of, short, some
@@ -18,7 +19,7 @@ def messages(receiver: Receiver) -> Iterator[Heard]:
 
 
 def in_order(evidence: Evidence) -> Iterator[Violation]:
-    for receiver in evidence.receivers:
+    for receiver in chain.from_iterable(each.ears() for each in evidence.receivers):
         position: int | None = None
         for connection in receiver.connections:
             if (
@@ -30,6 +31,8 @@ def in_order(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation("I3", f"{receiver} {asked}, and was answered resync {connection.resync}")
             position = _begins_at(receiver, connection, position)
             for heard in connection.frames:
+                if heard.at > connection.closed_at:
+                    yield Violation("I3", f"{receiver} was told {frame_of(heard)} after the end")
                 if position is not None:
                     yield from _step(evidence, receiver, position, heard)
                 position = heard.seq if position is None else max(position, heard.seq)
@@ -84,7 +87,7 @@ def _readable_between(evidence: Evidence, receiver: Receiver, after: int, up_to:
     """What should have come between; who was taken back reads on from their second coming."""
     last = [each for each in evidence.intervals(receiver.seat) if each.after < up_to + 1 <= each.up_to]
     start = max([after, *(interval.after for interval in last)])
-    return [seq for seq in range(start + 1, up_to + 1) if evidence.may_read(receiver.seat, seq)]
+    return [seq for seq in range(start + 1, up_to + 1) if evidence.owes(receiver, seq)]
 
 
 def agreed(evidence: Evidence) -> Iterator[Violation]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 #: What a person in a conversation is called in a report.
@@ -102,6 +102,10 @@ class Receiver:
     conversation: int
     #: Asks only for positions it was told. Others are bound to be answered with `resync`.
     is_honest: bool = True
+    #: A page of the guide begins anew with each connection: what is said meanwhile it never learns.
+    resumes: bool = True
+    #: The seqs that it is told of, where these are not all: a page of the guide knows messages alone.
+    told_only: Collection[int] | None = None
     connections: list[Connection] = field(default_factory=list)
     #: When it was connected and did not read.
     asleep: list[Window] = field(default_factory=list)
@@ -119,6 +123,13 @@ class Receiver:
     def frames(self) -> Iterable[Heard]:
         for connection in self.connections:
             yield from connection.frames
+
+    def ears(self) -> Iterable[Receiver]:
+        """Those who hear everything in order: who begins anew is somebody else with each connection."""
+        if self.resumes:
+            yield self
+        else:
+            yield from (replace(self, connections=[connection]) for connection in self.connections)
 
     def __str__(self) -> str:
         return f"user {self.user} in conversation {self.conversation}"
@@ -172,6 +183,11 @@ class Evidence:
 
     def may_read(self, seat: Seat, seq: int) -> bool:
         return any(interval.holds(seq) for interval in self.intervals(seat))
+
+    def owes(self, receiver: Receiver, seq: int) -> bool:
+        """Whether this receiver is to be told what stands at a seq."""
+        is_told = receiver.told_only is None or seq in receiver.told_only
+        return is_told and self.may_read(receiver.seat, seq)
 
     def may_read_edit(self, seat: Seat, seq: int, *, of: int) -> bool:
         """Whether what is told at this seq may carry the text of that message: not to who came between."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from proof.history import FINAL, REJOINED, REMOVED, Connection, Evidence, Receiver, Window
 from proof.verdict import Violation
@@ -14,7 +15,7 @@ def soon_with_everybody(evidence: Evidence, quiet_seconds: float) -> Iterator[Vi
     born: dict[int, dict[int, float]] = defaultdict(dict)
     for (conversation, seq), birth in births(evidence).items():
         born[conversation][seq] = birth
-    for receiver in evidence.receivers:
+    for receiver in chain.from_iterable(each.ears() for each in evidence.receivers):
         started_at = _starts_after(receiver)
         if started_at is None:
             continue
@@ -25,7 +26,7 @@ def soon_with_everybody(evidence: Evidence, quiet_seconds: float) -> Iterator[Vi
             at = heard.get(seq, math.inf)
             if at <= birth + quiet_seconds or seq <= max(started_at, began_at if at == math.inf else 0):
                 continue
-            if not evidence.may_read(receiver.seat, seq):
+            if not evidence.owes(receiver, seq):
                 continue
             limit = due(birth, blind, quiet_seconds)
             if limit < min(at, evidence.ended_at):
@@ -53,10 +54,14 @@ def back_again(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
 
 def up_to_the_head(evidence: Evidence) -> Iterator[Violation]:
     """Who stands at the end was told everything, also what nobody else was told."""
-    for receiver in evidence.receivers:
+    for receiver in chain.from_iterable(each.ears() for each in evidence.receivers):
         head = evidence.heads.get(receiver.conversation, 0)
         if not receiver.stands_at(evidence.ended_at) or not evidence.may_read(receiver.seat, head):
             continue
+        if _starts_after(receiver) is None:
+            continue  # a page of the guide that was told nothing yet does not know where it stands
+        if receiver.told_only is not None:
+            head = max(receiver.told_only, default=0)
         told = [connection.subscribed_seq or 0 for connection in receiver.connections]
         stands = max([*told, *(heard.seq for heard in receiver.frames())])
         if stands < head:

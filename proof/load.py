@@ -11,10 +11,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from proof.dialects import Guide, Ours
-from proof.guide import GuideStage, ranked
-from proof.history import Evidence, Interval, Seat, Window
+from proof.guide import GuideStage, named, ranked
+from proof.history import Evidence, Interval, Row, Seat, Window
 from proof.member import Member, Place, text
 from proof.oracle import QUIET_SECONDS
+from proof.pages import Page, Subscriber
+from proof.returning import Returning
+from proof.seats import NATIVE, TWENTY
 from proof.stage import Ground, Stage
 
 #: Until everybody has connected.
@@ -30,6 +33,8 @@ class Load:
     def __init__(self, stage: Ground, rng: random.Random, *, kind: type[Member] = Member) -> None:
         self.stage, self.rng, self._kind = stage, rng, kind
         self.members: list[Member] = []
+        #: The native sockets, by user and by what they are subscribed to.
+        self.pages: dict[tuple[int, str], Page] = {}
         self.faults: list[Window] = []
         self.readable: Mapping[Seat, Sequence[Interval]] = {}
         #: Whom a scenario has sent away, with the code that their sockets close with.
@@ -49,20 +54,54 @@ class Load:
 
     # --- people -----------------------------------------------------------------------------------------
 
-    def member(self, place: Place) -> Member:
-        """One more member, not connected yet."""
+    def member(self, place: Place, *, name: str = "") -> Member:
+        """One more member, not connected yet; on a page that has one there already, under a name."""
+        if place.how in NATIVE:
+            return self._on_page(place, name)
+        is_guide = self._is_guide or place.how == "guide"
         member = self._kind(
             place,
             port=self.stage.next_port,
-            rng=random.Random(self.rng.getrandbits(64)),
-            dialect=Guide if self._is_guide else Ours,
-            resumes=not self._is_guide,
+            rng=self._rng(),
+            dialect=Guide if is_guide else Ours,
+            resumes=not is_guide,
         )
+        # The guide's own server is judged by what it ought to do.
+        member.receiver.resumes = self._is_guide or not is_guide
         self.members.append(member)
         return member
 
+    def page(self, place: Place) -> Page:
+        """The native socket of a user, which others of their places share."""
+        key = place.user, place.how
+        if key not in self.pages:
+            rng = self._rng()
+            is_first = rng.random() < 0.5
+            self.pages[key] = Page(place, port=self.stage.next_port, rng=rng, says_token_first=is_first)
+        return self.pages[key]
+
+    def _on_page(self, place: Place, name: str) -> Subscriber:
+        page = self.page(place)
+        beside = () if page.members else place.beside
+        member = Subscriber(page, place, rng=self._rng(), name=name)
+        quiet = [Subscriber(page, place._replace(conversation=c), rng=self._rng()) for c in beside]
+        for each in (member, *quiet):
+            page.expect(each)
+        self.members += [member, *quiet]
+        return member
+
+    def _rng(self) -> random.Random:
+        return random.Random(self.rng.getrandbits(64))
+
+    @property
+    def sockets(self) -> list[Returning]:
+        """All that connect: the members that have a socket of their own, and the pages of the others."""
+        own = [member for member in self.members if not isinstance(member, Subscriber)]
+        return [*own, *self.pages.values()]
+
     async def gather(self, places: Iterable[Place], *, at_once: int = 100) -> list[Member]:
         """These people, connected and told where they stand; so many handshakes at a time."""
+        places = list(places)
         members = [self.member(place) for place in places]
         async with asyncio.timeout(START_SECONDS + len(members) / 50):
             for start in range(0, len(members), at_once):
@@ -70,6 +109,8 @@ class Load:
                     member.come()
                 for member in members[start : start + at_once]:
                     await member.here()
+            for page in {self.page(place) for place in places if place.how in NATIVE}:
+                await page.here()  # its quiet conversations too
         return members
 
     def start_talking(self, speakers: Iterable[Member], *, rate: float, size: int = 0) -> None:
@@ -147,16 +188,27 @@ class Load:
         if not isinstance(self.stage, Stage):
             return True  # the guide's has no seqs to compare
         self.heads = await self.stage.heads(self.conversations)
-        return all(
-            m.is_finished or m.position >= self.heads.get(m.receiver.conversation, 0) for m in self.members
-        )
+        return all(m.is_finished or self._has_everything(m) for m in self.members)
+
+    def _has_everything(self, member: Member) -> bool:
+        if member.resumes:
+            return member.position >= self.heads.get(member.receiver.conversation, 0)
+        # A page of the guide: as far as the others, where it was told anything since it came.
+        there = [m for m in self.members if m.receiver.conversation == member.receiver.conversation]
+        was_told = member.receiver.connections and member.receiver.connections[-1].frames
+        return not was_told or member.newest >= max(m.newest for m in there)
 
     async def evidence(self) -> Evidence:
         """What happened, with what the tables say; for the guide's server, by its rows' places."""
+        sends = [send for member in self.members for send in member.sends]
+        rows = await self.stage.rows(self.conversations)
+        if not self._is_guide:
+            rows = named(rows, sends)
+            self._note_what_guides_are_told(rows)
         evidence = Evidence(
-            sends=[send for member in self.members for send in member.sends],
+            sends=sends,
             receivers=[member.receiver for member in self.members],
-            rows=await self.stage.rows(self.conversations),
+            rows=rows,
             readable=self.readable,
             edits=self._edits(),
             heads=self.heads,
@@ -165,6 +217,16 @@ class Load:
             ended_at=self.ended_at,
         )
         return ranked(evidence) if self._is_guide else evidence
+
+    def _note_what_guides_are_told(self, rows: Sequence[Row]) -> None:
+        """Messages; not those that were deleted since: a tombstone may have come in their place."""
+        told: dict[int, set[int]] = defaultdict(set)
+        for row in rows:
+            if row.content:
+                told[row.conversation].add(row.seq)
+        for member in self.members:
+            if not member.receiver.resumes:
+                member.receiver.told_only = told[member.receiver.conversation]
 
     def _edits(self) -> dict[int, set[str]]:
         found: dict[int, set[str]] = defaultdict(set)
@@ -186,7 +248,7 @@ async def base_load(
 ) -> AsyncIterator[Load]:
     """20 conversations × 10 members, 50 of whom send 4 messages a second each, on all workers."""
     load = Load(stage, rng)
-    tables = await stage.people(conversations=conversations, members=members)
+    tables = await stage.people(conversations=conversations, members=members, together=TWENTY)
     everyone = await load.gather(place for seats in zip(*tables, strict=True) for place in seats)
     load.start_talking(everyone[:speakers], rate=rate)
     try:

@@ -5,24 +5,24 @@ What a good client of ours does (docs/protocols/guide.md), and a log of everythi
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import random
 import uuid
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from proof.dialects import Dialect, Frame, Ours, decode
-from proof.history import FINAL, Ack, Attempt, Connection, Heard, Receiver, Send, Window
-from proof.websocket import WebSocket
+from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send, Window
+from proof.returning import Returning
 
-#: Doubled with every failure, with full jitter. Shorter than a browser's: the faults are minutes apart.
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 2.0
-#: A server that accepts and then says nothing is left again.
-PATIENCE_SECONDS = 10.0
 #: Kept for a resume and judged; the rest (receipts, pong) has no number.
 SENT_AGAIN = {"internal_error"}
+
+
+#: How somebody listens: on a socket of the guide's, with our dialect or without, or on a native one, which is
+#: subscribed to each conversation or to all of one's own.
+How = Literal["v1", "guide", "each", "mine"]
 
 
 class Place(NamedTuple):
@@ -31,6 +31,9 @@ class Place(NamedTuple):
     conversation: int
     user: int
     token: str = ""
+    how: How = "v1"
+    #: The other conversations that their native socket is subscribed to, where nobody speaks.
+    beside: tuple[int, ...] = ()
 
 
 def text(user: int, number: int, size: int = 0) -> str:
@@ -43,7 +46,7 @@ def speaker_of(content: str) -> int:
     return int(content.partition(".")[0])
 
 
-class Member:
+class Member(Returning):
     """Logs into `receiver` and `sends`; `port` says which worker to try next."""
 
     def __init__(
@@ -55,6 +58,7 @@ class Member:
         dialect: Dialect = Ours,
         resumes: bool = True,
     ) -> None:
+        super().__init__(port=port, rng=rng)
         self.receiver = Receiver(place.user, place.conversation)
         self.token = place.token
         self.sends: list[Send] = []
@@ -64,61 +68,21 @@ class Member:
         self.since: int | str | None = None
         #: The highest seq it was told.
         self.position = 0
-        self.dialect, self.rng = dialect, rng
+        #: The newest message that it was told of.
+        self.newest = 0
+        self.dialect = dialect
         self.resumes = resumes
         #: Codes of the error frames it was sent, with when.
         self.errors: list[tuple[float, str]] = []
-        #: Handshakes that were refused without saying when to come back.
-        self.refused = 0
-        #: When servers that were stopping asked it to come back.
-        self.hints: list[float] = []
-        self._port = port
-        self._loop = asyncio.get_running_loop()
-        self._socket: WebSocket | None = None
         self._connection: Connection | None = None
-        self._ended = asyncio.Event()
-        self._ready = asyncio.Event()
-        self._leaves = False
         self._pending: dict[str, Send] = {}
         #: Client ids of those that were refused for now, and will be said again when they may.
         self._later: set[str] = set()
         #: What a ref means; the guide's frames have none, there it is the text.
         self._open: dict[int | str, tuple[Send, Attempt]] = {}
         self._refs = 0
-        self._failures = 0
-        self._wait = 0.0
-        self._task: asyncio.Task[None] | None = None
 
     # --- what a scenario asks of it ---------------------------------------------------------------------
-
-    def come(self) -> None:
-        """Connect, and come back whenever the connection ends."""
-        self._task = self._loop.create_task(self._live())
-
-    async def here(self) -> None:
-        """Wait until it is told where it stands."""
-        await self._ready.wait()
-
-    async def leave(self) -> None:
-        """Go for good."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
-        if self._socket is not None:
-            self._leaves = True
-            self._socket.close()
-
-    async def vanish(self) -> None:
-        """Gone without a farewell, as a phone in a tunnel; `come` brings it back to where it was."""
-        socket = self._socket
-        if socket is not None:
-            socket.reset()
-            await self._ended.wait()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
 
     def stop_reading(self) -> None:
         """Fall asleep with an open socket."""
@@ -131,19 +95,6 @@ class Member:
         self.receiver.asleep[-1] = self.receiver.asleep[-1]._replace(end=self._loop.time())
         if self._socket is not None:
             self._socket.read_on()
-
-    @property
-    def is_here(self) -> bool:
-        return self._ready.is_set()
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it was sent away for good."""
-        return self._task is not None and self._task.done()
-
-    @property
-    def socket(self) -> WebSocket | None:
-        return self._socket
 
     @property
     def unanswered(self) -> int:
@@ -179,40 +130,8 @@ class Member:
 
     # --- coming and going -------------------------------------------------------------------------------
 
-    async def _live(self) -> None:
-        while True:
-            self._ended.clear()
-            socket = WebSocket(self, self.dialect.path(self))
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await self._loop.create_connection(lambda: socket, "127.0.0.1", self._port())  # noqa: B023 - called at once
-                    self._socket = socket
-                    await self._ready_or_ended()
-            except OSError:  # TimeoutError is one
-                self._failures += 1
-                if self._socket is socket:
-                    socket.reset()
-                    await self._ended.wait()
-            else:
-                await self._ended.wait()
-            if self.receiver.connections and self.receiver.connections[-1].close_code in FINAL:
-                return
-            await asyncio.sleep(self._back_off())
-
-    async def _ready_or_ended(self) -> None:
-        ways = [self._loop.create_task(event.wait()) for event in (self._ready, self._ended)]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-
-    def _back_off(self) -> float:
-        wait, self._wait = self._wait, 0.0
-        if wait:
-            return wait
-        longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures, 10))
-        return self.rng.uniform(0, longest)
+    def path(self) -> str:
+        return self.dialect.path(self)
 
     def opened(self) -> None:
         now = self._loop.time()
@@ -223,24 +142,25 @@ class Member:
             self._is_live(now)
 
     def ended(self, code: int, *, status: int, retry_after: float) -> None:
+        super().ended(code, status=status, retry_after=retry_after)
+        self._cut_off(None if self._leaves else code, str(code))
+
+    def _cut_off(self, close_code: int | None, detail: str) -> None:
+        """Nothing that was said on the socket is answered any more, and nothing more is told."""
         now = self._loop.time()
-        if self._connection is not None:
-            self._connection.closed_at = now
-            self._connection.close_code = None if self._leaves else code
-            if not self._ready.is_set():
-                self._failures += 1
-        else:
-            self._failures += 1
-            self._wait = retry_after
-            self.refused += status > 101 and not retry_after
+        self._stop_listening(close_code)
         for _, attempt in self._open.values():
-            attempt.outcome, attempt.ended_at, attempt.detail = "closed", now, str(code)
+            attempt.outcome, attempt.ended_at, attempt.detail = "closed", now, detail
         self._open.clear()
         if not self.dialect.repeats:
             self._pending.clear()
-        self._connection = self._socket = None
+
+    def _stop_listening(self, close_code: int | None) -> None:
+        if self._connection is not None:
+            self._connection.closed_at = self._loop.time()
+            self._connection.close_code = close_code
+        self._connection = None
         self._ready.clear()
-        self._ended.set()
 
     def _is_live(self, now: float) -> None:
         assert self._connection is not None
@@ -258,11 +178,14 @@ class Member:
             return
         if send.attempts and send.attempts[-1].ended_at == math.inf:
             return  # said on this connection, and not answered yet
-        self._refs += 1
-        attempt = Attempt(self._loop.time())
+        ref, attempt = self._new_ref(send), Attempt(self._loop.time())
         send.attempts.append(attempt)
-        self._open[self._refs if self.dialect.greets else send.content] = send, attempt
-        self._socket.say(self.dialect.say(send, self._refs))
+        self._open[ref] = send, attempt
+        self._socket.say(self.dialect.say(send, ref))
+
+    def _new_ref(self, send: Send) -> int | str:
+        self._refs += 1
+        return self._refs if self.dialect.greets else send.content
 
     def _repeat(self, send: Send) -> None:
         """Say again what was refused for now; when nobody listens, the next connection does."""
@@ -278,8 +201,10 @@ class Member:
     # --- hearing ----------------------------------------------------------------------------------------
 
     def heard(self, payload: bytes) -> None:
-        now = self._loop.time()
-        frame = decode(payload)
+        self.told(decode(payload), self._loop.time())
+
+    def told(self, frame: Frame, now: float) -> None:
+        """A frame, for this conversation."""
         match frame.type:
             case "ack":
                 self._acknowledged(frame, now)
@@ -290,15 +215,17 @@ class Member:
             case "message" if not self.dialect.greets:
                 self._note(frame, now)
                 if (found := self._answered(frame.content or "", now)) is not None:
-                    self._settle(*found, Ack(now, frame.message_id or 0, 0))
+                    self._settle(*found, Ack(now, frame.message_id or 0, frame.seq))
             case _ if frame.seq:
                 self._note(frame, now)
                 if frame.seq > self.position:
                     self._stands_at(frame)
 
     def _note(self, frame: Frame, now: float) -> None:
-        assert self._connection is not None
-        self._connection.frames.append(
+        if frame.type == "message":
+            self.newest = max(self.newest, frame.seq)
+        # On a native socket something may come when it is subscribed no more, and is judged.
+        self.receiver.connections[-1].frames.append(
             Heard(
                 now, frame.type, frame.seq, frame.message_id or 0, frame.content or "", frame.client_id or ""
             )
@@ -308,7 +235,7 @@ class Member:
         assert self._connection is not None
         self._connection.subscribed_seq = frame.seq
         if frame.type == "resync":
-            self._connection.resync = frame.reason
+            self._connection.resync = frame.reason or ""
         if frame.type == "resync" or frame.seq >= self.position:
             self._stands_at(frame)
         self._is_live(now)
@@ -328,16 +255,18 @@ class Member:
         self._pending.pop(send.client_id, None)
 
     def _refused(self, frame: Frame, now: float) -> None:
-        self.errors.append((now, frame.code))
-        found = self._answered(frame.ref, now)
+        self.errors.append((now, frame.code or ""))
+        # The guide's pages cannot tell what an error is about; what they said first was not answered yet.
+        ref = frame.ref if self.dialect.greets else next(iter(self._open), None)
+        found = self._answered(ref, now)
         if found is None:
             if frame.retry_after_ms:
                 self._wait = frame.retry_after_ms / 1000  # it precedes a close: come back then
                 self.hints.append(now + self._wait)
             return
         send, attempt = found
-        attempt.outcome, attempt.detail = "error", frame.code
-        if frame.retryable or frame.code in SENT_AGAIN:
+        attempt.outcome, attempt.detail = "error", frame.code or ""
+        if self.dialect.repeats and (frame.retryable or frame.code in SENT_AGAIN):
             wait = (frame.retry_after_ms or 500) / 1000
             self._later.add(send.client_id)
             self._loop.call_later(wait * self.rng.uniform(0.5, 1.0), self._repeat, send)

@@ -31,6 +31,7 @@ class Result:
         parts = ["scripts/chaos", self.scenario.row, f"--seed {self.seed}"]
         parts += ["--short"] * self.run.short
         parts += ["--target guide"] * (self.run.target == "guide")
+        parts += ["--over native"] * (self.run.over == "native")
         if self.run.minutes is not None:
             parts.append(f"--minutes {self.run.minutes:g}")
         return " ".join(parts)

@@ -1,4 +1,4 @@
-"""The command: `scripts/chaos [--short] [row…]`. Plays rows of the table; fails when a mark does."""
+"""The command: `scripts/chaos [--short] [--over native] [row…]`. Plays rows; fails when a mark does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = random.randrange(10**6) if options.seed is None else options.seed
     results: list[report.Result] = []
     for scenario in chosen:
-        run = Run(scenario, seed, short=options.short, target=options.target, minutes=options.minutes)
+        run = Run(
+            scenario,
+            seed,
+            short=options.short,
+            target=options.target,
+            over=options.over,
+            minutes=options.minutes,
+        )
         results.append(play(run))
         report.tell(results[-1])
     if options.report:
@@ -73,6 +80,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="the selection for every change, scaled down")
     parser.add_argument("--seed", type=int, help="play a run again: the same choices at the same places")
     parser.add_argument("--target", choices=("ours", "guide"), default="ours", help="the server under proof")
+    parser.add_argument(
+        "--over",
+        choices=("guide", "native"),
+        default="guide",
+        help="native: on /ws/, beside the guide's sockets",
+    )
     parser.add_argument("--minutes", type=float, help="how long the soak (R27) lasts; 60 in full")
     parser.add_argument("--report", type=Path, help="write a table of what was done and found, in Markdown")
     options = parser.parse_args(arguments)
@@ -83,6 +96,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     ]
     if refused := set(options.rows) - {scenario.row for scenario in playable}:
         parser.error(f"the guide's server has nothing to show in {', '.join(sorted(refused))}")
+    if options.over == "native" and options.target == "guide":
+        parser.error("the guide's server has no native socket")
+    playable = [scenario for scenario in playable if options.over in scenario.over]
+    if refused := set(options.rows) - {scenario.row for scenario in playable}:
+        parser.error(f"{', '.join(in_order(refused))} cannot be played over the native socket")
     options.rows = options.rows or in_order(
         scenario.row for scenario in playable if scenario.in_short or not options.short
     )

@@ -14,6 +14,7 @@ from proof.guide import GuideStage
 from proof.history import Evidence
 from proof.load import Load, base_load
 from proof.oracle import INVARIANTS, counts, judge
+from proof.seats import Over
 from proof.stage import Ground, Stage
 from proof.verdict import Violation
 
@@ -73,6 +74,8 @@ class Scenario:
     play: Callable[[Run], Awaitable[None]]
     in_short: bool
     targets: tuple[Target, ...]
+    #: The sockets that it can be played over.
+    over: tuple[Over, ...] = ("guide",)
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -85,12 +88,16 @@ def scenario(
     short: str = "",
     in_short: bool = True,
     targets: tuple[Target, ...] = ("ours",),
+    over: tuple[Over, ...] = ("guide",),
 ) -> Callable[[Callable[[Run], Awaitable[None]]], Callable[[Run], Awaitable[None]]]:
-    """Make a function the scenario of a row. `in_short`: in the selection that every change must pass."""
+    """Make a function the scenario of a row. `in_short`: in the selection that every change must pass.
+
+    `over`: the sockets that it can be played over.
+    """
 
     def register(play: Callable[[Run], Awaitable[None]]) -> Callable[[Run], Awaitable[None]]:
         assert row not in SCENARIOS, f"{row} is there twice"
-        SCENARIOS[row] = Scenario(row, does, short, marks, play, in_short, targets)
+        SCENARIOS[row] = Scenario(row, does, short, marks, play, in_short, targets, over)
         return play
 
     return register
@@ -104,6 +111,7 @@ class Run:
     seed: int
     short: bool = False
     target: Target = "ours"
+    over: Over = "guide"
     minutes: float | None = None
     figures: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -117,7 +125,8 @@ class Run:
         """What is done in this play, with the size that it has."""
         played = f"{self.minutes:g} minutes" if self.minutes is not None else self.scenario.short
         is_smaller = played and (self.short or self.minutes is not None)
-        return f"{self.scenario.does} (played: {played})" if is_smaller else self.scenario.does
+        does = f"over `/ws/`: {self.scenario.does}" if self.over == "native" else self.scenario.does
+        return f"{does} (played: {played})" if is_smaller else does
 
     @property
     def marks(self) -> list[Mark]:
@@ -136,7 +145,7 @@ class Run:
     def stage(self, **options: Any) -> Stage:
         """Two workers, and what they need."""
         kind = GuideStage if self.target == "guide" else Stage
-        return kind(self.rng, **options)  # type: ignore[return-value]  # the guide's has as much as its rows need
+        return kind(self.rng, over=self.over, **options)  # type: ignore[return-value]  # the guide's has as much as its rows need
 
     def base_load(self, stage: Ground, **options: Any) -> contextlib.AbstractAsyncContextManager[Load]:
         return base_load(stage, self.rng, **options)

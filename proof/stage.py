@@ -26,6 +26,7 @@ from proof.history import Interval, Row, Seat
 from proof.member import Place
 from proof.proxy import Proxy
 from proof.resp import Mistreats
+from proof.seats import TWENTY, Over, seat_pages
 from tests import services
 from tests.processes import Process, established
 from tests.servers import Kind
@@ -108,8 +109,13 @@ class Ground:
         """Start everything."""
         raise NotImplementedError
 
-    async def people(self, *, conversations: int, members: int) -> list[list[Place]]:
-        """New people, in conversations of so many each."""
+    async def people(
+        self, *, conversations: int, members: int, together: int = 1, topics: int = TWENTY
+    ) -> list[list[Place]]:
+        """New people, in conversations of so many each.
+
+        Over the native socket some have pages: with so many of these together, and so many topics in all.
+        """
         raise NotImplementedError
 
     async def rows(self, conversations: Sequence[int]) -> list[Row]:
@@ -181,8 +187,11 @@ class Stage(Ground):
         processes: int = 1,
         is_direct: bool = False,
         on_sqlite: bool = False,
+        over: Over = "guide",
     ) -> None:
         super().__init__(rng)
+        #: The sockets that people have: only the guide's, or native ones as well.
+        self.over = over
         #: Everything in a file instead of a PostgreSQL.
         self.on_sqlite = on_sqlite
         #: The proxies share the clients' event loop: where these are the busiest, they stand in nobody's way.
@@ -241,11 +250,17 @@ class Stage(Ground):
         with pinned([last]):
             yield
 
-    async def people(self, *, conversations: int, members: int) -> list[list[Place]]:
-        """New people, in conversations of so many each."""
-        made: list[Conversation] = await self.do(
-            self.workers[-1].fixture, conversations=conversations, members=members
-        )
+    async def people(
+        self, *, conversations: int, members: int, together: int = 1, topics: int = TWENTY
+    ) -> list[list[Place]]:
+        tables = await self.do(self.strangers, conversations=conversations, members=members)
+        if self.over == "native":
+            tables = await self.do(seat_pages, self, tables, together=together, topics=topics)
+        return tables
+
+    def strangers(self, *, conversations: int, members: int) -> list[list[Place]]:
+        """New people, of whom nobody is in two conversations."""
+        made: list[Conversation] = self.workers[-1].fixture(conversations=conversations, members=members)
         return [
             [Place(each.conversation_id, int(claims(token)["user_id"]), token) for token in each.tokens]
             for each in made

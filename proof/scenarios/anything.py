@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import Literal
 
 import hypothesis
@@ -15,7 +16,9 @@ from proof.load import Load
 from proof.member import Member, Place
 from proof.office import Office, OrderError
 from proof.oracle import judge
+from proof.pages import Subscriber
 from proof.scenario import Run, at_least, exactly, scenario
+from proof.seats import BOTH, NATIVE, TWENTY
 from proof.stage import Stage
 
 PEOPLE = 5
@@ -38,6 +41,16 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("kick"), _person, st.just(0)),
     st.tuples(st.just("join"), _person, st.just(0)),
 )
+#: What can be done besides on a page: listen no more for a while, and subscribe twenty times at once.
+NATIVE_STEPS: st.SearchStrategy[Step] = st.one_of(
+    STEPS,
+    st.tuples(st.just("unsubscribe"), _anybody, st.just(0)),
+    st.tuples(st.just("crowd"), _anybody, st.sampled_from(SINCE)),
+)
+#: Who was removed and subscribes twenty times makes twenty mistakes, for which their socket would be closed.
+PATIENT = {"LIMIT_MISTAKES": "off"}
+#: Subscriptions on one socket may be 200; one that wants more is a mistake, and none of ours.
+MOST_SUBSCRIPTIONS = 150
 
 
 @dataclass
@@ -74,9 +87,27 @@ class Story:
             "foreign": "x7",
             "none": None,
         }
-        member = self.load.member(self.places[person])
+        place = self.places[person]
+        if place.how in NATIVE:  # one more subscription on a page that has some
+            page = self.load.page(place := place._replace(how="each"))
+            if len(page.members) >= MOST_SUBSCRIPTIONS:
+                return
+            member = self.load.member(place, name=f"ear {len(page.members)}")
+        else:
+            member = self.load.member(place._replace(how="v1"))
         member.since, member.receiver.is_honest = positions[since], False
         member.come()
+
+    async def _crowd(self, person: int, first: Since) -> None:
+        """Twenty subscriptions at once, from all kinds of places."""
+        kinds = cycle(each for each in SINCE if each != "last")
+        for since in [first, *islice(kinds, TWENTY - 1)]:
+            await self._connect(person, since)
+
+    async def _unsubscribe(self, person: int, _: int) -> None:
+        for member in self._ears(person)[:1]:
+            if isinstance(member, Subscriber) and not member.page.is_mine:
+                member.unsubscribe()
 
     def _ears(self, person: int) -> list[Member]:
         user = self.places[person].user
@@ -107,13 +138,17 @@ class Story:
         ]
         return said[index % len(said)] if said else None
 
+    def _mouths(self, person: int) -> list[Member]:
+        """Those who know more than the guide's pages: who says more opts in, and is no page of the guide."""
+        return [member for member in self._ears(person) if member.dialect.repeats]
+
     async def _edit(self, person: int, index: int) -> None:
-        for member in self._ears(person)[:1]:
+        for member in self._mouths(person)[:1]:
             if (message := self._own(member, index)) is not None:
                 member.edit(message, f"edited {self.rng.getrandbits(30)}")
 
     async def _delete(self, person: int, index: int) -> None:
-        for member in self._ears(person)[:1]:
+        for member in self._mouths(person)[:1]:
             if (message := self._own(member, index)) is not None:
                 member.ask(type="delete", message_id=message)
 
@@ -140,13 +175,15 @@ class Story:
     at_least("steps", 50_000, short=2_500),
     short="100 sequences",
     in_short=False,
+    over=BOTH,
 )
 async def anything_happens(run: Run) -> None:
     examples = run.size(2_000, 100)
     played = steps_played = 0
     loop = asyncio.get_running_loop()
-    async with run.stage() as stage, Office(stage.workers[0].environment()) as office:
-        seats = iter(await stage.people(conversations=examples * 2 + 200, members=PEOPLE))
+    env = PATIENT if run.over == "native" else {}
+    async with run.stage(env=env) as stage, Office(stage.workers[0].environment()) as office:
+        seats = iter(await stage.people(conversations=examples * 2 + 200, members=PEOPLE, topics=1))
         await stage.do(_close_histories, stage)
 
         async def one(steps: list[Step], seed: int) -> list[str]:
@@ -162,6 +199,8 @@ async def anything_happens(run: Run) -> None:
                 await restarting
             return found
 
+        steps = NATIVE_STEPS if run.over == "native" else STEPS
+
         def explore() -> str:
             @hypothesis.seed(run.seed)
             @hypothesis.settings(
@@ -172,7 +211,7 @@ async def anything_happens(run: Run) -> None:
                 suppress_health_check=list(hypothesis.HealthCheck),
             )
             @hypothesis.given(
-                st.lists(STEPS, min_size=FEWEST_STEPS, max_size=MOST_STEPS), st.integers(0, 2**32)
+                st.lists(steps, min_size=FEWEST_STEPS, max_size=MOST_STEPS), st.integers(0, 2**32)
             )
             def keeps_its_promises(steps: list[Step], seed: int) -> None:
                 found = asyncio.run_coroutine_threadsafe(one(steps, seed), loop).result(120)

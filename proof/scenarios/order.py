@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from proof.figures import ack_seconds, percentile
+from proof.history import Receiver
 from proof.load import Load
 from proof.scenario import KEPT, Run, exactly, scenario
+from proof.seats import BOTH
 
 SENDERS, LISTENERS = 32, 10
 
@@ -19,6 +21,7 @@ SENDERS, LISTENERS = 32, 10
     exactly("receivers that have all of them", SENDERS + LISTENERS),
     short="1,600 messages",
     targets=("ours", "guide"),
+    over=BOTH,
 )
 async def many_speak_at_once(run: Run) -> None:
     total = run.size(5000, 1600)
@@ -40,6 +43,12 @@ async def many_speak_at_once(run: Run) -> None:
     seqs = sorted(row.seq for row in evidence.rows)
     whole = seqs == list(range(1, len(seqs) + 1)) and len(seqs) >= total
     run.figure("seqs in the table", "1 to the last, none skipped" if whole else f"{len(seqs)} rows")
-    everything = [[heard.seq for heard in receiver.frames()] == seqs for receiver in evidence.receivers]
+    everything = [_has_all(receiver, seqs) for receiver in evidence.receivers]
     run.figure("receivers that have all of them", sum(everything))
     run.notes.append(f"ack p99 {percentile(ack_seconds(evidence.sends), 0.99) * 1000:.0f} ms")
+
+
+def _has_all(receiver: Receiver, seqs: list[int]) -> bool:
+    """A page of the guide on our server is not told when it is let in: all from the first it was told."""
+    heard = [heard.seq for heard in receiver.frames()]
+    return bool(heard) and heard == (seqs if receiver.resumes else seqs[-len(heard) :])

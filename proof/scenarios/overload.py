@@ -59,7 +59,8 @@ class Paced(Member):
             super()._repeat(send)
 
     def _refused(self, frame: Frame, now: float) -> None:
-        self.refusals[frame.code if frame.retry_after_ms else f"{frame.code} without retry_after_ms"] += 1
+        when = "" if frame.retry_after_ms else " without retry_after_ms"
+        self.refusals[f"{frame.code}{when}"] += 1
         super()._refused(frame, now)
 
 

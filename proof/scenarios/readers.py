@@ -14,6 +14,7 @@ from proof.member import Member, Place
 from proof.proxy import Proxy
 from proof.pulse import pulse
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
+from proof.seats import BOTH
 from proof.stage import Stage
 from proof.websocket import WebSocket
 from tests.servers import Kind
@@ -194,6 +195,7 @@ async def comes_true(condition: Callable[[], bool], *, seconds: float) -> bool:
     at_most("event loop lag, p99", 0.5, "s"),
     at_most("refused without Retry-After", 0),
     short="600 clients",
+    over=BOTH,
 )
 async def everybody_comes_back(run: Run) -> None:
     for kind, name in (("uvicorn", "uvicorn"), ("daphne", "Daphne")):
@@ -207,7 +209,7 @@ async def _storm(run: Run, kind: Kind) -> float:
         load = Load(stage, run.rng)
         everyone = await load.gather([place for table in seats for place in table], at_once=200)
         speakers = _first_of_each(everyone)
-        rest = [member for member in everyone if member not in speakers]
+        rest = [member for member in load.members if member not in speakers]
         async with load.fault():
             await asyncio.gather(*(member.vanish() for member in rest))
             for _ in range(20):
@@ -227,9 +229,9 @@ async def _storm(run: Run, kind: Kind) -> float:
         await load.settle()
         await run.judge(load)
         run.figure("event loop lag, p99", percentile(lags, 0.99))
-        run.figure("refused without Retry-After", sum(member.refused for member in rest))
+        run.figure("refused without Retry-After", sum(socket.refused for socket in load.sockets))
         run.notes.append(
-            f"{kind}: {len(rest):,} sockets back in {took:.1f} s, half in {percentile(back, 0.5):.1f} s, "
+            f"{kind}: {len(rest):,} members back in {took:.1f} s, half in {percentile(back, 0.5):.1f} s, "
             f"lag p99 {percentile(lags, 0.99) * 1000:.0f} ms"
         )
         run.note_tracebacks(stage)
@@ -254,6 +256,7 @@ def _first_of_each(members: Sequence[Member]) -> list[Member]:
     at_most("delivery p99 of the others", 2, "× as before"),
     short="3,000 messages",
     in_short=False,
+    over=BOTH,
 )
 async def long_away(run: Run) -> None:
     loop = asyncio.get_running_loop()

@@ -13,6 +13,7 @@ from proof.load import Load
 from proof.pulse import pulse
 from proof.resp import Mistreats
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
+from proof.seats import BOTH, TWENTY
 from proof.stage import Stage, freeze, thaw
 
 AWAY_SECONDS = 5.0
@@ -28,6 +29,7 @@ FROZEN_SECONDS = 15.0
     exactly("readiness", "degraded"),
     short="twice",
     targets=("ours", "guide"),
+    over=BOTH,
 )
 async def redis_is_killed(run: Run) -> None:
     async with run.base() as (stage, load):
@@ -94,6 +96,7 @@ IDLE_CONVERSATIONS, IDLE_MEMBERS, SILENCE_SECONDS = 30, 4, 10.0
     at_most("longest delivery in an idle conversation", 5, "s"),
     at_most("sockets closed", 0),
     short="for 30 s, and 10 %; then 10 idle conversations",
+    over=BOTH,
 )
 async def redis_forgets_and_loses(run: Run) -> None:
     bells = Mistreats(random.Random(run.rng.getrandbits(64)))
@@ -119,7 +122,9 @@ async def _idle_conversations(run: Run) -> None:
     """
     bells = Mistreats(random.Random(run.rng.getrandbits(64)))
     async with run.stage(redis_mistreats=bells) as stage:
-        tables = await stage.people(conversations=run.size(IDLE_CONVERSATIONS, 10), members=IDLE_MEMBERS)
+        tables = await stage.people(
+            conversations=run.size(IDLE_CONVERSATIONS, 10), members=IDLE_MEMBERS, together=TWENTY
+        )
         load = Load(stage, run.rng)
         members = await load.gather(place for seats in zip(*tables, strict=True) for place in seats)
         await run.calm(1)

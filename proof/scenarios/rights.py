@@ -17,7 +17,9 @@ from proof.listener import Listener
 from proof.load import Load
 from proof.member import Member, Place
 from proof.office import Office
+from proof.pages import Page, Subscriber
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
+from proof.seats import BOTH, NATIVE
 from proof.stage import Stage, claims
 
 #: How rights end, and the code that the sockets then close with.
@@ -32,23 +34,59 @@ class Person:
 
     place: Place
     chat: Member
-    typing: Listener
-    notices: Listener
     kind: str
     owner: int
+    #: The sockets for the typing in the conversation, and for what is told of all.
+    beside: tuple[Listener, ...] = ()
     ended_at: float = math.inf
 
     def sockets_seconds(self) -> list[float]:
         """How long each socket that had to end stayed open; inf: it still is."""
-        connection = self.chat.receiver.connections[-1]
-        ends = [connection.closed_at, self.typing.closed_at]
-        if self.kind != "remove":  # who was removed keeps their other conversations, and the socket for all
-            ends.append(self.notices.closed_at)
-        return [end - self.ended_at for end in ends]
+        return [end - self.ended_at for end in [_closed_at(self.chat), *self._ends_beside()]]
+
+    def _ends_beside(self) -> list[float]:
+        typing, notices = self.beside
+        if self.kind == "remove":  # who was removed keeps their other conversations, and the socket for all
+            return [typing.closed_at]
+        return [typing.closed_at, notices.closed_at]
 
     @property
     def is_out(self) -> bool:
         return max(self.sockets_seconds()) < math.inf
+
+    @property
+    def has_lost_the_others(self) -> bool:
+        """Whether what is told of other conversations ended too."""
+        return self.beside[-1].is_gone
+
+    def noticed(self, conversation: int) -> int:
+        """How often they were told that there is a message in a conversation."""
+        told = self.beside[-1].of_type("message_received")
+        return sum(frame["data"]["conversation_id"] == conversation for _, frame in told)
+
+
+class PersonOnPage(Person):
+    """Somebody whose rights end, on one socket for everything."""
+
+    @property
+    def page(self) -> Page:
+        assert isinstance(self.chat, Subscriber)
+        return self.chat.page
+
+    def _ends_beside(self) -> list[float]:
+        return [] if self.kind == "remove" else [_closed_at(member) for member in self.page.members.values()]
+
+    @property
+    def has_lost_the_others(self) -> bool:
+        others = (member for member in self.page.members.values() if member is not self.chat)
+        return any(_closed_at(member) < math.inf for member in others)
+
+    def noticed(self, conversation: int) -> int:
+        return sum(each == conversation for _, each in self.page.notices)
+
+
+def _closed_at(member: Member) -> float:
+    return member.receiver.connections[-1].closed_at
 
 
 @scenario(
@@ -60,7 +98,9 @@ class Person:
     at_most("closed with Redis down, max", 10, "s"),
     exactly("close codes", "4401 logout, 4401 password, 4403 ban, 4404 remove"),
     at_most("notices of a conversation after the removal from it", 0),
+    at_most("sockets for other conversations that a removal closed", 0),
     short="24 users",
+    over=BOTH,
 )
 async def rights_are_taken_away(run: Run) -> None:
     victims, conversations = run.size(100, 24), run.size(10, 4)
@@ -92,8 +132,10 @@ async def rights_are_taken_away(run: Run) -> None:
         load.readable = await stage.readable(load.conversations)
         await load.settle()
         evidence = await run.judge(load)
+        removed = [person for person in people if person.kind == "remove"]
+        lost = sum(person.has_lost_the_others for person in removed)
         await load.leave()
-        late = sum(_notices_after_removal(person, evidence) for person in people if person.kind == "remove")
+        late = sum(_notices_after_removal(person, evidence) for person in removed)
         run.note_tracebacks(stage)
     run.figure("closed, p99", percentile(quick, 0.99))
     run.figure("closed, max", max(quick))
@@ -101,26 +143,27 @@ async def rights_are_taken_away(run: Run) -> None:
     codes = {f"{person.chat.receiver.connections[-1].close_code} {person.kind}" for person in people}
     run.figure("close codes", ", ".join(sorted(codes)))
     run.figure("notices of a conversation after the removal from it", late)
+    run.figure("sockets for other conversations that a removal closed", lost)
     run.notes.append(
         f"{len(people)} people, {len(load.readable)} removed, {len(evidence.rows)} messages meanwhile"
     )
 
 
 async def _people(load: Load, stage: Stage, places: Sequence[Place], owners: dict[int, int]) -> list[Person]:
-    found = []
+    found: list[Person] = []
+    for place in places:
+        if place.how in NATIVE:
+            load.page(place).with_inbox = True
     chats = await load.gather(places)
     for index, (place, chat) in enumerate(zip(places, chats, strict=True)):
-        typing = f"/ws/typing/{place.conversation}/?v=1&token={place.token}"
-        found.append(
-            Person(
-                place,
-                chat,
-                await Listener.at(stage.next_port(), typing),
-                await Listener.at(stage.next_port(), f"/ws/notifications/?v=1&token={place.token}"),
-                [*KINDS][index % len(KINDS)],
-                owners[place.conversation],
-            )
-        )
+        kind, owner = [*KINDS][index % len(KINDS)], owners[place.conversation]
+        if isinstance(chat, Subscriber):
+            found.append(PersonOnPage(place, chat, kind, owner))
+            continue
+        query = f"?v=1&token={place.token}"
+        paths = f"/ws/typing/{place.conversation}/{query}", f"/ws/notifications/{query}"
+        beside = [await Listener.at(stage.next_port(), path) for path in paths]
+        found.append(Person(place, chat, kind, owner, tuple(beside)))
     return found
 
 
@@ -145,13 +188,9 @@ async def _end_rights(office: Office, people: Sequence[Person]) -> None:
 def _notices_after_removal(person: Person, evidence: Evidence) -> int:
     """More notices than there were messages up to the removal: while Redis is away those come late too."""
     conversation = person.place.conversation
-    told = sum(
-        frame["data"]["conversation_id"] == conversation
-        for _, frame in person.notices.of_type("message_received")
-    )
     removed_at = evidence.readable[conversation, person.place.user][-1].up_to
     allowed = sum(row.conversation == conversation and row.seq <= removed_at for row in evidence.rows)
-    return max(0, told - allowed)
+    return max(0, person.noticed(conversation) - allowed)
 
 
 #: Until the tokens expire: everybody has to be connected by then.
@@ -168,6 +207,7 @@ TOKEN_SECONDS = 20
     exactly("refreshed sockets", "open"),
     at_most("sockets closed by the jumps", 0),
     short="10 tokens, 8 s after each jump",
+    over=BOTH,
 )
 async def tokens_expire_and_clocks_jump(run: Run) -> None:
     await _expiry(run)
@@ -188,8 +228,7 @@ async def _expiry(run: Run) -> None:
     loop = asyncio.get_running_loop()
     async with run.stage(env={"ACCESS_TOKEN_TTL": str(TOKEN_SECONDS)}) as stage:
         [places] = await stage.people(conversations=1, members=run.size(40, 10))
-        paths = [f"/ws/chat/{place.conversation}/?v=1&token={place.token}" for place in places]
-        listeners = [await Listener.at(stage.next_port(), path) for path in paths]
+        listeners = [await _listener(stage, place) for place in places]
         half = len(places) // 2
         async with Office({**stage.workers[0].environment(), "ACCESS_TOKEN_TTL": "3600"}) as office:
             for place, listener in zip(places[:half], listeners[:half], strict=True):
@@ -206,3 +245,25 @@ async def _expiry(run: Run) -> None:
     run.figure("after the expiry, max", max(late))
     run.figure("before the expiry", max(0.0, -min(late)))
     run.figure("refreshed sockets", "open" if not gone else f"{len(gone)} closed")
+
+
+async def _listener(stage: Stage, place: Place) -> Listener:
+    """Somebody who listens, told where they stand in all their conversations."""
+    if place.how not in NATIVE:
+        path = f"/ws/chat/{place.conversation}/?v=1&token={place.token}"
+        return await Listener.at(stage.next_port(), path)
+    topics = (
+        ["mine"]
+        if place.how == "mine"
+        else [f"conversation.{c}" for c in (place.conversation, *place.beside)]
+    )
+    says_token_first = place.user % 2
+    listener = await Listener.at(
+        stage.next_port(), "/ws/" if says_token_first else f"/ws/?token={place.token}"
+    )
+    if says_token_first:
+        listener.say(type="auth", token=place.token)
+    for topic in topics:
+        listener.say(type="subscribe", topic=topic)
+    await listener.until(lambda: len(listener.of_type("subscribed")) == len(topics), seconds=30)
+    return listener

@@ -16,6 +16,7 @@ from proof.figures import gaps, percentile, resume_seconds, within
 from proof.history import Window
 from proof.load import Load
 from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
+from proof.seats import BOTH
 from tests.servers import Kind
 
 #: A stop that takes longer than this has failed; the mark is lower.
@@ -34,6 +35,7 @@ ROLL_SECONDS = 80.0
     exactly("close codes", "1012"),
     short="400 sockets",
     in_short=False,
+    over=BOTH,
 )
 async def stopped_politely(run: Run) -> None:
     for kind in KINDS:
@@ -66,14 +68,14 @@ async def _stopped_politely(run: Run, kind: Kind) -> None:
         run.note_tracebacks(stage)
         await load.leave()
     moved = [gap.end - gap.start for gap in gaps(evidence) if within([rolling], gap.start)]
-    asked = [at for member in load.members for at in member.hints if at > began]
+    asked = [at for socket in load.sockets for at in socket.hints if at > began]
     codes = {c.close_code for r in evidence.receivers for c in r.connections if c.closed_at < load.ended_at}
     run.figure("gap that a client sees in the rolling restart, p99", percentile(moved, 0.99))
     run.figure("exit codes", str(exit_code))
     run.figure("hints to come back are spread over", max(asked) - min(asked) if asked else 0.0)
     run.figure("close codes", " and ".join(sorted(map(str, codes))))
     run.notes.append(
-        f"{kind}: rolling restart in {rolling.end - rolling.start:.0f} s, {len(moved):,} sockets moved; "
+        f"{kind}: rolling restart in {rolling.end - rolling.start:.0f} s, {len(moved):,} members moved; "
         f"gap p50 {percentile(moved, 0.5):.1f} s, max {max(moved, default=math.nan):.1f} s"
     )
 

@@ -11,6 +11,7 @@ from proof.figures import gaps, percentile, resume_seconds
 from proof.load import Load
 from proof.member import Member
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
+from proof.seats import BOTH
 from proof.stage import Stage, Worker
 
 #: Of watching for something that ought to happen within a few seconds.
@@ -24,6 +25,7 @@ GIVE_UP_SECONDS = 20.0
     at_most("resumed after the restart, p99", 3, "s"),
     short="3 times",
     targets=("ours", "guide"),
+    over=BOTH,
 )
 async def a_worker_is_killed(run: Run) -> None:
     async with run.base() as (stage, load):
@@ -37,7 +39,7 @@ async def a_worker_is_killed(run: Run) -> None:
     run.figure("resumed after the restart, p99", percentile(resume_seconds(evidence), 0.99))
     cut = [gap.end - gap.start for gap in gaps(evidence)]
     run.notes.append(
-        f"{len(cut)} sockets cut; back after "
+        f"{len(cut)} members cut off; back after "
         f"p50 {percentile(cut, 0.5):.1f} s, p99 {percentile(cut, 0.99):.1f} s"
     )
 

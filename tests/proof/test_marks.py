@@ -83,6 +83,8 @@ def test_failure_names_the_command_that_plays_it_again():
     result = report.Result(found, 1.0, found.failures())
 
     assert result.command == "scripts/chaos R99 --seed 7 --short"
+    over = replace(found, over="native")
+    assert report.Result(over, 1.0, []).command == f"{result.command} --over native"
     row = f"| R99 | {DOES} (played: 10 times) | delay at most 2 s | 2.5 s | **no** | `{result.command}` |"
     assert row in report.markdown([result])
 
@@ -106,6 +108,13 @@ def test_report_of_a_full_play_says_its_full_size():
     assert replace(full, minutes=10.0).does == f"{DOES} (played: 10 minutes)"
 
 
+def test_guides_own_server_has_no_native_socket(capsys):
+    with pytest.raises(SystemExit):
+        run.parse(["--over", "native", "--target", "guide"])
+
+    assert "native socket" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_row_with_a_smaller_size_says_it(scenario):
     assert scenario.short or "run.size(" not in inspect.getsource(scenario.play)
@@ -124,7 +133,17 @@ def test_rows_are_played_in_their_order():
     assert run.parse(["--target", "guide"]).rows == ["R1", "R3", "R10", "R13"]
 
 
-@pytest.mark.parametrize("arguments", [["R99"], ["--target", "guide", "R8"]])
+def test_native_socket_is_played_in_ten_rows():
+    rows = {row for row, scenario in SCENARIOS.items() if "native" in scenario.over}
+
+    assert rows == {"R1", "R3", "R5", "R10", "R11", "R12", "R16", "R17", "R22", "R23"}
+    assert set(run.parse(["--over", "native"]).rows) == rows
+    assert replace(played(), over="native", short=False).does == f"over `/ws/`: {DOES}"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["R99"], ["--target", "guide", "R8"], ["--over", "native", "R4"]], ids=lambda each: each[-1]
+)
 def test_row_that_cannot_be_played_is_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         run.parse(arguments)

@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from proof.dialects import Guide
 from proof.member import Member, Place
 from proof.scenarios.overload import Paced
 
@@ -126,3 +127,25 @@ def test_who_comes_back_gives_the_last_position_that_was_shown():
         assert member.receiver.connections[-1].since == 4
 
     asyncio.run(play())
+
+
+def test_page_of_the_guide_takes_an_error_for_an_answer_to_what_it_said_first():
+    async def play() -> None:
+        member = Member(Place(7, 1), port=lambda: 0, rng=random.Random(1), dialect=Guide, resumes=False)
+        member._socket = GuidesWire()  # type: ignore[assignment]
+        member.opened()
+        first, second = member.say(), member.say()
+        tell(member, type="error", code="busy", retryable=True, retry_after_ms=40)
+        tell(member, type="message", seq=5, message_id=9, content=second.content)
+        assert (first.is_refused, first.attempts[0].detail) == (True, "busy")
+        assert [(ack.message_id, ack.seq) for ack in second.acks] == [(9, 5)]
+        assert member.unanswered == 0
+
+    asyncio.run(play())
+
+
+class GuidesWire:
+    """A socket to which nothing is known by a ref."""
+
+    def say(self, payload: bytes) -> None:
+        assert set(json.loads(payload)) == {"message"}

@@ -244,6 +244,57 @@ def test_resync_for_an_invented_position_breaks_nothing():
     assert judge(evidence) == []
 
 
+def test_i3_told_after_the_end():
+    first = connection(1, 2, 3)
+    first.closed_at = 3.0
+
+    assert [str(found) for found in judge(hears(first))] == [
+        "I3: user 2 in conversation 7 was told message 103 at seq 3 ('said 3') after the end"
+    ]
+
+
+def guides_page(*connections) -> Evidence:
+    """Ana hears everything as she should, and Bruno has a page of the guide."""
+    evidence = hears(*connections)
+    evidence.heads = {CONVERSATION: 4}
+    bruno = evidence.receivers[1]
+    bruno.resumes, bruno.told_only = False, {1, 2, 3}
+    for each in bruno.connections:
+        each.subscribed_seq = None
+    ana = evidence.receivers[0].connections[0]
+    ana.frames.append(Heard(4.0, "member_removed", 4))
+    return evidence
+
+
+def test_page_of_the_guide_is_owed_messages_while_it_is_there_and_nothing_else():
+    first = connection(1)
+    first.closed_at = 1.5
+
+    assert judge(guides_page(connection(1, 2, 3))) == []  # seq 4 is no message
+    assert judge(guides_page(first, connection(3, opened_at=2.5))) == []  # 2 was said while it was away
+    assert judge(guides_page(first, connection(opened_at=9.0))) == []  # nothing was said since it came
+
+
+def test_what_is_no_message_leaves_no_gap_on_a_page_of_the_guide():
+    evidence = guides_page(connection(1, 2, 3))
+    bruno = evidence.receivers[1]
+    bruno.told_only = {1, 3}
+    del bruno.connections[0].frames[1]
+    evidence.rows = [row(1), row(3)]
+    evidence.sends = [send(1), send(3)]
+    evidence.receivers[0].connections[0].frames[1] = Heard(2.2, "member_added", 2)
+
+    assert judge(evidence) == []
+
+
+def test_i3_page_of_the_guide_that_misses_one_in_between():
+    assert broken(guides_page(connection(1, 3))) == {"I3": 1, "I6": 1}
+
+
+def test_i6_page_of_the_guide_that_is_not_told_the_last():
+    assert broken(guides_page(connection(1, 2))) == {"I6": 2}  # never, and it stands before the end
+
+
 # ── I4 and I5 ────────────────────────────────────────────────────────────────────────────────────────────
 
 
