@@ -50,28 +50,29 @@ class NativeDialect(JsonErrors):
         if isinstance(payload, bytes):
             raise InvalidJsonError("Binary frames are not understood.")
         fields = parse_json(payload)
-        name, flaw = fields.get("type"), None
-        ref = id_ = None
+        said = fields.get("type")
+        name = said if isinstance(said, str) else ""  # a client may write anything there
+        ref = id_ = flaw = None
         try:
             ref = ref_of(fields)
             id_ = _id_of(name, fields)
         except InvalidFrameError as error:
             flaw = error
-        return Request(name, fields, Asked(ref, id_), _lane(name, id_, fields), flaw)
+        return Request(said, fields, Asked(ref, id_), _lane(name, id_, fields), flaw)
 
     def error(self, error: RealtimeError, ref: Any) -> Payload | None:
         asked: Asked = ref or NOBODY_ASKED
         return events.encode({"type": "error", **error.as_fields(), "ref": asked.ref, "id": asked.id})
 
 
-def _id_of(name: object, fields: dict[str, Any]) -> Ref:
+def _id_of(name: str, fields: dict[str, Any]) -> Ref:
     id_ = ref_of(fields, "id")
     if id_ is None and name in _SUBSCRIBING:
         return ref_of(fields, "topic")
     return id_
 
 
-def _lane(name: object, id_: Ref, fields: dict[str, Any]) -> Hashable:
+def _lane(name: str, id_: Ref, fields: dict[str, Any]) -> Hashable:
     """Commands about one subscription, or one conversation, are obeyed in their order."""
     if name in _IDENTIFYING:
         return BARRIER
@@ -80,4 +81,4 @@ def _lane(name: object, id_: Ref, fields: dict[str, Any]) -> Hashable:
     conversation_id = fields.get("conversation_id")
     if isinstance(conversation_id, int):
         return conversation_id
-    return name if isinstance(name, str) else ""
+    return name

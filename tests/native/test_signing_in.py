@@ -119,7 +119,8 @@ async def test_server_pings_in_the_second_of_a_socket(ana, page_of):
 
 async def test_unusable_frames_are_answered_and_the_socket_lives(ana, page_of, unlimited):
     async with page_of(ana) as page:
-        for text in ("[]", "{", '"a"', '{"type":7}', '{"type":"nothing"}', '{"a":1}', '{"type":"send"}'):
+        of_odd_types = [f'{{"type":{name}}}' for name in ("7", "null", "[]", "{}", '["ping"]', '"nothing"')]
+        for text in ("[]", "{", '"a"', '{"a":1}', '{"type":"send"}', *of_odd_types):
             await page.socket.send_text(text)
             assert (await page.receive())["code"] in {"invalid_json", "invalid_frame"}
         await page.socket.send_bytes(b"\x00")
