@@ -80,7 +80,7 @@ class InboxFeed(Feed, FollowsSources):
     """The stored notifications of the user, and the notices of what happens where they take part."""
 
     async def open(self) -> None:
-        if self.name:
+        if self.topic != "inbox":
             raise UnknownTopicError
         since = None if self.since is None else positions.parse(self.since)
         self.following = Following(self)

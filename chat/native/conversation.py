@@ -36,6 +36,10 @@ class ConversationFeed(Feed):
 
     async def open(self) -> None:
         self.conversation_id = conversation_id_of(self.name)
+        if self.topic != conversation_topic(
+            self.conversation_id
+        ):  # one name each, or events would have several
+            raise NotAParticipantError
         if self.since is None and self.snapshot_size:
             await self._show(reason=None)
             return

@@ -107,7 +107,7 @@ class MineFeed(Feed):
         self._all_live: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
-        if self.name:
+        if self.topic != "mine":
             raise UnknownTopicError
         since = self._since()
         own = self._listen_to_own_topic()

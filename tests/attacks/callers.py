@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,8 +36,19 @@ class Caller:
             pass
         return frame
 
+    async def until(self, enough: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
+        """All that it was ever told, once that is enough."""
+        told = [json.loads(text) for text in self.heard]
+        while not enough(told):
+            told.append(await self.receive())
+        return told
+
+    async def hears(self, event_type: str, times: int = 1) -> list[dict[str, Any]]:
+        """All that it was ever told, once so many events of a type are among it."""
+        return await self.until(lambda told: sum(f["type"] == event_type for f in told) >= times)
+
     async def catches_up(self) -> list[dict[str, Any]]:
-        """What it was told until now and nobody has looked at: found by asking, not by waiting."""
+        """What it was told since somebody looked. An event may wait for a moment: let one be heard."""
         begun = len(self.heard)
         await self.ask("ping")
         return [json.loads(text) for text in self.heard[begun:-1]]
