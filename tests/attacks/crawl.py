@@ -29,7 +29,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests import environment
 from tests.acceptance.people import People
-from tests.attacks import surface
+from tests.attacks import native_matrix, surface
 from tests.attacks.hostile import Hostile
 from tests.attacks.matrix import COMMANDS, HTTP
 from tests.attacks.targets import NO_LIMITS, fill
@@ -41,6 +41,8 @@ SERVICE_KEY = "for-the-crawl-0123456789-0123456789-0123456789"
 ENVIRONMENT = {**NO_LIMITS, "SERVICE_API_KEYS": SERVICE_KEY, "ACCESS_TOKEN_TTL": "86400"}
 REQUESTS_PER_SOCKET = 50
 WORKERS = 4
+#: How many of the guide's commands the native socket stands for, when a path is chosen.
+NATIVE_SHARE = 6
 #: Would end the session that crawls.
 LEFT_OUT = ("/api/auth/logout/", "/api/auth/password/")
 
@@ -52,6 +54,8 @@ class Findings:
     requests: int = 0
     frames: int = 0
     answers: Counter[str] = field(default_factory=Counter)
+    #: How many frames came on each path of a socket.
+    sockets: Counter[str] = field(default_factory=Counter)
     leaks: list[str] = field(default_factory=list)
 
     def look(self, heard: bytes | str, where: str) -> None:
@@ -172,24 +176,35 @@ class Crawl:
         self.findings.look(heard, f"{method} {path}?{query}")
 
     async def _one_socket(self, choose: random.Random) -> None:
-        path, _ = choose.choice(list(COMMANDS))
+        path = choose.choice([*(path for path, _ in COMMANDS), *[surface.native_socket()] * NATIVE_SHARE])
         ids = choose.choice((self.theirs, self.own))
         query = choose.choice(("v=1", "since=0", "since=1", "v=1&since=0"))
         url = f"{self.server.ws_url}{surface.filled(path, ids)}?{query}&token={self.token}"
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             async with connect(url, max_size=None) as socket, asyncio.timeout(10):
-                for (where, name), ask in COMMANDS.items():
-                    if where == path:
-                        await socket.send(
-                            json.dumps({"type": name, "ref": 1, **fill(ask.frame, self.theirs)})
-                        )
+                for asked in self._commands_on(path):
+                    await socket.send(json.dumps(asked))
                 await socket.send('{"type":"ping","ref":"the end"}')
                 while True:
                     frame = await socket.recv()
                     self.findings.frames += 1
                     self.findings.look(frame, f"{path} of {ids['conversation_id']}")
+                    self.findings.sockets[path] += 1
                     if "the end" in str(frame):
                         return
+
+    def _commands_on(self, path: str) -> Iterator[dict[str, Any]]:
+        """All that can be asked on a socket, of what is the victims'."""
+        for (where, name), ask in COMMANDS.items():
+            if where == path:
+                yield {"type": name, "ref": 1, **fill(ask.frame, self.theirs)}
+        if path == surface.native_socket():
+            rows = [
+                *native_matrix.COMMANDS.items(),
+                *(("subscribe", row) for row in native_matrix.FEEDS.values()),
+            ]
+            for name, row in rows:
+                yield {"type": name, "ref": 1, **native_matrix.asked(row, **self.theirs)}
 
     def _control(self) -> None:
         """What nobody saw would prove nothing if it were not there."""

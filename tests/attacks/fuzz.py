@@ -71,8 +71,8 @@ async def attack(target: Target, *, frames: int, seed: int) -> Outcome:
                 await asyncio.to_thread(_one_request, target, hostile, outcome)
 
     await asyncio.gather(*(worker() for _ in range(SOCKETS_AT_ONCE)))
-    for path in target.replays:
-        await _replay(target, path, outcome)
+    for path, asked_for in target.replays:
+        await _replay(target, path, asked_for, outcome)
     for page in target.pages:
         await asyncio.to_thread(_read_pages, target, page, outcome)
     _look_at_the_log(target, outcome)
@@ -156,15 +156,18 @@ def _one_request(target: Target, hostile: Hostile, outcome: Outcome) -> None:
 # ── what was stored can be read by everybody ─────────────────────────────────────────────────────────────
 
 
-async def _replay(target: Target, path: str, outcome: Outcome) -> None:
+async def _replay(target: Target, path: str, asked_for: dict[str, Any] | None, outcome: Outcome) -> None:
+    last: Counter[str] = Counter()
     try:
         async with connect(target.ws_url + path, max_size=None) as socket, asyncio.timeout(120):
-            last = 0
+            if asked_for is not None:
+                await socket.send(json.dumps({"type": "subscribe", **asked_for}))
             while (frame := _strict(await socket.recv(), outcome))["type"] != "subscribed":
                 outcome.answers["replayed"] += 1
-                if "seq" in frame and frame["seq"] <= last:
+                topic = frame.get("topic", "")
+                if "seq" in frame and frame["seq"] <= last[topic]:
                     outcome.faults["replayed out of order"] += 1
-                last = frame.get("seq", last)
+                last[topic] = frame.get("seq", last[topic])
     except (ConnectionClosed, TimeoutError, KeyError) as error:
         outcome.faults[f"poison: the replay of {path.partition('?')[0]} ended with {error!r:.60}"] += 1
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from bench.peers.guide.server import GuideServer
 from tests import environment, services
 from tests.acceptance.people import People
-from tests.attacks import surface
+from tests.attacks import native_matrix, surface
 from tests.attacks.matrix import COMMANDS, HTTP
 from tests.processes import Process
 from tests.servers import ServerProcess, manage
@@ -49,8 +49,9 @@ class Target:
     #: Method, path with places filled, body; asked with `headers`.
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
-    #: Paths of sockets that replay everything stored, and pages of REST that list it.
-    replays: list[str] = field(default_factory=list)
+    #: Paths of sockets that replay everything stored, each with what to subscribe to where the path does not
+    #: say it; and pages of REST that list it.
+    replays: list[tuple[str, dict[str, Any] | None]] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
 
     @property
@@ -107,6 +108,9 @@ def relais_target(server: ServerProcess) -> Target:
             asked.append(fill(ask.frame, ids))  # as the guide sends it, without a type
         for query in ("v=1&", ""):
             sockets.setdefault(f"{surface.filled(path, ids)}?{query}token={token}", []).extend(asked)
+    native = f"{surface.native_socket()}?token={token}"
+    sockets[native] = _native_commands(ids)
+    sockets[surface.native_socket()] = [{"type": "auth", "token": token}]
     mine = {
         **ids,
         "conversation_id": elsewhere,
@@ -124,9 +128,11 @@ def relais_target(server: ServerProcess) -> Target:
         ],
         headers={"Authorization": f"Bearer {bruno}"},
         replays=[
-            f"/ws/chat/{conversation_id}/?since=0&token={token}",
-            f"/ws/chat/{elsewhere}/?since=0&token={token}",
-            f"/ws/notifications/?since=0&token={token}",
+            (f"/ws/chat/{conversation_id}/?since=0&token={token}", None),
+            (f"/ws/chat/{elsewhere}/?since=0&token={token}", None),
+            (f"/ws/notifications/?since=0&token={token}", None),
+            (native, {"topic": "mine", "since": {f"conversation.{conversation_id}": "0"}, "snapshot": 200}),
+            (native, {"topic": "inbox", "since": "0"}),
         ],
         pages=[
             f"/api/conversations/{conversation_id}/messages/?limit=200",
@@ -135,6 +141,27 @@ def relais_target(server: ServerProcess) -> Target:
             "/api/notifications/?limit=200",
         ],
     )
+
+
+def _native_commands(ids: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every command of the native socket, and subscriptions with every field there is."""
+    facts = {**ids, "user_id": 999_999}
+    asked = [
+        {"type": name, **native_matrix.asked(row, **facts)} for name, row in native_matrix.COMMANDS.items()
+    ]
+    topic = f"conversation.{ids['conversation_id']}"
+    for row in native_matrix.FEEDS.values():
+        fields = native_matrix.asked(row, **facts)
+        since = {topic: "0", "mine": "0"} if fields["topic"] == "mine" else "0"
+        asked.append({"type": "subscribe", **fields})
+        asked.append({"type": "subscribe", **fields, "since": since, "with_id": True, "typing": False})
+    pages = {"limit": 50, "before": 100, "after": 0}
+    asked.append({"type": "messages", "conversation_id": ids["conversation_id"], **pages})
+    asked.append({"type": "notifications", "unread": True, **pages})
+    asked.append({"type": "conversations", "limit": 50, "cursor": "abc"})
+    client_id = "018f0000-0000-7000-8000-000000000002"
+    sent = {"conversation_id": ids["conversation_id"], "message": "hello", "client_id": client_id}
+    return [*asked, {"type": "send", **sent}]
 
 
 def fill(value: Any, ids: dict[str, Any]) -> Any:

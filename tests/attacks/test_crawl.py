@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.attacks import surface
 from tests.attacks.crawl import ENVIRONMENT, MARK, Crawl, Findings
 from tests.conftest import Backends
 from tests.servers import ServerProcess
@@ -26,6 +27,7 @@ async def test_nothing_of_another_tenant_is_in_any_byte(server: ServerProcess):
     assert found.leaks == []
     assert found.requests > 1_400
     assert found.frames > 20
+    assert found.sockets.keys() == surface.sockets().keys()
     assert {"HTTP 200", "HTTP 201", "HTTP 400", "HTTP 401", "HTTP 403", "HTTP 404"} <= found.answers.keys()
 
 
