@@ -58,7 +58,7 @@ if (
 
     uvicorn.install()
 
-sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # as `path()` makes them, whatever it says
+sockets = URLRouter(websocket_urlpatterns)
 
 health = HealthChecks(StrangersTakeTurns(django_application, has_token, has_service_key), hub=Hub.current)
 daphne.install(on_listening=health.look)

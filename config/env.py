@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Collection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -110,6 +111,18 @@ class Environment:
     def words(self, name: str, default: Collection[str] = ()) -> list[str]:
         """Texts separated by commas."""
         return self.read(name, list(default), comma_separated, "texts separated by commas")
+
+    def packages(self, name: str, *, taken: Collection[str]) -> list[str]:
+        """Names of Python packages that are there, each once and none of `taken`."""
+        packages = self.words(name)
+        for package in packages:
+            if not package.isidentifier() or package in taken or packages.count(package) > 1:
+                raise SettingError(
+                    f"{name} contains {package!r}: expected names of packages, each once and none of ours."
+                )
+            if find_spec(package) is None:
+                raise SettingError(f"{name} contains {package!r}: expected a package on PYTHONPATH.")
+        return packages
 
     def keys(self, name: str) -> list[str]:
         """Secrets separated by commas, each long enough not to be guessed; never shown in an error."""

@@ -76,6 +76,9 @@ INSTALLED_APPS = [
     "chat",
     "typing_indicator",
 ]
+# Apps of others: those on PYTHONPATH, without a file of ours being touched.
+EXTRA_APPS = env.packages("EXTRA_APPS", taken=INSTALLED_APPS)
+INSTALLED_APPS += EXTRA_APPS
 if DEMO_ENABLED:
     INSTALLED_APPS.append("demo")
 

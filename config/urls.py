@@ -4,12 +4,14 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
+from config import extra_apps
 from realtime.http import documents, pages
 
 urlpatterns = [
     path("api/", include("accounts.urls")),
     path("api/", include("chat.urls")),
     path("api/", include("notifications.urls")),
+    *[path("api/", include(module)) for module in extra_apps.rest_modules()],
     path("api/", documents.IndexView.as_view(), name="index"),
     path("api/schema/", documents.SchemaView.as_view(), name="schema"),
     path("api/docs/", documents.DocsView.as_view(), name="docs"),

@@ -6,6 +6,7 @@ import chat.routing
 import native.routing
 import notifications.routing
 import typing_indicator.routing
+from config import extra_apps
 from realtime.sockets.unknown_paths import UnknownPath
 from realtime.wire import sizes
 
@@ -14,6 +15,7 @@ _ours = [
     *notifications.routing.websocket_urlpatterns,
     *typing_indicator.routing.websocket_urlpatterns,
     *native.routing.websocket_urlpatterns,
+    *extra_apps.socket_routes(),
 ]
 sizes.declare(_ours, sizes.native)
 

@@ -85,7 +85,7 @@ def sockets() -> dict[str, type[Connection]]:
     served = {}
     for pattern in websocket_urlpatterns:
         if pattern.callback is not unknown_path:
-            kind = pattern.callback.consumer_class  # type: ignore[attr-defined]  # set by `as_asgi()`
+            kind = pattern.callback.consumer_class
             assert issubclass(kind, (GuideConsumer, NativeConsumer)), f"{pattern.pattern}: tested as what?"
             served[f"/{pattern.pattern}"] = kind
     return served

@@ -13,6 +13,28 @@ def environment(**variables: str) -> Environment:
     return Environment(variables)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("no_such_package_anywhere", "expected a package on PYTHONPATH."),
+        ("chat", "expected names of packages, each once and none of ours."),
+        ("json,json", "expected names of packages, each once and none of ours."),
+        ("../json", "expected names of packages, each once and none of ours."),
+        ("a.b", "expected names of packages, each once and none of ours."),
+    ],
+)
+def test_app_that_cannot_be_had_is_refused(value: str, expected: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        environment(EXTRA_APPS=value).packages("EXTRA_APPS", taken=["chat"])
+
+    assert str(refused.value) == f"EXTRA_APPS contains {value.split(',', maxsplit=1)[0]!r}: {expected}"
+
+
+def test_apps_of_others_are_named() -> None:
+    named = environment(EXTRA_APPS="json, html").packages("EXTRA_APPS", taken=["chat"])
+    assert named == ["json", "html"]
+
+
 @pytest.mark.parametrize("value", ["", "   "])
 def test_empty_value_means_the_default(value: str) -> None:
     assert environment(PORT=value).integer("PORT", 8000, maximum=65535) == 8000

@@ -121,6 +121,7 @@ def test_config_only_assembles():
         "__init__",
         "asgi",
         "env",
+        "extra_apps",
         "logs",
         "openapi",
         "serve",
