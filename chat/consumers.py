@@ -8,72 +8,129 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from chat import metrics, services
 from chat.cursors import MOVES, settle
 from chat.errors import NotAParticipantError
-from chat.events import GUIDE_RENDERING, V1_RENDERING, conversation_topic
+from chat.events import CONVERSATION_EVENTS, GUIDE_RENDERING, V1_RENDERING, MessageSent, conversation_topic
 from chat.limits import allow_send
 from chat.resuming import conversation_id_of, history_url, membership_of, receipts_in, resumed_from
 from chat.selectors import Membership, Share
 from chat.send_queue import SendQueue
 from chat.services import Cursor, Draft, Outcome, Sent, clean_client_id, clean_content
-from guide_dialect.consumer import GuideConsumer
+from guide_dialect.consumer import COMMON_FRAMES, GuideConsumer, ResumingParameters
 from guide_dialect.dialect import GuideDialect
 from realtime import (
     MAX_INTEGER,
     Command,
+    ErrorTold,
     Event,
+    Id,
+    Moment,
     Position,
+    PositionText,
     Ref,
     Rendering,
+    Seq,
     Subscription,
+    Text,
+    Uuid,
+    conf,
     errors,
 )
 
-#: A place in a conversation.
-Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
+#: Why a position cannot be gone on from.
+ResyncReason = Annotated[str, Meta(extra_json_schema={"enum": ["unknown_position", "too_old", "rejoined"]})]
+
+
+#: An id that is looked up whatever it is: where there is nothing, the answer is `message_not_found`.
+MessageId = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_INTEGER, "examples": [123]})]
+#: The text of a message: as long as the setting says when the process starts.
+Content = Annotated[
+    Text, Meta(extra_json_schema={"minLength": 1, "maxLength": conf.limit_content, "examples": ["Bonjour !"]})
+]
+_UUID = (
+    "([uU][rR][nN]:[uU][uU][iI][dD]:)?([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32})"
+)
+#: A UUID in one of the forms that `clean_client_id` reads.
+ClientId = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "pattern": f"^({_UUID}|\\{{{_UUID}\\}})$",
+            "examples": ["0198a6f0-5c1e-7d3a-9b42-2f1d6c8e7a90"],
+        }
+    ),
+]
 
 
 class SendMessage(msgspec.Struct):
-    message: str
-    client_id: str | None = None
+    """Say something. With a `client_id` it is stored once, however often it is sent."""
+
+    message: Content
+    client_id: ClientId | None = None
 
 
 class EditMessage(msgspec.Struct):
-    message_id: int
-    message: str
+    """Give a message of your own another text."""
+
+    message_id: MessageId
+    message: Content
 
 
 class DeleteMessage(msgspec.Struct):
-    message_id: int
+    """Delete a message of your own; managers of a group may delete anybody's."""
+
+    message_id: MessageId
 
 
 class MoveCursor(msgspec.Struct):
+    """Everything up to here was read, or has arrived."""
+
     up_to_seq: Seq
 
 
-class Subscribed(Event, tag="subscribed", frozen=True):
-    """The socket is live; every event after `seq` will come."""
+class Acknowledged(Event, tag="ack", frozen=True):
+    """The message is stored. The same `client_id` again gets the same answer, with `duplicate`."""
 
-    conversation_id: int
-    subscribed_seq: int = msgspec.field(name="seq")
-    position: str
-    resumed: bool
+    ref: Ref
+    client_id: Uuid | None
+    message_id: Id
+    acknowledged_seq: Seq = msgspec.field(name="seq")
+    created_at: Moment
+    duplicate: bool
+
+
+class Changed(Event, tag="ack", frozen=True):
+    """The message is edited or deleted; `seq` is the number of the event that says so."""
+
+    ref: Ref
+    changed_seq: Seq = msgspec.field(name="seq")
+    message_id: Id
+
+
+class Subscribed(Event, tag="subscribed", frozen=True):
+    """The socket is live: every event after `seq` will come."""
+
+    conversation_id: Id
+    subscribed_seq: Seq = msgspec.field(name="seq")
+    position: PositionText
+    resumed: Annotated[bool, Meta(description="Whether what was missed after `since` came before.")]
 
 
 class Resync(Event, tag="resync", frozen=True):
-    """What was missed cannot be told event by event; the socket is live from `seq` on."""
+    """What was missed cannot be told event by event: it is at `url`. The socket is live from `seq` on."""
 
-    conversation_id: int
-    reason: str
-    url: str
-    resync_seq: int = msgspec.field(name="seq")
-    position: str
+    conversation_id: Id
+    reason: ResyncReason
+    url: Annotated[str, Meta(examples=["/api/conversations/123/messages/?after=0"])]
+    resync_seq: Seq = msgspec.field(name="seq")
+    position: PositionText
 
 
 class ChatConsumer(GuideConsumer):
-    """A member's socket: it speaks the guide's dialect, and to a client that opted in (`v1`) the rest too."""
+    """One conversation: what is said in it, and by whom it was read."""
 
     kind = "chat"
     guide = GuideDialect(default_command="message")
@@ -133,15 +190,14 @@ class ChatConsumer(GuideConsumer):
             return
         if client_id is not None or ref is not None:
             self.push(
-                {
-                    "type": "ack",
-                    "ref": ref,
-                    "client_id": outcome.client_id,
-                    "message_id": outcome.message_id,
-                    "seq": outcome.seq,
-                    "created_at": outcome.created_at,
-                    "duplicate": outcome.duplicate,
-                }
+                Acknowledged(
+                    ref=ref,
+                    client_id=outcome.client_id,
+                    message_id=outcome.message_id,
+                    acknowledged_seq=outcome.seq,
+                    created_at=outcome.created_at,
+                    duplicate=outcome.duplicate,
+                )
             )
         metrics.ACK_SECONDS.observe(time.monotonic() - began)
 
@@ -155,7 +211,7 @@ class ChatConsumer(GuideConsumer):
             by=self.user,
             content=frame.message,
         )
-        self.push({"type": "ack", "ref": ref, "seq": seq, "message_id": frame.message_id})
+        self.push(Changed(ref=ref, changed_seq=seq, message_id=frame.message_id))
 
     async def _delete(self, frame: DeleteMessage, ref: Ref) -> None:
         self.opt_in()
@@ -166,7 +222,7 @@ class ChatConsumer(GuideConsumer):
             message_id=frame.message_id,
             by=self.user,
         )
-        self.push({"type": "ack", "ref": ref, "seq": seq, "message_id": frame.message_id})
+        self.push(Changed(ref=ref, changed_seq=seq, message_id=frame.message_id))
 
     # --- receipts -----------------------------------------------------------------------------------
 
@@ -240,9 +296,12 @@ class ChatConsumer(GuideConsumer):
 
     commands = {
         **GuideConsumer.commands,
-        "message": Command(SendMessage, _send),
-        "edit": Command(EditMessage, _edit),
-        "delete": Command(DeleteMessage, _delete),
+        "message": Command(SendMessage, _send, (Acknowledged,)),
+        "edit": Command(EditMessage, _edit, (Changed,)),
+        "delete": Command(DeleteMessage, _delete, (Changed,)),
         "read": Command(MoveCursor, _read),
         "delivered": Command(MoveCursor, _delivered),
     }
+    frames = (*CONVERSATION_EVENTS, Acknowledged, Changed, Subscribed, Resync, *COMMON_FRAMES)
+    guide_frames = (MessageSent, ErrorTold)
+    parameters = ResumingParameters

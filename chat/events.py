@@ -5,10 +5,20 @@ The field names are the wire's, and frozen: `docs/protocols/guide.md`.
 
 from __future__ import annotations
 
-import datetime as dt
-from uuid import UUID
+from typing import Annotated
 
-from realtime import EVERYTHING, Event, OnlyTypes, topic
+from msgspec import Meta
+
+from chat.models import Conversation, Participant
+from realtime import ADDED, EVERYTHING, Event, Id, Moment, OnlyTypes, Seq, Uuid, topic
+
+Username = Annotated[str, Meta(examples=["ana"])]
+Role = Annotated[str, Meta(extra_json_schema={"enum": Participant.Role.values})]
+Kind = Annotated[str, Meta(extra_json_schema={"enum": Conversation.Kind.values})]
+Title = Annotated[str, Meta(max_length=200, examples=["Project"])]
+#: Who did it; nobody where the server did, or where they are no user any more.
+Author = Annotated[Id | None, Meta(description="Who did it; null where nobody in particular did.")]
+Words = Annotated[str, Meta(examples=["Bonjour !"])]
 
 
 def conversation_topic(conversation_id: int) -> str:
@@ -17,101 +27,101 @@ def conversation_topic(conversation_id: int) -> str:
 
 
 class MessageSent(Event, tag="message", frozen=True, kw_only=True):
-    """A message: the guide's frame, with our fields after it."""
+    """Somebody said something; told to everybody in the conversation, the sender too."""
 
-    message_id: int
-    sender_id: int
-    sender_username: str
-    content: str
-    created_at: dt.datetime
-    is_read: bool = False  # at birth nobody has read it; the history says it for its viewer
-    conversation_id: int
-    seq: int = 0
-    client_id: UUID | None = None
-    edited_at: dt.datetime | None = None
+    message_id: Id
+    sender_id: Id
+    sender_username: Username
+    content: Words
+    created_at: Moment
+    # The guide's field: at birth nobody has read it.
+    is_read: Annotated[bool, Meta(description="False at birth; the history says it for its viewer.")] = False
+    conversation_id: Id
+    seq: Seq = 0
+    client_id: Annotated[Uuid | None, Meta(description="What its sender called it.")] = None
+    edited_at: Annotated[Moment | None, Meta(examples=[None])] = None
 
 
 class MessageEdited(Event, tag="message_edited", frozen=True):
-    """A message has another text; `content` is None where a newcomer may not read it: the history has it."""
+    """A message has another text. `content` is null where a newcomer may not read it: the history has it."""
 
-    message_id: int
-    sender_id: int
-    content: str | None
-    edited_at: dt.datetime
-    conversation_id: int
-    seq: int = 0
+    message_id: Id
+    sender_id: Id
+    content: Words | None
+    edited_at: Moment
+    conversation_id: Id
+    seq: Seq = 0
 
 
 class MessageDeleted(Event, tag="message_deleted", frozen=True):
-    """A message was deleted; in the log this is also the tombstone in the place of the message."""
+    """A message was deleted. To who resumes it also stands in the place of the message itself."""
 
-    message_id: int
-    deleted_by: int
-    deleted_at: dt.datetime
-    conversation_id: int
-    seq: int = 0
-    #: Whether it counted as unread: by where it stood, and whose it was. Older logs do not say it.
-    message_seq: int | None = None
-    sender_id: int | None = None
+    message_id: Id
+    deleted_by: Id
+    deleted_at: Moment
+    conversation_id: Id
+    seq: Seq = 0
+    message_seq: Annotated[Seq | None, Meta(description="Where the message stood."), ADDED] = None
+    sender_id: Annotated[Id | None, Meta(description="Whose it was."), ADDED] = None
 
 
 class MemberAdded(Event, tag="member_added", frozen=True):
-    """Somebody is a member from this seq on."""
+    """Somebody is a member from `seq` on."""
 
-    user_id: int
-    username: str
-    role: str
-    added_by: int | None
-    conversation_id: int
-    seq: int = 0
+    user_id: Id
+    username: Username
+    role: Role
+    added_by: Author
+    conversation_id: Id
+    seq: Seq = 0
 
 
 class MemberRemoved(Event, tag="member_removed", frozen=True):
-    """Somebody is no member any more; the last event that they are told."""
+    """Somebody is no member any more; to them it is the last event."""
 
-    user_id: int
-    username: str
-    removed_by: int | None
-    conversation_id: int
-    seq: int = 0
+    user_id: Id
+    username: Username
+    removed_by: Author
+    conversation_id: Id
+    seq: Seq = 0
 
 
 class MemberRoleChanged(Event, tag="member_role_changed", frozen=True):
     """A member has another role."""
 
-    user_id: int
-    username: str
-    role: str
-    changed_by: int | None
-    conversation_id: int
-    seq: int = 0
+    user_id: Id
+    username: Username
+    role: Role
+    changed_by: Author
+    conversation_id: Id
+    seq: Seq = 0
 
 
 class MemberRenamed(Event, tag="member_renamed", frozen=True):
     """A member has another name; the old one is not repeated."""
 
-    user_id: int
-    username: str
-    conversation_id: int
-    seq: int = 0
+    user_id: Id
+    username: Username
+    conversation_id: Id
+    seq: Seq = 0
 
 
 class ConversationRenamed(Event, tag="conversation_renamed", frozen=True):
     """A group has another title."""
 
-    title: str
-    renamed_by: int | None
-    conversation_id: int
-    seq: int = 0
+    title: Title
+    renamed_by: Author
+    conversation_id: Id
+    seq: Seq = 0
 
 
 class ReceiptMoved(Event, tag="receipt", frozen=True):
-    """A member got further. Ephemeral: what is stored is the cursors."""
+    """A member has read, or received, more. Not numbered, and not kept."""
 
-    user_id: int
-    delivered_seq: int
-    read_seq: int
-    conversation_id: int
+    user_id: Id
+    delivered_seq: Seq
+    read_seq: Seq
+    conversation_id: Id
 
 
 class CursorsMoved(Event, tag="cursors_moved", frozen=True):
@@ -125,19 +135,32 @@ class CursorsMoved(Event, tag="cursors_moved", frozen=True):
 class ConversationJoined(Event, tag="conversation_joined", frozen=True):
     """On a user's own topic: the user is a member of a conversation from `conversation_seq` on."""
 
-    conversation_id: int
-    title: str
-    kind: str
-    conversation_seq: int
-    seq: int = 0
+    conversation_id: Id
+    title: Title
+    kind: Kind
+    conversation_seq: Seq
+    seq: Seq = 0
 
 
 class ConversationLeft(Event, tag="conversation_left", frozen=True):
     """On a user's own topic: the user is no member of a conversation any more."""
 
-    conversation_id: int
-    seq: int = 0
+    conversation_id: Id
+    seq: Seq = 0
 
+
+#: What a socket on a conversation is told.
+CONVERSATION_EVENTS = (
+    MessageSent,
+    MessageEdited,
+    MessageDeleted,
+    MemberAdded,
+    MemberRemoved,
+    MemberRoleChanged,
+    MemberRenamed,
+    ConversationRenamed,
+    ReceiptMoved,
+)
 
 #: The guide's chat page knows only messages, and draws its own when they come back.
 GUIDE_RENDERING = OnlyTypes(frozenset({"message"}))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import structlog
+from msgspec import Meta
 
 from guide_dialect.dialect import GuideDialect, opts_in
 from realtime import (
@@ -19,11 +20,17 @@ from realtime import (
     Command,
     Commands,
     Connection,
+    ErrorTold,
+    Event,
     Identity,
+    Moment,
     Position,
+    PositionText,
+    Ref,
     Rendering,
     Request,
     Subscription,
+    UnixTime,
     errors,
     events,
 )
@@ -33,10 +40,44 @@ class Ping(msgspec.Struct):
     """Is anybody there?"""
 
 
+class Pong(Event, tag="pong", frozen=True):
+    """The answer to `ping`."""
+
+    ref: Ref
+    server_time: Moment
+
+
 class RefreshToken(msgspec.Struct):
     """Go on with a new access token of the same user."""
 
-    token: Any = None  # whatever it is, `identify` has one answer to all that is no token
+    # Whatever it is, `identify` has one answer to all that is no token.
+    token: Annotated[Any, Meta(extra_json_schema={"type": "string", "examples": ["eyJhbGciOi…"]})] = None
+
+
+class AuthRefreshed(Event, tag="auth.refreshed", frozen=True):
+    """The socket goes on with the new token, until `expires_at`."""
+
+    ref: Ref
+    expires_at: UnixTime
+
+
+#: What every socket of the guide tells; a consumer names them among its `frames`.
+COMMON_FRAMES = (ErrorTold, Pong, AuthRefreshed)
+
+
+class Parameters(msgspec.Struct):
+    """What the address of one of the guide's sockets may say, besides who is asking."""
+
+    v: Annotated[
+        str | None,
+        Meta(description="`1`: tell me more than the guide knows.", extra_json_schema={"enum": ["1"]}),
+    ] = None
+
+
+class ResumingParameters(Parameters):
+    """The same, for a socket that goes on where its client was."""
+
+    since: Annotated[PositionText | None, Meta(description="Go on after this position.")] = None
 
 
 class GuideConsumer(Connection):
@@ -46,6 +87,8 @@ class GuideConsumer(Connection):
 
     #: What is spoken to a client that has not opted in.
     guide: ClassVar[GuideDialect] = GuideDialect()
+    #: Those of its `frames` that are told to such a client too.
+    guide_frames: ClassVar[tuple[type[Event], ...]] = ()
 
     #: None until the socket knows who is there.
     access: Access | None
@@ -152,14 +195,15 @@ class GuideConsumer(Connection):
         self.opt_in()
         assert self.access is not None
         await self.access.renew_with(partial(self.scope["identify"], frame.token))
-        self.push({"type": "auth.refreshed", "ref": ref, "expires_at": int(self.identity.expires_at)})
+        self.push(AuthRefreshed(ref=ref, expires_at=int(self.identity.expires_at)))
 
     def _ping(self, _frame: Ping, ref: Any) -> None:
         self.opt_in()
-        self.push({"type": "pong", "ref": ref, "server_time": events.now()})
+        self.push(Pong(ref=ref, server_time=events.now()))
 
     #: What a client may ask; a consumer adds its own.
     commands: ClassVar[Commands] = {
-        "ping": Command(Ping, _ping),
-        "auth.refresh": Command(RefreshToken, _auth_refresh),
+        "ping": Command(Ping, _ping, (Pong,)),
+        "auth.refresh": Command(RefreshToken, _auth_refresh, (AuthRefreshed,)),
     }
+    parameters = Parameters

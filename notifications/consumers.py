@@ -8,22 +8,25 @@ from typing import Annotated
 
 import msgspec
 
-from guide_dialect.consumer import GuideConsumer
+from guide_dialect.consumer import COMMON_FRAMES, GuideConsumer, ResumingParameters
 from guide_dialect.dialect import GuideDialect
 from notifications import selectors, services
-from notifications.events import GUIDE_RENDERING, V1_RENDERING
+from notifications.events import GUIDE_RENDERING, V1_RENDERING, Noticed, NotificationsRead, Notified
 from notifications.following import MAX_TOPICS, Following
 from notifications.resuming import counted, resumed_from
 from notifications.sources import FollowsSources, Source
 from realtime import (
-    MAX_INTEGER,
     START,
     Command,
+    Count,
     Event,
+    Id,
     Position,
+    PositionText,
     Ref,
     Rendering,
     Request,
+    Seq,
     Subscription,
     errors,
     named_command,
@@ -38,35 +41,41 @@ INBOX_URL = "/api/notifications/"
 
 
 class MarkRead(msgspec.Struct):
-    ids: Annotated[
-        list[Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]],
-        msgspec.Meta(min_length=1, max_length=MAX_IDS),
-    ]
+    """These entries of the inbox were read."""
+
+    ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class MarkAllRead(msgspec.Struct):
-    pass
+    """Everything in the inbox was read."""
+
+
+class Acknowledged(Event, tag="ack", frozen=True):
+    """It is done; so much is unread now."""
+
+    ref: Ref
+    unread_count: Count
 
 
 class Subscribed(Event, tag="subscribed", frozen=True):
-    """The socket is live; `unread_count` is true as of `seq`, and every event after it will come."""
+    """The socket is live: `unread_count` is true as of `seq`, and every event after it will come."""
 
-    seq: int
-    position: str
-    resumed: bool
-    unread_count: int
+    subscribed_seq: Seq = msgspec.field(name="seq")
+    position: PositionText
+    resumed: Annotated[bool, msgspec.Meta(description="Whether what was missed after `since` came before.")]
+    unread_count: Count
 
 
 class Resync(Event, tag="resync", frozen=True):
-    """What was missed cannot be told event by event; it is at `url`, and from now on the socket is live."""
+    """What was missed cannot be told event by event: it is at `url`. Live from `position` on."""
 
-    reason: str
-    url: str
-    position: str
+    reason: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["unknown_position", "too_old"]})]
+    url: Annotated[str, msgspec.Meta(examples=[INBOX_URL])]
+    position: PositionText
 
 
 class NotificationConsumer(FollowsSources, GuideConsumer):
-    """Shows notifications, as the guide does; anything else only to a client that opted in (`v1`)."""
+    """The notifications of the user, those of the inbox and those that are only shown."""
 
     kind = "notifications"
     guide = GuideDialect(tells_errors=False)
@@ -99,13 +108,20 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
 
     def _acknowledge(self, ref: Ref, unread_count: int) -> None:
         if ref is not None:
-            self.push({"type": "ack", "ref": ref, "unread_count": unread_count})
+            self.push(Acknowledged(ref=ref, unread_count=unread_count))
 
     commands = {
         **GuideConsumer.commands,
-        "read": Command(MarkRead, _read),
-        "read_all": Command(MarkAllRead, _read_all),
+        "read": Command(MarkRead, _read, (Acknowledged,)),
+        "read_all": Command(MarkAllRead, _read_all, (Acknowledged,)),
     }
+    frames = (
+        *(Notified, Noticed, NotificationsRead),
+        *(Acknowledged, Subscribed, Resync),
+        *COMMON_FRAMES,
+    )
+    guide_frames = (Notified, Noticed)
+    parameters = ResumingParameters
 
     # --- what it listens to -------------------------------------------------------------------------
 
@@ -169,4 +185,11 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
         except errors.RealtimeError as error:
             self.refuse(error)
             return
-        self.push(Subscribed(seq=place.seq, position=str(place), resumed=resumed, unread_count=unread_count))
+        self.push(
+            Subscribed(
+                subscribed_seq=place.seq,
+                position=str(place),
+                resumed=resumed,
+                unread_count=unread_count,
+            )
+        )

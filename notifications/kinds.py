@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from notifications.errors import InvalidDataError, UnknownKindError
@@ -27,6 +28,14 @@ RESERVED = frozenset({"ack", "auth.refreshed", "error", "hello", "pong", "resync
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _kinds: dict[str, Kind] = {}
+_JSON_TYPES = {
+    int: "integer",
+    float: "number",
+    str: "string",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +45,24 @@ class Kind:
     name: str
     title: StrOrPromise
     message: StrOrPromise
-    #: The members its data must have, with their types; others are welcome.
+    #: The members its data must have, with their types, which are types of JSON; others are welcome.
     data: Mapping[str, type] = field(default_factory=dict)
     #: What is said in place of a placeholder that nothing fills.
     neutral: Mapping[str, StrOrPromise] = field(default_factory=dict)
+
+    @property
+    def known_fields(self) -> dict[str, Any]:
+        """JSON Schema of the fields of its notifications, as far as the kind knows them."""
+        words = self.text({}, language=settings.LANGUAGE_CODE)
+        return {
+            "title": {"examples": [words.title]},
+            "message": {"examples": [words.message]},
+            "data": {
+                "type": "object",
+                "properties": {name: {"type": _JSON_TYPES[kind]} for name, kind in self.data.items()},
+                "required": list(self.data),
+            },
+        }
 
     def text(self, values: Mapping[str, object], *, language: str) -> Text:
         """Its words in a language, the placeholders filled from `values`."""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from notifications import kinds
+from notifications.events import Noticed, of_kind
 from realtime import Delivery, Frame, Subscription, Told, acts_on, events
 
 
@@ -96,5 +97,5 @@ class NoticeRendering:
         kind = kinds.get(notice.kind)
         text = kind.text({**notice.data, **notice.variables}, language=self.language)
         # The guide's frame and no more: what is not stored has no id, and no seq in the user's own log.
-        frame = {"type": kind.name, "title": text.title, "message": text.message, "data": notice.data}
-        return events.encode(frame)
+        shown = of_kind(kind.name, Noticed)
+        return events.encode(shown(title=text.title, message=text.message, data=dict(notice.data)))

@@ -59,8 +59,22 @@ if TYPE_CHECKING:
         is_outage,
     )
     from realtime.events import Delivery, Event, Logged
+    from realtime.fields import (
+        ADDED,
+        MAX_INTEGER,
+        Count,
+        Id,
+        Moment,
+        PositionText,
+        Ref,
+        Seq,
+        Text,
+        UnixTime,
+        Uuid,
+    )
     from realtime.http.addresses import client_address, counted_address
     from realtime.http.converters import IdConverter
+    from realtime.http.documents import Document, DocumentView, hash_for_policy
     from realtime.http.metrics import REQUESTS_REFUSED
     from realtime.http.openapi import gives, path_id, path_uuid, problems, refuses, takes
     from realtime.http.problems import PROBLEM_JSON, problem, problem_of, retry_after
@@ -72,7 +86,7 @@ if TYPE_CHECKING:
     from realtime.hub.reactions import Told, acts_on, reacts_to
     from realtime.hub.rendering import EVERYTHING, NOTHING, Enveloped, Frame, OnlyTypes, Rendering
     from realtime.hub.subscription import Subscription
-    from realtime.json_input import MAX_INTEGER, Ref, clean_text, parse_json, ref_of
+    from realtime.json_input import clean_text, parse_json, ref_of
     from realtime.log import LockedTopic, positions, statements
     from realtime.log.positions import START, Position
     from realtime.metrics.instruments import LATENCY_SECONDS, Counter, Gauge, Histogram
@@ -84,7 +98,7 @@ if TYPE_CHECKING:
     from realtime.sockets.access import Access, Identity
     from realtime.sockets.commands import Command, Commands, named_command
     from realtime.sockets.connection import Connection
-    from realtime.sockets.dialect import BARRIER, INLINE, Dialect, JsonErrors, Refusal, Request
+    from realtime.sockets.dialect import BARRIER, INLINE, Dialect, ErrorTold, JsonErrors, Refusal, Request
     from realtime.topics import foreign_topic, topic, user_topic
     from realtime.wire.batch import FrameBatch
     from realtime.wire.frames import Payload
@@ -101,6 +115,19 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "Delivery",
         "Event",
         "Logged",
+    ),
+    "realtime.fields": (
+        "ADDED",
+        "MAX_INTEGER",
+        "Count",
+        "Id",
+        "Moment",
+        "PositionText",
+        "Ref",
+        "Seq",
+        "Text",
+        "UnixTime",
+        "Uuid",
     ),
     "realtime.publishing": (
         "announce",
@@ -149,6 +176,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "BARRIER",
         "INLINE",
         "Dialect",
+        "ErrorTold",
         "JsonErrors",
         "Refusal",
         "Request",
@@ -156,8 +184,6 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "realtime.wire.batch": ("FrameBatch",),
     "realtime.wire.frames": ("Payload",),
     "realtime.json_input": (
-        "MAX_INTEGER",
-        "Ref",
         "clean_text",
         "parse_json",
         "ref_of",
@@ -168,6 +194,11 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "counted_address",
     ),
     "realtime.http.converters": ("IdConverter",),
+    "realtime.http.documents": (
+        "Document",
+        "DocumentView",
+        "hash_for_policy",
+    ),
     "realtime.http.metrics": ("REQUESTS_REFUSED",),
     "realtime.http.openapi": (
         "gives",

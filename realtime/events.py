@@ -7,7 +7,8 @@ the text, and parses it only for the few who must look inside.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import msgspec
 from django.utils import timezone
@@ -24,7 +25,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
     A subclass names its type with `tag="…"`. One that is kept in the log has a field `seq: int = 0`,
     which the log fills in.
+
+    The docstring of a subclass is what the published contract says of it: it is written for clients.
     """
+
+    #: JSON Schema of fields, by their names, where more is known of them than their types say.
+    known_fields: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def variants(cls) -> Iterable[type[Event]]:
+        """The classes that are told: this one, or those of a family that is known when the apps are ready."""
+        return (cls,)
 
 
 E = TypeVar("E", bound=Event)
@@ -55,7 +66,7 @@ def numbered(event: E, seq: int) -> E:
     return msgspec.structs.replace(event, seq=seq)
 
 
-def is_durable(event: Event) -> bool:
+def is_durable(event: Event | type[Event]) -> bool:
     """Whether the log can keep an event: its class has a field for the number that the log gives it."""
     return "seq" in event.__struct_fields__
 

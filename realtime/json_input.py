@@ -9,17 +9,13 @@ import msgspec
 
 from realtime.defaults import conf
 from realtime.errors import InvalidFrameError, InvalidJsonError, InvalidTextError
+from realtime.fields import CONTROLS, MAX_INTEGER, MAX_REF_LENGTH, Ref
 
 Command = TypeVar("Command", bound=msgspec.Struct)
-Ref = int | str | None
-
-MAX_REF_LENGTH = 64
-#: Integers beyond this are not the same number in every JSON reader (2⁵³, JavaScript's limit).
-MAX_INTEGER = 2**53 - 1
 
 _decoder = msgspec.json.Decoder()
-# C0 controls but tab, line feed and carriage return; DEL; lone surrogates.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+# Controls, and lone surrogates.
+_FORBIDDEN = re.compile(f"[{CONTROLS}\ud800-\udfff]")
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:

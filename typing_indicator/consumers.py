@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
 from chat.resuming import conversation_id_of, membership_of
-from guide_dialect.consumer import GuideConsumer
+from guide_dialect.consumer import COMMON_FRAMES, GuideConsumer
 from guide_dialect.dialect import GuideDialect
-from realtime import NOTHING, Bucket, Command, Ref, Rendering, Subscription
-from typing_indicator.events import TypingRendering, typing_topic
+from realtime import NOTHING, Bucket, Command, ErrorTold, Ref, Rendering, Subscription
+from typing_indicator.events import Typing, TypingRendering, typing_topic
 from typing_indicator.voices import Voice
 
 
 class SetTyping(msgspec.Struct):
-    is_typing: bool
+    """I type, or have stopped: at every keystroke, if you like."""
+
+    is_typing: Annotated[bool, msgspec.Meta(examples=[True])]
 
 
 class TypingIndicatorConsumer(GuideConsumer):
-    """Tells the others that its user types, if the user shares it; coalesced, since pages say it often."""
+    """Who types in a conversation. The typist is never told."""
 
     kind = "typing"
     guide = GuideDialect(default_command="typing")
@@ -46,6 +50,8 @@ class TypingIndicatorConsumer(GuideConsumer):
             self._voice.say(is_typing=frame.is_typing)
 
     commands = {**GuideConsumer.commands, "typing": Command(SetTyping, _type)}
+    frames = (Typing, *COMMON_FRAMES)
+    guide_frames = (Typing, ErrorTold)
 
     async def left(self) -> None:
         if self._voice is not None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from chat.events import conversation_topic
-from realtime import Delivery, Event, Frame
+from msgspec import Meta
+
+from chat.events import Username, conversation_topic
+from realtime import Count, Delivery, Event, Frame, Id
 
 #: A typist repeats itself every 3 s at most; one lost frame must not make the indicator flicker.
 TYPING_TTL_SECONDS = 6
@@ -20,13 +23,13 @@ def typing_topic(conversation_id: int) -> str:
 
 
 class Typing(Event, tag="typing", frozen=True):
-    """Somebody types, or stopped: the guide's frame, with whose it is and how long it holds."""
+    """Somebody else types, or stopped. Who says nothing more for `expires_in_ms` has stopped."""
 
-    username: str
-    is_typing: bool
-    user_id: int
-    conversation_id: int
-    expires_in_ms: int
+    username: Username
+    is_typing: Annotated[bool, Meta(examples=[True])]
+    user_id: Id
+    conversation_id: Id
+    expires_in_ms: Annotated[Count, Meta(examples=[6000])]
 
 
 @dataclass(frozen=True, slots=True)

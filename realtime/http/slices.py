@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from realtime.json_input import MAX_INTEGER
+from realtime.fields import MAX_INTEGER
 
 #: Bounds between which there is no number.
 NO_NUMBERS = (1, 0)

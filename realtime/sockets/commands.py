@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from realtime.errors import InvalidFrameError
+from realtime.events import Event
 from realtime.json_input import command
 from realtime.sockets.dialect import Request
 
@@ -20,6 +21,8 @@ class Command(NamedTuple):
     fields: type[Any]
     #: Awaited where it returns something to wait for; what needs no waiting costs no coroutine.
     obey: Callable[[Any, Any, Any], Awaitable[None] | None]
+    #: The frames that may answer it, besides an error.
+    answers: tuple[type[Event], ...] = ()
 
 
 Commands = Mapping[str, Command]

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
+import msgspec
 import structlog
 from channels.consumer import AsyncConsumer
 
@@ -92,6 +93,9 @@ class Connection(AsyncConsumer):
     kind: ClassVar[str] = "other"
     #: What a client may ask.
     commands: ClassVar[Commands] = {}
+    #: What a client is told, and what its address may say. A socket that names its frames is in the contract.
+    frames: ClassVar[tuple[type[Event], ...]] = ()
+    parameters: ClassVar[type[msgspec.Struct] | None] = None
 
     hub: Hub
     #: What is spoken. A consumer may choose another value while the socket is open.

@@ -7,10 +7,14 @@ commands of the consumer; what a subscriber is told is a rendering.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
+
+from msgspec import Meta
 
 from realtime import events
 from realtime.errors import RealtimeError
+from realtime.events import Event
+from realtime.fields import Count, Ref
 from realtime.wire.frames import Payload
 
 #: The lane of a request that is answered at once, whatever else is under way: a heartbeat.
@@ -74,6 +78,21 @@ class Dialect(Protocol):
         """How a socket is refused before accept; None where it is accepted, told why, and closed."""
 
 
+#: One of the codes of `docs/errors.md`; the contract lists those that there are.
+ErrorCode = Annotated[str, Meta(extra_json_schema={"x-closed-list": "error codes"})]
+
+
+class ErrorTold(Event, tag="error", frozen=True):
+    """What was asked for was refused, or the socket is about to be closed: `code` says why."""
+
+    code: ErrorCode
+    #: For people; it may change.
+    message: Annotated[str, Meta(description="For people; it may change.", examples=["Unknown type 'sned'."])]
+    retryable: Annotated[bool, Meta(description="Whether the same may work later.")]
+    retry_after_ms: Annotated[Count | None, Meta(description="When that is.", examples=[None])]
+    ref: Ref
+
+
 class JsonErrors:
     """Base of a dialect whose errors are our own JSON, and whose sockets are refused after accept.
 
@@ -86,7 +105,7 @@ class JsonErrors:
         return None
 
     def error(self, error: RealtimeError, ref: Any) -> Payload | None:
-        return events.encode({"type": "error", **error.as_fields(), "ref": ref})
+        return events.encode(ErrorTold(**error.as_fields(), ref=ref))
 
     def close_code(self, error: RealtimeError) -> int:
         return error.close_with

@@ -144,9 +144,10 @@ def test_type_of_another_event_cannot_be_a_kind(name: str) -> None:
 
 def test_kind_stays_registrable_after_it_was_sent() -> None:
     # The frames of a kind have its name as their type; they are not in its way.
-    from notifications.events import _event_of
+    from notifications.events import Noticed, Notified, of_kind
 
-    _event_of("payment_completed")
+    of_kind("payment_completed", Notified)
+    of_kind("payment_completed", Noticed)
 
     kinds.register(kinds.get("payment_completed"))
 
