@@ -4,7 +4,7 @@ from typing import Any
 
 _DESCRIPTION = """\
 Accounts, conversations, messages, members and notifications, over HTTP. What happens is told over
-WebSockets, which show the same ids, the same `seq` and the same codes.
+WebSockets, which show the same ids, the same `seq` and the same codes: [their frames](/api/asyncapi/).
 
 **Requests** are JSON. Sign in with `POST /api/token/`, and send what it answers as `Authorization: Bearer
 <access>`. Paths end with a slash. Fields and parameters that an operation does not know are ignored.

@@ -70,6 +70,7 @@ INSTALLED_APPS = [
     "django_structlog",
     "realtime",
     "doctor",
+    "contract",
     "native",
     "accounts",
     "notifications",
@@ -101,6 +102,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "config.urls"
+ROOT_WS_ROUTING = "config.ws_routing"  # what `contract` describes
 ASGI_APPLICATION = "config.asgi.application"
 
 TEMPLATES = [

@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/", documents.IndexView.as_view(), name="index"),
     path("api/schema/", documents.SchemaView.as_view(), name="schema"),
     path("api/docs/", documents.DocsView.as_view(), name="docs"),
+    path("api/", include("contract.urls")),
     re_path("^api/", pages.nothing_in_the_api),  # the last of them
     re_path("^ws/", pages.socket_without_upgrade),
     path("admin/", admin.site.urls),

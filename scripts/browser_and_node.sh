@@ -8,7 +8,7 @@ if ! command -v npm >/dev/null; then
 fi
 command -v node >/dev/null || export PATH="$wheel/bin:$PATH"
 
-# wscat, exactly as locked.
+# wscat and the schema of AsyncAPI, exactly as locked.
 if ! cmp -s tests/node/package-lock.json tests/node/node_modules/installed-package-lock.json; then
     say "Installing tests/node …"
     npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglevel=error >&2

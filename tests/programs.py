@@ -1,4 +1,4 @@
-"""Programs that tests drive and that are not ours: Chromium, Node, wscat. Missing is a failure, never a skip.
+"""What tests need and is not ours: Chromium, Node, what npm brings. Missing is a failure, never a skip.
 
 `scripts/test` installs what is missing here; `python -m tests.programs chromium` prints what would be used.
 """
@@ -55,6 +55,16 @@ def wscat() -> list[str]:
             f"No wscat for the tests. Run scripts/test, or: npm ci --prefix {NODE_PACKAGES}"
         )
     return [str(node()), str(program)]
+
+
+def asyncapi_schema() -> Path:
+    """The JSON Schema of AsyncAPI 3.0 documents, as those who make the specification publish it."""
+    schema = NODE_PACKAGES / "node_modules" / "@asyncapi" / "specs" / "schemas" / "3.0.0.json"
+    if not schema.exists():
+        raise MissingProgramError(
+            f"No schema of AsyncAPI for the tests. Run scripts/test, or: npm ci --prefix {NODE_PACKAGES}"
+        )
+    return schema
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ PRODUCT = (
     "typing_indicator",
     "config",
     "demo",
+    "contract",
 )
 
 

@@ -132,6 +132,11 @@ class DocsView(DocumentView):
         return Document(page, {"Content-Security-Policy": _content_security_policy(page)})
 
 
+def hash_for_policy(text: str) -> str:
+    """How a Content-Security-Policy allows an inline script or style."""
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
 def _swagger_ui(name: str) -> str:
     """The address of a file of the sidecar package, so that the page works without the internet."""
     return static(f"drf_spectacular_sidecar/swagger-ui-dist/{name}")
@@ -140,9 +145,7 @@ def _swagger_ui(name: str) -> str:
 def _content_security_policy(page: str) -> str:
     """Allow our own files and the one script of `page`; Swagger UI brings styles and pictures with it."""
     script = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    hashes = " ".join(
-        f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in script
-    )
+    hashes = " ".join(map(hash_for_policy, script))
     return "; ".join(
         (
             "default-src 'none'",

@@ -93,6 +93,8 @@ HTTP: dict[tuple[str, str], Rule] = {
     ("/api/", "GET"): nobody(200),
     ("/api/schema/", "GET"): nobody(200),
     ("/api/docs/", "GET"): nobody(200),
+    ("/api/asyncapi.json", "GET"): nobody(200),
+    ("/api/asyncapi/", "GET"): nobody(200),
 }
 
 #: Routes of Django's that are no part of the API. Whatever begins with /admin/ is for staff.

@@ -19,7 +19,16 @@ from tests.servers import ROOT
 pytestmark = pytest.mark.stack("small")
 
 #: What stands on the core and must not look past its door; `config` assembles everything.
-APPS = ("accounts", "chat", "demo", "doctor", "guide_dialect", "notifications", "typing_indicator")
+APPS = (
+    "accounts",
+    "chat",
+    "contract",
+    "demo",
+    "doctor",
+    "guide_dialect",
+    "notifications",
+    "typing_indicator",
+)
 
 CONTRACTS = (ROOT / "pyproject.toml").read_text()
 LINTER = tomllib.loads(CONTRACTS)["tool"]["importlinter"]

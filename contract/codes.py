@@ -1,0 +1,50 @@
+"""The closed lists of the contract: the codes of errors, and those with which a socket is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+
+from realtime import CloseCode, RealtimeError
+
+
+def errors() -> dict[str, type[RealtimeError]]:
+    """What can go wrong, by its code: the errors of the core and of the apps that are installed."""
+    ours = {config.name for config in apps.get_app_configs()}
+    found: dict[str, type[RealtimeError]] = {}
+    for kind in _kinds(RealtimeError):
+        if kind.__module__.partition(".")[0] in ours:
+            found.setdefault(kind.code, kind)
+    return dict(sorted(found.items()))
+
+
+def _kinds(kind: type[RealtimeError]) -> Iterator[type[RealtimeError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
+
+
+def error_table() -> dict[str, dict[str, Any]]:
+    """Each code: what it means, whether the same may work later, and with what a socket is closed."""
+    return {
+        code: {
+            "description": kind().message,
+            "retryable": kind.retryable,
+            "close_code": int(kind.close_with),
+        }
+        for code, kind in errors().items()
+    }
+
+
+def close_table() -> dict[str, dict[str, Any]]:
+    """Each close code with its name, and the error codes that may precede it."""
+    table = error_table()
+    return {
+        str(int(code)): {
+            "name": code.name.lower(),
+            "errors": [name for name, error in table.items() if error["close_code"] == code],
+        }
+        for code in CloseCode
+    }

@@ -1,0 +1,36 @@
+"""An example of what a schema describes, put together from the examples of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contract.schemas import SCHEMAS
+
+#: Where a field names no example; by its type.
+_OF_TYPES: dict[str | None, Any] = {
+    "string": "text",
+    "integer": 1,
+    "number": 1,
+    "boolean": False,
+    "array": [],
+    "object": {},
+}
+
+
+def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A value that fits, with every field; `schemas` are those that it may refer to."""
+    if "const" in schema:
+        return schema["const"]
+    for values in (schema.get("examples"), schema.get("enum")):
+        if values:
+            return values[0]
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].removeprefix(SCHEMAS)], schemas)
+    if "anyOf" in schema:
+        return example_of(schema["anyOf"][0], schemas)
+    if "properties" in schema:
+        return {name: example_of(field, schemas) for name, field in schema["properties"].items()}
+    if "items" in schema:
+        return [example_of(schema["items"], schemas)]
+    return _OF_TYPES.get(schema.get("type"))

@@ -1,0 +1,10 @@
+"""The addresses of the contract: for programs, and for people."""
+
+from django.urls import path
+
+from contract import views
+
+urlpatterns = [
+    path("asyncapi.json", views.AsyncApiView.as_view(), name="asyncapi"),
+    path("asyncapi/", views.AsyncApiPageView.as_view(), name="asyncapi-page"),
+]

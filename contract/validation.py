@@ -1,0 +1,135 @@
+"""Holds frames to the contract, as the published document states it.
+
+Needs `jsonschema_rs`, which the server itself does not: this is for tests, and for programs that prove
+things.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+
+from realtime import RealtimeError, parse_json
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Contract:
+    """An AsyncAPI document of ours, ready to judge frames."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.channels = [_Channel(name, document) for name in document["channels"]]
+        #: The frames that may be told, and those that were, as (channel, type).
+        self.known = {(channel.name, kind) for channel in self.channels for kind in channel.told_types}
+        self.seen: set[tuple[str, str]] = set()
+
+    def channel_at(self, path: str) -> _Channel | None:
+        """The channel of a path, which may have a query; None where the contract knows none."""
+        path = "/" + path.partition("?")[0].lstrip("/")
+        return next((channel for channel in self.channels if channel.address.fullmatch(path)), None)
+
+    def conversation(self, path: str, subprotocols: Sequence[str] = ()) -> Conversation:
+        """What follows on a socket that is opened there; outside of the contract nothing is judged."""
+        has_opted_in = "relais.v1" in subprotocols or bool(re.search(r"[?&](v=1(&|$)|since=)", path))
+        return Conversation(self, self.channel_at(path), has_opted_in=has_opted_in)
+
+
+@dataclass
+class Conversation:
+    """One socket: each frame is held to the contract, in both directions."""
+
+    contract: Contract
+    channel: _Channel | None
+    has_opted_in: bool = False
+
+    def told(self, payload: str | bytes) -> str | None:
+        """What is wrong with a frame of the server; None where nothing is."""
+        if self.channel is None:
+            return None
+        frame, flaw = self.channel.flaw_of_told(payload)
+        if flaw is None:
+            self.contract.seen.add((self.channel.name, frame["type"]))
+            if not self.has_opted_in and frame["type"] not in self.channel.guide:
+                return f"a client of the guide does not know {frame['type']}"
+        return flaw
+
+    def said(self, payload: str | bytes) -> str | None:
+        """What is wrong with a frame of the client; None where nothing is."""
+        if self.channel is None:
+            return None
+        frame, flaw = self.channel.flaw_of_said(payload)
+        # The guide has one frame on each socket, of one field; it does not know whatever else is said.
+        self.has_opted_in = self.has_opted_in or len(frame) > 1 or "type" in frame
+        return flaw
+
+
+class _Channel:
+    """What may be said and told on one socket."""
+
+    def __init__(self, name: str, document: Mapping[str, Any]) -> None:
+        channel = document["channels"][name]
+        told = {
+            reference["$ref"].rpartition("/")[2]
+            for reference in document["operations"][f"{name}.tell"]["messages"]
+        }
+        self.name = name
+        place = re.compile(r"\\\{\w+\\\}")
+        self.address = re.compile(place.sub("[^/]+", re.escape(channel["address"])))
+        self.guide: set[str] = set()
+        self._told: dict[str, list[Any]] = defaultdict(list)
+        self._said: dict[str, Any] = {}
+        self._default: str | None = None
+        for key, message in channel["messages"].items():
+            schema = {"$schema": _DRAFT, **message["payload"], "components": document["components"]}
+            validator = jsonschema_rs.validator_for(schema, validate_formats=True)
+            if key in told:
+                self._told[message["name"]].append(validator)
+                if {"name": "guide"} in message.get("tags", ()):
+                    self.guide.add(message["name"])
+            else:
+                self._said[key] = validator
+                reference = message["payload"]["$ref"].rpartition("/")[2]
+                if "type" not in document["components"]["schemas"][reference]["required"]:
+                    self._default = key
+
+    @property
+    def told_types(self) -> Collection[str]:
+        """The types of the frames that are told here."""
+        return self._told.keys()
+
+    def flaw_of_told(self, payload: str | bytes) -> tuple[dict[str, Any], str | None]:
+        try:
+            frame = msgspec.json.decode(payload)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            return {}, f"no JSON: {error}"
+        if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+            return {}, "no object with a type"
+        known = self._told.get(frame["type"])
+        if known is None:
+            return frame, f"unknown type {frame['type']!r}"
+        if any(validator.is_valid(frame) for validator in known):
+            return frame, None
+        return frame, " | ".join(_first_flaw(validator, frame) for validator in known)
+
+    def flaw_of_said(self, payload: str | bytes) -> tuple[dict[str, Any], str | None]:
+        try:
+            frame = parse_json(payload)
+        except RealtimeError as error:
+            return {}, error.message
+        name = frame.get("type", self._default)
+        validator = self._said.get(name) if isinstance(name, str) else None
+        if validator is None:
+            return frame, f"unknown command {str(name)[:50]!r}"
+        return frame, None if validator.is_valid(frame) else _first_flaw(validator, frame)
+
+
+def _first_flaw(validator: Any, frame: Any) -> str:
+    error = next(validator.iter_errors(frame))
+    where = ".".join(map(str, error.instance_path))
+    return f"{where}: {error.message[:300]}" if where else str(error.message[:300])
