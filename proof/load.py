@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+from proof.audit import Audit
 from proof.dialects import Guide, Ours
 from proof.guide import GuideStage, named, ranked
 from proof.history import Evidence, Interval, Row, Seat, Window
@@ -47,6 +48,8 @@ class Load:
         self._cpu = time.process_time()
         #: What it left, once it was judged.
         self.judged: Evidence | None = None
+        #: Holds what the members are told to the contract, where the server has one.
+        self.audit: Audit | None = None
         self._is_guide = isinstance(stage, GuideStage)
         self._speaking: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
@@ -68,6 +71,7 @@ class Load:
         )
         # The guide's own server is judged by what it ought to do.
         member.receiver.resumes = self._is_guide or not is_guide
+        member.audit = self.audit
         self.members.append(member)
         return member
 
@@ -78,6 +82,7 @@ class Load:
             rng = self._rng()
             is_first = rng.random() < 0.5
             self.pages[key] = Page(place, port=self.stage.next_port, rng=rng, says_token_first=is_first)
+            self.pages[key].audit = self.audit
         return self.pages[key]
 
     def _on_page(self, place: Place, name: str) -> Subscriber:
@@ -101,6 +106,8 @@ class Load:
 
     async def gather(self, places: Iterable[Place], *, at_once: int = 100) -> list[Member]:
         """These people, connected and told where they stand; so many handshakes at a time."""
+        if self.audit is None and not self._is_guide:
+            self.audit = await self.stage.do(Audit.of, self.stage.workers[0].port)
         places = list(places)
         members = [self.member(place) for place in places]
         async with asyncio.timeout(START_SECONDS + len(members) / 50):

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from proof.dialects import Dialect, Frame, Ours, decode
+from proof.dialects import Dialect, Frame, Ours
 from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send, Window
 from proof.returning import Returning
 
@@ -201,7 +201,7 @@ class Member(Returning):
     # --- hearing ----------------------------------------------------------------------------------------
 
     def heard(self, payload: bytes) -> None:
-        self.told(decode(payload), self._loop.time())
+        self.told(self.read(payload), self._loop.time())
 
     def told(self, frame: Frame, now: float) -> None:
         """A frame, for this conversation."""

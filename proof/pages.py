@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from proof.dialects import Frame, Native, decode
+from proof.dialects import Frame, Native
 from proof.history import REMOVED, Send
 from proof.member import SENT_AGAIN, Member, Place
 from proof.returning import Returning
@@ -127,7 +127,7 @@ class Page(Returning):
     # --- hearing ----------------------------------------------------------------------------------------
 
     def heard(self, payload: bytes) -> None:
-        now, frame = self._loop.time(), decode(payload)
+        now, frame = self._loop.time(), self.read(payload)
         member = self._whose(frame)
         if member is not None:
             member.told(frame, now)

@@ -6,6 +6,9 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from contract.validation import Conversation
+from proof.audit import Audit
+from proof.dialects import Frame, decode
 from proof.history import FINAL
 from proof.websocket import WebSocket
 
@@ -22,6 +25,9 @@ class Returning:
 
     def __init__(self, *, port: Callable[[], int], rng: random.Random) -> None:
         self.rng = rng
+        #: Who looks at what it is told, if anybody does.
+        self.audit: Audit | None = None
+        self._conversation: Conversation | None = None
         #: Handshakes that were refused without saying when to come back.
         self.refused = 0
         #: When servers that were stopping asked it to come back.
@@ -49,6 +55,13 @@ class Returning:
     def heard(self, payload: bytes) -> None:
         """A frame came."""
         raise NotImplementedError
+
+    def read(self, payload: bytes) -> Frame:
+        """A frame that came, shown to whoever looks."""
+        frame = decode(payload)
+        if self.audit is not None and self._conversation is not None:
+            self.audit.told(self._conversation, frame.type, payload)
+        return frame
 
     def ended(self, code: int, *, status: int, retry_after: float) -> None:
         """It is over; the next one follows."""
@@ -111,7 +124,9 @@ class Returning:
     async def _live(self) -> None:
         while True:
             self._ended.clear()
-            socket = WebSocket(self, self.path())
+            path = self.path()
+            self._conversation = None if self.audit is None else self.audit.conversation(path)
+            socket = WebSocket(self, path)
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await self._loop.create_connection(lambda: socket, "127.0.0.1", self._port())  # noqa: B023 - called at once

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from proof.audit import CONTRACT
 from proof.figures import ack_seconds, delivery_seconds, milliseconds
 from proof.guide import GuideStage
 from proof.history import Evidence
@@ -168,6 +169,8 @@ class Run:
         """I1 to I8 over everything that this load said and heard."""
         load.judged = evidence = await load.evidence()
         self._broken += judge(evidence)
+        if load.audit is not None:
+            self._broken += load.audit.violations()
         self.figures[KEPT.name] = "kept" if not self._broken else f"broken: {counts(self._broken)}"
         heard = sum(len(c.frames) for r in evidence.receivers for c in r.connections)
         acks, delays = ack_seconds(evidence.sends), list(delivery_seconds(evidence))
@@ -178,7 +181,7 @@ class Run:
             "faults included; "
             f"the clients used {load.busy:.0%} of a core"
         )
-        for invariant in INVARIANTS:
+        for invariant in (*INVARIANTS, CONTRACT):
             those = [str(violation) for violation in self._broken if violation.invariant == invariant]
             self.notes += those[:SHOWN]
             if len(those) > SHOWN:

@@ -11,9 +11,9 @@ import ipaddress
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -34,21 +34,51 @@ SILENCE_SECONDS = 0.3
 _addresses = itertools.cycle(ipaddress.ip_network("127.0.0.0/8").hosts())
 
 
+#: A frame is what a client should send; what none should, of the wrong shape; or anything.
+Manner = Literal["right", "wrong", "any"]
+
+
+class Witness(Protocol):
+    """Is shown what is said on one socket, in the order in which the test reads it."""
+
+    def said(self, payload: str | bytes, manner: Manner, /) -> None:
+        """The client sent this, and this is what it should be."""
+
+    def told(self, payload: str | bytes, /) -> None:
+        """The server sent this."""
+
+
+#: Makes the witness of each socket that `open_socket` opens, from its path and its subprotocols.
+witness_of: Callable[[str, Sequence[str]], Witness] | None = None
+
+
 class TestSocket:
     """A client's end of a socket."""
 
     __test__ = False
 
-    def __init__(self, communicator: WebsocketCommunicator, subprotocol: str | None) -> None:
+    def __init__(
+        self, communicator: WebsocketCommunicator, subprotocol: str | None, witness: Witness | None = None
+    ) -> None:
         self._communicator = communicator
         self.subprotocol = subprotocol
+        self._witness = witness
 
     async def send(self, frame: Any) -> None:
         """Send a frame as JSON."""
-        await self.send_text(json.dumps(frame))
+        await self._say(json.dumps(frame), "right")
+
+    async def send_wrong(self, frame: Any) -> None:
+        """Send as JSON what no client should send: a field is missing, or of the wrong type."""
+        await self._say(json.dumps(frame), "wrong")
 
     async def send_text(self, text: str) -> None:
         """Send a frame as it is."""
+        await self._say(text, "any")
+
+    async def _say(self, text: str, manner: Manner) -> None:
+        if self._witness is not None:
+            self._witness.said(text, manner)
         await self._communicator.send_to(text_data=text)
 
     async def send_bytes(self, data: bytes) -> None:
@@ -57,13 +87,13 @@ class TestSocket:
 
     async def receive_text(self) -> str:
         """The next frame as it came."""
-        message = await self._communicator.receive_output(ANSWER_SECONDS)
+        message = await self._next()
         assert message["type"] == "websocket.send", f"expected a frame, got {message}"
         return str(message["text"])
 
     async def receive_bytes(self) -> bytes:
         """The next frame, a binary one."""
-        message = await self._communicator.receive_output(ANSWER_SECONDS)
+        message = await self._next()
         assert message["type"] == "websocket.send", f"expected a frame, got {message}"
         assert isinstance(message.get("bytes"), bytes), f"expected a binary frame, got {message}"
         return bytes(message["bytes"])
@@ -80,15 +110,32 @@ class TestSocket:
 
     async def receive_close(self) -> int:
         """The close code; frames before it are skipped."""
-        while (message := await self._communicator.receive_output(ANSWER_SECONDS))[
-            "type"
-        ] != "websocket.close":
+        while (message := await self._next())["type"] != "websocket.close":
             pass
         return int(message.get("code", 1000))
 
     async def receives_nothing(self) -> bool:
         """Whether it stays silent."""
         return bool(await self._communicator.receive_nothing(SILENCE_SECONDS, 0.02))
+
+    async def leave(self) -> None:
+        """Close it, and show the witness what the test has not read, which it may still do."""
+        await self._communicator.disconnect(timeout=ANSWER_SECONDS)
+        unread = self._communicator.output_queue
+        for _ in range(unread.qsize()):
+            self._show(message := unread.get_nowait())
+            unread.put_nowait(message)
+        self._witness = None
+
+    async def _next(self) -> Any:
+        message = await self._communicator.receive_output(ANSWER_SECONDS)
+        self._show(message)
+        return message
+
+    def _show(self, message: Any) -> None:
+        if self._witness is not None and message["type"] == "websocket.send":
+            text = message.get("text")
+            self._witness.told(message["bytes"] if text is None else text)
 
 
 @asynccontextmanager
@@ -105,10 +152,12 @@ async def open_socket(
     communicator = _communicator(path, headers, subprotocols)
     accepted, answer = await communicator.connect(timeout=ANSWER_SECONDS)
     assert accepted, f"refused before accept: {answer}"
+    witness = None if witness_of is None else witness_of(path, subprotocols or ())
+    socket = TestSocket(communicator, answer if isinstance(answer, str) else None, witness)
     try:
-        yield TestSocket(communicator, answer if isinstance(answer, str) else None)
+        yield socket
     finally:
-        await communicator.disconnect(timeout=ANSWER_SECONDS)
+        await socket.leave()
 
 
 async def refusal_of(

@@ -1,13 +1,17 @@
 """Fixtures that every test may ask for: people, and running servers. Those of one app live in its directory.
 
-`connect` and `published` come from `realtime.testing`, the kit that applications built on Relais use as well.
+`connect` and `published` come from `realtime.testing`, the kit that applications built on Relais use as well;
+`contract.testing` holds every frame to the published contract.
 """
 
 import contextlib
 import itertools
+import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import hypothesis
@@ -25,7 +29,7 @@ from tests.fast import is_fast, refuse_processes
 from tests.flushing import empty_what_tests_fill
 from tests.servers import ServerProcess, manage
 
-pytest_plugins = ["realtime.testing"]
+pytest_plugins = ["realtime.testing", "contract.testing"]
 
 # With its own deadlines (0.2 s for an example, 1 s for making ten of them) a busy machine fails a test.
 hypothesis.settings.register_profile("relais", deadline=None)
@@ -44,6 +48,15 @@ def pytest_configure(config: pytest.Config) -> None:
     allow_many_files()
     if config.option.part == "fast" and environment.STACK != "small":
         raise pytest.UsageError("--fast is the small stack; TEST_STACK says otherwise")
+
+
+def pytest_sessionfinish() -> None:
+    """Leave for `tests.summary` which frames were told in this process, where it wants to know."""
+    if directory := os.environ.get("FRAMES_SEEN"):
+        from contract.testing import contract
+
+        found = {"known": sorted(contract().known), "seen": sorted(contract().seen)}
+        (Path(directory) / f"frames-{os.getpid()}.json").write_text(json.dumps(found))
 
 
 def pytest_report_header() -> list[str]:
@@ -76,6 +89,15 @@ def _stack(item: pytest.Item) -> str | None:
 def _application() -> None:
     """Importing it sets up logging; in the middle of a test that would take `caplog` its handler."""
     import config.asgi  # noqa: F401
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frames_of_programs_are_seen() -> Iterator[None]:
+    from tests.frames import watch_programs  # not before pytest has loaded the plugins that it imports
+
+    with pytest.MonkeyPatch.context() as patch:
+        watch_programs(patch)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.frames import witness_of
+
 ANSWER_SECONDS = 15.0
 
 
@@ -37,7 +39,9 @@ class Client:
                 self._news.notify_all()
 
     async def send(self, **frame: Any) -> None:
-        await self._connection.send(json.dumps(frame))
+        text = json.dumps(frame)
+        witness_of(self._connection).said(text)
+        await self._connection.send(text)
 
     async def until(self, condition: Callable[[], Any], *, seconds: float = ANSWER_SECONDS) -> Any:
         """Wait until a condition on what was received holds."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, WebSocket
 
+from contract.testing import Witness
 from tests.acceptance import guide
 
 #: The guide's own address; the fixture `browser` leads from there to the server under test.
@@ -107,5 +108,15 @@ class CopiedPage:
 
     def _record(self, socket: WebSocket) -> None:
         path = socket.url.partition("?")[0].removeprefix(ORIGIN.replace("http", "ws"))
-        socket.on("framesent", lambda text: self._frames.append(("→", path, json.loads(text))))
-        socket.on("framereceived", lambda text: self._frames.append(("←", path, json.loads(text))))
+        witness = Witness(path)
+
+        def sent(text: str | bytes) -> None:
+            witness.said(text)
+            self._frames.append(("→", path, json.loads(text)))
+
+        def received(text: str | bytes) -> None:
+            witness.told(text)
+            self._frames.append(("←", path, json.loads(text)))
+
+        socket.on("framesent", sent)
+        socket.on("framereceived", received)

@@ -12,8 +12,10 @@ import signal
 import subprocess
 import threading
 import time
+from itertools import pairwise
 from typing import Any, Self
 
+from contract.testing import Witness
 from tests.programs import wscat as wscat_command
 
 PATIENCE_SECONDS = 20.0  # Node takes a second to start, and many times that on a busy machine
@@ -25,6 +27,9 @@ class Wscat:
 
     def __init__(self, *arguments: str) -> None:
         self._arguments = arguments
+        url = next(word for word in arguments if word.startswith(("ws:", "wss:")))
+        subprotocols = [name for flag, name in pairwise(arguments) if flag == "-s"]
+        self._witness = Witness(f"/{url.partition('//')[2].partition('/')[2]}", subprotocols)
         self._text = ""
         self._seen = 0
         self._changed = threading.Condition()
@@ -52,6 +57,7 @@ class Wscat:
 
     def types(self, line: str) -> None:
         """Type a line and press Enter."""
+        self._witness.said(line, "any")
         os.write(self._terminal, line.encode() + b"\r")
 
     def connects(self) -> Self:
@@ -61,7 +67,9 @@ class Wscat:
 
     def reads(self) -> dict[str, Any]:
         """The next frame it shows."""
-        frame: dict[str, Any] = json.loads(self._wait_for(r"< (\{.*\})\s*\n")[1])
+        text = self._wait_for(r"< (\{.*\})\s*\n")[1]
+        self._witness.told(text)
+        frame: dict[str, Any] = json.loads(text)
         return frame
 
     def hears(self, content: str) -> dict[str, Any]:

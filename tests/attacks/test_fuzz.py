@@ -49,6 +49,7 @@ async def test_nothing_hostile_is_a_fault_of_ours(target: Target):
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("unjudged")
 async def test_guides_own_server_does_not_survive_it():
     """The attack can tell: what passes above fails here."""
     with services.RedisServer() as redis, GuideServer(redis_url=redis.url) as server:

@@ -90,7 +90,7 @@ async def test_any_frame_leaves_the_socket_alive_and_is_no_fault_of_ours(
         connect(bruno, chat_path(conversation)) as other,
     ):
         for number, frame in enumerate(examples_of(FRAMES, 200)):
-            await socket.send(frame)
+            await socket.send_text(json.dumps(frame))
             await socket.send({"type": "ping", "ref": f"after {number}"})
             while (answer := await socket.receive()).get("ref") != f"after {number}":
                 assert answer.get("code") != "internal_error", frame

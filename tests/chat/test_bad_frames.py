@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from contract.testing import contract
 from tests.chat.speaking import aside, chat_path, contents, say
 
 LONG_NUMBER = "9" * 5000
@@ -99,6 +100,24 @@ BAD_TEXTS = {
 }
 
 
+#: Of these the shape is right: what is wrong is what they mean, which no schema can say. A number with a
+#: fraction of zero is an integer to JSON Schema, and not to us.
+OF_MEANING = {
+    '{"message":"   "}',
+    '{"message":"\\n\\t \u2003"}',
+    '{"type":"delete","message_id":1.0}',
+    '{"type":"auth.refresh","token":"a.b.c"}',
+}
+
+
+@pytest.mark.parametrize("code", BAD_TEXTS)
+def test_frame_that_is_wrong_in_shape_is_outside_of_the_contract(code):
+    conversation = contract().conversation("/ws/chat/1/")
+    wrong = {text for text in BAD_TEXTS[code] if conversation.said(text) is not None}
+
+    assert set(BAD_TEXTS[code]) - wrong == OF_MEANING & set(BAD_TEXTS[code])
+
+
 @pytest.mark.parametrize("code", BAD_TEXTS)
 async def test_unusable_frame_is_answered_by_name_and_the_socket_lives(
     ana, bruno, conversation, connect, unlimited, caplog, code
@@ -142,14 +161,14 @@ async def test_frame_with_nothing_in_it_is_a_mistake_like_any_other(ana, convers
 async def test_error_carries_the_ref_of_what_failed(ana, conversation, connect):
     async with connect(ana, chat_path(conversation)) as socket:
         for ref in (7, "seven", -1, 2**53 - 1):
-            await socket.send({"message": "", "ref": ref})
+            await socket.send_wrong({"message": "", "ref": ref})
             assert (await socket.receive())["ref"] == ref
 
 
 async def test_ref_that_cannot_be_given_back_is_refused_and_nothing_is_said(ana, conversation, connect):
     async with connect(ana, chat_path(conversation)) as socket:
         for ref in ([1], {"a": 1}, True, 1.5, 2**53, "x" * 65, "\x00"):
-            await socket.send({"message": "unheard", "ref": ref})
+            await socket.send_wrong({"message": "unheard", "ref": ref})
             error = await socket.receive()
             assert (error["code"], error["ref"]) == ("invalid_frame", None), ref
 

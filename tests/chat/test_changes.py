@@ -216,22 +216,26 @@ async def test_refused_change_is_answered_with_its_ref_and_the_socket_lives(
             [
                 {"type": "edit", "message_id": message_id, "message": "yours"},
                 {"type": "edit", "message_id": 999_999, "message": "nothing"},
-                {"type": "edit", "message_id": 10**30, "message": "nothing"},
-                {"type": "edit", "message_id": -1, "message": "nothing"},
+                {"type": "edit", "message_id": 2**53 - 1, "message": "nothing"},
                 {"type": "delete", "message_id": 999_999},
                 {"type": "edit", "message_id": message_id, "message": " "},
             ]
         ):
             await socket.send({**frame, "ref": ref})
-        errors = [await socket.receive() for _ in range(6)]
+        for ref, message_id in enumerate((10**30, -1), start=5):
+            await socket.send_wrong(
+                {"type": "edit", "message_id": message_id, "message": "nothing", "ref": ref}
+            )
+        errors = [await socket.receive() for _ in range(7)]
         await socket.send({"message": "alive"})
         assert (await socket.receive())["content"] == "alive"
 
-    assert [error["ref"] for error in errors] == list(range(6))
+    assert [error["ref"] for error in errors] == list(range(7))
     assert [error["code"] for error in errors] == [
         "not_your_message",
-        *["message_not_found"] * 4,
+        *["message_not_found"] * 3,
         "empty_message",
+        *["message_not_found"] * 2,
     ]
     assert await aside(contents)(conversation) == ["mine", "alive"]
 

@@ -232,7 +232,7 @@ async def test_client_opts_in_by_what_it_sends(ana, bruno, conversation, connect
         await aside(services.edit_message)(content="before", **edit)
         assert await socket.receives_nothing()
 
-        await socket.send(frame)
+        await (socket.send_wrong if answer == "error" else socket.send)(frame)
         await socket.receive_until(answer)
         await aside(services.edit_message)(content="after", **edit)
 

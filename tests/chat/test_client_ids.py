@@ -70,7 +70,7 @@ async def test_what_is_no_uuid_is_refused_at_both_doors(ana, conversation, conne
     client = await aside(api)(ana)
     async with connect(ana, chat_path(conversation, "?v=1")) as socket:
         await socket.receive_until("subscribed")
-        await socket.send({"message": "Bonjour", "client_id": name, "ref": 1})
+        await socket.send_wrong({"message": "Bonjour", "client_id": name, "ref": 1})
         refused = await socket.receive()
     over_rest = await aside(client.post)(
         f"/api/conversations/{conversation.pk}/messages/", {"message": "Bonjour", "client_id": name}

@@ -133,7 +133,7 @@ async def test_mistakes_cost_no_messages(ana, conversation, connect, relais):
     relais(limit_sends="1/min:1")
     async with connect(ana, chat_path(conversation)) as socket:
         for text in ("", "x" * 8001, "\x00"):
-            await socket.send({"message": text})
+            await socket.send_wrong({"message": text})
             assert (await socket.receive())["code"] != "rate_limited"
         await socket.send({"message": "Bonjour"})
         assert (await socket.receive())["content"] == "Bonjour"

@@ -111,7 +111,7 @@ async def test_cursor_that_cannot_be_is_an_error_on_the_socket(ana, bruno, conve
         for kind, up_to_seq in itertools.product(
             ("read", "delivered"), (-1, 2**53, 10**30, "1", None, True, 1.5, [])
         ):
-            await socket.send({"type": kind, "up_to_seq": up_to_seq, "ref": f"{kind} {up_to_seq}"})
+            await socket.send_wrong({"type": kind, "up_to_seq": up_to_seq, "ref": f"{kind} {up_to_seq}"})
             error = await socket.receive()
             assert (error["code"], error["ref"]) == ("invalid_frame", f"{kind} {up_to_seq}")
     assert await aside(cursors_of)(bruno, conversation) == (0, 0)

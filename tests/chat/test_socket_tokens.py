@@ -117,7 +117,8 @@ async def test_token_of_another_user_or_none_refreshes_nothing(ana, bruno, conve
     ]
     async with open_socket(chat_path(conversation), token=short) as socket:
         for token in wrong:
-            await socket.send({"type": "auth.refresh", "token": token, "ref": 1})
+            send = socket.send_wrong if token is None else socket.send
+            await send({"type": "auth.refresh", "token": token, "ref": 1})
             error = await socket.receive()
             assert (error["type"], error["ref"]) == ("error", 1)
             assert error["code"] in ("unauthenticated", "token_expired")

@@ -1,5 +1,7 @@
 """The last line of scripts/test: what counts as passed, and what does not."""
 
+import json
+
 import pytest
 
 from tests import summary
@@ -34,3 +36,20 @@ def test_skipped_test_is_a_failure(tmp_path, capsys):
 def test_run_that_left_no_report_is_a_failure(tmp_path, capsys):
     assert summary.main([report(tmp_path, "small", tests=5), tmp_path / "full.xml"]) == 1
     assert "1 of 2 runs left no report" in capsys.readouterr().out
+
+
+def test_frame_that_no_process_was_told_is_a_failure(tmp_path, capsys):
+    known = [["chat", "ack"], ["chat", "pong"]]
+    for number, seen in enumerate([[["chat", "ack"]], []]):
+        (tmp_path / f"frames-{number}.json").write_text(json.dumps({"known": known, "seen": seen}))
+
+    assert summary.main([report(tmp_path, "small", tests=5)]) == 1
+    assert "no test was told: chat.pong" in capsys.readouterr().out
+
+
+def test_frames_that_were_told_by_several_processes_are_added_up(tmp_path):
+    known = [["chat", "ack"], ["chat", "pong"]]
+    for number, seen in enumerate(known):
+        (tmp_path / f"frames-{number}.json").write_text(json.dumps({"known": known, "seen": [seen]}))
+
+    assert summary.main([report(tmp_path, "small", tests=5)]) == 0

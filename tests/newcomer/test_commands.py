@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, WebSocket, sync_playwright
 
 import bench.run
 import proof.run
 from config import settings
+from contract.testing import Witness
 from proof.mutants.run import all_of_them
 from tests.acceptance.conftest import CHROMIUM_ARGUMENTS
 from tests.acceptance.wscat import Wscat
@@ -336,7 +337,9 @@ class Pasted:
         self.failures: list[str] = []
         self.frames: list[dict[str, Any]] = []
         page.on("pageerror", lambda error: self.failures.append(str(error)))
-        page.on("websocket", lambda socket: socket.on("framereceived", self._receives))
+        # The browser tells the address, and not what a snippet offers besides.
+        self._offered = re.findall(r"relais\.v1", snippet)[:1]
+        page.on("websocket", self._records)
         page.goto(f"http://localhost:{dev.port}/")
         page.evaluate(
             """([token, base, snippet]) => {
@@ -359,8 +362,15 @@ class Pasted:
     def hears(self, content: str) -> bool:
         return bool(self._page.evaluate("content => window.heard.includes(content)", content))
 
-    def _receives(self, frame: str | bytes) -> None:
-        self.frames.append(json.loads(frame))
+    def _records(self, socket: WebSocket) -> None:
+        witness = Witness(f"/{socket.url.partition('//')[2].partition('/')[2]}", self._offered)
+
+        def receives(frame: str | bytes) -> None:
+            witness.told(frame)
+            self.frames.append(json.loads(frame))
+
+        socket.on("framesent", witness.said)
+        socket.on("framereceived", receives)
 
 
 def _token(dev: DevServer) -> str:

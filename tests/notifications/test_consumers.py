@@ -265,7 +265,7 @@ async def test_command_that_does_not_fit_is_answered_and_the_socket_lives(
 ) -> None:
     async with connect(ana, V1) as socket:
         await socket.receive_until("subscribed")
-        await socket.send({**frame, "ref": 1})
+        await socket.send_wrong({**frame, "ref": 1})
 
         answer = await socket.receive()
         assert (answer["type"], answer["code"], answer["ref"]) == ("error", "invalid_frame", 1)

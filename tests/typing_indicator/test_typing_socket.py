@@ -12,6 +12,7 @@ from accounts import tokens
 from chat import services
 from chat.events import conversation_topic
 from chat.services import Draft, send_messages
+from contract.testing import contract
 from realtime import log
 from realtime.models import LoggedEvent
 from realtime.testing import open_socket
@@ -393,22 +394,30 @@ async def test_signing_out_closes_the_socket_and_ends_the_typing(ana, bruno, con
 # ── bad input ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+BAD_TEXTS = {
+    "{}": "invalid_frame",
+    '{"is_typing":null}': "invalid_frame",
+    '{"is_typing":"true"}': "invalid_frame",
+    '{"is_typing":1}': "invalid_frame",
+    '{"is_typing":[true]}': "invalid_frame",
+    '{"message":"Bonjour"}': "invalid_frame",
+    "[true]": "invalid_json",
+    "true": "invalid_json",
+    '{"is_typing":NaN}': "invalid_json",
+    "[" * 10_000: "invalid_json",
+    '{"is_typing":true,"a":' + "9" * 5000 + "}": "invalid_json",
+}
+
+
+def test_frame_that_is_wrong_in_shape_is_outside_of_the_contract():
+    conversation = contract().conversation("/ws/typing/1/")
+
+    assert [text for text in BAD_TEXTS if conversation.said(text) is None] == []
+
+
 async def test_unusable_frame_is_answered_by_name_and_the_socket_lives(ana, bruno, conversation, connect):
-    frames = [
-        ("{}", "invalid_frame"),
-        ('{"is_typing":null}', "invalid_frame"),
-        ('{"is_typing":"true"}', "invalid_frame"),
-        ('{"is_typing":1}', "invalid_frame"),
-        ('{"is_typing":[true]}', "invalid_frame"),
-        ('{"message":"Bonjour"}', "invalid_frame"),
-        ("[true]", "invalid_json"),
-        ("true", "invalid_json"),
-        ('{"is_typing":NaN}', "invalid_json"),
-        ("[" * 10_000, "invalid_json"),
-        ('{"is_typing":true,"a":' + "9" * 5000 + "}", "invalid_json"),
-    ]
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
-        for text, code in frames:
+        for text, code in BAD_TEXTS.items():
             await typist.send_text(text)
             assert (await typist.receive())["code"] == code, text[:40]
         await typist.send_bytes(b'{"is_typing":true}')

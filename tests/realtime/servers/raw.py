@@ -13,6 +13,8 @@ import socket
 from dataclasses import dataclass
 from typing import Self
 
+from contract.testing import Witness
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MASK = bytes.fromhex("37fa213d")
 #: Long enough for a busy machine; a server that says nothing at all fails the test with it.
@@ -90,6 +92,7 @@ class Peer:
         # Each write becomes a packet of its own, so that a frame can arrive in as many pieces as we like.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = b""
+        self._witness = Witness(path, ["relais.v1"])  # what it says is bytes, and may opt in
         self._is_inside_message = False
         self._has_closed = False
         self.response = self._shake_hands(port, path, headers)
@@ -192,7 +195,7 @@ class Peer:
         if got.opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
             raise ServerMisspokeError(f"{got}: §5.2")
         if got.opcode == TEXT and got.fin:
-            got.payload.decode()
+            self._witness.told(got.payload.decode())
 
     def _extended(self, count: int, *, smallest: int) -> int:
         size = int.from_bytes(self._take(count), "big")

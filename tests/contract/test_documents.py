@@ -1,0 +1,124 @@
+"""The pages of `docs/protocols/` and the contract agree: each frame they print fits, and none is left out.
+
+A page may shorten: `…` stands for anything, `<uuid>` for something of that kind, and a `position` may be
+missing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jsonschema_rs
+import pytest
+
+from contract import asyncapi
+from tests.newcomer.documents import blocks
+from tests.servers import ROOT
+
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/protocols").glob("[!n]*.md"))
+DOCUMENT = asyncapi.document()
+SCHEMAS = DOCUMENT["components"]["schemas"]
+#: Every frame of the contract by its type; the default command of a socket also without one.
+MESSAGES = [message for channel in DOCUMENT["channels"].values() for message in channel["messages"].values()]
+
+_INLINE = re.compile(r"`(\{[^`]+\})`")
+_PROMPT = re.compile(r"^[<>] (\{.*\})$", re.MULTILINE)
+
+
+class Printed(NamedTuple):
+    """A frame as a page prints it."""
+
+    page: str
+    text: str
+    frame: dict[str, Any]
+    #: It goes on, as its `…` says.
+    is_shortened: bool
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text[:60]}"
+
+
+def frames_of(page: str) -> Iterator[Printed]:
+    """The JSON objects of a page: of its blocks, its tables, and what is typed and shown in a terminal."""
+    markdown = (ROOT / page).read_text()
+    texts = [block.text for block in blocks(page) if block.language == "json"]
+    texts += _INLINE.findall(re.sub(r"```.*?```", "", markdown, flags=re.DOTALL))
+    texts += _PROMPT.findall(markdown)
+    for text in texts:
+        yield from _objects(page, text)
+
+
+def _objects(page: str, text: str) -> Iterator[Printed]:
+    reader, position = json.JSONDecoder(), 0
+    readable = re.sub(r",\s*…\s*}", ',"…":"…"}', text)
+    readable = re.sub(r"\[…\]", '["…"]', readable).replace("{…}", '{"…":"…"}')
+    while (position := readable.find("{", position)) >= 0:
+        try:
+            frame, position = reader.raw_decode(readable, position)
+        except ValueError:  # a shape without values, as `{"access","refresh"}`: no frame
+            return
+        yield Printed(page, text, frame, "…" in frame)
+
+
+def fits(printed: Printed, message: dict[str, Any]) -> bool:
+    """Whether what a page prints is this message, with what it leaves out put in from the example."""
+    schema = SCHEMAS[message["payload"]["$ref"].rpartition("/")[2]]
+    complete = message["examples"][0]["payload"]
+    fields = {name: value for name, value in printed.frame.items() if name != "…"}
+    if not fields.keys() <= schema["properties"].keys():
+        return False
+    left_out = set(schema["required"]) - fields.keys()
+    if not printed.is_shortened and not left_out <= {"position"}:
+        return False
+    filled = {
+        name: complete[name] if _is_open(value) else value for name, value in ({**complete, **fields}).items()
+    }
+    return bool(jsonschema_rs.is_valid({**message["payload"], "components": DOCUMENT["components"]}, filled))
+
+
+def _is_open(value: object) -> bool:
+    """Whether a value stands for any of its kind."""
+    if isinstance(value, list):
+        return any(map(_is_open, value))
+    return isinstance(value, str) and ("…" in value or bool(re.fullmatch(r"<.+>", value)))
+
+
+def kinds_of(frame: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages that a frame may be: by its type, or the default commands."""
+    if "type" in frame:
+        return [message for message in MESSAGES if message["name"] == frame["type"]]
+    return [
+        message
+        for message in MESSAGES
+        if "type" not in SCHEMAS[message["payload"]["$ref"].rpartition("/")[2]].get("required", ["type"])
+    ]
+
+
+def is_a_frame(printed: Printed) -> bool:
+    """Not the body of a REST request, which has no type and no field of its own that a socket knows."""
+    return "type" in printed.frame or any(fits(printed, message) for message in kinds_of(printed.frame))
+
+
+PRINTED = [printed for page in PAGES for printed in frames_of(page) if is_a_frame(printed)]
+
+
+def test_pages_print_frames() -> None:
+    assert len(PRINTED) > 25
+
+
+@pytest.mark.parametrize("printed", PRINTED, ids=str)
+def test_frame_that_a_page_prints_is_one_of_the_contract(printed: Printed) -> None:
+    known = kinds_of(printed.frame)
+
+    assert known, f"no frame has the type {printed.frame.get('type')!r}"
+    assert any(fits(printed, message) for message in known), printed.text
+
+
+def test_every_frame_and_every_command_is_named_on_a_page() -> None:
+    text = "\n".join((ROOT / page).read_text() for page in PAGES)
+    names = {message["name"] for message in MESSAGES}
+
+    assert {name for name in names if f'"type":"{name}"' not in text and f"`{name}`" not in text} == set()

@@ -1,0 +1,59 @@
+"""Frames of programs, held to the contract as `contract.testing` holds those of the kit's sockets.
+
+Whatever opens a socket by the library `websockets` is seen where all of them pass, its `recv` and `send`.
+What a browser, wscat or a peer below every library is told, they show a `Witness` themselves.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.sync.client import ClientConnection as SyncClientConnection
+
+from contract.testing import Witness
+
+_witnesses: weakref.WeakKeyDictionary[Any, Witness] = weakref.WeakKeyDictionary()
+
+
+def witness_of(connection: ClientConnection | SyncClientConnection) -> Witness:
+    """Who sees what is said on a connection, from its handshake on."""
+    witness = _witnesses.get(connection)
+    if witness is None:
+        assert connection.request is not None
+        subprotocols = [connection.subprotocol] if connection.subprotocol else []
+        witness = _witnesses[connection] = Witness(connection.request.path, subprotocols)
+    return witness
+
+
+def watch_programs(patch: pytest.MonkeyPatch) -> None:
+    """From now on every frame that a client of this process reads is held to the contract."""
+    receive, send = ClientConnection.recv, ClientConnection.send
+    receive_sync, send_sync = SyncClientConnection.recv, SyncClientConnection.send
+
+    async def told(self: Any, *args: Any, **options: Any) -> Any:
+        payload = await receive(self, *args, **options)
+        witness_of(self).told(payload)
+        return payload
+
+    async def said(self: Any, message: Any, *args: Any, **options: Any) -> None:
+        if isinstance(message, (str, bytes)):
+            witness_of(self).said(message, "any")
+        await send(self, message, *args, **options)
+
+    def told_sync(self: Any, *args: Any, **options: Any) -> Any:
+        payload = receive_sync(self, *args, **options)
+        witness_of(self).told(payload)
+        return payload
+
+    def said_sync(self: Any, message: Any, *args: Any, **options: Any) -> None:
+        if isinstance(message, (str, bytes)):
+            witness_of(self).said(message, "any")
+        send_sync(self, message, *args, **options)
+
+    patch.setattr(ClientConnection, "recv", told)
+    patch.setattr(ClientConnection, "send", said)
+    patch.setattr(SyncClientConnection, "recv", told_sync)
+    patch.setattr(SyncClientConnection, "send", said_sync)
