@@ -211,7 +211,9 @@ class MineFeed(Feed):
         self, own: Subscription, page: msgspec.Raw | None, places: Mapping[int, Position]
     ) -> None:
         place = own.place
-        told = {conversation_topic(pk): str(position) for pk, position in places.items()}
+        # What was joined since they were read is told from its joining on, and on `mine` it was not told yet.
+        joined = {pk: Position(after) for pk, after in self._joined.items()}
+        told = {conversation_topic(pk): str(position) for pk, position in (joined | dict(places)).items()}
         self.answer(
             lambda asked: SubscribedToMine(
                 ref=asked.ref,

@@ -1,7 +1,11 @@
 """All conversations of one's own in one subscription, and the inbox."""
 
+import pytest
+
 from chat import services
 from chat.events import conversation_topic
+from chat.native import mine
+from chat.native.mine import conversations_now
 from notifications.services import notify
 from realtime.testing import eventually, position_at
 from tests.chat.speaking import aside, say
@@ -38,6 +42,27 @@ async def test_follows_its_user_in_and_out(ana, bruno, dora, conversation, page_
         left = await page.receive_until("conversation_left")
         assert (left["topic"], left["conversation_id"]) == ("mine", group.pk)
         assert await page.is_silent()
+
+
+@pytest.mark.parametrize("since", [None, {"mine": "0"}], ids=["anew", "resumed"])
+async def test_conversation_joined_while_the_answer_is_made_is_in_it(
+    ana, bruno, dora, page_of, monkeypatch, since
+):
+    group = await aside(make_conversation)(ana, bruno, title="Project")
+
+    def read_and_join(*arguments):
+        now = conversations_now(*arguments)
+        services.add_members(conversation_id=group.pk, by=ana, users=[dora], role="member")
+        return now
+
+    monkeypatch.setattr(mine, "conversations_now", read_and_join)
+    async with page_of(dora) as page:
+        answer = await page.ask("subscribe", topic="mine", **({"since": since} if since else {}))
+        topic = conversation_topic(group.pk)
+        assert answer["positions"] == {topic: "1"}  # the seq of her coming
+        await aside(say)(group, ana, "welcome")
+        told = await page.receive_until("message")
+        assert (told["topic"], told["seq"]) == (topic, 2)
 
 
 async def test_resumes_each_conversation(ana, bruno, dora, conversation, group, page_of):
