@@ -64,3 +64,23 @@ def test_wrong_json_is_answered_and_the_socket_lives(chat: str, people: People):
         ana.types('{"message": "Hello"}')
 
         assert ana.reads()["content"] == "Hello"
+
+
+def test_session_on_the_page_of_the_native_socket_can_be_typed(server: ServerProcess, people: People):
+    with Wscat("-c", f"{server.ws_url}/ws/?token={people.token('ana')}") as ana:
+        assert ana.connects().reads()["type"] == "hello"
+        ana.types('{"type":"subscribe","topic":"conversation.123","snapshot":20}')
+        assert ana.reads()["snapshot"]["results"]
+        ana.types('{"type":"send","conversation_id":123,"message":"Bonjour"}')
+
+        frames = [ana.reads(), ana.reads()]
+        told = next(frame for frame in frames if frame["type"] == "message")
+        assert (told["topic"], told["content"]) == ("conversation.123", "Bonjour")
+        assert next(frame for frame in frames if frame["type"] == "ack")["seq"] == told["seq"]
+
+
+def test_first_frame_of_the_native_socket_can_be_typed(server: ServerProcess, people: People):
+    with Wscat("-c", f"{server.ws_url}/ws/") as ana:
+        ana.connects().types(f'{{"type":"auth","token":"{people.token("ana")}","ref":1}}')
+
+        assert ana.reads()["user"]["username"] == "ana"
