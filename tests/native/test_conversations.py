@@ -149,6 +149,18 @@ async def test_ids(ana, conversation, page_of):
         assert (await page.ask("subscribe", topic=topic, id=[]))["code"] == "invalid_frame"
 
 
+async def test_what_was_unsubscribed_is_told_no_more_and_its_neighbour_is(ana, bruno, conversation, page_of):
+    topic = topic_of(conversation)
+    async with page_of(ana) as page:
+        await page.ask("subscribe", topic=topic)
+        await page.ask("subscribe", topic=topic, id="other", with_id=True)
+        await page.ask("unsubscribe", id=topic)
+        await aside(say)(conversation, bruno, "hello")
+        told = await page.receive()
+        assert (told["id"], told["content"]) == ("other", "hello")
+        assert await page.is_silent()
+
+
 async def test_so_many_subscriptions_and_no_more(ana, conversation, page_of, unlimited):
     async with page_of(ana) as page:
         for number in range(200):
