@@ -168,7 +168,6 @@ class MineFeed(Feed):
 
     async def _resume(self, now: Now, since: Mapping[str, str]) -> None:
         """Tell what was missed of the conversations that `since` names, and wait until all are live."""
-        self._all_live = self.socket.hub.loop.create_future()
         for membership in now.memberships.values():
             position: Position | str = membership.end
             known = since.get(conversation_topic(membership.conversation_id))
@@ -178,8 +177,9 @@ class MineFeed(Feed):
                 self._say_resync(membership, position)
                 position = membership.end
             self._listen(membership, position)
-        self._look_whether_all_are_live()
-        await self._all_live
+        if self._behind:
+            self._all_live = self.socket.hub.loop.create_future()
+            await self._all_live
 
     def _look_whether_all_are_live(self) -> None:
         if self._all_live is not None and not self._behind and not self._all_live.done():
@@ -277,6 +277,12 @@ class MineFeed(Feed):
             return
         subscription.end()  # until it is known whether the other log is theirs to read
         self.socket.spawn(self._leave_the_other_past(subscription.topic, conversation_id))
+
+    def give_up(self, error: RealtimeError) -> None:
+        if self._all_live is not None and not self._all_live.done():
+            self._all_live.set_exception(error)  # the answer of `subscribe`
+        else:
+            super().give_up(error)
 
     async def _leave_the_other_past(self, topic: str, conversation_id: int) -> None:
         try:

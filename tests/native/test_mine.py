@@ -2,11 +2,12 @@
 
 import pytest
 
-from chat import services
+from chat import selectors, services
 from chat.events import conversation_topic
 from chat.native import mine
 from chat.native.mine import conversations_now
 from notifications.services import notify
+from realtime import UnavailableError
 from realtime.testing import eventually, position_at
 from tests.chat.speaking import aside, say
 from tests.factories import make_conversation
@@ -167,3 +168,38 @@ async def test_what_rest_does(ana, bruno, dora, page_of, hub):
         history = (await page.ask("messages", **where))["result"]
         assert history["results"] == []
         await eventually(lambda: True)
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+async def test_all_that_was_missed_comes_before_the_answer(ana, bruno, conversation, group, page_of, behind):
+    topics = [conversation_topic(conversation.pk), conversation_topic(group.pk)]
+    for where in (conversation, group):
+        for number in range(3):
+            await aside(say)(where, bruno, f"m{number}")
+    since = {topic: await aside(position_at)(topic, 3) for topic in topics}
+    since[topics[behind]] = await aside(position_at)(topics[behind], 1)
+    async with page_of(ana) as page:
+        await page.send("subscribe", topic="mine", since=since)
+        told = [await page.receive() for _ in range(3)]
+
+    assert [(frame["topic"], frame["seq"]) for frame in told[:2]] == [
+        (topics[behind], 2),
+        (topics[behind], 3),
+    ]
+    assert told[2]["type"] == "subscribed"
+
+
+async def test_what_cannot_be_read_while_it_resumes_is_its_answer(
+    ana, bruno, conversation, page_of, monkeypatch
+):
+    await aside(say)(conversation, bruno, "one")
+
+    def away(*_: object) -> None:
+        raise UnavailableError
+
+    monkeypatch.setattr(selectors, "memberships_of", away)
+    async with page_of(ana) as page:
+        since = {conversation_topic(conversation.pk): "1-0123456789"}
+        answer = await page.ask("subscribe", topic="mine", since=since)
+        assert (answer["code"], answer["id"]) == ("unavailable", "mine")
+        assert (await page.ask("subscribe", topic="mine"))["type"] == "subscribed"
