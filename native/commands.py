@@ -22,7 +22,7 @@ import msgspec
 from native.dialect import Asked
 from native.frames import Result
 from native.pages import encoded
-from realtime import Command
+from realtime import Command, RestThrottle
 
 if TYPE_CHECKING:
     from native.consumer import NativeConsumer
@@ -50,6 +50,7 @@ def in_thread(name: str, fields: type[W]) -> Callable[[InThread[W]], InThread[W]
 
     def register(function: InThread[W]) -> InThread[W]:
         async def obey(socket: NativeConsumer, wish: W, asked: Asked) -> None:
+            RestThrottle.take(socket.user_id)  # what can be asked there as well is counted with it
             result = await socket.run(_asked_in_thread, function, socket.user, wish)
             await socket.outbox.room_for(len(result))
             socket.push(Result(ref=asked.ref, result=result))

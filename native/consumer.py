@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 import structlog
@@ -12,9 +12,10 @@ import structlog
 from native.commands import COMMANDS, on_loop
 from native.dialect import NOBODY_ASKED, Asked, NativeDialect
 from native.errors import IdInUseError, UnknownSubscriptionError
-from native.feeds import Feed, Subscribe, feed_for, feeds
+from native.feeds import MAX_SUBSCRIPTIONS, Feed, Subscribe, feed_for, feeds
 from native.frames import Ack, AuthRefreshed, Hello, Limits, Me, Pong, Unsubscribed
 from native.pings import Pings, interval_seconds
+from native.turns import turn_of
 from native.waiting import WAITING
 from realtime import (
     Access,
@@ -24,6 +25,7 @@ from realtime import (
     RealtimeError,
     Ref,
     Request,
+    RestThrottle,
     Subscription,
     UnauthenticatedError,
     conf,
@@ -32,11 +34,10 @@ from realtime import (
     events,
 )
 
-#: Subscriptions of one socket: more than any page shows.
-MAX_SUBSCRIPTIONS = 200
 #: Typing is told this often at most: pages that say it more often tell nobody more.
 TYPING_INTERVAL_MS = 3_000
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -105,6 +106,11 @@ class NativeConsumer(Connection):
         if kept is None:
             kept = self._kept[make] = make(self)
         return kept
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await synchronous code that uses the database, when it is this user's turn."""
+        async with turn_of(self.user_id):
+            return await super().run(function, *args, **kwargs)
 
     def mistake(self, error: RealtimeError, asked: Asked) -> None:
         """Answer a command that failed after its method had returned."""
@@ -222,6 +228,10 @@ async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> No
     if len(socket.feeds) >= MAX_SUBSCRIPTIONS:
         raise RateLimitedError(f"This socket has {MAX_SUBSCRIPTIONS} subscriptions: end one first.")
     feed = feed_for(socket, wish, asked)
+    if sum(type(each) is type(feed) for each in socket.feeds.values()) >= feed.most:
+        raise RateLimitedError(f"This socket has {feed.most} subscriptions to {feed.topic}: end one first.")
+    if wish.snapshot or feed.most < MAX_SUBSCRIPTIONS:
+        RestThrottle.take(socket.user_id)
     socket.feeds[asked.id] = feed
     try:
         await feed.open()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import msgspec
 
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from native.consumer import NativeConsumer
 
 DEFAULT_SNAPSHOT, MAX_SNAPSHOT = 50, 200
+#: Subscriptions of one socket: more than any page shows.
+MAX_SUBSCRIPTIONS = 200
+#: Of one socket to something that follows its user into everything: no page shows that twice.
+MAX_FOLLOWING = 4
 
 
 class Subscribe(msgspec.Struct):
@@ -75,6 +79,9 @@ class Named:
 
 class Feed:
     """One subscription of a client; a subclass says who may listen, and to what."""
+
+    #: How many of its kind one socket may have.
+    most: ClassVar[int] = MAX_SUBSCRIPTIONS
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         """`name` is what follows the first part of the topic: the 42 of `conversation.42`."""

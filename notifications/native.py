@@ -10,7 +10,7 @@ import msgspec
 from accounts.models import User
 from native.commands import in_thread
 from native.errors import UnknownTopicError
-from native.feeds import Feed, feed
+from native.feeds import MAX_FOLLOWING, Feed, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
 from notifications import answers, selectors, services
@@ -78,6 +78,8 @@ class Now:
 @feed("inbox")
 class InboxFeed(Feed, FollowsSources):
     """The stored notifications of the user, and the notices of what happens where they take part."""
+
+    most = MAX_FOLLOWING
 
     async def open(self) -> None:
         if self.topic != "inbox":

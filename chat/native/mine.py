@@ -19,7 +19,7 @@ from chat.selectors import Membership, Share, Unread
 from native.consumer import NativeConsumer
 from native.dialect import Asked
 from native.errors import UnknownTopicError
-from native.feeds import Feed, Subscribe, feed
+from native.feeds import MAX_FOLLOWING, Feed, Subscribe, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
 from realtime import (
@@ -93,6 +93,8 @@ def _first_page(user: User, limit: int) -> msgspec.Raw:
 @feed("mine")
 class MineFeed(Feed):
     """Everything in all conversations of the user."""
+
+    most = MAX_FOLLOWING
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         super().__init__(socket, wish, asked, name)
