@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import msgspec
@@ -77,8 +78,17 @@ class Named:
         return f'"id":{events.encode_text(self.id) if isinstance(self.id, str) else self.id},'
 
 
+@lru_cache(maxsize=4096)
+def _enveloped(rendering: Rendering, topic: str) -> Enveloped:
+    """One value for all who are told a topic in the same way, so that not each of them keeps its own."""
+    return Enveloped(rendering, Named(topic))
+
+
 class Feed:
     """One subscription of a client; a subclass says who may listen, and to what."""
+
+    # A socket may have two hundred, and each is there for as long as the client listens.
+    __slots__ = ("_answered", "_asked", "id", "name", "socket", "wish")
 
     #: How many of its kind one socket may have.
     most: ClassVar[int] = MAX_SUBSCRIPTIONS
@@ -143,7 +153,9 @@ class Feed:
 
     def enveloped(self, rendering: Rendering, shown_as: str | None = None) -> Rendering:
         """A rendering whose frames say whose events they are."""
-        return Enveloped(rendering, self.named(shown_as))
+        if self.wish.with_id:
+            return Enveloped(rendering, self.named(shown_as))
+        return _enveloped(rendering, shown_as or self.topic)
 
     def listen(
         self,
@@ -173,6 +185,8 @@ class Feed:
     def answer(self, make: Callable[[Asked], events.Event]) -> None:
         """Say how the subscription stands: the answer to `subscribe`, the first time."""
         asked, self._asked = self._asked, None
+        # What is looked up together is answered in one turn: a page that opens subscribes to all it shows.
+        self.socket.outbox.join_turn()
         self.socket.push(make(Asked(asked.ref if asked else None, self.id)))
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from chat.events import conversation_topic
 from realtime import Rendering
 
 if TYPE_CHECKING:
@@ -30,15 +29,11 @@ def add_companion(companion: Companion) -> None:
         _companions.append(companion)
 
 
-def listen_to_companions(feed: Feed, conversation_id: int) -> None:
-    """Tell a feed what comes along with a conversation, under the conversation's name."""
+def listen_to_companions(feed: Feed, conversation_id: int, *, shown_as: str) -> None:
+    """Tell a feed what comes along with a conversation, under the name that the conversation has there."""
     for companion in _companions:
         if companion.is_wished(feed.wish):
-            feed.listen(
-                companion.topic_of(conversation_id),
-                companion.rendering,
-                shown_as=conversation_topic(conversation_id),
-            )
+            feed.listen(companion.topic_of(conversation_id), companion.rendering, shown_as=shown_as)
 
 
 def end_companions(feed: Feed, conversation_id: int) -> None:

@@ -160,7 +160,7 @@ class MineFeed(Feed):
             authorized_at=authorized_at,
             on_live=partial(self._is_live, topic),
         )
-        listen_to_companions(self, conversation_id)
+        listen_to_companions(self, conversation_id, shown_as=topic)
 
     def _is_live(self, topic: str, _place: Position) -> None:
         self._behind.discard(topic)
