@@ -45,6 +45,17 @@ def test_figure_stands_in_the_report_that_is_named(
         assert re.search(rf"(?<![\d.,]){re.escape(value)}(?![\d,]|\.\d)", file.read_text()), name
 
 
+def test_reports_are_of_the_revision_that_is_named() -> None:
+    [revision] = re.findall(r"The reports are of revision (\w+)", TEXT)
+    reports = {
+        (PAGE.parent / link).resolve()
+        for link in re.findall(r"\]\(([^)\s]*bench/results/[^)\s]+\.md)\)", TEXT)
+    }
+
+    assert len(reports) == 7
+    assert [each.name for each in reports if f"| revision | {revision} |" not in each.read_text()] == []
+
+
 def _without_sockets(report: Path) -> float:
     """What a worker holds without sockets, in MB: the first point of uvicorn's line, less its sockets."""
     [name] = re.findall(r"\((\S+\.svg)\)", report.read_text())
