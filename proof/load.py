@@ -144,6 +144,11 @@ class Load:
         for member in self.members:
             await member.leave()
 
+    @property
+    def seats_on_pages(self) -> set[Seat]:
+        """Who listens on a native socket, and where."""
+        return {member.receiver.seat for member in self.members if isinstance(member, Subscriber)}
+
     # --- faults -----------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager

@@ -181,6 +181,10 @@ class Run:
             "faults included; "
             f"the clients used {load.busy:.0%} of a core"
         )
+        if self._broken and self.over == "native":
+            seats = load.seats_on_pages
+            on_pages = sum(violation.seat in seats for violation in self._broken)
+            self.notes.append(f"{on_pages:,} of {len(self._broken):,} violations on the native socket")
         for invariant in (*INVARIANTS, CONTRACT):
             those = [str(violation) for violation in self._broken if violation.invariant == invariant]
             self.notes += those[:SHOWN]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from proof.history import Heard, Send
+from proof.history import Heard, Seat, Send
+
+_SEAT = re.compile(r"user (?P<user>\d+) in conversation (?P<conversation>\d+)")
 
 
 class Violation(NamedTuple):
@@ -16,6 +19,12 @@ class Violation(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.invariant}: {self.says}"
+
+    @property
+    def seat(self) -> Seat | None:
+        """Whose promise it was: the conversation and the user that it names."""
+        named = _SEAT.search(self.says)
+        return (int(named["conversation"]), int(named["user"])) if named else None
 
 
 def name_of(send: Send) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from proof.history import Ack, Attempt, Connection, Evidence, Heard, Interval, Window
 from proof.lateness import due
 from proof.oracle import counts, judge
+from proof.verdict import Violation
 from tests.proof.histories import (
     ANA,
     BRUNO,
@@ -68,6 +69,19 @@ def test_i1_acknowledged_message_without_a_row():
     assert [str(found) for found in judge(evidence)] == [
         "I1: id-3 ('said 3', user 1 in conversation 7) was acknowledged and is 0 rows"
     ]
+
+
+def test_violation_names_whose_promise_it_was():
+    evidence = clean()
+    evidence.rows = evidence.rows[:2]
+    evidence.ended_at = 4.0
+
+    assert [found.seat for found in judge(evidence)] == [
+        (CONVERSATION, ANA),
+        (CONVERSATION, ANA),
+        (CONVERSATION, BRUNO),
+    ]
+    assert Violation("I1", "message 9 at seq 3 in conversation 7").seat is None
 
 
 def test_i1_acknowledged_message_stored_twice():
