@@ -80,6 +80,8 @@ class Member(Returning):
         self._later: set[str] = set()
         #: What a ref means; the guide's frames have none, there it is the text.
         self._open: dict[int | str, tuple[Send, Attempt]] = {}
+        #: What pages of the guide take for refused, by its text.
+        self._blamed: dict[str, tuple[Send, Attempt, Frame]] = {}
         self._refs = 0
 
     # --- what a scenario asks of it ---------------------------------------------------------------------
@@ -214,7 +216,7 @@ class Member(Returning):
                 self._placed(frame, now)
             case "message" if not self.dialect.greets:
                 self._note(frame, now)
-                if (found := self._answered(frame.content or "", now)) is not None:
+                if (found := self._came_back(frame.content or "", now)) is not None:
                     self._settle(*found, Ack(now, frame.message_id or 0, frame.seq))
             case _ if frame.seq:
                 self._note(frame, now)
@@ -256,7 +258,7 @@ class Member(Returning):
 
     def _refused(self, frame: Frame, now: float) -> None:
         self.errors.append((now, frame.code or ""))
-        # The guide's pages cannot tell what an error is about; what they said first was not answered yet.
+        # A page of the guide cannot tell what an error is about: the first thing that it waits for is blamed.
         ref = frame.ref if self.dialect.greets else next(iter(self._open), None)
         found = self._answered(ref, now)
         if found is None:
@@ -273,3 +275,15 @@ class Member(Returning):
         else:
             send.is_refused = True
             self._pending.pop(send.client_id, None)
+            if not self.dialect.greets:
+                self._blamed[send.content] = send, attempt, frame
+
+    def _came_back(self, content: str, now: float) -> tuple[Send, Attempt] | None:
+        """What a page of the guide said and now is shown; if that was blamed for an error, it was another."""
+        if content not in self._blamed:
+            return self._answered(content, now)
+        send, attempt, error = self._blamed.pop(content)
+        send.is_refused, attempt.detail, attempt.ended_at = False, "", now
+        if self._open:
+            self._refused(error, now)
+        return send, attempt

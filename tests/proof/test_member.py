@@ -141,6 +141,17 @@ def test_page_of_the_guide_takes_an_error_for_an_answer_to_what_it_said_first():
         assert [(ack.message_id, ack.seq) for ack in second.acks] == [(9, 5)]
         assert member.unanswered == 0
 
+        tell(member, type="message", seq=6, message_id=10, content=first.content)  # it was not this one
+        third = member.say()
+        tell(member, type="error", code="busy")
+        assert (first.is_refused, [ack.seq for ack in first.acks]) == (False, [6])
+        assert (third.is_refused, member.unanswered) == (True, 0)
+
+        fourth, fifth = member.say(), member.say()
+        tell(member, type="error", code="busy")
+        tell(member, type="message", seq=7, message_id=11, content=fourth.content)
+        assert (fourth.is_refused, fifth.is_refused, member.unanswered) == (False, True, 0)
+
     asyncio.run(play())
 
 
