@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from chat import answers, selectors
 from chat.errors import NotAParticipantError
-from chat.events import V1_RENDERING, conversation_topic
-from chat.native.companions import listen_to_companions
+from chat.events import CONVERSATION_EVENTS, V1_RENDERING, conversation_topic
+from chat.native.companions import companion_events, listen_to_companions
 from chat.resuming import conversation_id_of, history_url, membership_of, receipts_in, resumed_from
 from chat.selectors import Membership
 from native.feeds import Feed, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
-from realtime import Position, RealtimeError, Subscription, one_moment
+from realtime import Event, Position, RealtimeError, Subscription, one_moment
 
 
 def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Membership, msgspec.Raw]:
@@ -31,27 +33,30 @@ def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Members
 class ConversationFeed(Feed):
     """Everything that happens in one conversation of the user's."""
 
-    __slots__ = ("conversation_id",)
+    membership: Membership
+
+    @classmethod
+    def tells(cls) -> Iterable[type[Event]]:
+        return [*CONVERSATION_EVENTS, *companion_events()]
 
     async def open(self) -> None:
         self.conversation_id = conversation_id_of(self.name)
-        # One name each, or events would have several.
-        if self.topic != conversation_topic(self.conversation_id):
+        if self.topic != conversation_topic(
+            self.conversation_id
+        ):  # one name each, or events would have several
             raise NotAParticipantError
-        since = self.since
-        if since is None and self.snapshot_size:
+        if self.since is None and self.snapshot_size:
             await self._show(reason=None)
             return
-        membership = await self._look_up()
-        end = membership.end
-        if since is None:
-            self._listen(end, end, self.say_live)
+        await self._look_up()
+        if self.since is None:
+            self._listen(self.membership.end, partial(self.say_live, resumed=False))
             return
-        position = await resumed_from(since, membership)
-        if isinstance(position, str):
-            await self._begin_anew(membership, position)
+        since = await resumed_from(self.since, self.membership)
+        if isinstance(since, str):
+            await self._begin_anew(since)
         else:
-            self._listen(position, end, self._resumed)
+            self._listen(since, self._resumed)
 
     def on_access_lost(self, subscription: Subscription) -> None:
         self.give_up(NotAParticipantError())
@@ -60,20 +65,18 @@ class ConversationFeed(Feed):
         subscription.end()  # until it is known whether the other log is theirs to read
         self.socket.spawn(self._leave_the_other_past())
 
-    def _look_up(self) -> Awaitable[Membership]:
-        return membership_of((self.socket.user_id, self.conversation_id))
+    async def _look_up(self) -> None:
+        self.membership = await membership_of((self.socket.user_id, self.conversation_id))
 
-    def _listen(
-        self, position: Position, end: Position, on_live: Callable[[Position], None] | None = None
-    ) -> None:
+    def _listen(self, position: Position, on_live: Any = None) -> None:
         self.listen(
-            self.topic,
+            conversation_topic(self.conversation_id),
             V1_RENDERING,
             position=position,
-            authorized_at=end,
+            authorized_at=self.membership.end,
             on_live=on_live,
         )
-        listen_to_companions(self, self.conversation_id, shown_as=self.topic)
+        listen_to_companions(self, self.conversation_id)
 
     def _resumed(self, place: Position) -> None:
         self.say_live(place, resumed=True)
@@ -83,11 +86,11 @@ class ConversationFeed(Feed):
 
     async def _show(self, reason: str | None) -> None:
         """Answer with the newest page, and tell everything after it."""
-        membership, page = await self.socket.run(
+        self.membership, page = await self.socket.run(
             history_now, self.socket.user_id, self.conversation_id, self.snapshot_size
         )
         await self.room_for(page)
-        end = membership.end
+        end = self.membership.end
         self.answer(
             lambda asked: Subscribed(
                 ref=asked.ref,
@@ -100,33 +103,33 @@ class ConversationFeed(Feed):
                 snapshot=page,
             )
         )
-        self._listen(end, end)
+        self._listen(end)
         self.socket.spawn(self._tell_receipts())
 
-    async def _begin_anew(self, membership: Membership, reason: str) -> None:
+    async def _begin_anew(self, reason: str) -> None:
         """What the client has cannot be gone on from: show what there is, or say where it is."""
         if not self.is_answered and self.snapshot_size:
             await self._show(reason)
             return
-        end = membership.end
+        end = self.membership.end
         self.answer(
             lambda asked: Resync(
                 ref=asked.ref,
                 id=asked.id,
                 topic=self.topic,
                 reason=reason,
-                url=history_url(membership),
+                url=history_url(self.membership),
                 seq=end.seq,
                 position=str(end),
             )
         )
-        self._listen(end, end)
+        self._listen(end)
 
     async def _leave_the_other_past(self) -> None:
         try:
-            membership = await self._look_up()
+            await self._look_up()
             if self.is_open:  # the client did not end it meanwhile
-                await self._begin_anew(membership, "unknown_position")
+                await self._begin_anew("unknown_position")
         except RealtimeError as error:
             self.give_up(error)
 

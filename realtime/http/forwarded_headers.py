@@ -20,11 +20,7 @@ _FORWARDED = frozenset(
         b"x-real-ip",
     }
 )
-#: By the kind of scope. Of a socket most proxies name the scheme of its handshake, Traefik the socket's own.
-_SCHEMES = {
-    "http": {"http": "http", "https": "https"},
-    "websocket": {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"},
-}
+_SCHEMES = {"http": {"http": "http", "https": "https"}, "websocket": {"http": "ws", "https": "wss"}}
 
 
 class ForwardedHeaders:

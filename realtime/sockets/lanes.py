@@ -24,8 +24,7 @@ class Lanes:
         self._obey = obey
         #: What waits in each lane that is in use.
         self._waiting: dict[Hashable, deque[Request]] = {}
-        #: What obeys in each of them.
-        self._tasks: dict[Hashable, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self._room: asyncio.Event | None = None
 
@@ -40,8 +39,9 @@ class Lanes:
         if work is not None:
             self._waiting[request.lane] = deque()
             self._count += 1
-            run = self._run(request.lane, work)
-            self._tasks[request.lane] = asyncio.get_running_loop().create_task(run)
+            task = asyncio.get_running_loop().create_task(self._run(request.lane, work))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     @property
     def is_full(self) -> bool:
@@ -57,11 +57,11 @@ class Lanes:
     async def done(self) -> None:
         """Wait until nothing is under way."""
         while self._tasks:
-            await asyncio.wait(self._tasks.values())
+            await asyncio.wait(self._tasks)
 
     def cancel(self) -> None:
         """Give up what is under way."""
-        for task in list(self._tasks.values()):
+        for task in list(self._tasks):
             task.cancel()
 
     async def _run(self, lane: Hashable, work: Awaitable[None] | None) -> None:
@@ -75,7 +75,7 @@ class Lanes:
                     return
                 work = self._obey(waiting.popleft())
         finally:
-            del self._waiting[lane], self._tasks[lane]
+            del self._waiting[lane]
             self._count -= len(waiting)
 
     def _finished(self) -> None:
