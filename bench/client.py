@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from collections.abc import Sequence
 
 from bench.counting import Inbound, Saw
 from bench.wire import CLOSE, PONG, frame, handshake, status_of
@@ -25,6 +26,7 @@ class Client(Inbound):
         "message_count",
         "next_seq",
         "number",
+        "opening",
         "path",
         "sender",
         "socket",
@@ -33,9 +35,11 @@ class Client(Inbound):
         "why",
     )
 
-    def __init__(self, *, path: str, conversation: int, sender: int) -> None:
+    def __init__(self, *, path: str, conversation: int, sender: int, opening: Sequence[str] = ()) -> None:
         super().__init__()
         self.path = path
+        #: What it says, in one piece, as soon as it is open.
+        self.opening = b"".join([frame(text.encode()) for text in opening])
         self.conversation = conversation
         #: Its number among those who speak; -1 only listens.
         self.sender = sender
@@ -43,7 +47,7 @@ class Client(Inbound):
         self.number = 0
         #: When the message whose echo it waits for was said; 0 when it waits for none.
         self.awaiting_since = 0
-        #: Of the messages those that were said, without acks and the like; counted where they differ.
+        #: Of the messages those that were told, without acks and the like; counted where they differ.
         self.message_count = 0
         #: The seq of the message that must come next; None before the first.
         self.next_seq: int | None = None
@@ -88,6 +92,8 @@ class Client(Inbound):
             raise OSError(f"HTTP {status_of(head)}")
         self.rest = b""
         self.is_open = True
+        if self.opening and not self.say(self.opening):
+            raise OSError("what it says first was not taken")
         if rest:
             buffer[: len(rest)] = rest
             self.take(buffer, len(rest), saw)

@@ -43,6 +43,9 @@ class Connecting:
         self._timeout, self._patience = int(timeout * 1e9), int(patience * 1e9)
         self._waiting = list(enumerate(generator.clients))[::-1]
         self._in_flight: set[Client] = set()
+        #: Who is being read, and who of those in flight were told an error.
+        self._reading: Client | None = None
+        self._refused: set[Client] = set()
         self._took: list[int] = []
         self._started_at = self._ended_at = self._heard_at = self._checked_at = 0
         self._ready = 0
@@ -53,10 +56,14 @@ class Connecting:
         self._fill()
 
     def listen(self, client: Client) -> Saw:
+        self._reading = client
         return self._saw
 
     def heard_from(self, client: Client) -> None:
         """It has gone a step on, or has gone."""
+        if client in self._refused and not client.why:
+            self.generator.drop(client, "told an error")
+            return
         if client not in self._in_flight or (not client.why and not self._is_ready(client)):
             return
         self._in_flight.discard(client)
@@ -82,7 +89,7 @@ class Connecting:
             self._heard_at = now
             # Without a speaker here, another generator has one.
             for speaker in [client for client in clients if client.sender >= 0][:1]:
-                speaker.say(command(self.probe, speaker.sender, speaker.number, now))
+                speaker.say(command(self.probe, speaker.sender, speaker.number, now, speaker.conversation))
                 speaker.number += 1
 
     def is_over(self, now: int) -> bool:
@@ -119,5 +126,7 @@ class Connecting:
             self._in_flight.add(client)
 
     def _saw(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """Frames are counted by the client itself."""
+        """Frames are counted by the client itself. An error is no sign of being subscribed."""
         self._heard_at = time.monotonic_ns()
+        if buffer.find(b'{"type":"error"', position, position + frames * stride) >= 0 and self._reading:
+            self._refused.add(self._reading)

@@ -106,6 +106,16 @@ class Inbound:
                 self.messages += 1  # binary, or the end of a message in several frames
 
 
+def events_in(buffer: bytes | bytearray, position: int, frames: int, stride: int) -> int:
+    """How many of a run of the native socket's frames are events: they begin with their topic.
+
+    All others, answers to what a client said among them, begin with their type: `{"type":`.
+    """
+    header = 2 if stride < 128 else 4 if stride < 65_540 else 10
+    column = position + header + len(b'{"t')
+    return buffer[column : position + frames * stride : stride].count(b"o")
+
+
 def whole_number(frame: bytes, name: bytes) -> tuple[int, int] | None:
     """The value of a number in a JSON frame, and where its last digit stands; found without parsing."""
     start = frame.rfind(b'"' + name + b'":')

@@ -33,6 +33,8 @@ class Place:
     path: str
     conversation: int = 0
     speaks: bool = False
+    #: Texts that it sends together as soon as it is open.
+    opening: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Crowd:
         self, port: int, places: Sequence[Place], *, processes: int = 1, cores: Sequence[int] = ()
     ) -> None:
         speakers = iter(range(len(places)))
-        sockets = [[p.path, p.conversation, next(speakers) if p.speaks else -1] for p in places]
+        sockets = [[p.path, p.conversation, next(speakers) if p.speaks else -1, *p.opening] for p in places]
         self._generators: list[subprocess.Popen[bytes]] = []
         self._ended: dict[str, int] = {}
         for share in range(processes):

@@ -33,14 +33,23 @@ SENT_TOGETHER = 64
 
 
 def make(
-    *, members: int, conversations: int = 1, messages: int = 0, history: int = 0, logged: bool = False
+    *,
+    members: int,
+    conversations: int = 1,
+    shared: bool = False,
+    messages: int = 0,
+    history: int = 0,
+    logged: bool = False,
 ) -> dict[str, Any]:
-    """Create conversations of so many members each, all of them different people, and mint their tokens."""
-    users = _users(members * conversations)
+    """Create conversations of so many members each, and mint their tokens.
+
+    Their members are all different people, or in all of them the same ones (`shared`).
+    """
+    users = _users(members if shared else members * conversations)
     tokens = _tokens(users)
     made = []
     for number in range(conversations):
-        share = slice(number * members, (number + 1) * members)
+        share = slice(0 if shared else number * members, None if shared else (number + 1) * members)
         conversation = _conversation(users[share], title=f"bench {number + 1}")
         if messages:
             _send(conversation, users[share], messages)
@@ -115,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--members", type=int, default=1000, help="of each conversation")
     parser.add_argument("--conversations", type=int, default=1, help="each with members of its own")
+    parser.add_argument("--shared", action="store_true", help="give all conversations the same members")
     parser.add_argument("--messages", type=int, default=0, help="sent in each, as the product sends them")
     parser.add_argument(
         "--history", type=int, default=0, help="rows in each, by SQL: for REST, not for ?since="

@@ -39,7 +39,10 @@ class Generator:
         if len(sockets) > MAX_SOCKETS:
             raise ValueError(f"{MAX_SOCKETS} sockets at most")
         self.host, self.port = host, port
-        self.clients = [Client(path=path, conversation=where, sender=who) for path, where, who in sockets]
+        self.clients = [
+            Client(path=path, conversation=where, sender=who, opening=opening)
+            for path, where, who, *opening in sockets
+        ]
         self.open: dict[int, Client] = {}
         self.opening: dict[int, Client] = {}
         self.lost: Counter[str] = Counter()

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from bench.counting import Saw, whole_number
+from bench.counting import Saw, events_in, whole_number
 from bench.speech import Style, heard, said_at
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ class Hearing:
 
     def __init__(self, style: Style, client: Client, *, seq: bytes = b"", members: int = 0) -> None:
         self._client = client
-        self._saw = self._saw_acknowledged if style == "acknowledged" else self._saw_messages
+        #: Whether messages are among answers to what was said, so that they have to be told apart.
+        self.has_answers = style in ("acknowledged", "native")
+        self._saw: Saw = {"acknowledged": self._saw_acknowledged, "native": self._saw_native}.get(
+            style, self._saw_messages
+        )
         #: Of a conversation in which one message is told to all before the next; else 0.
         self._members = members
         if members:
@@ -130,8 +134,25 @@ class Hearing:
                 ref = whole_number(bytes(buffer[start : start + stride]), b"ref")
                 self.echo(self._client, ref[0] * 1000 if ref else 0)
             elif kind == 0x65:  # error
-                code = bytes(buffer[start : start + stride]).partition(b'"code":"')[2].partition(b'"')[0]
-                self.errors[code.decode("latin1")] += 1
+                self._heard_error(bytes(buffer[start : start + stride]))
+
+    def _saw_native(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
+        """As `_saw_messages`, without what answers a client: on the native socket every command is."""
+        events = events_in(buffer, position, frames, stride)
+        if events == frames:
+            self._client.message_count += frames
+            self._saw_messages(buffer, position, frames, stride)
+        elif frames > 1:
+            for start in range(position, position + frames * stride, stride):
+                self._saw_native(buffer, start, 1, stride)
+        else:
+            answer = bytes(buffer[position : position + stride])
+            if b'{"type":"error"' in answer:
+                self._heard_error(answer)
+
+    def _heard_error(self, frame: bytes) -> None:
+        code = frame.partition(b'"code":"')[2].partition(b'"')[0]
+        self.errors[code.decode("latin1")] += 1
 
     def _saw_watched(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
         """Every frame is read: each speaker's messages must come one after the other."""

@@ -132,7 +132,7 @@ class Load(Hearing):
     def _say(self, client: Client, now: int) -> None:
         if not client.is_open:
             return
-        if not client.say(command(self.style, client.sender, client.number, now)):
+        if not client.say(command(self.style, client.sender, client.number, now, client.conversation)):
             self.unsent += 1
             return
         client.number += 1
@@ -170,7 +170,7 @@ class Load(Hearing):
         seconds = (ended - began) / 1e9
         counts: dict[int, list[int]] = {}
         for client in self.generator.open.values():
-            count = client.message_count if self.style == "acknowledged" else client.messages
+            count = client.message_count if self.has_answers else client.messages
             counts.setdefault(client.conversation, []).append(count)
         return {
             "seconds": seconds,

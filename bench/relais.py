@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,22 @@ class Conversation:
         ]
 
 
+def native_places(
+    conversations: Sequence[Conversation], *, subscribed_to: int | None = None, speakers: int = 0
+) -> list[Place]:
+    """A native socket for each member of these conversations, which have the same members.
+
+    It subscribes to all of them at once, or to the first so many; the first members speak in the first one.
+    """
+    topics = [f"conversation.{each.conversation_id}" for each in conversations[:subscribed_to]]
+    opening = [json.dumps({"type": "subscribe", "topic": topic}) for topic in topics]
+    first = conversations[0]
+    return [
+        Place(f"/ws/?token={token}", first.conversation_id, speaks=index < speakers, opening=opening)
+        for index, token in enumerate(first.tokens)
+    ]
+
+
 class Relais(ServerProcess):
     """A running Relais, of this checkout or of another one (`tree`), with every limit off."""
 
@@ -100,9 +116,10 @@ class Relais(ServerProcess):
     def environment(self) -> Mapping[str, str]:
         return self._environment
 
-    def fixture(self, **options: int) -> list[Conversation]:
+    def fixture(self, *, shared: bool = False, **options: int) -> list[Conversation]:
         """People in conversations, made by bench/fixture.py as anybody would."""
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        arguments += ["--shared"] * shared
         made = json.loads(run_in(self.working_directory, self._environment, "bench/fixture.py", *arguments))
         return [Conversation(**each) for each in made["conversations"]]
 

@@ -23,7 +23,18 @@ from bench.scenarios import pairs, short
 from bench.workbench import KINDS, Effort, Workbench
 
 RESULTS = Path(__file__).parent / "results"
-SCENARIOS = ("fanout", "speaker", "sends", "memory", "idle", "connects", "lone", "history", "growth")
+SCENARIOS = (
+    "fanout",
+    "speaker",
+    "sends",
+    "memory",
+    "idle",
+    "connects",
+    "native",
+    "lone",
+    "history",
+    "growth",
+)
 #: Only when it is named: it needs another revision.
 PAIRS = "pairs"
 

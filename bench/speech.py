@@ -19,7 +19,7 @@ LENGTH = 35
 #: The text of a message is filled up to this: the guide's frame then has about 200 bytes, and ours 270.
 TEXT_LENGTH = 50
 
-Style = Literal["plain", "acknowledged", "event"]
+Style = Literal["plain", "acknowledged", "event", "native"]
 
 #: For servers that hand on what they are given: the guide's own frame, as a client would have to make it.
 _EVENT = (
@@ -38,11 +38,16 @@ def marker(sender: int) -> bytes:
     return b"@%05d." % sender
 
 
-def command(style: Style, sender: int, number: int, now: int) -> bytes:
-    """The frame that says it. `acknowledged` has a client id, and its time as the `ref` of its ack."""
+def command(style: Style, sender: int, number: int, now: int, conversation: int = 0) -> bytes:
+    """The frame that says it. `acknowledged` has a client id, and its time as the `ref` of its ack.
+
+    `native` names the conversation, in which a socket of the guide stands.
+    """
     said = text(sender, number, now)
     if style == "plain":
         return frame(b'{"message":"%b"}' % said)
+    if style == "native":
+        return frame(b'{"type":"send","conversation_id":%d,"message":"%b"}' % (conversation, said))
     if style == "event":
         return frame(_EVENT % said)
     name = str(uuid.UUID(int=now << 64 | sender << 32 | number)).encode()

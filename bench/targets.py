@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.crowd import Crowd, Place
 from bench.machine import ROOT, cpu_seconds
+from bench.relais import Relais, native_places
 from bench.speech import Style
 from bench.workbench import KINDS, Workbench
 from tests.processes import Process
@@ -25,16 +26,16 @@ class Target:
     style: Style = "plain"
     #: The number that rises by one with each message, where the server has one.
     seq: str = ""
-    #: Whether a socket is told when it is subscribed; else it must be found out.
-    greets: bool = False
+    #: Frames by which a socket is told that it is subscribed; where there are none it must be found out.
+    greetings: int = 0
     #: Handshakes at a time. The guide's server gives up after 5 s, so not too many wait.
     window: int = 32
 
     def open(self, bench: Workbench, members: int, speakers: int, *, turn: int = 0) -> Crowd:
         """Everybody connected and subscribed; in another turn others speak."""
         crowd = bench.crowd(self.process, self.places(members, speakers), turn=turn)
-        if self.greets:
-            crowd.connect(frames=1, window=self.window, timeout=600)
+        if self.greetings:
+            crowd.connect(frames=self.greetings, window=self.window, timeout=600)
         else:
             crowd.connect(probe=self.style, window=self.window, timeout=600)
         return crowd
@@ -52,7 +53,20 @@ def relais(bench: Workbench, kind: Kind, *, tree: Path = ROOT) -> Target:
         [conversation] = server.fixture(members=members)
         return conversation.places(speakers=speakers)
 
-    return Target(kind if tree == ROOT else f"{kind}, before", server, places, seq="seq", greets=True)
+    return Target(kind if tree == ROOT else f"{kind}, before", server, places, seq="seq", greetings=1)
+
+
+def both_sockets(bench: Workbench, kind: Kind) -> list[Target]:
+    """One server of ours twice: by its chat socket, and by the native one."""
+    chat = relais(bench, kind)
+    server = chat.process
+    assert isinstance(server, Relais)
+
+    def places(members: int, speakers: int) -> list[Place]:
+        return native_places(server.fixture(members=members), speakers=speakers)
+
+    native = Target(f"{kind} /ws/", server, places, style="native", seq="seq", greetings=2)
+    return [replace(chat, name=f"{kind} /ws/chat/"), native]
 
 
 def ours(bench: Workbench) -> list[Target]:

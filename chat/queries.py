@@ -11,8 +11,7 @@ from chat.selectors import DEFAULT_PAGE, MAX_PAGE, Activity, ListPosition
 from realtime import MAX_INTEGER, QuerySerializer
 
 #: Two moments in milliseconds until the year 9999, and an id between them.
-CURSOR = "([0-9]{1,15})-([0-9]{1,16})-([0-9]{1,15})"
-_LIST_CURSOR = re.compile(CURSOR)
+_LIST_CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,16})-([0-9]{1,15})")
 
 
 class SeqField(serializers.IntegerField):

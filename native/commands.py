@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from native.dialect import Asked
-from native.frames import Ack, Result
+from native.frames import Result
 from native.pages import encoded
-from realtime import Command, Event
+from realtime import Command, RestThrottle
 
 if TYPE_CHECKING:
     from native.consumer import NativeConsumer
@@ -35,13 +35,11 @@ OnLoop = Callable[["NativeConsumer", W, Asked], Awaitable[None] | None]
 InThread = Callable[[Any, W], Any]
 
 
-def on_loop(
-    name: str, fields: type[W], answers: type[Event] | None = Ack
-) -> Callable[[OnLoop[W]], OnLoop[W]]:
-    """Register a function of the socket, the fields, what the answer goes to, and the answer."""
+def on_loop(name: str, fields: type[W]) -> Callable[[OnLoop[W]], OnLoop[W]]:
+    """Register a function of the socket, the fields, and what the answer goes to."""
 
     def register(function: OnLoop[W]) -> OnLoop[W]:
-        _add(name, Command(fields, function, () if answers is None else (answers,)))
+        _add(name, Command(fields, function))
         return function
 
     return register
@@ -52,11 +50,12 @@ def in_thread(name: str, fields: type[W]) -> Callable[[InThread[W]], InThread[W]
 
     def register(function: InThread[W]) -> InThread[W]:
         async def obey(socket: NativeConsumer, wish: W, asked: Asked) -> None:
+            RestThrottle.take(socket.user_id)  # what can be asked there as well is counted with it
             result = await socket.run(_asked_in_thread, function, socket.user, wish)
             await socket.outbox.room_for(len(result))
             socket.push(Result(ref=asked.ref, result=result))
 
-        _add(name, Command(fields, obey, (Result,)))
+        _add(name, Command(fields, obey))
         return function
 
     return register

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 import structlog
@@ -12,34 +12,20 @@ import structlog
 from native.commands import COMMANDS, on_loop
 from native.dialect import NOBODY_ASKED, Asked, NativeDialect
 from native.errors import IdInUseError, UnknownSubscriptionError
-from native.feeds import Feed, Subscribe, feed_for, feeds
-from native.frames import (
-    Ack,
-    AuthRefreshed,
-    Envelope,
-    Hello,
-    Limits,
-    Me,
-    NativeError,
-    Pong,
-    Result,
-    Resync,
-    ServerPing,
-    Subscribed,
-    SubscriptionId,
-    Unsubscribed,
-)
+from native.feeds import MAX_SUBSCRIPTIONS, Feed, Subscribe, feed_for, feeds
+from native.frames import Ack, AuthRefreshed, Hello, Limits, Me, Pong, Unsubscribed
 from native.pings import Pings, interval_seconds
+from native.turns import turn_of
 from native.waiting import WAITING
 from realtime import (
     Access,
     Connection,
-    Event,
     Identity,
     RateLimitedError,
     RealtimeError,
     Ref,
     Request,
+    RestThrottle,
     Subscription,
     UnauthenticatedError,
     conf,
@@ -48,21 +34,17 @@ from realtime import (
     events,
 )
 
-#: Subscriptions of one socket: more than any page shows.
-MAX_SUBSCRIPTIONS = 200
 #: Typing is told this often at most: pages that say it more often tell nobody more.
 TYPING_INTERVAL_MS = 3_000
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Authenticate(msgspec.Struct):
     """Say who is there."""
 
-    # Whatever it is, `identify` has one answer to all that is no token.
-    token: Annotated[Any, msgspec.Meta(extra_json_schema={"type": "string", "examples": ["eyJhbGciOi…"]})] = (
-        None
-    )
+    token: Any = None  # whatever it is, `identify` has one answer to all that is no token
 
 
 class Ping(msgspec.Struct):
@@ -72,23 +54,15 @@ class Ping(msgspec.Struct):
 class Unsubscribe(msgspec.Struct):
     """Listen no more."""
 
-    id: SubscriptionId = None
-
 
 class NativeConsumer(Connection):
-    """Everything that a user may hear and do. Every command is answered once."""
+    """One client on `/ws/`, before and after it said who is there."""
 
     __slots__ = ("_address", "_kept", "access", "feeds")
 
     kind = "native"
     dialect = NativeDialect()
     commands = COMMANDS
-    envelope = Envelope
-    frames = (
-        *(Hello, AuthRefreshed, ServerPing, Pong),
-        *(Ack, Result, NativeError),
-        *(Subscribed, Resync, Unsubscribed),
-    )
 
     #: Whom it speaks for; None until the client has said it.
     access: Access | None
@@ -133,6 +107,11 @@ class NativeConsumer(Connection):
             kept = self._kept[make] = make(self)
         return kept
 
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await synchronous code that uses the database, when it is this user's turn."""
+        async with turn_of(self.user_id):
+            return await super().run(function, *args, **kwargs)
+
     def mistake(self, error: RealtimeError, asked: Asked) -> None:
         """Answer a command that failed after its method had returned."""
         self._mistake(error, asked)
@@ -144,11 +123,6 @@ class NativeConsumer(Connection):
         feed.end()
 
     # --- what a connection asks of it ---------------------------------------------------------------
-
-    @classmethod
-    def enveloped(cls) -> Iterable[type[Event]]:
-        told = dict.fromkeys(event for kind in feeds().values() for event in kind.tells())  # each once
-        return [variant for event in told for variant in event.variants()]
 
     async def on_open(self) -> None:
         if (error := self.scope.get("auth_error")) is not None:
@@ -212,7 +186,7 @@ class NativeConsumer(Connection):
         )
 
 
-@on_loop("auth", Authenticate, Hello)
+@on_loop("auth", Authenticate)
 async def authenticate(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> None:
     """The first frame of a client that had no credential in its handshake."""
     if socket.access is not None:
@@ -226,7 +200,7 @@ async def authenticate(socket: NativeConsumer, frame: Authenticate, asked: Asked
         socket.refuse(error, ref=asked)
 
 
-@on_loop("auth.refresh", Authenticate, AuthRefreshed)
+@on_loop("auth.refresh", Authenticate)
 async def refresh(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> None:
     """Go on with a new access token of the same user."""
     await socket.there.renew_with(partial(socket.scope["identify"], frame.token))
@@ -235,18 +209,18 @@ async def refresh(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> 
     socket.push(AuthRefreshed(ref=asked.ref, expires_at=int(identity.expires_at)))
 
 
-@on_loop("ping", Ping, Pong)
+@on_loop("ping", Ping)
 def ping(socket: NativeConsumer, _frame: Ping, asked: Asked) -> None:
     """Is anybody there?"""
     socket.push(Pong(ref=asked.ref, server_time=events.now()))
 
 
-@on_loop("pong", Ping, None)
+@on_loop("pong", Ping)
 def pong(_socket: NativeConsumer, _frame: Ping, _asked: Asked) -> None:
     """The answer to a ping of the server: that it came is enough."""
 
 
-@on_loop("subscribe", Subscribe, Subscribed)
+@on_loop("subscribe", Subscribe)
 async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> None:
     """Open a subscription; what follows about it waits until that is answered."""
     if asked.id in socket.feeds:
@@ -254,6 +228,10 @@ async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> No
     if len(socket.feeds) >= MAX_SUBSCRIPTIONS:
         raise RateLimitedError(f"This socket has {MAX_SUBSCRIPTIONS} subscriptions: end one first.")
     feed = feed_for(socket, wish, asked)
+    if sum(type(each) is type(feed) for each in socket.feeds.values()) >= feed.most:
+        raise RateLimitedError(f"This socket has {feed.most} subscriptions to {feed.topic}: end one first.")
+    if wish.snapshot or feed.most < MAX_SUBSCRIPTIONS:
+        RestThrottle.take(socket.user_id)
     socket.feeds[asked.id] = feed
     try:
         await feed.open()
@@ -263,7 +241,7 @@ async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> No
         raise
 
 
-@on_loop("unsubscribe", Unsubscribe, Unsubscribed)
+@on_loop("unsubscribe", Unsubscribe)
 def unsubscribe(socket: NativeConsumer, _frame: Unsubscribe, asked: Asked) -> None:
     """End a subscription."""
     feed = socket.feeds.get(asked.id)

@@ -11,15 +11,16 @@ An app registers its feeds by the first part of their topic:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import msgspec
 
 from native.dialect import Asked
 from native.errors import UnknownTopicError
-from native.frames import Subscribed, TopicName, Unsubscribed
+from native.frames import Subscribed, Unsubscribed
 from realtime import (
     MAX_INTEGER,
     Enveloped,
@@ -38,15 +39,16 @@ if TYPE_CHECKING:
     from native.consumer import NativeConsumer
 
 DEFAULT_SNAPSHOT, MAX_SNAPSHOT = 50, 200
+#: Subscriptions of one socket: more than any page shows.
+MAX_SUBSCRIPTIONS = 200
+#: Of one socket to something that follows its user into everything: no page shows that twice.
+MAX_FOLLOWING = 4
 
 
 class Subscribe(msgspec.Struct):
     """Listen to a topic."""
 
-    topic: TopicName
-    id: Annotated[Ref, msgspec.Meta(description="What you call it; its topic, where this is left out.")] = (
-        None
-    )
+    topic: Annotated[str, msgspec.Meta(max_length=64)]
     #: Go on after this position; an object of positions where the topic has several.
     since: Annotated[str, msgspec.Meta(max_length=64)] | int | dict[str, str] | None = None
     #: What there is now comes along: so many of it.
@@ -76,8 +78,20 @@ class Named:
         return f'"id":{events.encode_text(self.id) if isinstance(self.id, str) else self.id},'
 
 
+@lru_cache(maxsize=4096)
+def _enveloped(rendering: Rendering, topic: str) -> Enveloped:
+    """One value for all who are told a topic in the same way, so that not each of them keeps its own."""
+    return Enveloped(rendering, Named(topic))
+
+
 class Feed:
     """One subscription of a client; a subclass says who may listen, and to what."""
+
+    # A socket may have two hundred, and each is there for as long as the client listens.
+    __slots__ = ("_answered", "_asked", "id", "name", "socket", "wish")
+
+    #: How many of its kind one socket may have.
+    most: ClassVar[int] = MAX_SUBSCRIPTIONS
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         """`name` is what follows the first part of the topic: the 42 of `conversation.42`."""
@@ -90,11 +104,6 @@ class Feed:
         self._answered: asyncio.Future[None] | None = None
 
     # --- for apps -----------------------------------------------------------------------------------
-
-    @classmethod
-    def tells(cls) -> Iterable[type[events.Event]]:
-        """The events that it tells, for the contract."""
-        return ()
 
     async def open(self) -> None:
         """Find out whether the user may listen, `listen`, and `answer`; a RealtimeError refuses it."""
@@ -144,7 +153,9 @@ class Feed:
 
     def enveloped(self, rendering: Rendering, shown_as: str | None = None) -> Rendering:
         """A rendering whose frames say whose events they are."""
-        return Enveloped(rendering, self.named(shown_as))
+        if self.wish.with_id:
+            return Enveloped(rendering, self.named(shown_as))
+        return _enveloped(rendering, shown_as or self.topic)
 
     def listen(
         self,
@@ -174,6 +185,8 @@ class Feed:
     def answer(self, make: Callable[[Asked], events.Event]) -> None:
         """Say how the subscription stands: the answer to `subscribe`, the first time."""
         asked, self._asked = self._asked, None
+        # What is looked up together is answered in one turn: a page that opens subscribes to all it shows.
+        self.socket.outbox.join_turn()
         self.socket.push(make(Asked(asked.ref if asked else None, self.id)))
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)

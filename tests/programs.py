@@ -1,10 +1,12 @@
-"""What tests need and is not ours: Chromium, Node, what npm brings. Missing is a failure, never a skip.
+"""What tests need and is not ours: Chromium, Node, what npm brings, nginx, Caddy.
 
-`scripts/test` installs what is missing here; `python -m tests.programs chromium` prints what would be used.
+Missing is a failure, never a skip. `scripts/test` installs what is missing here;
+`python -m tests.programs chromium` prints what would be used.
 """
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,6 +67,31 @@ def asyncapi_schema() -> Path:
             f"No schema of AsyncAPI for the tests. Run scripts/test, or: npm ci --prefix {NODE_PACKAGES}"
         )
     return schema
+
+
+def proxy(name: str) -> Path:
+    """nginx or Caddy: this machine's, else Debian's package of that name."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    if shutil.which(name, path=path) is None:
+        install_packages(name)
+    if (found := shutil.which(name, path=path)) is None:
+        raise MissingProgramError(f"No {name} for the tests. Put it on PATH, or run them as root on Debian.")
+    return Path(found)
+
+
+def install_packages(*names: str) -> None:
+    """Debian's packages, by apt; nothing happens where that is not ours to do."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
+    # At run level 1 Debian starts no service: the package's own server would take port 80.
+    environment = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-qq"], ["install", "-qq", "--yes", "--no-install-recommends", *names]):
+        done = subprocess.run(
+            ["apt-get", *command], env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines()[-1:]
+            raise MissingProgramError(f"apt-get {command[0]} failed: {said}")
 
 
 if __name__ == "__main__":

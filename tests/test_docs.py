@@ -247,6 +247,29 @@ def test_map_leads_to_every_page() -> None:
     assert [page for page in pages if page != "docs/architecture.md" and f"({page[5:]})" not in read_on] == []
 
 
+def test_index_leads_to_every_page_once() -> None:
+    """Each page has one kind. Decisions and dated reports are led to by an index of their own."""
+    kinds, _, _ = text("docs/README.md").partition("## Asked often")
+    led_to = [target for _, target, anchor in links("docs/README.md") if not anchor]
+    here = (ROOT / "docs").resolve()
+    pages = [ROOT / page for page in PAGES if re.match(r"docs/(?!adr/0|proof/2|README)", page)]
+
+    assert [page for page in pages if page.resolve() not in led_to] == []
+    rows = re.findall(r"^\|.*\]\(([^)]*\.md)\)[^|]*\|", kinds, re.MULTILINE)
+    ours = [row for row in rows if (here / row).resolve().is_relative_to(here)]
+    assert sorted({row for row in ours if ours.count(row) > 1}) == []
+
+
+def test_index_has_the_four_kinds() -> None:
+    assert HEADING.findall(text("docs/README.md"))[1:5] == ["Tutorial", "How to", "Reference", "Explanation"]
+
+
+def test_dated_reports_are_led_to_by_their_index() -> None:
+    index = {target for _, target, _ in links("docs/proof/README.md")}
+
+    assert [page for page in PAGES if "docs/proof/2" in page and (ROOT / page).resolve() not in index] == []
+
+
 def test_decisions_are_numbered_once_and_listed_in_order() -> None:
     files = sorted(path.name for path in (ROOT / "docs/adr").glob("0*.md"))
     numbers = [name[:4] for name in files]

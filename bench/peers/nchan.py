@@ -23,6 +23,7 @@ from pathlib import Path
 from bench.crowd import Place
 from bench.machine import ROOT
 from tests.processes import Process, accepts
+from tests.programs import MissingProgramError, install_packages
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 PACKAGES = ("nginx", "libnginx-mod-nchan")
@@ -64,7 +65,10 @@ class AbsentError(RuntimeError):
 def program() -> Path:
     """nginx with the module, installed when that is possible."""
     if (found := _installed()) is None:
-        _install()
+        try:
+            install_packages(*PACKAGES)
+        except MissingProgramError as missing:
+            raise AbsentError(str(missing)) from None
         found = _installed()
     if found is None:
         raise AbsentError(f"no nginx with {MODULE.name}: install {' and '.join(PACKAGES)}")
@@ -74,19 +78,6 @@ def program() -> Path:
 def _installed() -> Path | None:
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     return Path(nginx) if nginx and MODULE.exists() else None
-
-
-def _install() -> None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return
-    # At run level 1 Debian starts no service: the package's own nginx would take port 80.
-    environment = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-qq", "--yes", "--no-install-recommends", *PACKAGES]):
-        done = subprocess.run(
-            ["apt-get", *command], env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise AbsentError(f"apt-get {command[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
 
 
 class NchanServer(Process):

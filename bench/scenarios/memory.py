@@ -9,6 +9,7 @@ Python allocates, which is the same in each run.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from bench import progress
 from bench.crowd import Place
@@ -65,10 +66,10 @@ def _measure_sockets(bench: Workbench, outcome: Outcome) -> None:
         # A process gives little back, so each run has a new one.
         for _ in range(bench.effort.runs):
             with bench.part() as part:
-                points, residents = _grow(part, name)
-            sockets = points[-1][0] - points[0][0]
-            unique.append((points[-1][1] - points[0][1]) * 1024 / sockets)
-            resident.append((residents[-1] - residents[0]) / 1024 / sockets)
+                server, places = server_of(part, name, most_sockets(part))
+                points, residents = grow(part, server, places, frames=1 if name in KINDS else 0)
+            unique.append(kilobytes_each(points))
+            resident.append((residents[-1] - residents[0]) / 1024 / (points[-1][0] - points[0][0]))
             progress.say(f"memory: {name}: {unique[-1]:.1f} KB a socket")
         rows.append([name, spread(unique), spread(resident)])
         curves.append(Series(name, points))
@@ -81,17 +82,28 @@ def _measure_sockets(bench: Workbench, outcome: Outcome) -> None:
     outcome.notes.append("The guide's sockets are not authenticated: it reads no tokens.")
 
 
-def _grow(bench: Workbench, name: str) -> tuple[list[tuple[float, float]], list[int]]:
-    """(sockets, MB) after each step, and the resident bytes."""
+def most_sockets(bench: Workbench) -> int:
+    """How many there are in the end."""
+    return bench.effort.sized(WARM, least=10) + STEPS * bench.effort.sized(STEP_SOCKETS, least=10)
+
+
+def kilobytes_each(points: Sequence[tuple[float, float]]) -> float:
+    """What each socket took from the first to the last of what `grow` found."""
+    (few, before), (many, then) = points[0], points[-1]
+    return (then - before) * 1024 / (many - few)
+
+
+def grow(
+    bench: Workbench, server: Process, places: Sequence[Place], *, frames: int
+) -> tuple[list[tuple[float, float]], list[int]]:
+    """(sockets, MB) after each step, and the resident bytes. `frames` tell a socket that it is subscribed."""
     warm = bench.effort.sized(WARM, least=10)
     step = bench.effort.sized(STEP_SOCKETS, least=10)
-    total = warm + STEPS * step
-    server, places = server_of(bench, name, total)
     points, residents = [], []
     for opened in range(STEPS + 1):
         end = warm + opened * step
         crowd = bench.crowd(server, places[end - step if opened else 0 : end])
-        crowd.connect(frames=1 if name in KINDS else 0, timeout=600)
+        crowd.connect(frames=frames, timeout=600)
         time.sleep(SETTLE_SECONDS)
         held = memory(server.pid)
         points.append((float(end), held.unique / 2**20))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from chat.events import conversation_topic
-from realtime import Event, Rendering
+from realtime import Rendering
 
 if TYPE_CHECKING:
     from native.feeds import Feed, Subscribe
@@ -19,8 +18,6 @@ class Companion(NamedTuple):
     rendering: Rendering
     #: Whether a client wishes it.
     is_wished: Callable[[Subscribe], bool]
-    #: The events that are told there.
-    events: tuple[type[Event], ...] = ()
 
 
 _companions: list[Companion] = []
@@ -32,20 +29,11 @@ def add_companion(companion: Companion) -> None:
         _companions.append(companion)
 
 
-def companion_events() -> Iterable[type[Event]]:
-    """The events that come along with a conversation."""
-    return [event for companion in _companions for event in companion.events]
-
-
-def listen_to_companions(feed: Feed, conversation_id: int) -> None:
-    """Tell a feed what comes along with a conversation, under the conversation's name."""
+def listen_to_companions(feed: Feed, conversation_id: int, *, shown_as: str) -> None:
+    """Tell a feed what comes along with a conversation, under the name that the conversation has there."""
     for companion in _companions:
         if companion.is_wished(feed.wish):
-            feed.listen(
-                companion.topic_of(conversation_id),
-                companion.rendering,
-                shown_as=conversation_topic(conversation_id),
-            )
+            feed.listen(companion.topic_of(conversation_id), companion.rendering, shown_as=shown_as)
 
 
 def end_companions(feed: Feed, conversation_id: int) -> None:

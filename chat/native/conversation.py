@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from chat import answers, selectors
 from chat.errors import NotAParticipantError
-from chat.events import CONVERSATION_EVENTS, V1_RENDERING, conversation_topic
-from chat.native.companions import companion_events, listen_to_companions
+from chat.events import V1_RENDERING, conversation_topic
+from chat.native.companions import listen_to_companions
 from chat.resuming import conversation_id_of, history_url, membership_of, receipts_in, resumed_from
 from chat.selectors import Membership
 from native.feeds import Feed, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
-from realtime import Event, Position, RealtimeError, Subscription, one_moment
+from realtime import Position, RealtimeError, Subscription, one_moment
 
 
 def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Membership, msgspec.Raw]:
@@ -33,30 +31,27 @@ def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Members
 class ConversationFeed(Feed):
     """Everything that happens in one conversation of the user's."""
 
-    membership: Membership
-
-    @classmethod
-    def tells(cls) -> Iterable[type[Event]]:
-        return [*CONVERSATION_EVENTS, *companion_events()]
+    __slots__ = ("conversation_id",)
 
     async def open(self) -> None:
         self.conversation_id = conversation_id_of(self.name)
-        if self.topic != conversation_topic(
-            self.conversation_id
-        ):  # one name each, or events would have several
+        # One name each, or events would have several.
+        if self.topic != conversation_topic(self.conversation_id):
             raise NotAParticipantError
-        if self.since is None and self.snapshot_size:
+        since = self.since
+        if since is None and self.snapshot_size:
             await self._show(reason=None)
             return
-        await self._look_up()
-        if self.since is None:
-            self._listen(self.membership.end, partial(self.say_live, resumed=False))
+        membership = await self._look_up()
+        end = membership.end
+        if since is None:
+            self._listen(end, end, self.say_live)
             return
-        since = await resumed_from(self.since, self.membership)
-        if isinstance(since, str):
-            await self._begin_anew(since)
+        position = await resumed_from(since, membership)
+        if isinstance(position, str):
+            await self._begin_anew(membership, position)
         else:
-            self._listen(since, self._resumed)
+            self._listen(position, end, self._resumed)
 
     def on_access_lost(self, subscription: Subscription) -> None:
         self.give_up(NotAParticipantError())
@@ -65,18 +60,20 @@ class ConversationFeed(Feed):
         subscription.end()  # until it is known whether the other log is theirs to read
         self.socket.spawn(self._leave_the_other_past())
 
-    async def _look_up(self) -> None:
-        self.membership = await membership_of((self.socket.user_id, self.conversation_id))
+    def _look_up(self) -> Awaitable[Membership]:
+        return membership_of((self.socket.user_id, self.conversation_id))
 
-    def _listen(self, position: Position, on_live: Any = None) -> None:
+    def _listen(
+        self, position: Position, end: Position, on_live: Callable[[Position], None] | None = None
+    ) -> None:
         self.listen(
-            conversation_topic(self.conversation_id),
+            self.topic,
             V1_RENDERING,
             position=position,
-            authorized_at=self.membership.end,
+            authorized_at=end,
             on_live=on_live,
         )
-        listen_to_companions(self, self.conversation_id)
+        listen_to_companions(self, self.conversation_id, shown_as=self.topic)
 
     def _resumed(self, place: Position) -> None:
         self.say_live(place, resumed=True)
@@ -86,11 +83,11 @@ class ConversationFeed(Feed):
 
     async def _show(self, reason: str | None) -> None:
         """Answer with the newest page, and tell everything after it."""
-        self.membership, page = await self.socket.run(
+        membership, page = await self.socket.run(
             history_now, self.socket.user_id, self.conversation_id, self.snapshot_size
         )
         await self.room_for(page)
-        end = self.membership.end
+        end = membership.end
         self.answer(
             lambda asked: Subscribed(
                 ref=asked.ref,
@@ -103,33 +100,33 @@ class ConversationFeed(Feed):
                 snapshot=page,
             )
         )
-        self._listen(end)
+        self._listen(end, end)
         self.socket.spawn(self._tell_receipts())
 
-    async def _begin_anew(self, reason: str) -> None:
+    async def _begin_anew(self, membership: Membership, reason: str) -> None:
         """What the client has cannot be gone on from: show what there is, or say where it is."""
         if not self.is_answered and self.snapshot_size:
             await self._show(reason)
             return
-        end = self.membership.end
+        end = membership.end
         self.answer(
             lambda asked: Resync(
                 ref=asked.ref,
                 id=asked.id,
                 topic=self.topic,
                 reason=reason,
-                url=history_url(self.membership),
+                url=history_url(membership),
                 seq=end.seq,
                 position=str(end),
             )
         )
-        self._listen(end)
+        self._listen(end, end)
 
     async def _leave_the_other_past(self) -> None:
         try:
-            await self._look_up()
+            membership = await self._look_up()
             if self.is_open:  # the client did not end it meanwhile
-                await self._begin_anew("unknown_position")
+                await self._begin_anew(membership, "unknown_position")
         except RealtimeError as error:
             self.give_up(error)
 

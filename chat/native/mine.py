@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from accounts.models import User
 from chat import selectors
-from chat.events import (
-    CONVERSATION_EVENTS,
-    V1_RENDERING,
-    ConversationJoined,
-    ConversationLeft,
-    conversation_topic,
-)
+from chat.events import V1_RENDERING, conversation_topic
 from chat.native.asking import conversations_page
-from chat.native.companions import companion_events, end_companions, listen_to_companions
+from chat.native.companions import end_companions, listen_to_companions
 from chat.resuming import history_url, resumed_from
 from chat.selectors import Membership, Share, Unread
 from native.consumer import NativeConsumer
 from native.dialect import Asked
 from native.errors import UnknownTopicError
-from native.feeds import Feed, Subscribe, feed
+from native.feeds import MAX_FOLLOWING, Feed, Subscribe, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
 from realtime import (
     NOTHING,
     BatchLoader,
-    Count,
     Delivery,
     Event,
-    Id,
     InvalidFrameError,
     OnlyTypes,
     Position,
-    PositionText,
     RealtimeError,
-    Seq,
     Subscription,
     Told,
     acts_on,
@@ -62,17 +50,17 @@ unread_in: BatchLoader[Share, Unread] = BatchLoader(selectors.unread_in)
 class ConversationRead(Event, tag="conversation_read", frozen=True):
     """How far the user has read, on this or another device, and what is unread, counted at `last_seq`."""
 
-    conversation_id: Id
-    read_seq: Seq
-    delivered_seq: Seq
-    unread_count: Count
-    last_seq: Seq
+    conversation_id: int
+    read_seq: int
+    delivered_seq: int
+    unread_count: int
+    last_seq: int
 
 
 class SubscribedToMine(Subscribed, tag="subscribed", frozen=True, kw_only=True):
     """`subscribed`, with the position of each conversation by its topic."""
 
-    positions: Annotated[dict[str, PositionText], Meta(examples=[{"conversation.123": "981-3f9c2a71d0"}])]
+    positions: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +94,7 @@ def _first_page(user: User, limit: int) -> msgspec.Raw:
 class MineFeed(Feed):
     """Everything in all conversations of the user."""
 
-    @classmethod
-    def tells(cls) -> Iterable[type[Event]]:
-        on_mine = (ConversationJoined, ConversationLeft, ConversationRead)
-        return [*CONVERSATION_EVENTS, *companion_events(), *on_mine]
+    most = MAX_FOLLOWING
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         super().__init__(socket, wish, asked, name)
@@ -175,7 +160,7 @@ class MineFeed(Feed):
             authorized_at=authorized_at,
             on_live=partial(self._is_live, topic),
         )
-        listen_to_companions(self, conversation_id)
+        listen_to_companions(self, conversation_id, shown_as=topic)
 
     def _is_live(self, topic: str, _place: Position) -> None:
         self._behind.discard(topic)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -56,7 +56,7 @@ class BatchLoader(Generic[K, V]):
         queue = self._queues.get(loop)
         if queue is None:
             queue = self._queues[loop] = _Queue(self._load, self._max_batch)
-        value = await asyncio.shield(queue.value_of(key))
+        value = await queue.value_of(key)
         if isinstance(value, Exception):
             raise value
         return value
@@ -70,15 +70,15 @@ class _Queue(Generic[K, V]):
     ) -> None:
         self._load = load
         self._max_batch = max_batch
-        self._waiting: dict[K, asyncio.Future[V | Exception]] = {}
+        #: What each asker of a key awaits: one that goes away takes nobody else's answer along.
+        self._waiting: dict[K, list[asyncio.Future[V | Exception]]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def value_of(self, key: K) -> asyncio.Future[V | Exception]:
-        future = self._waiting.get(key)
-        if future is None:
-            future = self._waiting[key] = asyncio.get_running_loop().create_future()
-            if self._task is None:
-                self._task = background.start(self._load_batches())
+        future: asyncio.Future[V | Exception] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(future)
+        if self._task is None:
+            self._task = background.start(self._load_batches())
         return future
 
     async def _load_batches(self) -> None:
@@ -89,9 +89,8 @@ class _Queue(Generic[K, V]):
                 first = list(islice(self._waiting, self._max_batch))
                 batch = [(key, self._waiting.pop(key)) for key in first]
                 values = await self._load_together([key for key, _ in batch])
-                for key, future in batch:
-                    if not future.done():
-                        future.set_result(values[key])
+                for key, futures in batch:
+                    _answer(futures, values[key])
         finally:
             self._task = None
 
@@ -109,9 +108,8 @@ class _Queue(Generic[K, V]):
         except RealtimeError as error:  # the database is away
             # Those that wait behind would wait as long for the same: a frozen database makes each batch slow.
             waiting, self._waiting = self._waiting, {}
-            for future in waiting.values():
-                if not future.done():
-                    future.set_result(error)
+            for futures in waiting.values():
+                _answer(futures, error)
             return dict.fromkeys(keys, error)
         except Exception as error:
             if len(keys) == 1:
@@ -119,3 +117,9 @@ class _Queue(Generic[K, V]):
             # One key that cannot be loaded must not fail the others.
             logger.exception("%d keys could not be loaded together", len(keys))
             return {key: (await self._load_together([key]))[key] for key in keys}
+
+
+def _answer(futures: Iterable[asyncio.Future[V | Exception]], value: V | Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(value)

@@ -20,7 +20,11 @@ _FORWARDED = frozenset(
         b"x-real-ip",
     }
 )
-_SCHEMES = {"http": {"http": "http", "https": "https"}, "websocket": {"http": "ws", "https": "wss"}}
+#: By the kind of scope. Of a socket most proxies name the scheme of its handshake, Traefik the socket's own.
+_SCHEMES = {
+    "http": {"http": "http", "https": "https"},
+    "websocket": {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"},
+}
 
 
 class ForwardedHeaders:

@@ -148,8 +148,9 @@ class Hub:
         subscription.audience = audience
         if authorized_at is None:  # it has no past to catch up with, even where its access is suspended
             subscription.position, subscription.mark = audience.place
-        position = Position(subscription.position, subscription.mark)
-        is_live = authorized_at is None or position.is_at(audience.place)
+            is_live = True
+        else:
+            is_live = Position(subscription.position, subscription.mark).is_at(audience.place)
         audience.add(subscription, is_live=is_live and not subscription.is_suspended)
 
     def audience(self, topic: str) -> Audience | None:

@@ -24,7 +24,8 @@ class Lanes:
         self._obey = obey
         #: What waits in each lane that is in use.
         self._waiting: dict[Hashable, deque[Request]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: What obeys in each of them.
+        self._tasks: dict[Hashable, asyncio.Task[None]] = {}
         self._count = 0
         self._room: asyncio.Event | None = None
 
@@ -39,9 +40,8 @@ class Lanes:
         if work is not None:
             self._waiting[request.lane] = deque()
             self._count += 1
-            task = asyncio.get_running_loop().create_task(self._run(request.lane, work))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            run = self._run(request.lane, work)
+            self._tasks[request.lane] = asyncio.get_running_loop().create_task(run)
 
     @property
     def is_full(self) -> bool:
@@ -57,11 +57,11 @@ class Lanes:
     async def done(self) -> None:
         """Wait until nothing is under way."""
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks.values())
 
     def cancel(self) -> None:
         """Give up what is under way."""
-        for task in list(self._tasks):
+        for task in list(self._tasks.values()):
             task.cancel()
 
     async def _run(self, lane: Hashable, work: Awaitable[None] | None) -> None:
@@ -75,7 +75,7 @@ class Lanes:
                     return
                 work = self._obey(waiting.popleft())
         finally:
-            del self._waiting[lane]
+            del self._waiting[lane], self._tasks[lane]
             self._count -= len(waiting)
 
     def _finished(self) -> None:

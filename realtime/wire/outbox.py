@@ -110,6 +110,12 @@ class Outbox:
         if self._held is not None and self._held.is_joining:
             self._release()
 
+    def join_turn(self) -> None:
+        """Write what is pushed in this turn of the loop at once, in the next one."""
+        if self._held is None:
+            self.begin_joining()
+            asyncio.get_running_loop().call_soon(self.end_joining)
+
     def push(self, payload: Payload, *, droppable_kind: str | None = None) -> None:
         """Send a frame after those before it.
 

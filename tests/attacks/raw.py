@@ -38,17 +38,28 @@ class Line:
             return 0
         return status_of(answer)
 
+    def pause(self) -> None:
+        """Read no more: what comes stays in the kernel."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]  # the transport of a socket
+
     async def close_code(self) -> int:
         """Read frames until the one that closes; 1006 when the line ends without."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                first, length = await self.reader.readexactly(2)
-                if length >= 126:
-                    length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8))
-                payload = await self.reader.readexactly(length)
+                first, payload = await self._frame()
                 if first == 0x88:
                     return int.from_bytes(payload[:2])
         return 1006
+
+    async def next_payload(self) -> bytes:
+        """What the next frame holds."""
+        return (await self._frame())[1]
+
+    async def _frame(self) -> tuple[int, bytes]:
+        first, length = await self.reader.readexactly(2)
+        if length >= 126:
+            length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8))
+        return first, await self.reader.readexactly(length)
 
 
 @asynccontextmanager

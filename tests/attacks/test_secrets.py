@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from bench.wire import frame
 from tests.acceptance.people import People
 from tests.accounts.forgeries import b64
 from tests.attacks.raw import line_to
@@ -36,6 +37,8 @@ def talkative(
         "SERVICE_API_KEYS": SERVICE_KEY,
         "SECRET_KEY": f"{MARK}-secret-key-0123456789-0123456789-0123456789",
         "LIMIT_LOGINS": "off",
+        "LIMIT_MISTAKES": "off",
+        "LIMIT_FRAMES": "off",
         "LIMIT_LOGINS_PER_ADDRESS": "off",
     }
     with ServerProcess(request.param, **vars(new_backends()), env=env) as server:
@@ -76,6 +79,7 @@ PATHS = (
     "/ws/chat/123/",
     "/ws/notifications/",
     "/ws/typing/123/",
+    "/ws/",
     "/ws/nothing/",
     "/api/me/",
     "/api/nothing/",
@@ -158,6 +162,13 @@ def requests() -> Iterator[tuple[bytes, list[str]]]:
             yield whole, secrets_of(0xFFFF)
 
 
+async def metrics_of(server: ServerProcess) -> str:
+    """What it counts, as everybody on this machine may read it."""
+    async with line_to(server.port) as line:
+        line.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        return (await line.everything()).decode()
+
+
 @pytest.mark.acceptance
 @pytest.mark.timeout(240)
 async def test_no_secret_is_logged_or_told(talkative: ServerProcess):
@@ -173,14 +184,38 @@ async def test_no_secret_is_logged_or_told(talkative: ServerProcess):
     await asyncio.gather(*(ask(data, secrets) for data, secrets in asked))
 
     assert len(asked) > 900
-    async with line_to(talkative.port) as line:
-        line.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        metrics = await line.everything()
-    assert b"relais_handshakes_refused_total" in metrics
-    assert MARK.encode() not in metrics
+    metrics = await metrics_of(talkative)
+    assert "relais_handshakes_refused_total" in metrics
+    assert MARK not in metrics
     shown = [line for line in talkative.log().splitlines() if MARK in line]
     assert shown == [], f"{len(shown)} lines, such as {shown[:5]}"
     assert len(re.findall(r"\[redacted\]", talkative.log())) > 100  # it did log those requests
+
+
+async def in_frames(server: ServerProcess, token: str, wrong: str) -> None:
+    """A token that works and one that does not, in frames of the native socket that are right or torn."""
+    host, refresh = f"127.0.0.1:{server.port}", {"type": "auth.refresh", "token": token, "ref": 1}
+    greetings = [f'{{"type":"auth","token":"{token}"}}', json.dumps(refresh)]
+    async with line_to(server.port) as line:
+        assert await line.shake_hands("/ws/", host=host) == 101
+        for text, answer in zip(greetings, (b'"hello"', b'"auth.refreshed"'), strict=True):
+            line.write(frame(text.encode()))
+            assert answer in await line.next_payload()
+        for name in ("auth", "auth.refresh", "pong", "send", "subscribe"):
+            for field in ("token", "id", "conversation_id", "since", "nothing"):
+                for value in (wrong, [wrong], {"token": wrong}, wrong * 3):
+                    text = json.dumps({"type": name, "topic": "mine", field: value})
+                    for sent in (text, text[:-1], text[:-3]) if field == "token" else (text,):
+                        line.write(frame(sent.encode()))
+        line.write(frame(b'{"type":"ping","ref":"the end"}'))
+        while b"the end" not in (heard := await line.next_payload()):
+            assert wrong.encode() not in heard
+    for value in (wrong, [wrong], {"token": wrong}):
+        async with line_to(server.port) as line:
+            assert await line.shake_hands("/ws/", host=host) == 101
+            line.write(frame(json.dumps({"type": "auth", "token": value}).encode()))
+            assert wrong.encode() not in await line.next_payload()
+            assert await line.close_code() == 4401
 
 
 @pytest.mark.acceptance
@@ -191,7 +226,7 @@ async def test_no_credential_of_ours_is_logged(talkative: ServerProcess):
     tokens = [people.token(name) for name in ("ana", "bruno")]
     parts = {part for token in tokens for part in token.split(".")[1:]}
     good = {"Sec-WebSocket-Protocol": f"bearer.{tokens[0]}"}
-    for path in ("/ws/chat/123/", "/ws/notifications/", "/ws/typing/123/"):
+    for path in ("/ws/chat/123/", "/ws/notifications/", "/ws/typing/123/", "/ws/"):
         for query, headers in (
             (f"?token={tokens[0]}", {}),
             ("", good),
@@ -200,10 +235,11 @@ async def test_no_credential_of_ours_is_logged(talkative: ServerProcess):
             async with line_to(talkative.port) as line:
                 host = f"127.0.0.1:{talkative.port}"
                 assert await line.shake_hands(path + query, host=host, headers=headers) == 101
+    await in_frames(talkative, tokens[0], f"{MARK}-{tokens[1]}")
     with pytest.raises(Exception, match="HTTP Error 401"):
         people.ask("/api/token/", {"username": "ana", "password": f"{MARK}-guess"})
     people.sign_out("ana")
 
-    log = talkative.log()
-    assert not [part for part in parts if part in log]
-    assert MARK not in log
+    told = talkative.log() + await metrics_of(talkative)
+    assert not [part for part in parts if part in told]
+    assert MARK not in told

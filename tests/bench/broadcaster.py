@@ -22,6 +22,7 @@ class Broadcaster:
         self._loop = asyncio.new_event_loop()
         self._writers: list[asyncio.StreamWriter] = []
         self._messages = 0
+        self.heard: list[str] = []
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Self:
@@ -66,6 +67,7 @@ class Broadcaster:
 
     def _tell(self, text: bytes) -> None:
         self._messages += 1
+        self.heard.append(text.decode())
         event = b'{"type":"message","content":%b,"seq":%d}' % (text, 1_000_000 + self._messages)
         for writer in self._writers:
             # One socket only: a counter that looks at a few would not see it.

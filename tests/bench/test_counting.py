@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bench.counting import MAX_FRAME, Inbound, MalformedStreamError, next_run, whole_number
+from bench.counting import MAX_FRAME, Inbound, MalformedStreamError, events_in, next_run, whole_number
 
 pytestmark = pytest.mark.stack("small")
 
@@ -120,6 +120,15 @@ def test_close_code_is_kept(payload, code):
 def test_malformed_stream_is_refused(stream):
     with pytest.raises(MalformedStreamError):
         fed(framed(b"fine") + stream, [1000])
+
+
+@pytest.mark.parametrize("size", [20, 125, 126, 65_535, 65_536])
+def test_events_of_the_native_socket_are_told_from_answers_that_are_as_long(size):
+    event, answer = framed(b'{"topic":"t"}'.ljust(size)), framed(b'{"type":"ack"}'.ljust(size, b"o"))
+    stream = bytearray(b"....." + event + answer + event + event)
+
+    assert events_in(stream, 5, 4, len(event)) == 3
+    assert events_in(stream, 5 + len(event), 1, len(event)) == 0
 
 
 @pytest.mark.parametrize(

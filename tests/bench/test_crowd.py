@@ -73,6 +73,23 @@ def test_one_lost_and_one_doubled_do_not_cancel_out():
     assert not load.is_whole
 
 
+def test_socket_says_first_what_it_was_given():
+    with Broadcaster() as server, Crowd(server.port, [Place("/", opening=['"one"', '"two"'])]) as crowd:
+        opened = crowd.connect(frames=2)  # both were told to everybody
+    assert opened.ready == 1
+    assert server.heard == ['"one"', '"two"']
+
+
+def test_socket_that_is_told_an_error_is_not_ready():
+    places = [Place("/", opening=['{"type":"error"}'])]
+    with (
+        Broadcaster() as server,
+        Crowd(server.port, places) as crowd,
+        raises(match=re.escape("0 of 1 sockets are ready; the others: {'told an error': 1}")),
+    ):
+        crowd.connect(frames=1)
+
+
 def test_refused_sockets_are_named():
     why = re.escape("1 of 2 sockets are ready; the others: {'HTTP 403': 1}")
     with (

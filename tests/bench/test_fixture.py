@@ -37,6 +37,18 @@ def test_conversations_share_nobody():
     assert len(people) == 6
 
 
+def test_conversations_share_everybody_where_that_is_asked_for():
+    made = fixture.make(members=2, conversations=3, shared=True)
+
+    assert len({each["conversation_id"] for each in made["conversations"]}) == 3
+    tokens = made["tokens"]
+    assert all(each["tokens"] == tokens for each in made["conversations"])
+    for each in made["conversations"]:
+        for token in tokens:
+            user = identify(token).user
+            selectors.membership_for(user_id=user.pk, conversation_id=each["conversation_id"])
+
+
 def test_messages_can_be_resumed():
     made = fixture.make(members=2, messages=20)
     assert len(log.replay(f"conversation.{made['conversation_id']}", after=0, limit=100)) == 20

@@ -48,7 +48,8 @@ def clock(monkeypatch) -> Clock:
 
 def load_of(clients: list[Talker], **options) -> Load:
     generator = SimpleNamespace(clients=clients, open=dict(enumerate(clients)), cpu_seconds=lambda: 0.0)
-    load = Load(generator, style="plain", seconds=10, warmup=1, **options)  # type: ignore[arg-type]  # as much of one as it asks
+    options = {"style": "plain", "seconds": 10, "warmup": 1} | options
+    load = Load(generator, **options)  # type: ignore[arg-type]  # as much of one as it asks
     load.start()
     return load
 
@@ -124,3 +125,30 @@ def test_first_and_last_delivery_of_each_message(clock):
     }
     assert milliseconds == {"first": [1, 2, 1], "last": [3, 4, 3], "behind": [1, 1, 0]}
     assert load.received == 9
+
+
+def test_answers_of_the_native_socket_are_no_messages(clock):
+    """They may stand among events that are as long; an error is noted."""
+    [speaker] = talkers = [Talker(0)]
+    load = load_of(talkers, mode="closed", style="native", seq="seq")
+    load.tick(clock.now)
+    [said] = speaker.said
+    assert b'"type":"send"' in said
+    speaker.watch = None
+
+    def hears(*payloads: bytes) -> None:
+        stream = bytearray(b"".join(map(framed, payloads)))
+        load.listen(speaker)(stream, 0, len(payloads), len(stream) // len(payloads))
+
+    def event(seq: int, content: bytes = b"a" * 50) -> bytes:
+        return b'{"topic":"conversation.1","type":"message","content":"%b","seq":%03d}' % (content, seq)
+
+    ack = b'{"type":"ack","ref":null,"seq":7}'.ljust(len(event(0)))
+    hears(event(100), ack, event(101))
+    assert (load.received, speaker.message_count, len(speaker.said)) == (2, 2, 1)
+    hears(b'{"type":"error","code":"overloaded"}')
+    hears(b'{"type":"ping","server_time":""}')
+    hears(event(102, text(0, 0, clock.now)))  # its own: now it speaks again
+
+    assert (load.received, speaker.message_count, len(speaker.said)) == (3, 3, 2)
+    assert (load.faults, dict(load.errors)) == (0, {"overloaded": 1})

@@ -28,7 +28,7 @@ def test_frame_holds_its_payload(size):
     assert payload_of(wire.frame(b"x" * size)) == b"x" * size
 
 
-@pytest.mark.parametrize("style", ["plain", "acknowledged", "event"])
+@pytest.mark.parametrize("style", ["plain", "acknowledged", "event", "native"])
 def test_command_is_json_of_one_length_and_says_who_and_when(style):
     early, late = (speech.command(style, 7, number, 5_000_000_000 + number) for number in (1, 99_999))
     said = json.loads(payload_of(late))
@@ -40,6 +40,11 @@ def test_command_is_json_of_one_length_and_says_who_and_when(style):
     assert speech.marker(8) not in late
     assert len(content) == speech.TEXT_LENGTH
     assert len(early) == len(late)
+
+
+def test_native_command_names_its_conversation():
+    said = json.loads(payload_of(speech.command("native", 1, 2, 3, 42)))
+    assert (said["type"], said["conversation_id"]) == ("send", 42)
 
 
 def test_each_acknowledged_message_has_a_name_of_its_own():

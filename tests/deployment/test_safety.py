@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-from realtime.defaults import Conf
 from tests.deployment.descriptions import INTERPOLATED, REPOSITORY, dockerfile_lines, passwords_in, web_of
 
 # What `scripts/serve` promises; each platform kills what is left some seconds later.
@@ -120,21 +119,3 @@ def test_servers_of_compose_start_when_what_they_need_is_ready(compose: dict[str
             assert services[name]["healthcheck"]["test"]
     assert set(services["web"]["depends_on"]) == {"db", "redis", "migrate"}
     assert services["migrate"]["depends_on"] == {"db": {"condition": "service_healthy"}}
-
-
-# ── the proxy of the documentation ───────────────────────────────────────────────────────────────────────
-
-
-def test_documented_nginx_outlasts_a_ping_and_logs_no_query() -> None:
-    page = (REPOSITORY / "docs/operations.md").read_text()
-    (nginx,) = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
-    directives = re.sub(r"#.*", "", nginx)
-    timeouts = [int(seconds) for seconds in re.findall(r"proxy_(?:read|send)_timeout\s+(\d+)s;", directives)]
-
-    assert len(timeouts) == 2
-    assert min(timeouts) > Conf.limit_ping_seconds + Conf.limit_pong_seconds
-    assert re.search(r"proxy_set_header Upgrade\s+\$http_upgrade;", directives)
-    (log_format,) = re.findall(r"log_format\s.*?;", directives, re.DOTALL)
-    assert not re.search(r"\$(request|request_uri|args|query_string|http_referer)\b", log_format)
-    formats = re.findall(r"access_log\s+(.*?);", directives)
-    assert all(words == "off" or words.endswith(" relais") for words in formats)

@@ -112,10 +112,13 @@ def is_command(block: Block) -> bool:
     )
 
 
+#: An app that is not there, and an operator's machine: `test_extending.py`, `test_runbook.py`.
+ELSEWHERE_TRIED = ("docs/extending.md", "docs/operations/runbook.md")
+
 COMMANDS = [
     pytest.param(command, id=f"{block}-{number}")
     for block in shell_blocks()
-    if is_command(block) and block.document != "docs/extending.md"  # its app is not there: test_extending.py
+    if is_command(block) and block.document not in ELSEWHERE_TRIED
     for number, command in enumerate(commands(block))
 ]
 
@@ -337,6 +340,8 @@ class Pasted:
         self.failures: list[str] = []
         self.frames: list[dict[str, Any]] = []
         page.on("pageerror", lambda error: self.failures.append(str(error)))
+        # The browser tells the address, and not what a snippet offers besides.
+        self._offered = re.findall(r"relais\.v1", snippet)[:1]
         page.on("websocket", self._records)
         page.goto(f"http://localhost:{dev.port}/")
         page.evaluate(
@@ -361,8 +366,7 @@ class Pasted:
         return bool(self._page.evaluate("content => window.heard.includes(content)", content))
 
     def _records(self, socket: WebSocket) -> None:
-        # The browser tells the address, and not what a snippet offers besides: it may have opted in by that.
-        witness = Witness(f"/{socket.url.partition('//')[2].partition('/')[2]}", ["relais.v1"])
+        witness = Witness(f"/{socket.url.partition('//')[2].partition('/')[2]}", self._offered)
 
         def receives(frame: str | bytes) -> None:
             witness.told(frame)

@@ -30,6 +30,13 @@ def test_proxy_tells_address_and_scheme(proxies: None, kind: str, scheme: str) -
     assert seen["headers"] == [(b"host", b"a.example")]
 
 
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_proxy_may_name_the_scheme_of_the_socket_itself(proxies: None, scheme: str) -> None:
+    seen = as_seen_by_proxy(scope("websocket", "10.0.0.1", **{"x-forwarded-proto": scheme}))
+
+    assert seen["scheme"] == scheme
+
+
 def test_stranger_is_not_believed(proxies: None) -> None:
     seen = as_seen_by_proxy(scope("http", "198.51.100.1", **FORWARDED, forwarded="for=203.0.113.7"))
 

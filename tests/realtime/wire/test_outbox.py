@@ -406,6 +406,26 @@ async def test_what_is_joined_leaves_in_one_write_and_a_lone_chunk_as_it_is(prep
     assert prepared.wire.writes[1] is lone.data
 
 
+async def test_what_is_pushed_in_a_turn_is_joined_by_who_asks_for_it(prepared):
+    for text in ("a", "b"):
+        prepared.outbox.join_turn()
+        prepared.outbox.push(text)
+    assert prepared.wire.writes == []
+    await asyncio.sleep(0)
+    prepared.outbox.push("the turn after")
+    prepared.outbox.join_turn()
+    prepared.outbox.begin_joining()  # as the hub does, whose events are due in the same turn
+    prepared.outbox.push("c")
+    prepared.outbox.end_joining()
+    prepared.outbox.push("d")
+    await asyncio.sleep(0)
+
+    assert prepared.wire.writes == [
+        frame_of("a") + frame_of("b"),
+        *map(frame_of, ("the turn after", "c", "d")),
+    ]
+
+
 @pytest.mark.parametrize("waits", [0, 20])
 async def test_what_is_joined_has_the_room_that_it_would_have_had_alone(prepared, waits):
     if waits:
