@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.wire import frame, handshake
+
 #: The kernel gives them the time that servers and members leave.
 NICENESS = 10
 #: What a body claims to be, and at most is.
@@ -29,6 +31,9 @@ DRIP_SECONDS = 0.5
 PAUSE_SECONDS = 0.1
 #: A visit that does not end by itself ends so long after the last.
 GRACE_SECONDS = 5.0
+NATIVE = "/ws/"
+#: How a close frame with a code begins.
+CLOSING = b"\x88\x02"
 DOCUMENTS = (
     "/api/schema/?lang={n}",
     "/api/docs/?n={n}",
@@ -144,6 +149,38 @@ async def documents(line: Line, rng: random.Random) -> str:
     return status
 
 
+async def silent_socket(line: Line, rng: random.Random) -> str:
+    """On the native socket, and not a word about who it is."""
+    return await _until_closed(line)
+
+
+async def guessed_token(line: Line, rng: random.Random) -> str:
+    token = f"eyJhbGciOiJIUzI1NiJ9.{rng.getrandbits(256):x}.{rng.getrandbits(256):x}"
+    return await _until_closed(line, frame(json.dumps({"type": "auth", "token": token}).encode()))
+
+
+async def large_frames(line: Line, rng: random.Random) -> str:
+    """The longest that are read, and none of them says who it is."""
+    return await _until_closed(line, frame(b'{"type":"send","message":"%s"}' % (b"x" * 130_000)) * 30)
+
+
+async def _until_closed(line: Line, said: bytes = b"") -> str:
+    """What the handshake was answered, and the code that the socket was closed with."""
+    line.writer.write(handshake(NATIVE, host="127.0.0.1"))
+    status = await line.status()
+    if status != "101":
+        return status
+    await line.reader.readuntil(b"\r\n\r\n")
+    line.writer.write(said)
+    heard = b""
+    while (at := heard.find(CLOSING)) < 0 or len(heard) < at + 4:
+        data = await line.reader.read(65_536)
+        if not data:
+            return "cut off"
+        heard += data
+    return f"closed {int.from_bytes(heard[at + 2 : at + 4])}"
+
+
 async def silence(line: Line, rng: random.Random) -> str:
     """Connected, and not a word."""
     return await line.status()
@@ -160,6 +197,9 @@ CROWD: dict[Visit, int] = {
     many_headers: 4,
     documents: 10,
     silence: 100,
+    silent_socket: 60,
+    guessed_token: 10,
+    large_frames: 4,
 }
 
 

@@ -40,7 +40,8 @@ SPARE_DESCRIPTORS = 10
     "R32",
     "strangers for 60 s from one address and 60 s from 200: sign-ins and registrations with unknown names, "
     "2 GB bodies with and without length, dripping heads and bodies, 200,000 headers, documents with random "
-    "queries, silent connections, all at once",
+    "queries, silent connections, sockets of /ws/ that do not say who they are, say it wrong or talk all the "
+    "same, all at once",
     KEPT,
     at_most("ack p99 of the members", 1, "× the greater of twice as before and 150 ms"),
     at_most("sockets of members closed", 0),

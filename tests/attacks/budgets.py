@@ -9,12 +9,14 @@ import http.client
 import itertools
 import json
 import re
+import socket
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.machine import cpu_seconds
+from bench.wire import CLOSE, frame, handshake
 from tests.attacks import surface
 from tests.attacks.matrix import HTTP
 from tests.attacks.odd import IDS
@@ -23,10 +25,14 @@ from tests.servers import ServerProcess
 PAGE = Path(__file__).parents[2] / "docs/operations/strangers.md"
 ROW = re.compile(r"^\| `([^`]+)` \| ([\d,]+) \| ([\d,]+) \|", re.MULTILINE)
 LIVE = "GET /health/live"
+#: In place of a method: a socket is opened, and this is said there until the server closes it.
+SOCKET = "SOCKET /ws/"
 LARGEST_FILE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 #: How often each is asked in a round, and how many rounds there are: the clock of a process that computes for
 #: milliseconds is exact, and what a busy machine adds to one round it does not add to all.
 REQUESTS, ROUNDS = 6, 3
+#: As often something is said on a socket: more than a client may be mistaken.
+COMMANDS = 25
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,11 @@ def _others() -> Iterator[tuple[str, Request]]:
     yield "GET /api/schema/, odd wishes", Request("GET", "/api/schema/", odd)
     yield "GET /api/, a foreign host", Request("GET", "/api/", {"Host": "x{n}.example"})
     yield "GET /api/me/, a bad token", Request("GET", "/api/me/", {"Authorization": "Bearer a.b.{n}"})
+    for what, said in (
+        ("a bad token", {"type": "auth", "token": "a.b.{n}"}),
+        ("twenty commands and no token", {"type": "subscribe", "topic": "conversation.{n}"}),
+    ):
+        yield f"{SOCKET}, {what}", Request(SOCKET, "/ws/", {}, json.dumps(said))
     session = {"Cookie": "sessionid=" + "{n}" * 16}
     yield "GET /admin/, a bad session", Request("GET", "/admin/", session)
 
@@ -124,6 +135,8 @@ class Meter:
     def _ask(self, request: Request) -> int:
         number = str(next(self._numbers))
         fill: Callable[[str], str] = lambda text: text.replace("{n}", number)  # noqa: E731
+        if request.method == SOCKET:
+            return self._say(request.path, fill(request.body))
         connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=120)
         headers = {name: fill(value) for name, value in request.headers.items()}
         connection.request(request.method, fill(request.path), request.body or None, headers)
@@ -131,3 +144,15 @@ class Meter:
         size = len(str(answer.headers)) + len(answer.read())
         connection.close()
         return size
+
+    def _say(self, path: str, text: str) -> int:
+        with socket.create_connection(("127.0.0.1", self._server.port), timeout=120) as line:
+            line.sendall(handshake(path, host=f"127.0.0.1:{self._server.port}"))
+            heard = line.recv(65536)
+            assert b" 101 " in heard, heard
+            line.sendall(frame(text.encode()) * COMMANDS)
+            while data := line.recv(65536):
+                heard += data
+                if b"\x88\x02" in data:  # a close with a code
+                    line.sendall(frame(b"\x03\xe8", CLOSE))
+        return len(heard)
