@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,7 +87,7 @@ def typed(server: ServerProcess, command: str) -> str:
         ["bash", "-euc", f"{functions}\n{command}".replace("8000", str(server.port))],
         cwd=ROOT,
         env=product_environment(database_url=server.database_url, redis_url=server.redis_url)
-        | {"PATH": f"{ROOT}/.venv/bin:/usr/bin:/bin:/usr/sbin:/sbin"},
+        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=120,
