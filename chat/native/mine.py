@@ -90,6 +90,11 @@ def _first_page(user: User, limit: int) -> msgspec.Raw:
     return fitting(lambda rows: conversations_page(user, position=None, limit=rows), limit)
 
 
+async def _resumed_from(since: Mapping[str, str], membership: Membership) -> Position | str:
+    known = since.get(conversation_topic(membership.conversation_id))
+    return membership.end if known is None else await resumed_from(known, membership)
+
+
 @feed("mine")
 class MineFeed(Feed):
     """Everything in all conversations of the user."""
@@ -170,15 +175,13 @@ class MineFeed(Feed):
 
     async def _resume(self, now: Now, since: Mapping[str, str]) -> None:
         """Tell what was missed of the conversations that `since` names, and wait until all are live."""
-        for membership in now.memberships.values():
-            position: Position | str = membership.end
-            known = since.get(conversation_topic(membership.conversation_id))
-            if known is not None:
-                position = await resumed_from(known, membership)
+        memberships = now.memberships.values()
+        # All at once, so that they share what has to be looked up.
+        positions = await asyncio.gather(*(_resumed_from(since, membership) for membership in memberships))
+        for membership, position in zip(memberships, positions, strict=True):
             if isinstance(position, str):
                 self._say_resync(membership, position)
-                position = membership.end
-            self._listen(membership, position)
+            self._listen(membership, membership.end if isinstance(position, str) else position)
         if self._behind:
             self._all_live = self.socket.hub.loop.create_future()
             await self._all_live

@@ -26,8 +26,8 @@ from tests.attacks.conftest import CANARY, Tenant
 from tests.attacks.matrix import HTTP, OUTSIDERS
 from tests.attacks.native_matrix import INSIDERS, NOT_THEIRS, asked
 from tests.attacks.test_tenants import call, state_of, undone
-from tests.chat.speaking import aside
-from tests.factories import make_user
+from tests.chat.speaking import aside, say
+from tests.factories import make_conversation, make_user
 
 ROWS = [*matrix.COMMANDS.items(), *(("subscribe", row) for row in matrix.FEEDS.values())]
 
@@ -246,6 +246,26 @@ async def test_newcomer_is_shown_nothing_from_before(people: Tenant):
         events = await caller.hears("message_edited", times=7)
         assert [frame["content"] for frame in events if frame["type"] == "message_edited"] == [None] * 7
     assert CANARY not in str(caller.heard)
+
+
+async def test_who_resumes_everywhere_is_looked_up_at_once(people: Tenant, queries):
+    """Whatever they say of each conversation; here that they have been there before they came."""
+    newcomer, admin = await aside(make_user)("newcomer"), people.people["admin"]
+
+    def join() -> None:
+        for _ in range(10):
+            joined = make_conversation(admin, title="one of many")
+            say(joined, admin, "before")
+            services.add_members(conversation_id=joined.pk, by=admin, users=[newcomer], role="member")
+
+    await aside(join)()
+    people.people["newcomer"] = newcomer
+    async with calling(await aside(people.token)("newcomer")) as caller:
+        topics = (await caller.ask("subscribe", topic="mine", id="now"))["positions"]
+        with queries() as texts:
+            answer = await caller.ask("subscribe", topic="mine", since=dict.fromkeys(topics, "0"))
+    assert (outcome(answer), len(topics)) == ("subscribed", 10)
+    assert len([text for text in texts if "chat_departure" in text]) == 1, texts
 
 
 async def test_removed_member_is_told_up_to_the_removal_and_nothing_after(people: Tenant):

@@ -78,6 +78,17 @@ async def test_who_says_nothing_is_closed(hub, monkeypatch):
     assert waiting.WAITING.count == 0
 
 
+async def test_who_talks_without_saying_who_they_are_has_no_more_time(hub, monkeypatch, unlimited):
+    monkeypatch.setattr(waiting, "AUTH_SECONDS", 0.3)
+    async with open_socket("/ws/") as socket:
+        answers = []
+        while not answers or answers[-1] == "The first frame must be `auth`.":
+            await socket.send({"type": "ping"})
+            answers.append((await socket.receive())["message"])
+        assert answers[-1] == "No `auth` came within 0.3 s."
+        assert await socket.receive_close() == 4401
+
+
 async def test_where_too_many_wait_the_oldest_of_the_fullest_address_makes_room(hub, relais, ana, token_of):
     relais(limit_pending_sockets=2)
     token = await sync_to_async(token_of)(ana)
