@@ -14,6 +14,7 @@ from chat import metrics, services
 from chat.cursors import MOVES, settle
 from chat.errors import NotAParticipantError
 from chat.events import CONVERSATION_EVENTS, GUIDE_RENDERING, V1_RENDERING, MessageSent, conversation_topic
+from chat.fields import ClientId, Content, ResyncReason
 from chat.limits import allow_send
 from chat.resuming import conversation_id_of, history_url, membership_of, receipts_in, resumed_from
 from chat.selectors import Membership, Share
@@ -34,35 +35,12 @@ from realtime import (
     Rendering,
     Seq,
     Subscription,
-    Text,
     Uuid,
-    conf,
     errors,
 )
 
-#: Why a position cannot be gone on from.
-ResyncReason = Annotated[str, Meta(extra_json_schema={"enum": ["unknown_position", "too_old", "rejoined"]})]
-
-
 #: An id that is looked up whatever it is: where there is nothing, the answer is `message_not_found`.
 MessageId = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_INTEGER, "examples": [123]})]
-#: The text of a message: as long as the setting says when the process starts.
-Content = Annotated[
-    Text, Meta(extra_json_schema={"minLength": 1, "maxLength": conf.limit_content, "examples": ["Bonjour !"]})
-]
-_UUID = (
-    "([uU][rR][nN]:[uU][uU][iI][dD]:)?([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32})"
-)
-#: A UUID in one of the forms that `clean_client_id` reads.
-ClientId = Annotated[
-    str,
-    Meta(
-        extra_json_schema={
-            "pattern": f"^({_UUID}|\\{{{_UUID}\\}})$",
-            "examples": ["0198a6f0-5c1e-7d3a-9b42-2f1d6c8e7a90"],
-        }
-    ),
-]
 
 
 class SendMessage(msgspec.Struct):

@@ -11,7 +11,8 @@ from chat.selectors import DEFAULT_PAGE, MAX_PAGE, Activity, ListPosition
 from realtime import MAX_INTEGER, QuerySerializer
 
 #: Two moments in milliseconds until the year 9999, and an id between them.
-_LIST_CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,16})-([0-9]{1,15})")
+CURSOR = "([0-9]{1,15})-([0-9]{1,16})-([0-9]{1,15})"
+_LIST_CURSOR = re.compile(CURSOR)
 
 
 class SeqField(serializers.IntegerField):

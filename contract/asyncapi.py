@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from contract import codes, schemas
 from contract.examples import example_of
 from contract.schemas import ERROR_CODE, SCHEMAS, Schema
@@ -111,12 +113,13 @@ class _Writer:
     def add(self, socket: Socket) -> None:
         consumer, channel = socket.consumer, socket.name
         told = [each for event in consumer.frames for each in event.variants()]
-        # Where none are named, everything is for everybody.
-        guide = getattr(consumer, "guide_frames", ()) or consumer.frames
-        for_guide = {each for event in guide for each in event.variants()}
+        for_guide = {each for event in getattr(consumer, "guide_frames", ()) for each in event.variants()}
         default = getattr(getattr(consumer, "guide", None), "default_command", None)
         # By the names of their classes: several may have one type.
         messages = {event.__name__: self._told(event, is_guide=event in for_guide) for event in told}
+        for event in consumer.enveloped():
+            assert event.__name__ not in messages, f"{event.__name__} is told with and without an envelope"
+            messages[event.__name__] = self._told(event, channel, consumer.envelope)
         asked = {
             name: self._asked(channel, name, command, is_default=name == default)
             for name, command in consumer.commands.items()
@@ -134,7 +137,8 @@ class _Writer:
         }
         where = ("channels", channel, "messages")
         for name, command in consumer.commands.items():
-            answers: list[type[Event]] = [*command.answers, *([ErrorTold] if ErrorTold in told else [])]
+            answers = [variant for event in command.answers for variant in event.variants()]
+            answers += [event for event in told if issubclass(event, ErrorTold)]
             self.operations[f"{channel}.{name}"] = {
                 "action": "receive",
                 "channel": _ref("channels", channel),
@@ -152,9 +156,16 @@ class _Writer:
             "messages": [_ref(*where, key) for key in messages],
         }
 
-    def _told(self, event: type[Event], *, is_guide: bool) -> dict[str, Any]:
-        name = f"{event.__module__.partition('.')[0]}.{event.__name__}"
-        message = self._message(str(event.__struct_config__.tag), name, *schemas.told(event))
+    def _told(
+        self,
+        event: type[Event],
+        owner: str = "",
+        around: type[msgspec.Struct] | None = None,
+        *,
+        is_guide: bool = False,
+    ) -> dict[str, Any]:
+        name = f"{owner or event.__module__.partition('.')[0]}.{event.__name__}"
+        message = self._message(str(event.__struct_config__.tag), name, *schemas.told(event, around))
         return message | ({"tags": [{"name": "guide"}]} if is_guide else {})
 
     def _asked(self, channel: str, name: str, command: Command, *, is_default: bool) -> dict[str, Any]:

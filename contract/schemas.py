@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from realtime import Event, PositionText, Ref, events
+from realtime import Event, PositionText, Ref
 
 Schema = dict[str, Any]
 
@@ -34,7 +34,7 @@ def told(event: type[Event], around: type[msgspec.Struct] | None = None) -> tupl
     for name, known in event.known_fields.items():
         properties[name] |= known
     added = {name for name, each in properties.items() if each.pop("x-added", False)}
-    if events.is_durable(event) and "position" not in properties:
+    if _is_kept(event) and "position" not in properties:
         properties["position"] = _described_type(PositionText)[0] | {
             "description": "Where it stands in its log."
         }
@@ -78,6 +78,11 @@ def parameters(fields: type[msgspec.Struct]) -> Schema:
             keyword: value for keyword, value in {**field, **text}.items() if keyword != "default"
         }
     return {"type": "object", "properties": properties}
+
+
+def _is_kept(event: type[Event]) -> bool:
+    """Whether the log keeps such events: it fills in their `seq`, and tells where each stands."""
+    return any(field.name == "seq" and field.default == 0 for field in msgspec.structs.fields(event))
 
 
 def _required(schema: Schema) -> Iterable[str]:

@@ -55,7 +55,7 @@ class Conversation:
         frame, flaw = self.channel.flaw_of_told(payload)
         if flaw is None:
             self.contract.seen.add((self.channel.name, frame["type"]))
-            if not self.has_opted_in and frame["type"] not in self.channel.guide:
+            if self.channel.guide and not self.has_opted_in and frame["type"] not in self.channel.guide:
                 return f"a client of the guide does not know {frame['type']}"
         return flaw
 

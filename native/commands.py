@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from native.dialect import Asked
-from native.frames import Result
+from native.frames import Ack, Result
 from native.pages import encoded
-from realtime import Command, RestThrottle
+from realtime import Command, Event, RestThrottle
 
 if TYPE_CHECKING:
     from native.consumer import NativeConsumer
@@ -35,11 +35,13 @@ OnLoop = Callable[["NativeConsumer", W, Asked], Awaitable[None] | None]
 InThread = Callable[[Any, W], Any]
 
 
-def on_loop(name: str, fields: type[W]) -> Callable[[OnLoop[W]], OnLoop[W]]:
-    """Register a function of the socket, the fields, and what the answer goes to."""
+def on_loop(
+    name: str, fields: type[W], answers: type[Event] | None = Ack
+) -> Callable[[OnLoop[W]], OnLoop[W]]:
+    """Register a function of the socket, the fields, what the answer goes to, and the answer."""
 
     def register(function: OnLoop[W]) -> OnLoop[W]:
-        _add(name, Command(fields, function))
+        _add(name, Command(fields, function, () if answers is None else (answers,)))
         return function
 
     return register
@@ -55,7 +57,7 @@ def in_thread(name: str, fields: type[W]) -> Callable[[InThread[W]], InThread[W]
             await socket.outbox.room_for(len(result))
             socket.push(Result(ref=asked.ref, result=result))
 
-        _add(name, Command(fields, obey))
+        _add(name, Command(fields, obey, (Result,)))
         return function
 
     return register

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import msgspec
 import structlog
@@ -13,13 +13,29 @@ from native.commands import COMMANDS, on_loop
 from native.dialect import NOBODY_ASKED, Asked, NativeDialect
 from native.errors import IdInUseError, UnknownSubscriptionError
 from native.feeds import MAX_SUBSCRIPTIONS, Feed, Subscribe, feed_for, feeds
-from native.frames import Ack, AuthRefreshed, Hello, Limits, Me, Pong, Unsubscribed
+from native.frames import (
+    Ack,
+    AuthRefreshed,
+    Envelope,
+    Hello,
+    Limits,
+    Me,
+    NativeError,
+    Pong,
+    Result,
+    Resync,
+    ServerPing,
+    Subscribed,
+    SubscriptionId,
+    Unsubscribed,
+)
 from native.pings import Pings, interval_seconds
 from native.turns import turn_of
 from native.waiting import WAITING
 from realtime import (
     Access,
     Connection,
+    Event,
     Identity,
     RateLimitedError,
     RealtimeError,
@@ -44,7 +60,10 @@ T = TypeVar("T")
 class Authenticate(msgspec.Struct):
     """Say who is there."""
 
-    token: Any = None  # whatever it is, `identify` has one answer to all that is no token
+    # Whatever it is, `identify` has one answer to all that is no token.
+    token: Annotated[Any, msgspec.Meta(extra_json_schema={"type": "string", "examples": ["eyJhbGciOi…"]})] = (
+        None
+    )
 
 
 class Ping(msgspec.Struct):
@@ -54,15 +73,23 @@ class Ping(msgspec.Struct):
 class Unsubscribe(msgspec.Struct):
     """Listen no more."""
 
+    id: SubscriptionId = None
+
 
 class NativeConsumer(Connection):
-    """One client on `/ws/`, before and after it said who is there."""
+    """Everything that a user may hear and do. Every command is answered once."""
 
     __slots__ = ("_address", "_kept", "access", "feeds")
 
     kind = "native"
     dialect = NativeDialect()
     commands = COMMANDS
+    envelope = Envelope
+    frames = (
+        *(Hello, AuthRefreshed, ServerPing, Pong),
+        *(Ack, Result, NativeError),
+        *(Subscribed, Resync, Unsubscribed),
+    )
 
     #: Whom it speaks for; None until the client has said it.
     access: Access | None
@@ -123,6 +150,11 @@ class NativeConsumer(Connection):
         feed.end()
 
     # --- what a connection asks of it ---------------------------------------------------------------
+
+    @classmethod
+    def enveloped(cls) -> Iterable[type[Event]]:
+        told = dict.fromkeys(event for kind in feeds().values() for event in kind.tells())  # each once
+        return [variant for event in told for variant in event.variants()]
 
     async def on_open(self) -> None:
         if (error := self.scope.get("auth_error")) is not None:
@@ -186,7 +218,7 @@ class NativeConsumer(Connection):
         )
 
 
-@on_loop("auth", Authenticate)
+@on_loop("auth", Authenticate, Hello)
 async def authenticate(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> None:
     """The first frame of a client that had no credential in its handshake."""
     if socket.access is not None:
@@ -200,7 +232,7 @@ async def authenticate(socket: NativeConsumer, frame: Authenticate, asked: Asked
         socket.refuse(error, ref=asked)
 
 
-@on_loop("auth.refresh", Authenticate)
+@on_loop("auth.refresh", Authenticate, AuthRefreshed)
 async def refresh(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> None:
     """Go on with a new access token of the same user."""
     await socket.there.renew_with(partial(socket.scope["identify"], frame.token))
@@ -209,18 +241,18 @@ async def refresh(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> 
     socket.push(AuthRefreshed(ref=asked.ref, expires_at=int(identity.expires_at)))
 
 
-@on_loop("ping", Ping)
+@on_loop("ping", Ping, Pong)
 def ping(socket: NativeConsumer, _frame: Ping, asked: Asked) -> None:
     """Is anybody there?"""
     socket.push(Pong(ref=asked.ref, server_time=events.now()))
 
 
-@on_loop("pong", Ping)
+@on_loop("pong", Ping, None)
 def pong(_socket: NativeConsumer, _frame: Ping, _asked: Asked) -> None:
     """The answer to a ping of the server: that it came is enough."""
 
 
-@on_loop("subscribe", Subscribe)
+@on_loop("subscribe", Subscribe, Subscribed)
 async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> None:
     """Open a subscription; what follows about it waits until that is answered."""
     if asked.id in socket.feeds:
@@ -241,7 +273,7 @@ async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> No
         raise
 
 
-@on_loop("unsubscribe", Unsubscribe)
+@on_loop("unsubscribe", Unsubscribe, Unsubscribed)
 def unsubscribe(socket: NativeConsumer, _frame: Unsubscribe, asked: Asked) -> None:
     """End a subscription."""
     feed = socket.feeds.get(asked.id)

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from native.frames import NativeError
 from realtime import (
     BARRIER,
     InvalidFrameError,
@@ -62,7 +63,7 @@ class NativeDialect(JsonErrors):
 
     def error(self, error: RealtimeError, ref: Any) -> Payload | None:
         asked: Asked = ref or NOBODY_ASKED
-        return events.encode({"type": "error", **error.as_fields(), "ref": asked.ref, "id": asked.id})
+        return events.encode(NativeError(**error.as_fields(), ref=asked.ref, id=asked.id))
 
 
 def _id_of(name: str, fields: dict[str, Any]) -> Ref:

@@ -11,7 +11,7 @@ An app registers its feeds by the first part of their topic:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
@@ -20,7 +20,7 @@ import msgspec
 
 from native.dialect import Asked
 from native.errors import UnknownTopicError
-from native.frames import Subscribed, Unsubscribed
+from native.frames import Subscribed, TopicName, Unsubscribed
 from realtime import (
     MAX_INTEGER,
     Enveloped,
@@ -48,7 +48,10 @@ MAX_FOLLOWING = 4
 class Subscribe(msgspec.Struct):
     """Listen to a topic."""
 
-    topic: Annotated[str, msgspec.Meta(max_length=64)]
+    topic: TopicName
+    id: Annotated[Ref, msgspec.Meta(description="What you call it; its topic, where this is left out.")] = (
+        None
+    )
     #: Go on after this position; an object of positions where the topic has several.
     since: Annotated[str, msgspec.Meta(max_length=64)] | int | dict[str, str] | None = None
     #: What there is now comes along: so many of it.
@@ -104,6 +107,11 @@ class Feed:
         self._answered: asyncio.Future[None] | None = None
 
     # --- for apps -----------------------------------------------------------------------------------
+
+    @classmethod
+    def tells(cls) -> Iterable[type[events.Event]]:
+        """The events that it tells, for the contract."""
+        return ()
 
     async def open(self) -> None:
         """Find out whether the user may listen, `listen`, and `answer`; a RealtimeError refuses it."""

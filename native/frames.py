@@ -5,66 +5,102 @@ The field names are the wire's, and frozen: `docs/protocols/native.md`.
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from realtime import Event, Ref
+from realtime import Count, ErrorTold, Event, Id, Moment, PositionText, Ref, Seq, UnixTime
+
+#: A topic, as clients name it.
+TopicName = Annotated[str, Meta(max_length=64, examples=["conversation.123"])]
+#: What a client calls a subscription.
+SubscriptionId = Annotated[
+    Ref,
+    Meta(
+        description="The subscription: what the client calls it, or its topic.", examples=["conversation.123"]
+    ),
+]
+#: What is there, as REST answers it.
+Shown = Annotated[Any, Meta(description="As REST shows it, without links.")]
+
+
+class Envelope(msgspec.Struct, kw_only=True):
+    """What stands in front of an event."""
+
+    id: (
+        Annotated[Ref, Meta(description="The subscription, where it was asked for (`with_id`).")] | UnsetType
+    ) = UNSET
+    topic: TopicName
 
 
 class Me(msgspec.Struct, frozen=True):
     """Who is signed in."""
 
-    id: int
-    username: str
+    id: Id
+    username: Annotated[str, Meta(examples=["ana"])]
 
 
 class Limits(msgspec.Struct, frozen=True):
     """What this server takes."""
 
-    frame_bytes: int
-    subscriptions: int
-    content_characters: int
-    typing_interval_ms: int
+    frame_bytes: Annotated[Count, Meta(examples=[131_072])]
+    subscriptions: Annotated[Count, Meta(examples=[200])]
+    content_characters: Annotated[Count, Meta(examples=[8_000])]
+    typing_interval_ms: Annotated[Count, Meta(examples=[3_000])]
+
+
+class Family(Event, frozen=True):
+    """Frames of one type, of which each command or feed may have its own."""
+
+    @classmethod
+    def variants(cls) -> Iterable[type[Event]]:
+        return [cls, *(variant for kind in cls.__subclasses__() for variant in kind.variants())]
 
 
 class Hello(Event, tag="hello", frozen=True):
     """The first thing told to whoever is signed in."""
 
     ref: Ref
-    #: The name of this socket in the server's log.
-    session: str
+    session: Annotated[
+        str, Meta(description="The name of this socket in the server's log.", examples=["5fb06a1c22d4"])
+    ]
     user: Me
-    server_time: dt.datetime
-    #: When the token ends, in Unix time.
-    expires_at: int
-    ping_interval_ms: int
+    server_time: Moment
+    expires_at: Annotated[UnixTime, Meta(description="When the token ends.")]
+    ping_interval_ms: Annotated[Count, Meta(examples=[25_000])]
     limits: Limits
-    features: list[str]
+    features: Annotated[list[str], Meta(examples=[["conversation", "inbox", "mine"]])]
 
 
 class AuthRefreshed(Event, tag="auth.refreshed", frozen=True):
-    """The socket goes on with the new token."""
+    """The socket goes on with the new token, until `expires_at`."""
 
     ref: Ref
-    expires_at: int
+    expires_at: UnixTime
 
 
 class ServerPing(Event, tag="ping", frozen=True):
     """The connection is alive, and this is the server's time."""
 
-    server_time: dt.datetime
+    server_time: Moment
 
 
 class Pong(Event, tag="pong", frozen=True):
     """The answer to a client's ping."""
 
     ref: Ref
-    server_time: dt.datetime
+    server_time: Moment
 
 
-class Ack(Event, tag="ack", frozen=True):
+class NativeError(ErrorTold, tag="error", frozen=True):
+    """What was asked for was refused, or the socket is about to be closed: `code` says why."""
+
+    id: Annotated[Ref, Meta(description="The subscription that it is about, if it is about one.")]
+
+
+class Ack(Family, tag="ack", frozen=True):
     """What was asked for is done."""
 
     ref: Ref
@@ -74,41 +110,43 @@ class Result(Event, tag="ack", frozen=True):
     """What was asked for."""
 
     ref: Ref
-    result: Any
+    result: Shown
 
 
-class Subscribed(Event, tag="subscribed", frozen=True):
-    """The subscription is live; every event after `position` comes."""
+class Subscribed(Family, tag="subscribed", frozen=True):
+    """The subscription is live: every event after `position` comes."""
 
     ref: Ref
-    id: Ref
-    topic: str
-    seq: int
-    position: str
-    #: Whether everything after `since` was told before.
-    resumed: bool
-    #: Why it was not, where it could not be.
-    reason: str | None = None
-    #: What there was at `position`.
-    snapshot: Any = None
+    id: SubscriptionId
+    topic: TopicName
+    seq: Seq
+    position: PositionText
+    resumed: Annotated[bool, Meta(description="Whether what was missed after `since` came before.")]
+    reason: Annotated[
+        str | None,
+        Meta(description="Why it could not be resumed, where that was asked for.", examples=[None]),
+    ] = None
+    snapshot: Annotated[Any, Meta(description="What there was at `position`, as REST shows it.")] = None
 
 
 class Resync(Event, tag="resync", frozen=True):
     """What was missed cannot be told event by event; load what is at `url`, and go on from `position`."""
 
     ref: Ref
-    id: Ref
-    topic: str
-    reason: str
-    url: str
-    seq: int
-    position: str
+    id: SubscriptionId
+    topic: TopicName
+    reason: Annotated[str, Meta(examples=["unknown_position"])]
+    url: Annotated[str, Meta(examples=["/api/conversations/123/messages/?after=0"])]
+    seq: Seq
+    position: PositionText
 
 
 class Unsubscribed(Event, tag="unsubscribed", frozen=True):
     """The subscription is over: as asked, or because the right to listen was lost (`code`)."""
 
     ref: Ref
-    id: Ref
-    topic: str
-    code: str | None = None
+    id: SubscriptionId
+    topic: TopicName
+    code: Annotated[str | None, Meta(description="Why, where the client did not ask.", examples=[None])] = (
+        None
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -14,14 +14,16 @@ from native.feeds import MAX_FOLLOWING, Feed, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
 from notifications import answers, selectors, services
-from notifications.events import V1_RENDERING
+from notifications.events import V1_RENDERING, Noticed, NotificationsRead, Notified
 from notifications.following import MAX_TOPICS, Following
 from notifications.resuming import counted, resumed_from
 from notifications.serializers import DEFAULT_PAGE, MAX_PAGE
 from notifications.sources import FollowsSources, Source
 from realtime import (
-    MAX_INTEGER,
     START,
+    Count,
+    Event,
+    Id,
     Position,
     RealtimeError,
     Rendering,
@@ -36,15 +38,13 @@ MAX_IDS = 200
 
 INBOX_URL = "/api/notifications/"
 
-Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
-
 
 class ListNotifications(msgspec.Struct):
     """A page of the inbox: the newest entries, those with ids below one, or the oldest above one."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
     before: Id | None = None
-    after: Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)] | None = None
+    after: Count | None = None
     unread: bool = False
 
 
@@ -61,7 +61,7 @@ class Everything(msgspec.Struct):
 class SubscribedToInbox(Subscribed, tag="subscribed", frozen=True, kw_only=True):
     """`subscribed`, with how much is unread at its `seq`."""
 
-    unread_count: int
+    unread_count: Count
 
 
 class Now:
@@ -80,6 +80,10 @@ class InboxFeed(Feed, FollowsSources):
     """The stored notifications of the user, and the notices of what happens where they take part."""
 
     most = MAX_FOLLOWING
+
+    @classmethod
+    def tells(cls) -> Iterable[type[Event]]:
+        return [Notified, Noticed, NotificationsRead]
 
     async def open(self) -> None:
         if self.topic != "inbox":

@@ -66,7 +66,7 @@ def numbered(event: E, seq: int) -> E:
     return msgspec.structs.replace(event, seq=seq)
 
 
-def is_durable(event: Event | type[Event]) -> bool:
+def is_durable(event: Event) -> bool:
     """Whether the log can keep an event: its class has a field for the number that the log gives it."""
     return "seq" in event.__struct_fields__
 

@@ -6,16 +6,15 @@ import msgspec
 
 from chat.events import conversation_topic
 from chat.native.companions import Companion, add_companion
-from chat.native.speaking import Id
 from chat.resuming import membership_of
 from native.commands import on_loop
 from native.consumer import NativeConsumer
 from native.dialect import Asked
-from realtime import Bucket
-from typing_indicator.events import TypingRendering, typing_topic
+from realtime import Bucket, Id
+from typing_indicator.events import Typing, TypingRendering, typing_topic
 from typing_indicator.voices import Voice
 
-add_companion(Companion(typing_topic, TypingRendering(), lambda wish: wish.typing))
+add_companion(Companion(typing_topic, TypingRendering(), lambda wish: wish.typing, (Typing,)))
 
 
 class SetTyping(msgspec.Struct):

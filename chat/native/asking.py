@@ -8,18 +8,29 @@ import msgspec
 
 from accounts.models import User
 from chat import answers, queries, selectors
-from chat.native.speaking import Id, Seq
 from chat.selectors import DEFAULT_PAGE, MAX_PAGE, ListPosition
 from chat.serializers import MAX_PARTICIPANTS_PER_REQUEST
 from native.commands import in_thread
 from native.pages import fitting
-from realtime import InvalidFrameError
+from realtime import Id, InvalidFrameError, Seq, Text
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)]
 Names = Annotated[
-    list[Annotated[str, msgspec.Meta(max_length=150)]], msgspec.Meta(max_length=MAX_PARTICIPANTS_PER_REQUEST)
+    list[Annotated[str, msgspec.Meta(max_length=150, examples=["bruno"])]],
+    msgspec.Meta(max_length=MAX_PARTICIPANTS_PER_REQUEST),
 ]
-Title = Annotated[str, msgspec.Meta(max_length=200)]
+Title = Annotated[Text, msgspec.Meta(max_length=200, examples=["Project"])]
+#: Where the page before one said that it begins.
+Cursor = Annotated[
+    str,
+    msgspec.Meta(
+        description="The `cursor` of the page before.",
+        extra_json_schema={
+            "pattern": f"^{queries.CURSOR}$",
+            "examples": ["1796121000000-123-1796121000000"],
+        },
+    ),
+]
 Role = Literal["owner", "admin", "member"]
 
 
@@ -27,8 +38,7 @@ class ListConversations(msgspec.Struct):
     """A page of one's conversations, the one that was active last first."""
 
     limit: Size = DEFAULT_PAGE
-    #: Where the page before this one said that this one begins.
-    cursor: str | None = None
+    cursor: Cursor | None = None
 
 
 class OneConversation(msgspec.Struct):

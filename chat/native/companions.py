@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from realtime import Rendering
+from realtime import Event, Rendering
 
 if TYPE_CHECKING:
     from native.feeds import Feed, Subscribe
@@ -18,6 +18,8 @@ class Companion(NamedTuple):
     rendering: Rendering
     #: Whether a client wishes it.
     is_wished: Callable[[Subscribe], bool]
+    #: The events that are told there.
+    events: tuple[type[Event], ...] = ()
 
 
 _companions: list[Companion] = []
@@ -27,6 +29,11 @@ def add_companion(companion: Companion) -> None:
     """Let it come along from now on; called once, when the app is ready."""
     if companion not in _companions:
         _companions.append(companion)
+
+
+def companion_events() -> Iterable[type[Event]]:
+    """The events that come along with a conversation."""
+    return [event for companion in _companions for event in companion.events]
 
 
 def listen_to_companions(feed: Feed, conversation_id: int, *, shown_as: str) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
 from chat import answers, selectors
 from chat.errors import NotAParticipantError
-from chat.events import V1_RENDERING, conversation_topic
-from chat.native.companions import listen_to_companions
+from chat.events import CONVERSATION_EVENTS, V1_RENDERING, conversation_topic
+from chat.native.companions import companion_events, listen_to_companions
 from chat.resuming import conversation_id_of, history_url, membership_of, receipts_in, resumed_from
 from chat.selectors import Membership
 from native.feeds import Feed, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
-from realtime import Position, RealtimeError, Subscription, one_moment
+from realtime import Event, Position, RealtimeError, Subscription, one_moment
 
 
 def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Membership, msgspec.Raw]:
@@ -32,6 +32,10 @@ class ConversationFeed(Feed):
     """Everything that happens in one conversation of the user's."""
 
     __slots__ = ("conversation_id",)
+
+    @classmethod
+    def tells(cls) -> Iterable[type[Event]]:
+        return [*CONVERSATION_EVENTS, *companion_events()]
 
     async def open(self) -> None:
         self.conversation_id = conversation_id_of(self.name)

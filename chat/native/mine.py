@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from accounts.models import User
 from chat import selectors
-from chat.events import V1_RENDERING, conversation_topic
+from chat.events import (
+    CONVERSATION_EVENTS,
+    V1_RENDERING,
+    ConversationJoined,
+    ConversationLeft,
+    conversation_topic,
+)
 from chat.native.asking import conversations_page
-from chat.native.companions import end_companions, listen_to_companions
+from chat.native.companions import companion_events, end_companions, listen_to_companions
 from chat.resuming import history_url, resumed_from
 from chat.selectors import Membership, Share, Unread
 from native.consumer import NativeConsumer
@@ -25,12 +33,16 @@ from native.pages import fitting
 from realtime import (
     NOTHING,
     BatchLoader,
+    Count,
     Delivery,
     Event,
+    Id,
     InvalidFrameError,
     OnlyTypes,
     Position,
+    PositionText,
     RealtimeError,
+    Seq,
     Subscription,
     Told,
     acts_on,
@@ -50,17 +62,17 @@ unread_in: BatchLoader[Share, Unread] = BatchLoader(selectors.unread_in)
 class ConversationRead(Event, tag="conversation_read", frozen=True):
     """How far the user has read, on this or another device, and what is unread, counted at `last_seq`."""
 
-    conversation_id: int
-    read_seq: int
-    delivered_seq: int
-    unread_count: int
-    last_seq: int
+    conversation_id: Id
+    read_seq: Seq
+    delivered_seq: Seq
+    unread_count: Count
+    last_seq: Seq
 
 
 class SubscribedToMine(Subscribed, tag="subscribed", frozen=True, kw_only=True):
     """`subscribed`, with the position of each conversation by its topic."""
 
-    positions: dict[str, str]
+    positions: Annotated[dict[str, PositionText], Meta(examples=[{"conversation.123": "981-3f9c2a71d0"}])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,11 @@ class MineFeed(Feed):
     """Everything in all conversations of the user."""
 
     most = MAX_FOLLOWING
+
+    @classmethod
+    def tells(cls) -> Iterable[type[Event]]:
+        on_mine = (ConversationJoined, ConversationLeft, ConversationRead)
+        return [*CONVERSATION_EVENTS, *companion_events(), *on_mine]
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         super().__init__(socket, wish, asked, name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Annotated, Any
 
 import msgspec
 
 from chat import answers, metrics
 from chat.cursors import MOVES, settle
 from chat.events import conversation_topic
+from chat.fields import ClientId, Content
 from chat.limits import allow_send
 from chat.resuming import membership_of
 from chat.selectors import Share
@@ -20,20 +20,15 @@ from native.commands import on_loop
 from native.consumer import NativeConsumer
 from native.dialect import Asked
 from native.frames import Ack
-from realtime import MAX_INTEGER, RealtimeError
-
-#: An id on the wire.
-Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
-#: A place in a conversation.
-Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
+from realtime import Id, Moment, RealtimeError, Seq, Uuid
 
 
 class Send(msgspec.Struct):
     """Say something in a conversation."""
 
     conversation_id: Id
-    message: str
-    client_id: str | None = None
+    message: Content
+    client_id: ClientId | None = None
 
 
 class Edit(msgspec.Struct):
@@ -41,7 +36,7 @@ class Edit(msgspec.Struct):
 
     conversation_id: Id
     message_id: Id
-    message: str
+    message: Content
 
 
 class Delete(msgspec.Struct):
@@ -59,23 +54,23 @@ class MoveCursor(msgspec.Struct):
 
 
 class SentAck(Ack, tag="ack", frozen=True):
-    """The message is stored."""
+    """The message is stored. The same `client_id` again gets the same answer, with `duplicate`."""
 
-    client_id: Any
-    message_id: int
-    seq: int
-    created_at: Any
+    client_id: Uuid | None
+    message_id: Id
+    seq: Seq
+    created_at: Moment
     duplicate: bool
 
 
 class ChangedAck(Ack, tag="ack", frozen=True):
-    """The message is changed."""
+    """The message is edited or deleted; `seq` is the number of the event that says so."""
 
-    seq: int
-    message_id: int
+    seq: Seq
+    message_id: Id
 
 
-@on_loop("send", Send)
+@on_loop("send", Send, SentAck)
 def send(socket: NativeConsumer, wish: Send, asked: Asked) -> None:
     """The answer comes after the commit."""
     began = time.monotonic()
@@ -103,7 +98,7 @@ def _answer(socket: NativeConsumer, outcome: Outcome, asked: Asked, began: float
     metrics.ACK_SECONDS.observe(time.monotonic() - began)
 
 
-@on_loop("edit", Edit)
+@on_loop("edit", Edit, ChangedAck)
 async def edit(socket: NativeConsumer, wish: Edit, asked: Asked) -> None:
     seq = await socket.run(
         answers.edit, socket.user, wish.conversation_id, wish.message_id, content=wish.message
@@ -111,7 +106,7 @@ async def edit(socket: NativeConsumer, wish: Edit, asked: Asked) -> None:
     socket.push(ChangedAck(ref=asked.ref, seq=seq, message_id=wish.message_id))
 
 
-@on_loop("delete", Delete)
+@on_loop("delete", Delete, ChangedAck)
 async def delete(socket: NativeConsumer, wish: Delete, asked: Asked) -> None:
     seq = await socket.run(answers.delete, socket.user, wish.conversation_id, wish.message_id)
     socket.push(ChangedAck(ref=asked.ref, seq=seq, message_id=wish.message_id))

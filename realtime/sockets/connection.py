@@ -17,7 +17,7 @@ import contextvars
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
@@ -95,6 +95,8 @@ class Connection(AsyncConsumer):
     commands: ClassVar[Commands] = {}
     #: What a client is told, and what its address may say. A socket that names its frames is in the contract.
     frames: ClassVar[tuple[type[Event], ...]] = ()
+    #: Where events are told in an envelope: the fields in front of them.
+    envelope: ClassVar[type[msgspec.Struct] | None] = None
     parameters: ClassVar[type[msgspec.Struct] | None] = None
 
     hub: Hub
@@ -167,6 +169,11 @@ class Connection(AsyncConsumer):
             await self._leave_everything()
 
     # --- for consumers to override ------------------------------------------------------------------
+
+    @classmethod
+    def enveloped(cls) -> Iterable[type[Event]]:
+        """The events that are told in the `envelope`; asked when all apps are ready."""
+        return ()
 
     def on_handshake(self) -> None:
         """Choose a dialect by what the handshake says, where the class has not named one."""

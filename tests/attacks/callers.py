@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from contract.testing import contract
 from realtime.testing import TestSocket, open_socket
 
 PATH = "/ws/"
@@ -30,8 +31,23 @@ class Caller:
 
     async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
         """Send a command; its answer."""
+        return await self._ask(self.socket.send, command, fields)
+
+    async def ask_any(self, command: str, **fields: Any) -> dict[str, Any]:
+        """The same with fields that may be anything; what the contract does not allow must be refused."""
+        answer = await self._ask(self._send_any, command, fields)
+        frame = json.dumps({"type": command, **fields})
+        assert answer["type"] == "error" or contract().conversation(PATH).said(frame) is None, frame[:300]
+        return answer
+
+    async def _send_any(self, frame: dict[str, Any]) -> None:
+        await self.socket.send_text(json.dumps(frame))
+
+    async def _ask(
+        self, send: Callable[[dict[str, Any]], Awaitable[None]], command: str, fields: dict[str, Any]
+    ) -> dict[str, Any]:
         ref = f"asked {next(self._refs)}"
-        await self.socket.send({"type": command, "ref": ref, **fields})
+        await send({"type": command, "ref": ref, **fields})
         while (frame := await self.receive()).get("ref") != ref:
             pass
         return frame

@@ -283,7 +283,7 @@ async def test_cookie_signs_nobody_in_on_the_native_socket(forged_outside):
         async with open_socket("/ws/", headers=[(b"cookie", cookie.encode())]) as socket:
             await socket.send({"type": "subscribe", "topic": "mine", "ref": 1})
             assert (await socket.receive())["code"] == "unauthenticated"
-            await socket.send({"type": "auth", "ref": 2})
+            await socket.send_wrong({"type": "auth", "ref": 2})
             assert (await socket.receive())["code"] == "unauthenticated"
             assert await socket.receive_close() == 4401
 
@@ -299,7 +299,8 @@ async def test_no_forgery_is_taken_in_the_first_frame(forged_outside, logged):
         if isinstance(forgery, str) and not forgery.isprintable():
             continue  # no JSON text may hold it
         async with open_socket("/ws/") as socket:
-            await socket.send({"type": "auth", "token": forgery, "ref": 1})
+            send = socket.send if isinstance(forgery, str) else socket.send_wrong
+            await send({"type": "auth", "token": forgery, "ref": 1})
             error = await socket.receive()
             # What was sent behind it is not obeyed any more.
             await socket.send({"type": "subscribe", "topic": "mine", "ref": 2})

@@ -178,7 +178,7 @@ async def test_odd_positions_are_answered(people: Tenant):
         for name, sinces in ofs:
             for since in sinces:
                 for more in ({}, {"snapshot": 1}):
-                    answer = await caller.ask("subscribe", topic=name, id="odd", since=since, **more)
+                    answer = await caller.ask_any("subscribe", topic=name, id="odd", since=since, **more)
                     what = outcome(answer)
                     assert what in ("subscribed", "resync", "invalid_frame"), (name, str(since)[:90], answer)
                     if what != "invalid_frame":
@@ -226,7 +226,7 @@ async def test_odd_fields_are_answered_with_a_documented_code(people: Tenant):
         for command, fields in odd.items():
             for field, values in fields.items():
                 for value in values:
-                    answer = await caller.ask(command, **{**right, field: value, "id": "odd"})
+                    answer = await caller.ask_any(command, **{**right, field: value, "id": "odd"})
                     what = outcome(answer)
                     assert what in {*CODES, "ack", "subscribed"} - {"internal_error"}, (command, field, value)
                     assert what != "unavailable", (command, field, value)

@@ -18,7 +18,7 @@ from contract import asyncapi
 from tests.newcomer.documents import blocks
 from tests.servers import ROOT
 
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/protocols").glob("[!n]*.md"))
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/protocols").glob("*.md"))
 DOCUMENT = asyncapi.document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 #: Every frame of the contract by its type; the default command of a socket also without one.

@@ -29,6 +29,12 @@ class Page:
         assert answer.get("ref") == ref, f"expected the answer to {command}, got {answer}"
         return answer
 
+    async def ask_wrong(self, command: str, **fields: Any) -> dict[str, Any]:
+        """The same with what no client should send."""
+        self._refs += 1
+        await self.socket.send_wrong({"type": command, "ref": self._refs, **fields})
+        return await self.socket.receive()
+
     async def find(self, command: str, **fields: Any) -> dict[str, Any]:
         """Send a command, and its answer; other frames are skipped."""
         ref = await self.send(command, **fields)

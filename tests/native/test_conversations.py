@@ -146,7 +146,7 @@ async def test_ids(ana, conversation, page_of):
         over = await page.ask("unsubscribe", id=topic)
         assert over == {"type": "unsubscribed", "ref": 4, "id": topic, "topic": topic, "code": None}
         assert (await page.ask("subscribe", topic=topic))["type"] == "subscribed"
-        assert (await page.ask("subscribe", topic=topic, id=[]))["code"] == "invalid_frame"
+        assert (await page.ask_wrong("subscribe", topic=topic, id=[]))["code"] == "invalid_frame"
 
 
 async def test_what_was_unsubscribed_is_told_no_more_and_its_neighbour_is(ana, bruno, conversation, page_of):

@@ -61,6 +61,7 @@ async def test_pages_and_snapshots_count_with_what_is_asked_over_rest(
         assert (await other.ask("conversations"))["type"] == "ack"
 
 
+@pytest.mark.usefixtures("unjudged")  # it has a command of its own
 async def test_work_of_one_user_leaves_threads_to_others(ana, bruno, page_of, patient, monkeypatch):
     """However many sockets they have, and however much they ask at once."""
     from native.commands import COMMANDS, in_thread

@@ -163,7 +163,7 @@ async def test_what_rest_does(ana, bruno, dora, page_of, hub):
         assert (await page.ask("members.remove", **where, user_id=dora.pk))["result"] is None
         listed = (await page.ask("conversations", limit=1))["result"]
         assert [row["id"] for row in listed["results"]] == [made["id"]]
-        assert (await page.ask("conversations", cursor="nonsense"))["code"] == "invalid_frame"
+        assert (await page.ask_wrong("conversations", cursor="nonsense"))["code"] == "invalid_frame"
         assert (await page.ask("members.add", **where, participants=["nobody"]))["code"] == "unknown_user"
         history = (await page.ask("messages", **where))["result"]
         assert history["results"] == []

@@ -58,7 +58,8 @@ async def test_first_frame_says_who_is_there(ana, hub, token_of):
 @pytest.mark.parametrize("token", [None, 7, "", "abc", ["a"], {"a": 1}])
 async def test_refused_token_closes(hub, token):
     async with open_socket("/ws/") as socket:
-        await socket.send({"type": "auth", "token": token, "ref": 1})
+        send = socket.send if isinstance(token, str) else socket.send_wrong
+        await send({"type": "auth", "token": token, "ref": 1})
         error = await socket.receive()
         assert (error["code"], error["ref"]) == ("unauthenticated", 1)
         assert await socket.receive_close() == 4401
@@ -137,7 +138,7 @@ async def test_unusable_frames_are_answered_and_the_socket_lives(ana, page_of, u
         await page.socket.send_bytes(b"\x00")
         assert (await page.receive())["code"] == "invalid_json"
         for ref in (1.5, [], {}, True, 2**53, "x" * 65, "\x00"):
-            await page.socket.send({"type": "ping", "ref": ref})
+            await page.socket.send_wrong({"type": "ping", "ref": ref})
             assert await page.receive() | {"message": ""} == {
                 "type": "error",
                 "code": "invalid_frame",

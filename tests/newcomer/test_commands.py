@@ -340,8 +340,6 @@ class Pasted:
         self.failures: list[str] = []
         self.frames: list[dict[str, Any]] = []
         page.on("pageerror", lambda error: self.failures.append(str(error)))
-        # The browser tells the address, and not what a snippet offers besides.
-        self._offered = re.findall(r"relais\.v1", snippet)[:1]
         page.on("websocket", self._records)
         page.goto(f"http://localhost:{dev.port}/")
         page.evaluate(
@@ -366,7 +364,8 @@ class Pasted:
         return bool(self._page.evaluate("content => window.heard.includes(content)", content))
 
     def _records(self, socket: WebSocket) -> None:
-        witness = Witness(f"/{socket.url.partition('//')[2].partition('/')[2]}", self._offered)
+        # The browser tells the address, and not what a snippet offers besides: it may have opted in by that.
+        witness = Witness(f"/{socket.url.partition('//')[2].partition('/')[2]}", ["relais.v1"])
 
         def receives(frame: str | bytes) -> None:
             witness.told(frame)
