@@ -14,7 +14,10 @@ from django.db import InterfaceError, InternalError, OperationalError
 
 
 class CloseCode(IntEnum):
-    """Why a socket ends. The last three digits rhyme with HTTP; 4408 and above invite to come back."""
+    """Why a socket ends. The last three digits of 44xx and 45xx rhyme with HTTP.
+
+    4400, 4401, 4403, 4404 and 4409 do not invite to come back with the same token; the others do.
+    """
 
     TOO_BIG = 1009
     RESTARTING = 1012

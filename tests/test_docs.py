@@ -188,6 +188,35 @@ def test_every_page_is_found_from_the_readme() -> None:
     assert [page for page in PAGES if ROOT / page not in found] == []
 
 
+#: A file or a folder of ours, or the name of a file, as prose writes it.
+PATH = re.compile(
+    rf"`((?:{'|'.join(PRODUCT)}|tests|proof|bench|scripts|docs)/[\w./-]*|[\w-]+\.(?:py|md|toml|yml|yaml|js))(?:::\w+)?`"
+)
+#: Reports of a day name the files of that day.
+LIVING = [page for page in PAGES if not re.match(r"docs/proof/\d", page)]
+
+
+@pytest.fixture(scope="module")
+def file_names() -> set[str]:
+    """The names of all files of the repository, without their folders."""
+    ours = (*PRODUCT, "tests", "proof", "bench", "scripts", "docs")
+    below = {path.name for folder in ours for path in (ROOT / folder).rglob("*.*")}
+    return below | {path.name for path in ROOT.iterdir()}
+
+
+@pytest.mark.parametrize("document", LIVING)
+def test_named_files_exist(document: str, file_names: set[str]) -> None:
+    here = (ROOT / document).parent
+    missing = [
+        path
+        for path in PATH.findall(without_code(text(document)))
+        if path not in file_names
+        and not any((there / f"{path}{ending}").exists() for there in (ROOT, here) for ending in ("", ".py"))
+    ]
+
+    assert missing == []
+
+
 #: Apps with a shape of their own in the map: a row that names `<app>/…` is true of some of them.
 APPS = ("accounts", "chat", "notifications", "typing_indicator")
 

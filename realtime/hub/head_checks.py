@@ -26,7 +26,7 @@ from realtime.hub.audience import Audience
 RETRY_SECONDS = 1.0
 #: Seconds in which requests gather: the topics of one socket come one after the other.
 GATHER_SECONDS = 0.005
-#: Seconds between two looks at the database when no bell can come from other processes.
+#: Seconds between two looks at the database under the memory layer, which brings no bells of other processes.
 POLL_SECONDS = 0.5
 
 

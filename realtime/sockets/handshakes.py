@@ -1,7 +1,8 @@
 """ASGI middleware of the core: the hub starts with the first event, foreign pages stay outside.
 
-A foreign Origin, too many handshakes and too many sockets are refused before accept, with a plain HTTP
-status; every refusal that a client of ours must understand is made by `Connection` after accept.
+A foreign Origin, too many handshakes, too many sockets and unknown paths (`unknown_paths.py`) are refused
+before accept, with a plain HTTP status; every refusal that a client of ours must understand is made by
+`Connection` after accept.
 
 What only looks and passes on is a plain function that returns the next one's coroutine (and is marked as what
 it stands for): a coroutine of its own would stay as long as the socket does.

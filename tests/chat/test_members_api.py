@@ -1,5 +1,8 @@
 """Members and their roles: who may do what to whom, and what is told of it."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from chat import services
@@ -41,29 +44,36 @@ def code_of(answer) -> str:
 
 
 NO, OUT = "not_allowed", "not_a_participant"
-
-
-@pytest.mark.parametrize(
-    ("verb", "whom", "allowed"),
-    [
-        ("remove", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
-        ("remove", "other_admin", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
-        ("remove", "other_member", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
-        (
-            "remove",
-            "other_stranger",
-            {"owner": "not_found", "admin": "not_found", "member": NO, "stranger": OUT},
-        ),
-        ("make admin", "other_member", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
-        ("make owner", "other_admin", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
-        ("make member", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
-        ("make member", "other_stranger", {"owner": "not_found", "admin": NO, "member": NO, "stranger": OUT}),
-        ("add as member", "other_stranger", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
-        ("add as admin", "other_stranger", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
-        ("add as owner", "other_stranger", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
-        ("rename", "", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
-    ],
+ROLES_SECTION = (
+    (Path(__file__).parents[2] / "docs/protocols/guide.md")
+    .read_text()
+    .partition("### Roles")[2]
+    .partition("What is not allowed")[0]
 )
+
+
+#: Who may do what to whom: verb, whom, and the answer by role.
+MATRIX: list[tuple[str, str, dict[str, str]]] = [
+    ("remove", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
+    ("remove", "other_admin", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
+    ("remove", "other_member", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
+    (
+        "remove",
+        "other_stranger",
+        {"owner": "not_found", "admin": "not_found", "member": NO, "stranger": OUT},
+    ),
+    ("make admin", "other_member", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
+    ("make owner", "other_admin", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
+    ("make member", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
+    ("make member", "other_stranger", {"owner": "not_found", "admin": NO, "member": NO, "stranger": OUT}),
+    ("add as member", "other_stranger", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
+    ("add as admin", "other_stranger", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
+    ("add as owner", "other_stranger", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
+    ("rename", "", {"owner": "ok", "admin": "ok", "member": NO, "stranger": OUT}),
+]
+
+
+@pytest.mark.parametrize(("verb", "whom", "allowed"), MATRIX)
 @pytest.mark.parametrize("who", ROLES)
 def test_roles_decide_who_may_do_what_to_whom(people, crowd, api, verb, whom, allowed, who):
     client, url = api(people[who]), f"/api/conversations/{crowd.pk}/"
@@ -86,6 +96,47 @@ def test_roles_decide_who_may_do_what_to_whom(people, crowd, api, verb, whom, al
         assert whom not in roles_in(crowd)
     elif verb != "rename":
         assert roles_in(crowd)[whom] == verb.split()[-1]
+
+
+#: What a row of the documented table of roles is about, by a phrase in it, and what of the matrix that is.
+DOCUMENTED = {
+    "rename": [("rename", "")],
+    "add somebody as `member`": [("add as member", "other_stranger")],
+    "remove a `member`": [("remove", "other_member")],
+    "add somebody as `admin` or `owner`": [
+        ("add as admin", "other_stranger"),
+        ("add as owner", "other_stranger"),
+    ],
+    "remove an `admin` or an `owner`": [("remove", "other_admin"), ("remove", "other_owner")],
+    "give a member another role": [
+        ("make admin", "other_member"),
+        ("make owner", "other_admin"),
+        ("make member", "other_owner"),
+    ],
+}
+
+
+@pytest.mark.parametrize("phrase", DOCUMENTED)
+def test_roles_may_do_what_is_documented(phrase):
+    head, _, *rows = re.findall(r"^\|(.*)\|$", ROLES_SECTION, re.MULTILINE)
+    roles = [cell.strip() for cell in head.split("|")[1:]]
+    [row] = [row for row in rows if re.search(rf"{phrase}(?!\w| or)", row)]
+    told = dict(zip(roles, (cell.strip() for cell in row.split("|")[1:]), strict=True))
+    allowed = {(verb, whom): answers for verb, whom, answers in MATRIX}
+
+    assert roles == ["owner", "admin", "member"]
+    for deed in DOCUMENTED[phrase]:
+        assert {role: "yes" if allowed[deed][role] == "ok" else "no" for role in roles} == told, deed
+
+
+@pytest.mark.parametrize("role", ["owner", "admin", "member"])
+def test_those_who_manage_are_documented(role):
+    head, _, *rows = re.findall(r"^\|(.*)\|$", ROLES_SECTION, re.MULTILINE)
+    column = [cell.strip() for cell in head.split("|")].index(role)
+    [row] = [row for row in rows if "delete others' messages" in row]
+    member = Participant(role=role, conversation=Conversation(kind=Conversation.Kind.GROUP))
+
+    assert member.manages == (row.split("|")[column].strip() == "yes")
 
 
 @pytest.mark.parametrize("who", ["admin", "member", "other_owner"])
