@@ -168,9 +168,10 @@ class Run:
     async def judge(self, load: Load) -> Evidence:
         """I1 to I8 over everything that this load said and heard."""
         load.judged = evidence = await load.evidence()
-        self._broken += judge(evidence)
+        found = judge(evidence)
         if load.audit is not None:
-            self._broken += load.audit.violations()
+            found += load.audit.violations()
+        self._broken += found
         self.figures[KEPT.name] = "kept" if not self._broken else f"broken: {counts(self._broken)}"
         heard = sum(len(c.frames) for r in evidence.receivers for c in r.connections)
         acks, delays = ack_seconds(evidence.sends), list(delivery_seconds(evidence))
@@ -181,10 +182,10 @@ class Run:
             "faults included; "
             f"the clients used {load.busy:.0%} of a core"
         )
-        if self._broken and self.over == "native":
+        if found and self.over == "native":
             seats = load.seats_on_pages
-            on_pages = sum(violation.seat in seats for violation in self._broken)
-            self.notes.append(f"{on_pages:,} of {len(self._broken):,} violations on the native socket")
+            on_pages = sum(violation.seat in seats for violation in found)
+            self.notes.append(f"{on_pages:,} of {len(found):,} violations on the native socket")
         for invariant in (*INVARIANTS, CONTRACT):
             those = [str(violation) for violation in self._broken if violation.invariant == invariant]
             self.notes += those[:SHOWN]
