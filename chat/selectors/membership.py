@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import (
     BigIntegerField,
@@ -29,8 +28,7 @@ from chat.models import Conversation, Departure, Participant
 from realtime import Position, Topic, log, positions
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(NamedTuple):
     """One user's part in one conversation, read in one statement together with the head of its log.
 
     Because of that one statement, a subscription that begins at `head` cannot miss the member's removal.
@@ -78,7 +76,7 @@ def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAP
         user_id__in={user_id for user_id, _ in shares},
         conversation_id__in={conversation_id for _, conversation_id in shares},
     )
-    found = {(row[1], row[0]): Membership(*row) for row in rows}
+    found = {(row[1], row[0]): Membership._make(row) for row in rows}
     return {share: found.get(share) or NotAParticipantError() for share in shares}
 
 
@@ -87,7 +85,7 @@ def memberships_of(user_id: int, conversation_ids: Collection[int] | None = None
     rows = _memberships().filter(user_id=user_id)
     if conversation_ids is not None:
         rows = rows.filter(conversation_id__in=conversation_ids)
-    return [Membership(*row) for row in rows]
+    return [Membership._make(row) for row in rows]
 
 
 def departures_of(shares: Collection[Share]) -> dict[Share, int]:

@@ -6,7 +6,6 @@ Many moves are written together: one transaction, one bell with all receipts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from django.db.models import BigIntegerField, Case, Count, OuterRef, Subquery, Value, When
@@ -79,7 +78,7 @@ def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotA
         if cursor.read and (read > membership.read_seq or min(cursor.read, head) == head):
             readings.append(_Reading(rows[share], read, is_all=read == head))
         if (delivered, read) != (membership.delivered_seq, membership.read_seq):
-            moved[share] = replace(membership, delivered_seq=delivered, read_seq=read)
+            moved[share] = membership._replace(delivered_seq=delivered, read_seq=read)
     if readings:
         _uncount(readings)
     for share, membership in moved.items():
