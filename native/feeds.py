@@ -126,8 +126,9 @@ class Feed:
         self.socket.restart()
 
     def covers(self, topic: str) -> bool:
-        """Whether it shows that the user may listen to a topic."""
-        return self.socket.subscription(topic, self) is not None
+        """Whether it shows that the user may listen to a topic; not while it may have missed a removal."""
+        subscription = self.socket.subscription(topic, self)
+        return subscription is not None and not subscription.is_behind
 
     @property
     def number(self) -> int:

@@ -299,6 +299,25 @@ async def test_removed_member_is_told_up_to_the_removal_and_nothing_after(people
         assert await caller.catches_up() == []
 
 
+async def test_subscription_that_is_behind_is_no_proof_of_membership(people: Tenant, hub):
+    """Who does not read is not told of their removal, and might go on typing and reading."""
+    topic = f"conversation.{people.conversation.pk}"
+    async with calling(await aside(people.token)("member")) as caller:
+        await caller.ask("subscribe", topic=topic)
+        [socket] = hub.sockets
+        [subscription] = [each for each in socket.subscriptions() if each.topic == topic]
+        subscription.audience.set_aside(subscription)
+        assert outcome(await caller.ask("typing", **asked(matrix.COMMANDS["typing"], **people.ids))) == "ack"
+        await aside(services.remove_member)(
+            conversation_id=people.conversation.pk,
+            by=people.people["admin"],
+            user_id=people.people["member"].pk,
+        )
+        for command in ("typing", "read", "delivered"):
+            answer = await caller.ask(command, **asked(matrix.COMMANDS[command], **people.ids))
+            assert outcome(answer) == NOT_THEIRS, command
+
+
 async def test_disabled_user_hears_and_does_nothing_more(people: Tenant):
     async with (
         calling(await aside(people.token)("member")) as caller,
