@@ -260,9 +260,9 @@ async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> No
     if len(socket.feeds) >= MAX_SUBSCRIPTIONS:
         raise RateLimitedError(f"This socket has {MAX_SUBSCRIPTIONS} subscriptions: end one first.")
     feed = feed_for(socket, wish, asked)
-    if sum(type(each) is type(feed) for each in socket.feeds.values()) >= feed.most:
+    if feed.most is not None and sum(type(each) is type(feed) for each in socket.feeds.values()) >= feed.most:
         raise RateLimitedError(f"This socket has {feed.most} subscriptions to {feed.topic}: end one first.")
-    if wish.snapshot or feed.most < MAX_SUBSCRIPTIONS:
+    if wish.snapshot or feed.most is not None:
         RestThrottle.take(socket.user_id)
     socket.feeds[asked.id] = feed
     try:

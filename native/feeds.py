@@ -93,8 +93,8 @@ class Feed:
     # A socket may have two hundred, and each is there for as long as the client listens.
     __slots__ = ("_answered", "_asked", "id", "name", "socket", "wish")
 
-    #: How many of its kind one socket may have.
-    most: ClassVar[int] = MAX_SUBSCRIPTIONS
+    #: How many of its kind one socket may have, where that is fewer than of all kinds together.
+    most: ClassVar[int | None] = None
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         """`name` is what follows the first part of the topic: the 42 of `conversation.42`."""
