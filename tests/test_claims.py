@@ -5,8 +5,8 @@ A number is followed by the name of its constant, in a comment that a reader doe
     at most 64<!-- chat.send_queue.MAX_BATCH --> drafts
     closed after 10 s<!-- LIMIT_PONG_SECONDS -->
 
-A name is a dotted one, a setting (`LIMIT_…`), or a product of such. `measured` stands behind a figure that
-comes from a measurement, and `elsewhere` behind one that another program or standard decides.
+A name is a dotted one, a setting (`LIMIT_…`), or a product (` * `) or sum (` + `) of such. `measured` stands
+behind a figure that comes from a measurement, and `elsewhere` behind one that another program decides.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ UNITS = {
     "GiB": 1024**3,
 }
 _QUANTITY = rf"([\d,.]*\d|[A-Za-z]+)(?: ({'|'.join(UNITS)})\b)?"
-CLAIM = re.compile(rf"{_QUANTITY}[`*]*\s*<!-- ([\w.]+(?: \* [\w.]+)*) -->")
+CLAIM = re.compile(rf"{_QUANTITY}[`*]*\s*<!-- ([\w.]+(?: [*+] [\w.]+)*) -->")
 #: Behind a figure that no constant of ours decides.
 OTHERS = ("measured", "elsewhere")
 
@@ -101,8 +101,10 @@ def numbers_in(value: Any) -> Iterator[float]:
 def is_true(number: str, unit: str, name: str) -> bool:
     """Whether what a page says is what the code has."""
     said = WORDS.get(number.lower()) or float(number.replace(",", "")) * UNITS.get(unit, 1)
-    factors = [constant(each) for each in name.split(" * ")]
-    values = numbers_in(factors[0] if len(factors) == 1 else math.prod(factors))
+    sign = "+" if " + " in name else "*"
+    parts = [constant(each) for each in name.split(f" {sign} ")]
+    together = sum if sign == "+" else math.prod
+    values = numbers_in(parts[0] if len(parts) == 1 else together(parts))
     return any(math.isclose(said, value) for value in values)
 
 
@@ -133,7 +135,7 @@ def test_sizes_and_times_of_reference_pages_are_marked(page: str) -> None:
 
 
 def test_constants_that_are_told_are_marked_somewhere() -> None:
-    named = {part for page in PAGES for *_, name in claims(page) for part in name.split(" * ")}
+    named = {part for page in PAGES for *_, name in claims(page) for part in re.split(r" [*+] ", name)}
 
     assert [name for name in TOLD if name not in named] == []
 

@@ -217,6 +217,14 @@ def test_named_files_exist(document: str, file_names: set[str]) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("document", LIVING)
+def test_links_that_show_a_path_lead_to_it(document: str) -> None:
+    shown = re.findall(r"\[`([\w./-]+\.(?:py|md|js|yml|json))`\]\(([^)#\s]+)", without_code(text(document)))
+    here = (ROOT / document).parent
+
+    assert [path for path, target in shown if not str((here / target).resolve()).endswith(f"/{path}")] == []
+
+
 #: Apps with a shape of their own in the map: a row that names `<app>/…` is true of some of them.
 APPS = ("accounts", "chat", "notifications", "typing_indicator")
 
