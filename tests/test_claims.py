@@ -11,6 +11,7 @@ behind a figure that comes from a measurement, and `elsewhere` behind one that a
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import math
 import pkgutil
@@ -214,3 +215,31 @@ def test_sizes_and_seconds_are_counted_right() -> None:
     [count] = re.findall(r"The first (\w+) are sizes\s+and seconds", text("docs/settings.md"))
 
     assert WORDS[count] == limits.index("`LIMIT_MISTAKES`")
+
+
+def bounds() -> dict[str, tuple[int, int]]:
+    """The smallest and the largest number that each setting takes, as `config/settings.py` asks for them."""
+    found = {}
+    for call in ast.walk(ast.parse(text("config/settings.py"))):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "env.integer":
+            keywords = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+            name = ast.literal_eval(call.args[0])
+            found[name] = (keywords.get("minimum", 1), keywords["maximum"])
+    return found
+
+
+def test_settings_take_the_documented_numbers() -> None:
+    told: dict[str, tuple[float, float]] = {}
+    limits = rows("docs/settings.md", "### Limits")
+    for (name, *_, meaning), following in zip(limits, [*limits[1:], ["", ""]], strict=True):
+        number = r"([\d,]*\d)(?: (.iB))?"
+        pair = re.search(rf"[Ff]rom {number} to {number}(, as the next)?", meaning)
+        if pair:
+            least, unit, most, its_unit, and_next = pair.groups()
+            numbers = [(least, unit), (most, its_unit)]
+            low, high = (float(n.replace(",", "")) * UNITS.get(u, 1) for n, u in numbers)
+            for each in (name, following[0]) if and_next else (name,):
+                told[each.strip("`")] = (low, high)
+
+    assert len(told) > 12
+    assert {name: each for name, each in told.items() if bounds()[name] != each} == {}
