@@ -1,13 +1,13 @@
-"""What each ASGI server needs from us: limits, pings, a graceful end.
+"""The ASGI servers, Daphne and uvicorn, with what each lacks: limits, pings, a graceful end.
 
-On any other server everything still works, with that server's own limits and habits. What somebody may want
-to change is a setting: see `realtime/defaults.py`.
+On any other server everything still works, with that server's own limits and habits. The constants here are
+fixed; what an operator may change is a setting: see `realtime/defaults.py`.
 """
 
-#: Seconds between the last accept and the end for who has said nothing: a connection closed while its
-#: first bytes are on their way looks like a crash, and its client is told nothing.
+#: Seconds from the last accept until silent connections are closed: one that is closed while its first bytes
+#: are on their way looks like a crash, and its client is told nothing.
 ACCEPTED_SECONDS = 0.5
-#: Seconds our own sockets have, at the end, to finish what they send and to be closed.
+#: Seconds that our own sockets have, when the server stops, to finish what they send and to be closed.
 DRAIN_SECONDS = 6.0
 #: Seconds that everything else has after that: requests being answered, other applications' sockets.
 FINISH_SECONDS = 4.0

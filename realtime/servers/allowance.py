@@ -1,7 +1,8 @@
-"""What one HTTP connection may take from us until its request is answered: seconds, bytes, a place.
+"""The allowance of an HTTP connection: the seconds, bytes and place that it may take for each request.
 
-A server's protocol tells it what happens, and is told by `RefusedError`, or by a call of `end`, that it is
-too much. Seconds are totals: from the first byte of a head to its end, from there to the end of the body.
+A server's protocol reports to it what happens. Where that is too much, the allowance raises `RefusedError`
+or calls `end`. Seconds are totals: from the first byte of a head to its end, from there to the end of the
+body.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ LATE_SECONDS = 1.0
 
 
 class Deadline:
-    """Seconds in which something must happen; those while it is held do not count."""
+    """A timer for something that must happen; the seconds while it is held do not count."""
 
     __slots__ = ("_due", "_excused", "_is_held", "_late", "_left", "_timer")
 
@@ -52,7 +53,7 @@ class Deadline:
         self._excused = self._is_held = False
 
     def start(self, seconds: float) -> None:
-        """So many from now, whatever was before."""
+        """Start with this many seconds from now, whatever was left before."""
         self.stop()
         self._excused = False
         if self._late is None:
@@ -63,19 +64,19 @@ class Deadline:
             self._run(seconds)
 
     def stop(self) -> None:
-        """It has happened."""
+        """Stop the timer: what it waited for has happened."""
         self._left = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def forget(self) -> None:
-        """It no longer matters."""
+        """Stop the timer for good: its connection is gone."""
         self.stop()
         self._late = None
 
     def hold(self) -> None:
-        """From here on it is us who do not let it happen."""
+        """Pause the timer: from here on this server is what prevents the event."""
         self._is_held = True
         if self._timer is not None:
             left = max(0.0, self._due - asyncio.get_running_loop().time())
@@ -83,7 +84,7 @@ class Deadline:
             self._left = left
 
     def go_on(self) -> None:
-        """Now it can."""
+        """Continue after `hold`, with the seconds that were left."""
         self._is_held = False
         if self._left is not None:
             self._run(self._left)
@@ -107,7 +108,7 @@ class Deadline:
 
 
 class Doing(Enum):
-    """What a connection is doing, as far as its peer's bytes are concerned."""
+    """The states of a connection: how much of a request has arrived, and whether it is being answered."""
 
     WAITING = auto()  # nothing of a request is here
     HEAD = auto()
@@ -127,11 +128,11 @@ def _nothing() -> int:
 
 
 def _nobody(_refusal: Refusal | None) -> None:
-    """Whom there is to end."""
+    """Stand in for `end` once the connection is gone."""
 
 
 class Allowance:
-    """Of one connection.
+    """The allowance of one connection.
 
     `waiting` says how many bytes wait for its peer; `end` ends it, and is given None when it was idle.
     """
@@ -165,7 +166,7 @@ class Allowance:
         self._was_answered = self._is_ending = False
 
     def enter(self, peer: str | None) -> Refusal | None:
-        """Somebody has connected; why not, if there is no place."""
+        """Take a place for a new connection; returns the refusal if there is none."""
         place = places.take(peer, self._end)
         if isinstance(place, Refusal):
             return place
@@ -176,7 +177,7 @@ class Allowance:
     # --- what is read ---------------------------------------------------------------------------------
 
     def received(self, size: int) -> None:
-        """So many bytes have arrived, and are parsed next."""
+        """Count bytes that have arrived and are parsed next."""
         if self.doing is Doing.WAITING:
             self.begins()
         if self.doing is not Doing.ANSWERING:
@@ -185,18 +186,18 @@ class Allowance:
             raise RefusedError(BODY_TOO_BIG)
 
     def parsed(self) -> None:
-        """They are: a head that goes on must end soon."""
+        """Note that the bytes are parsed: a head that is unfinished must end in time."""
         if self.doing is Doing.HEAD and self._raw > conf.limit_head_bytes:
             raise RefusedError(HEAD_TOO_BIG)
 
     def begins(self) -> None:
-        """The first byte of a request."""
+        """Note the first byte of a request."""
         self.doing = Doing.HEAD
         self._raw = 0
         self._reading.start(conf.limit_head_seconds)
 
     def head(self, method: bytes, target: bytes, version: bytes, headers: Headers) -> bool:
-        """The head is whole; whether a body follows."""
+        """Check a complete head; returns whether a body follows."""
         has_body = check(method, target, version, headers)
         self.doing = Doing.BODY
         self._raw = self._body = self._pieces = 0
@@ -204,7 +205,7 @@ class Allowance:
         return has_body
 
     def body(self, size: int) -> None:
-        """A piece of the body."""
+        """Count a piece of the body."""
         self._body += size
         if self._body > conf.limit_body_bytes:
             raise RefusedError(BODY_TOO_BIG)
@@ -218,30 +219,30 @@ class Allowance:
             raise RefusedError(BODY_TOO_BIG)
 
     def whole(self) -> None:
-        """All of the request is here."""
+        """Note that the whole request has arrived."""
         self.doing = Doing.ANSWERING
         self._reading.stop()
         if self._place is not None:
             self._place.works()
 
     def hold(self) -> None:
-        """The peer is read no further, because of our own application."""
+        """Note that reading has paused because our own application is behind."""
         self._reading.hold()
 
     def go_on(self) -> None:
-        """It is read again."""
+        """Note that reading goes on."""
         self._reading.go_on()
 
     # --- what is written ------------------------------------------------------------------------------
 
     def unread(self) -> None:
-        """Much of an answer waits for the peer, which must take it now."""
+        """Note that much of an answer waits for the peer, and start the time in which it must be taken."""
         self._watch_what_waits()
         if self._place is not None:
             self._place.waits()
 
     def is_read(self) -> None:
-        """The peer took it."""
+        """Note that the peer took what waited."""
         if self._is_ending:  # the rest must be taken too
             return
         self._unread.stop()
@@ -249,7 +250,7 @@ class Allowance:
             self._place.works()
 
     def answered(self) -> None:
-        """The answer is on its way, and nothing else was asked."""
+        """Note that the answer is on its way and no other request waits."""
         self._give_back()
         if self._place is not None:
             self._place.waits()
@@ -261,25 +262,25 @@ class Allowance:
     # --- the end --------------------------------------------------------------------------------------
 
     def stops(self) -> None:
-        """Nothing more is read."""
+        """Note that nothing more is read."""
         self._reading.stop()
 
     def closes(self) -> None:
-        """Nothing more is read or said; what is left must be taken in time."""
+        """Note that nothing more is read or written; what is left must be taken in time."""
         if not self._is_ending:
             self._is_ending = True
             self._reading.stop()
             self._watch_what_waits()
 
     def lingers(self) -> None:
-        """It was refused, and has a moment to notice."""
+        """Give a refused peer a moment to notice."""
         self._is_ending = True
         self._reading.stop()
         self._waited = 0
         self._unread.start(CLOSE_SECONDS)
 
     def gone(self) -> None:
-        """The line is gone, or is a socket from now on."""
+        """Give everything back: the connection is lost, or is a WebSocket from now on."""
         self._reading.forget()
         self._unread.forget()
         self._give_back()

@@ -1,8 +1,8 @@
-"""Why a server ended a connection because of its peer: one count each, and one line of the log.
+"""The reasons for which a server ends a connection because of its peer: each is counted and logged.
 
-Of the lines only so many as somebody could read: a stranger may be ended thousands of times in a second.
+The log lines have a rate that somebody can read: a stranger may be ended thousands of times in a second.
 
-A socket that our own code closes (4401, 4408, …) is not told here, but by `Connection`.
+A socket that our own code closes (4401, 4408, …) is logged by `Connection` instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Reason = Literal[
     "unfinished_head",  # a request, most of the time a handshake, not asked in LIMIT_HEAD_SECONDS
     "unfinished_body",  # the body of a request, not sent in LIMIT_BODY_SECONDS
     "unread_answer",  # an answer of which too little was taken in LIMIT_ANSWER_SECONDS
-    "bad_request",  # no HTTP, or one that two servers would understand in two ways
+    "bad_request",  # not HTTP, or a request that two servers could understand in two ways
     "head_too_big",  # above LIMIT_HEAD_BYTES, or too many headers
     "body_too_big",  # above LIMIT_BODY_BYTES, announced or sent
     "bodies",  # a large body beside too many others
@@ -46,13 +46,13 @@ REASON_OF_CODE: dict[int, Reason] = {
 }
 
 
-#: A flood is seen in the counts; what it looks like, in its first lines.
+#: The counts show a flood; its first log lines show what it looks like.
 LINES = Rate.parse("20/s:500")
 _lines = Bucket()
 
 
 def ended(reason: Reason, *, client: object, path: str, close_code: int | None = None) -> None:
-    """A connection is ended because of its peer. Never its payload: that may be anything."""
+    """Count and log a connection ended because of its peer, but never its payload: that may be anything."""
     metrics.CONNECTIONS_ENDED.add(reason)
     if _lines.wait(LINES, time.monotonic()):
         return

@@ -1,4 +1,4 @@
-"""Which requests are refused by their head alone, whatever the server's own parser makes of them.
+"""The check of request heads: refuses what is too large or ambiguous, whatever the server's parser allows.
 
 Mostly what two parsers could understand in two ways: a proxy in front that judges by the path, the host or
 the length of a request must mean the same request as we do.
@@ -20,7 +20,7 @@ MAX_TARGET_BYTES = 8 * 1024
 
 
 def check(method: bytes, target: bytes, version: bytes, headers: Headers) -> bool:
-    """Whether a body follows; RefusedError for what is too large or ambiguous.
+    """Check a head and return whether a body follows; raises RefusedError if it is too large or ambiguous.
 
     Names are in lower case, and a version is `1.1`.
     """
@@ -44,7 +44,7 @@ def check(method: bytes, target: bytes, version: bytes, headers: Headers) -> boo
 
 
 def _has_body(version: bytes, headers: Headers) -> bool:
-    """Whether one was announced, in exactly one way (RFC 9112 §6)."""
+    """Whether a body was announced, in exactly one way (RFC 9112 §6)."""
     lengths = _all_of(b"content-length", headers)
     codings = _all_of(b"transfer-encoding", headers)
     if len(lengths) + len(codings) > 1:
@@ -57,7 +57,7 @@ def _has_body(version: bytes, headers: Headers) -> bool:
         return False
     if not lengths[0].isdigit():
         raise RefusedError(BAD_REQUEST)
-    # By its digits first: Python refuses to read a number of thousands.
+    # The count of digits comes first: Python refuses to parse a number with thousands of them.
     length = lengths[0].lstrip(b"0") or b"0"
     if len(length) > 12 or int(length) > conf.limit_body_bytes:
         raise RefusedError(BODY_TOO_BIG)

@@ -1,6 +1,6 @@
-"""Intake: what arrived on a socket and its application has not taken yet.
+"""The intake of a socket: messages that have arrived and that its application has not taken yet.
 
-As much of asyncio.Queue as the servers use, at a tenth of its memory, and it knows when it is full: a
+It has as much of asyncio.Queue as the servers use, at a tenth of the memory, and knows when it is full: a
 server then stops reading from the connection until the application has caught up.
 """
 
@@ -18,7 +18,7 @@ MAX_BYTES = 256 * 1024
 
 
 class Intake:
-    """Messages in order, for one application."""
+    """A queue of messages for one application, oldest first."""
 
     __slots__ = ("_bytes", "_messages", "_waiters")
 
@@ -28,7 +28,7 @@ class Intake:
         self._waiters: list[asyncio.Future[None]] = []
 
     def put_nowait(self, message: Message) -> None:
-        """Add what the application will be told next."""
+        """Add a message for the application."""
         self._messages.append(message)
         self._bytes += _size(message)
         self._wake()

@@ -1,4 +1,4 @@
-"""The start and the end of a process, on servers that tell it: uvicorn does, Daphne does not."""
+"""The ASGI lifespan: the start and the end of a process, on servers that announce them (not Daphne)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number that the ASGI servers keep of the peers they got rid of; see `docs/operations/metrics.md`."""
+"""The count of connections that a server ended because of their peers; see `docs/operations/metrics.md`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How a socket is read, on every server: slice by slice, no further than its application follows.
+"""Paced reading of a socket, on every server: slice by slice, and no further than its application keeps up.
 
-A message that was begun must also end: it has LIMIT_UNFINISHED_SECONDS. What the application is never told
-of is limited here, since nobody else sees it. A mixin of the two protocols, which say how to parse, pause,
-resume and fail in their server's words.
+A message must end within LIMIT_UNFINISHED_SECONDS of its beginning. Frames that the application never sees
+are limited here, since nothing else sees them. `PacedReading` is a mixin of the two protocols, which say how
+to parse, pause, resume and fail in their server's words.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from realtime.servers.unheard import Unheard
 
 
 def bound_send_buffer(connection: socket.socket | None) -> None:
-    """Let the kernel hold no more for a peer than it should."""
+    """Bound the bytes that the kernel holds for a peer (SEND_BUFFER_BYTES)."""
     if connection is not None:
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
 class PacedReading:
-    """What arrived is parsed in slices; while the application is behind, nothing is read."""
+    """A mixin that parses what arrives in slices, and reads nothing while the application is behind."""
 
     # Most connections never need their own: an attribute of the class costs a socket nothing.
     _unread = b""
     _is_held = False
-    #: Whether its handshake is not answered yet: what comes until then is nobody's.
+    #: Whether the handshake is not answered yet: nothing is parsed until then.
     _is_pending = False
     _will_read_on = False
     _has_failed = False
@@ -56,7 +56,7 @@ class PacedReading:
         raise NotImplementedError
 
     def _is_inside_message(self) -> bool:
-        """Whether something was begun and not ended: a message, or any frame."""
+        """Whether a message, or any frame, has begun and not ended."""
         raise NotImplementedError
 
     def _fail_with(self, code: CloseCode) -> None:
@@ -64,7 +64,7 @@ class PacedReading:
         raise NotImplementedError
 
     def feed(self, data: bytes) -> None:
-        """What the peer sent. One slice is parsed in each turn of the loop: nobody waits for a flood."""
+        """Take what the peer sent. Each turn of the loop parses one slice: nobody waits for a flood."""
         if self._has_failed:  # RFC 6455 §7.1.7: what comes after a violation is not looked at
             return
         if self._unread:
@@ -73,7 +73,7 @@ class PacedReading:
             self._unread = data
             if self._is_held or len(data) > SLICE_BYTES:
                 self._is_held = True
-                self._pause()  # once more where it was: Daphne resumes what it has made a socket of
+                self._pause()  # again, maybe: Daphne resumes what it has made a socket of
             return
         self._parse(data[:SLICE_BYTES])
         if (self._control_frames or self._small_fragments) and not self._has_failed:
@@ -87,60 +87,60 @@ class PacedReading:
             self._watch_from_here()
 
     async def take(self) -> dict[str, object]:
-        """What the application is told next."""
+        """Await the next message for the application."""
         message = await self.intake.get()
         if self._is_held and self.intake.empty():
-            # Not here: an application that is told without waiting would have one slice after another.
+            # In the next turn: an application that need not wait would otherwise get one slice after another.
             self._read_on_soon()
         return message
 
     def _wait_to_be_let_in(self) -> None:
-        """From here on nothing is parsed until the handshake is answered; more than a slice is not even read.
+        """Parse nothing until the handshake is answered, and read no more than one slice.
 
-        An honest peer sends nothing now, and that it leaves is seen.
+        An honest peer sends nothing meanwhile; reading that slice shows when it leaves.
         """
         self._is_pending = True
 
     def _is_let_in(self) -> None:
-        """The handshake was answered."""
+        """Start to parse: the handshake was answered."""
         self._is_pending = False
         if self._unread:
             self._hold()
             self._read_on_soon()
 
     def _hold(self) -> None:
-        """Read no more until the application has caught up."""
+        """Stop reading until the application has caught up."""
         if not self._is_held:
             self._is_held = True
             self._pause()
 
     def _read_on_soon(self) -> None:
-        """In the loop's next turn, once."""
+        """Schedule `_read_on` for the loop's next turn, once."""
         if not self._will_read_on:
             self._will_read_on = True
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
         self._will_read_on = False
-        # If it is full, whoever empties it comes here again; the line may have gone meanwhile.
+        # If the intake is full, whatever empties it comes here again; the connection may be gone meanwhile.
         if self._is_held and not self._is_pending and not self._has_failed and not self.intake.is_full:
             self._let_go()
             self.feed(b"")
 
     def _let_go(self) -> None:
-        """Read again, whoever is behind."""
+        """Read again, even if the application is behind."""
         if self._is_held:
             self._is_held = False
             self._resume()
 
     def _fail(self) -> None:
-        """The peer broke a rule: what it sends from now on is read and thrown away."""
+        """Read and discard whatever else the peer sends: it broke a rule."""
         self._has_failed = True
         self._unread = b""
         self._let_go()
 
     def _watch_from_here(self) -> None:
-        """What was begun must be ended in time."""
+        """Start the time in which the message or frame that has begun must end."""
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(conf.limit_unfinished_seconds, self._look_again, self._completed)
 
@@ -148,7 +148,7 @@ class PacedReading:
         self._watch = None
         if self._has_failed or not self._is_inside_message():
             return
-        if self._completed > completed or self._is_held:  # whom we do not read cannot end anything
+        if self._completed > completed or self._is_held:  # a peer that we do not read cannot end anything
             self._watch_from_here()
         else:
             self._fail_with(CloseCode.TOO_SLOW)
@@ -161,7 +161,7 @@ class PacedReading:
             self._fail_with(CloseCode.TOO_MANY)
 
     def _stop_watching(self) -> None:
-        """The connection is gone."""
+        """Stop the timer: the connection is gone."""
         self._has_failed = True
         self._unread = b""
         if self._watch is not None:

@@ -1,4 +1,4 @@
-"""How many HTTP connections a process holds: in all, and from each address.
+"""Places limit how many HTTP connections a process holds: in all, and from each address.
 
 When all places are taken, the connection that waits for its peer the longest makes room, at the address that
 has the most: strangers who say nothing, drip or do not read keep nobody else out. Only when none waits for
@@ -16,7 +16,7 @@ from realtime.servers.refusals import CONNECTIONS, CONNECTIONS_PER_ADDRESS, Refu
 
 
 class Place:
-    """What one connection takes up."""
+    """The place of one connection."""
 
     __slots__ = ("_address", "_give_way")
 
@@ -25,20 +25,20 @@ class Place:
         self._give_way = give_way
 
     def waits(self) -> None:
-        """It waits for its peer, from now on or still; one that was given up has only its end before it."""
+        """Note that the connection waits for its peer; a place that was given away cannot wait any more."""
         if self in self._address.open:
             self._address.waiting.setdefault(self)
 
     def works(self) -> None:
-        """It is being answered."""
+        """Note that the connection is being answered, so it makes room for nobody."""
         self._address.waiting.pop(self, None)
 
     def leave(self) -> None:
-        """It is over, or has become a socket."""
+        """Free the place: the connection is over, or has become a socket."""
         self._address.leave(self)
 
     def give_way(self, refusal: Refusal) -> None:
-        """Somebody else needs it."""
+        """End the connection: another one needs the place."""
         self.leave()
         self._give_way(refusal)
 
@@ -50,11 +50,11 @@ class Address:
         self._name = name
         self._places = places
         self.open: set[Place] = set()
-        #: Those of them that wait for their peer, by how long they do.
+        #: The places that wait for their peer, the longest first.
         self.waiting: dict[Place, None] = {}
 
     def leave(self, place: Place) -> None:
-        """One of them is over; a second time it says nothing new."""
+        """Free a place of this address; harmless a second time."""
         if place in self.open:
             self.open.remove(place)
             self.waiting.pop(place, None)
@@ -69,7 +69,7 @@ class Places:
         self._addresses: dict[str, Address] = {}
 
     def take(self, peer: str | None, give_way: Callable[[Refusal], None]) -> Place | Refusal:
-        """A place for somebody who has just connected from `peer`; None is a Unix socket."""
+        """Take a place for a new connection, or return why there is none; `peer` is None on a Unix socket."""
         name = "" if peer is None else counted(peer)
         address = self._addresses.get(name)
         if address is not None and not _is_shared(peer):
@@ -78,7 +78,7 @@ class Places:
                 return CONNECTIONS_PER_ADDRESS
         if 0 < conf.limit_connections <= self.open and not self._make_room():
             return CONNECTIONS
-        # Looked up once more: whoever made room may have been the last of this address.
+        # Looked up again: the connection that made room may have been the last of this address.
         address = self._addresses.setdefault(name, Address(name, self))
         place = Place(address, give_way)
         address.open.add(place)
@@ -87,7 +87,7 @@ class Places:
         return place
 
     def left(self, name: str, address: Address) -> None:
-        """One of an address is over."""
+        """Note that a place of an address is free."""
         self.open -= 1
         if not address.open:
             del self._addresses[name]
@@ -106,9 +106,9 @@ def _make_room(address: Address, refusal: Refusal) -> bool:
 
 
 def _is_shared(peer: str | None) -> bool:
-    """Whether many come from there: a proxy of ours, or a Unix socket, behind which there is one."""
+    """Whether many clients share the address: it is a trusted proxy's, or a Unix socket, used by one."""
     return peer is None or is_trusted_proxy(peer, tuple(conf.trusted_proxies))
 
 
-#: Of the server that runs in this process.
+#: The places of the server that runs in this process.
 places = Places()

@@ -1,4 +1,4 @@
-"""The address a server listens on, shared by its workers."""
+"""The port that a server listens on, shared by its workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BACKLOG = 65_535
 
 
 class Port:
-    """An address that is ours for as long as we live; each worker gets a listening socket of its own on it.
+    """An address held for as long as this process lives; each worker gets its own listening socket on it.
 
     The kernel deals new connections out evenly to the sockets that listen (`SO_REUSEPORT`). On one socket
     for all, whoever wakes first takes all that wait: of 1,000 connections made at once, one worker of four
@@ -21,8 +21,9 @@ class Port:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self._family: int = found[0][0]
         address = found[0][4]
-        # Sharing lets in any other program of this user that shares too. So see first, without it, that the
-        # port is free: a server started twice would otherwise go unnoticed, and halve the first.
+        # A shared port lets in any other program of this user that shares too. So check first, without
+        # SO_REUSEPORT, that it is free: a server started twice would otherwise go unnoticed, and halve the
+        # first.
         self._bind(address, share=False).close()
         # Bound and not listening: nobody is connected to it, and nobody else can take the port.
         self._reserved = self._bind(address, share=True)
@@ -35,9 +36,9 @@ class Port:
         self._reserved.close()
 
     def new_socket(self) -> socket.socket:
-        """One more socket on it, which does not listen yet."""
+        """Make one more socket on the address; it does not listen yet."""
         another = self._bind(self.address, share=True)
-        another.settimeout(0)  # while one worker replaces another both accept from it, and one is too late
+        another.settimeout(0)  # two workers accept from it during a replacement: the later one must not block
         return another
 
     def _bind(self, address: Any, *, share: bool) -> socket.socket:

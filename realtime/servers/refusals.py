@@ -1,4 +1,4 @@
-"""Refusals: the answers of a server that ends a connection by itself, before any application is asked."""
+"""Refusals: the answers of a server that ends a connection before any application is asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime.servers.endings import Reason
 
 @dataclass(frozen=True, eq=False)
 class Refusal:
-    """Why a connection is ended, and what its peer is told."""
+    """The reason for which a connection is ended, and the answer that its peer gets."""
 
     reason: Reason
     error: RealtimeError
@@ -28,7 +28,7 @@ class Refusal:
 
 
 class RefusedError(Exception):
-    """Raised where a server parses a request, and caught where it was given the bytes."""
+    """A request is refused; raised while a server parses it, and caught where the server got the bytes."""
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
@@ -59,13 +59,13 @@ BODY_TOO_BIG = Refusal("body_too_big", errors.TooBigError("The body is larger th
 UNFINISHED_HEAD = Refusal("unfinished_head", errors.TooSlowError(), lingers=False)
 UNFINISHED_BODY = Refusal("unfinished_body", errors.TooSlowError(), lingers=False)
 UNREAD_ANSWER = Refusal("unread_answer", errors.TooSlowError(), lingers=False)
-#: All places are taken, by those who are being answered.
+#: All places are taken by connections that are being answered.
 CONNECTIONS = Refusal("connections", errors.OverloadedError(retry_after_ms=2_000), lingers=False)
 CONNECTIONS_PER_ADDRESS = Refusal(
     "connections_per_address",
     errors.RateLimitedError("Too many connections from this address.", retry_after_ms=2_000),
     lingers=False,
 )
-#: The answers to the earlier ones are all that is said.
+#: Too many requests before the first answer: the earlier ones are answered, this one is not.
 PIPELINED = Refusal("pipelined", errors.BadRequestError())
 BODIES = Refusal("bodies", errors.OverloadedError(retry_after_ms=2_000))

@@ -1,6 +1,6 @@
-"""Frames that no application hears of: pings, pongs, and the fragments that a message is cut into.
+"""The limits on frames that no application sees: pings, pongs, and the fragments of a message.
 
-Each costs a server as much as a message that the application does hear of and limits itself; so they have
+Each costs a server as much as a message, which the application sees and limits itself. So these frames have
 rates of their own, LIMIT_CONTROL_FRAMES and LIMIT_FRAGMENTS.
 """
 
@@ -11,12 +11,12 @@ import time
 from realtime.defaults import conf
 from realtime.rates import Bucket
 
-#: A fragment below it costs more than its bytes do: who has much to say cuts it into larger ones.
+#: A smaller fragment costs more than its bytes do; an honest client cuts a large message into larger ones.
 SMALL_FRAGMENT_BYTES = 1024
 
 
 class Unheard:
-    """What one socket has sent of them."""
+    """The rates of such frames on one socket."""
 
     __slots__ = ("_control", "_fragments")
 
@@ -24,7 +24,7 @@ class Unheard:
         self._control, self._fragments = Bucket(), Bucket()
 
     def is_flood(self, *, control: int, fragments: int) -> bool:
-        """Count some more of them; whether that is too much."""
+        """Count control frames and small fragments; returns whether they are too many."""
         now, is_flood = time.monotonic(), False
         if control:
             is_flood = self._control.wait(conf.limit_control_frames, now, control) > 0

@@ -1,7 +1,7 @@
-"""Several processes that serve as one server, and the supervisor that starts, replaces and stops them.
+"""Workers, processes that serve as one server, and the supervisor that starts, replaces and stops them.
 
-The supervisor serves nothing itself, but it holds the listening socket of every worker: whoever
-knocks while one is being replaced waits for the next instead of being refused.
+The supervisor serves nothing itself, but it holds the listening socket of every worker: a client
+that connects while one is being replaced waits for the next instead of being refused.
 
 A *line* (a pair of connected sockets) joins it to each worker. Over it the worker says that it
 accepts connections; when it breaks, because the supervisor is gone, the worker ends as well.
@@ -40,7 +40,7 @@ Command = Callable[[int, int], Sequence[str]]
 
 
 def hold_line(descriptor: int) -> Callable[[], None]:
-    """In a worker: end when the supervisor does. What is returned tells it that we accept connections."""
+    """End this worker when the supervisor ends; returns a function that tells it that we accept."""
     line = socket.socket(fileno=descriptor)
     line.set_inheritable(False)
 
@@ -81,17 +81,17 @@ class Worker:
         self._stopping: asyncio.Task[bool] | None = None
 
     def age_seconds(self) -> float:
-        """How long ago it was started."""
+        """Seconds since the worker was started."""
         return self._loop.time() - self._born
 
     def look(self) -> None:
-        """See whether it has ended: some child has."""
+        """Look whether this worker has ended, after a SIGCHLD."""
         status = self._process.poll()
         if status is not None and not self.ended.done():
             self.ended.set_result(status)
 
     async def accepts(self) -> bool:
-        """Wait until it accepts connections; false when it ends before, or takes too long."""
+        """Wait until the worker accepts connections; false when it ends before that, or takes too long."""
         return await asyncio.shield(self._accepting)
 
     async def _accepts(self) -> bool:
@@ -105,7 +105,7 @@ class Worker:
         return bool(heard)
 
     async def stop(self) -> bool:
-        """Tell it to end, and see to it; whether it ended by itself."""
+        """End the worker: SIGTERM, then SIGKILL if it takes too long; returns whether it ended by itself."""
         if self._stopping is None:
             self._stopping = self._loop.create_task(self._stop())
         return await asyncio.shield(self._stopping)
@@ -122,7 +122,7 @@ class Worker:
 
 
 class WorkerSlot:
-    """One listening socket, and the workers that follow each other on it."""
+    """A listening socket, and the workers that serve on it one after the other."""
 
     def __init__(self, listener: socket.socket, start: Callable[[socket.socket], Worker]) -> None:
         self._listener = listener
@@ -130,12 +130,12 @@ class WorkerSlot:
         self._worker: Worker | None = None
 
     def start(self) -> Worker:
-        """Fill it with a new worker."""
+        """Start a new worker in this slot."""
         self._worker = self._new_worker()
         return self._worker
 
     async def keep(self) -> None:
-        """Whenever its worker dies start another one: for ever, but not ever faster."""
+        """Start another worker whenever one dies, for ever, with growing pauses."""
         deaths = 0
         while True:
             worker = self._worker or self.start()
@@ -143,7 +143,7 @@ class WorkerSlot:
                 await worker.stop()
             status = await asyncio.shield(worker.ended)
             if worker is not self._worker:
-                continue  # it was replaced, and had to go
+                continue  # it was replaced and stopped
             deaths = 1 if worker.age_seconds() > HEALTHY_SECONDS else deaths + 1
             pause = min(FIRST_PAUSE_SECONDS * 2 ** (deaths - 2), LONGEST_PAUSE_SECONDS) if deaths > 1 else 0
             logger.error("Worker %d ended with %d; a new one starts in %g s", worker.pid, status, pause)
@@ -159,7 +159,7 @@ class WorkerSlot:
                     await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
     async def replace(self) -> bool:
-        """Bring in a new worker, then let the old one go; false leaves everything as it was."""
+        """Start a new worker, then stop the old one; false if the new one fails, and the old one stays."""
         try:
             new = self._new_worker()
         except OSError:
@@ -176,11 +176,11 @@ class WorkerSlot:
         return True
 
     def close(self) -> None:
-        """Nobody will follow."""
+        """Close the listening socket: no worker follows."""
         self._listener.close()
 
     def _listen_no_more(self) -> None:
-        """Its share of the connections goes to the others meanwhile. Linux lets it listen again later."""
+        """Stop listening: new connections go to other workers. On Linux the socket can listen again later."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
 
@@ -190,7 +190,7 @@ class WorkerSlot:
 
 
 class Supervisor:
-    """Keeps so many workers until SIGTERM or SIGINT; on SIGHUP it replaces them, one after the other."""
+    """Keeps a number of workers running until SIGTERM or SIGINT; on SIGHUP it replaces them, one by one."""
 
     def __init__(self, command: Command, port: Port, *, workers: int) -> None:
         self._command = command
@@ -202,7 +202,7 @@ class Supervisor:
         self._replace_asked = asyncio.Event()
 
     async def run(self) -> int:
-        """Serve until told to stop; the exit status."""
+        """Serve until told to stop; returns the exit status."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.stop)
@@ -219,7 +219,7 @@ class Supervisor:
         if stop_asked.done():
             return 0 if all(stopped) else 1
         stop_asked.cancel()
-        await serving  # raises what ended it, if it was not a worker that could not start
+        await serving  # raises the error that ended it; a worker that could not start is no error here
         return 1
 
     def stop(self) -> None:
@@ -227,11 +227,11 @@ class Supervisor:
         self._stop_asked.set()
 
     def replace(self) -> None:
-        """Bring in new workers for all of them, one after the other."""
+        """Replace all workers, one after the other."""
         self._replace_asked.set()
 
     async def _serve(self) -> None:
-        """Run everything; returns when the first worker cannot start, which has said why."""
+        """Keep the slots filled; returns when the first worker cannot start, which has logged why."""
         first, *others = self._slots
         if not await first.start().accepts():
             return

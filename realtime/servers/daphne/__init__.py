@@ -1,4 +1,4 @@
-"""What stock Daphne lacks, put into its classes by `install()`: both `daphne` and `runserver` use them.
+"""Daphne with our limits and our end: `install()` changes its classes, which `daphne` and `runserver` use.
 
 Daphne lets nobody choose its protocol or its shutdown, so its classes are changed in place, in this
 file and nowhere else. A version that was not tested is left as it is, and the log says so.
@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 #: Versions whose source these changes were written against.
 TESTED = ("4.2.2", "4.2.3")
-#: Seconds the application has to let a socket in, once its request is there. With Daphne's 5, of many that
+#: Seconds the application has to accept a socket, once its request has arrived. With Daphne's 5, of many that
 #: come at once the last are cut off without a word, and come again.
 LET_IN_SECONDS = 30
-#: What Daphne calls never: the seconds after which a socket is closed for its age.
+#: Daphne's value for "never": the seconds after which a socket is closed for its age.
 NEVER = -1
 #: A close code that Autobahn does not know to be valid: "bad gateway", registered with IANA.
 BAD_GATEWAY = 1014
@@ -44,7 +44,7 @@ BAD_GATEWAY = 1014
 CANCEL_SECONDS = 1.0
 
 
-#: What `install()` was told to call, on the loop, once connections are accepted.
+#: The callback that `install()` was given; called on the loop once connections are accepted.
 _on_listening: list[Callable[[], object]] = []
 
 
@@ -93,7 +93,7 @@ def serve(application: Any, listener: socket.socket, *, ready: Callable[[], None
 
 @functools.cache
 def _say_untested(version: str) -> None:
-    """Once per process, however often we are installed."""
+    """Warn about a Daphne that was not tested: once per process, however often `install()` is called."""
     tested = " and ".join(TESTED)
     logger.warning(
         "Daphne %s was not tested with Relais (%s were): it runs with its own pings, limits and shutdown",
@@ -116,7 +116,7 @@ def _install_access_log() -> None:
 
 
 def _create_application(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
-    """`Server.create_application`: sockets get our extension and our queue, answers their peer's pace."""
+    """`Server.create_application`: gives sockets our extension and intake, and answers their peer's pace."""
     scope["asgi"] = {"version": "3.0"}
     if isinstance(protocol, PreparedWebSocketProtocol):
         scope["extensions"] = {EXTENSION: PreparedWire(protocol)}
@@ -139,7 +139,7 @@ async def _reply(self: Any, request: BoundedRequest, message: dict[str, Any]) ->
 
 
 def _run(self: Any) -> None:
-    """`Server.run` with our pings and our patience, whatever the command line says."""
+    """`Server.run` with our ping interval and timeouts, whatever the command line says."""
     self.websocket_handshake_timeout = self.websocket_connect_timeout = LET_IN_SECONDS
     self.ping_interval = conf.limit_ping_seconds
     self.ping_timeout = conf.limit_pong_seconds + 1  # autobahn's timers round down to a second of the clock
@@ -166,12 +166,12 @@ def _listen_success(self: Any, port: Any) -> None:
 
 
 def _stop(self: Any) -> defer.Deferred[None]:
-    """`Server.kill_all_applications`: what happens between SIGTERM and the end of the reactor."""
+    """`Server.kill_all_applications`: ends everything gracefully between SIGTERM and the reactor's end."""
     return defer.Deferred.fromFuture(asyncio.ensure_future(_finish(self)))
 
 
 async def _finish(stopping: Any) -> None:
-    """Take no more connections, close the sockets with 1012, finish the requests, cancel what is left."""
+    """Accept no more connections, close the sockets with 1012, finish the requests, cancel the rest."""
     for port in stopping.ports:
         port.stopListening()
     await asyncio.sleep(ACCEPTED_SECONDS)
@@ -198,7 +198,7 @@ async def _finish(stopping: Any) -> None:
 
 
 def _tell_restarting(protocol: PreparedWebSocketProtocol) -> None:
-    """What uvicorn does at its end: the peer gets a close frame, the application its `disconnect`."""
+    """Send the peer a close frame and the application its `disconnect`, as uvicorn does when it stops."""
     if protocol.state != protocol.STATE_OPEN:
         return
     protocol.serverClose(CloseCode.RESTARTING)

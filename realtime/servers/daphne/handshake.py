@@ -1,4 +1,4 @@
-"""What a handshake leaves behind under Daphne, and nobody reads: an idle socket would keep it to its end."""
+"""Frees what a handshake leaves behind under Daphne: unread, it would stay for as long as the socket does."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from twisted.web import http
 
 
 class Nobody:
-    """Who waits for autobahn's futures `is_open` and `is_closed` here."""
+    """Stands in for autobahn's futures `is_open` and `is_closed`, which nothing here awaits."""
 
     def callback(self, _result: object) -> None:
-        """Nothing to be told."""
+        """Ignore the result."""
 
 
 class Request:
-    """What Daphne asks of a handshake once it is over; autobahn's keeps all headers a second time."""
+    """What Daphne reads of a finished handshake; autobahn's own object would keep all headers again."""
 
     __slots__ = ("path",)
 
@@ -23,7 +23,7 @@ class Request:
         self.path = path
 
 
-#: What is left of a handshake in autobahn's protocol and read by nobody afterwards: 4.3 KB of the 22.9 KB
+#: Attributes of autobahn's protocol that nothing reads after the handshake: 4.3 KB of the 22.9 KB
 #: that an idle socket would take with the bench's few headers, and more with a browser's.
 _LEFT_OVER = (
     "application_deferred",
@@ -51,7 +51,7 @@ def is_http_1_0(protocol: Any) -> bool:
 
 
 def forget_handshake(protocol: Any) -> None:
-    """Both sides of it: autobahn's, and the HTTP one, which its transport would keep to the end."""
+    """Free both sides of a handshake: autobahn's, and the HTTP one, which the transport would keep."""
     for name in _LEFT_OVER:
         vars(protocol).pop(name, None)
     transport = protocol.transport

@@ -1,6 +1,6 @@
-"""Daphne's side of HTTP with our limits: the connection, and a request on it.
+"""HTTP under Daphne with our limits: the connection, and a request on it.
 
-The classes that `realtime/servers/daphne/` puts in the place of Twisted's and Daphne's own, which put
+These classes replace Twisted's and Daphne's own (`realtime/servers/daphne/__init__.py`), which put
 bodies of any size on the disk, and give each byte of a head as much time as the first.
 """
 
@@ -36,7 +36,7 @@ _parse: Any = LineReceiver.dataReceived
 
 
 class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
-    """One connection."""
+    """One HTTP connection, held to its allowance."""
 
     MAX_LENGTH = maxHeaders = totalHeadersSize = _NEVER  # noqa: N815 - Twisted's names
     timeOut = None  # noqa: N815 - Twisted's name; its timer begins anew with each byte
@@ -44,14 +44,14 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
     #: Whether what is read asks to become a socket.
     is_handshake = False
     _is_ending = False
-    #: Bytes that came after the end was told, and lines of the head that is being read.
+    #: Bytes that came after the refusal was sent, and lines of the head that is being read.
     _thrown_away = _lines = 0
     #: Set while the peer keeps up with what is written.
     _taken: asyncio.Event | None = None
     _dataBuffer: list[bytes]  # noqa: N815 - Twisted's name
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
-        """Somebody is there."""
+        """Take a place for the new connection, or refuse it."""
         self.allowance = Allowance(waiting=lambda: waiting_in(self.transport), end=self.end)
         refusal = self.allowance.enter(getattr(self.transport.getPeer(), "host", None))
         if refusal is not None:
@@ -65,7 +65,7 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
             bound_send_buffer(self.transport.socket)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
-        """The line is gone."""
+        """Give the place back: the connection is lost."""
         self.allowance.gone()
         self._is_taken()
         super().connectionLost(reason)
@@ -73,7 +73,7 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
     # --- reading --------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """What the peer sent, and what it had sent before its turn came."""
+        """Parse what the peer sent, and what it had sent before its turn came."""
         if self._is_ending:
             self._throw_away(data)
             return
@@ -85,20 +85,20 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
             self.end(refused.refusal)
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
-        """A line of the head, the first or the empty last among them."""
+        """Take a line of the head, the request line and the empty last line included."""
         self._lines += 1
         if self._lines > MAX_HEADERS + 3:  # an empty one before the first is forgiven
             raise RefusedError(HEAD_TOO_BIG)
         super().lineReceived(line)
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """A piece of a body, or of what waits until a request is answered."""
+        """Take a piece of a body, or of what waits until a request is answered."""
         super().rawDataReceived(data)
         if len(self._dataBuffer) > 1:  # it adds them up with each piece, of which there may be 16,384
             self._dataBuffer = [b"".join(self._dataBuffer)]
 
     def allHeadersReceived(self) -> None:  # noqa: N802 - Twisted's name
-        """The head is whole."""
+        """Check the complete head before its request is made."""
         self._lines = 0
         headers = [
             (name.lower(), value)
@@ -112,27 +112,27 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
         super().allHeadersReceived()
 
     def allContentReceived(self) -> None:  # noqa: N802 - Twisted's name
-        """All of a request is here."""
+        """Note that a request has arrived whole; refuse a handshake with bytes behind it."""
         if self.is_handshake and self._buffer:  # what stands behind it would be lost
             raise RefusedError(BAD_REQUEST)
         self.allowance.whole()
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:  # noqa: N802 - Twisted's name
-        """It is answered."""
+        """Go on to the next request: this one is answered."""
         self.allowance.answered()
         super().requestDone(request)
 
     # --- writing --------------------------------------------------------------------------------------
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
-        """The peer reads less than it is told."""
+        """Start the time that the peer has to read: it reads more slowly than we write."""
         super().pauseProducing()
         self._taken = self._taken or asyncio.Event()
         self.allowance.unread()
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
-        """It has read."""
+        """Let writers go on: the peer has read."""
         super().resumeProducing()
         self._is_taken()
         self.allowance.is_read()
@@ -150,7 +150,7 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
     # --- the end --------------------------------------------------------------------------------------
 
     def end(self, refusal: Refusal | None) -> None:
-        """Say why, unless an answer is due, and let the peer go; None says nothing."""
+        """Send the refusal, unless an answer is due, and close the connection; None sends nothing."""
         if self._is_ending:
             self.transport.abortConnection()
             return
@@ -171,7 +171,7 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
                 self.loseConnection()
 
     def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
-        """Close, once what is left was taken."""
+        """Close once the peer has taken what is left."""
         super().loseConnection()
         self.allowance.closes()
 
@@ -179,7 +179,7 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
         raise RefusedError(BAD_REQUEST)
 
     def _throw_away(self, data: bytes) -> None:
-        # A little is read, so that its peer gets as far as reading why.
+        # A little is read, so that the peer gets as far as reading the refusal.
         self._thrown_away += len(data)
         if self._thrown_away > conf.limit_body_bytes:
             self.transport.pauseProducing()
@@ -189,7 +189,7 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
 
 
 class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne has no types
-    """A request whose body stays in memory, as it is small, and which knows nothing of its root."""
+    """A request whose body, being small, stays in memory, and which believes no client's `root_path`."""
 
     uri: bytes
 
@@ -198,17 +198,17 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
         super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
-        """Instead of Twisted's, which opens a file for a large body."""
+        """Keep the body in memory; Twisted's own method opens a file for a large one."""
         self.content = io.BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """A piece of the body."""
+        """Count and keep a piece of the body."""
         self.channel.allowance.body(len(data))
         super().handleContentChunk(data)
 
     def process(self) -> Any:
-        """All of it is here: for the application, or to become a socket."""
-        # Daphne believes it from everybody; where the application is mounted is said by `--root-path`.
+        """Hand the complete request to the application, or make it a socket."""
+        # Daphne believes this header from everybody; `--root-path` says where the application is mounted.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         if self.channel.is_handshake:  # autobahn would take what stands behind two slashes for a host
             self.uri = b"/" + self.uri.lstrip(b"/")
@@ -227,7 +227,7 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
             await channel.taken()
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Daphne's own errors, in the form of all others."""
+        """Answer Daphne's own errors as problem documents, like all others."""
         content = json.dumps(problem(status, _CODES.get(status, "internal_error"), body)).encode()
         headers = [
             (b"Content-Type", PROBLEM_JSON.encode()),

@@ -1,6 +1,6 @@
-"""Daphne's socket with our limits, back-pressure, every close code, and prepared frames.
+"""WebSockets under Daphne with our limits, back-pressure, every close code, and prepared frames.
 
-The class that `realtime/servers/daphne/__init__.py` puts in the place of Daphne's own.
+`realtime/servers/daphne/__init__.py` puts this class in the place of Daphne's own.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 #: The first opcode of the frames that control the connection (RFC 6455 §5.5).
 CLOSE = 8
-#: The code of a close frame that has none.
+#: The code that stands for a close frame without one.
 NO_CODE = 1005
 #: Bytes waiting for a peer from which on only its last ping is answered: asyncio's own high water.
 HIGH_WATER_BYTES = 64 * 1024
-#: Seconds between two looks whether the last of those pings can be answered now.
+#: Seconds between two checks whether the last of those pings can be answered now.
 PONG_POLL_SECONDS = 0.1
 
 
@@ -62,7 +62,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     # --- the handshake --------------------------------------------------------------------------------
 
     def __init__(self) -> None:
-        """Instead of autobahn's: see above."""
+        """Set no attributes: autobahn's own makes futures for each connection, which nothing here awaits."""
 
     @classmethod
     def take_options(cls, factory: Any) -> None:
@@ -79,7 +79,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         cls.CONFIG_ATTRS = ()
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
-        """Instead of autobahn's, which describes the transport first."""
+        """Start the handshake; autobahn's own method describes the transport first, for a log nobody sees."""
         with contextlib.suppress(AttributeError, OSError):  # not every transport is TCP
             self.transport.setTcpNoDelay(True)
             bound_send_buffer(self.transport.socket)
@@ -88,14 +88,14 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         self.send_queue = ()  # for writes in pieces, which are not made here
 
     def onOpen(self) -> None:  # noqa: N802 - autobahn's name
-        """The handshake is over."""
+        """Free the handshake and start to parse frames: the socket is open."""
         super().onOpen()
         self.request: Any = Request(self.request.path)
         forget_handshake(self)
         self._is_let_in()
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
-        """The handshake: from here on the path is known, and with it the size of a message."""
+        """Read the handshake: its path decides how large a message may be."""
         if is_http_1_0(self):
             raise ConnectionDeny(505, "HTTP Version Not Supported")  # type: ignore[no-untyped-call]  # autobahn's
         self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes(unquote(request.path))
@@ -106,7 +106,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     # --- reading --------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """What the peer sent."""
+        """Read what the peer sent: the handshake at once, frames in slices."""
         if self.state == self.STATE_CONNECTING and not self._is_pending:
             super().dataReceived(data)  # the request
         else:
@@ -129,19 +129,19 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         self._fail_connection(code)
 
     def onMessageBegin(self, isBinary: bool) -> None:  # noqa: FBT001, N802, N803 - autobahn's signature
-        """The first frame of a message."""
+        """Note the first frame of a message."""
         self._fragments = 0
         super().onMessageBegin(isBinary)
 
     def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802 - autobahn's name
-        """One more frame of it."""
+        """Count one more frame of a message."""
         self._fragments += 1
         super().onMessageFrameBegin(length)
         if self._fragments > MAX_FRAGMENTS and not self.failedByMe:
             self._fail_connection(CloseCode.TOO_BIG, "too many fragments")
 
     def onFrameEnd(self) -> Any:  # noqa: N802 - autobahn's name
-        """A frame is whole."""
+        """Count a complete frame."""
         frame = self.current_frame
         if frame.opcode >= CLOSE:
             self._control_frames += 1
@@ -153,13 +153,13 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         return result
 
     def onMessageEnd(self) -> None:  # noqa: N802 - autobahn's name
-        """The last frame of it; autobahn's also tells listeners, of whom there are none."""
+        """Hand on the finished message; autobahn's own method also tells listeners, which nobody adds."""
         if not self.failedByMe:
             self.onMessage(b"".join(self.message_data), self.message_is_binary)
         self.message_data: Any = None
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: FBT001, N802, N803 - autobahn's signature
-        """A whole message is there; after our close frame nobody wants it."""
+        """Give a complete message to the application, unless our close frame was sent."""
         if self.state != self.STATE_OPEN:
             return
         super().onMessage(payload, isBinary)
@@ -167,7 +167,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
             self._hold()
 
     def onPing(self, payload: bytes) -> None:  # noqa: N802 - autobahn's name
-        """Answer; a peer that reads too little for that is answered its last ping only (§5.5.3)."""
+        """Answer a ping; a peer that reads too slowly gets an answer to its last ping only (§5.5.3)."""
         if waiting_in(self.transport) < HIGH_WATER_BYTES:
             super().onPing(payload)
             return
@@ -183,7 +183,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     # --- writing --------------------------------------------------------------------------------------
 
     def handle_reply(self, message: Message) -> None:
-        """What the application says; Daphne leaves out messages that are empty."""
+        """Send what the application says, empty messages too, which Daphne leaves out."""
         if message.get("type") == "websocket.send" and self.state == self.STATE_OPEN:
             binary, text = message.get("bytes"), message.get("text")
             if (binary == b"" and text is None) or (text == "" and binary is None):
@@ -192,7 +192,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         super().handle_reply(message)
 
     def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - Daphne's signature
-        """Send a message of any size: autobahn holds what we send to the limit of what we accept."""
+        """Send a message of any size; autobahn holds sent messages to the limit of received ones."""
         if self.state == self.STATE_CONNECTING:
             self.serverAccept()
         if self.state == self.STATE_OPEN:
@@ -209,11 +209,10 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
             self.feed(b"")
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
-        """Say what is wrong and wait for the peer to go: closing at once would reset the line."""
+        """Send the close code and wait for the peer to go: closing at once would reset the connection."""
         was_open = self.state == self.STATE_OPEN
-        super()._fail_connection(
-            code, ""
-        )  # autobahn's reasons quote nothing of the peer's, but nobody needs them
+        # Autobahn's reasons quote nothing of the peer's, but nobody needs them.
+        super()._fail_connection(code, "")
         if was_open:
             why: Reason = (
                 "too_many_fragments"
@@ -226,18 +225,18 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
                 self.transport.loseWriteConnection()
 
     def onClose(self, wasClean: bool, code: int | None, reason: Any) -> None:  # noqa: FBT001, N802, N803 - autobahn's signature
-        """The socket is over; RFC 6455 §7.1.5 has a code for a close frame without one."""
+        """Tell the application of the close; RFC 6455 §7.1.5 has a code for a close frame without one."""
         if self.server is not None:  # else it was refused before Daphne knew of it
             super().onClose(wasClean, NO_CODE if code is None else code, reason)
 
     def onCloseHandshakeTimeout(self) -> None:  # noqa: N802 - autobahn's name
-        """Our close frame was not answered in time."""
-        if not self.failedByMe:  # else its reason was told already
+        """Count a peer that did not answer our close frame in time."""
+        if not self.failedByMe:  # else its reason was counted already
             self._ended("unanswered_close", self.localCloseCode)
         super().onCloseHandshakeTimeout()
 
     def connectionLost(self, *reason: Any) -> None:  # noqa: N802 - Twisted's name
-        """The line is gone."""
+        """Let everything go: the connection is lost."""
         self._stop_watching()
         if self._cut is not None:
             self._cut.cancel()
@@ -246,7 +245,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         forget_handshake(self)  # where it was refused
 
     def check_timeouts(self) -> None:
-        """Daphne's look after pings and patience: if it raised, it would be the last, for all connections."""
+        """Check pings and timeouts; never raises, as Daphne would then check no connection any more."""
         try:
             super().check_timeouts()
         except Exception:
@@ -255,7 +254,7 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
                 self.transport.abortConnection()
 
     def onAutoPingTimeout(self) -> None:  # noqa: N802 - autobahn's name
-        """The ping was not answered in time."""
+        """End a peer that did not answer a ping in time, unless we do not read it."""
         self.autoPingTimeoutCall = None
         if self._is_held:  # or it was, and we have not read it
             return
@@ -263,10 +262,10 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         super().onAutoPingTimeout()
 
     def dropConnection(self, abort: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - autobahn's signature
-        """Cut the line, but gently once both sides said goodbye: after a reset `wasClean` is false."""
+        """Abort the connection, but gently after both close frames: after a reset `wasClean` is false."""
         transport = self.transport
         super().dropConnection(abort=abort and not self.wasClean)
-        # A line that is being closed waits for its peer to read what is left: for ever, if nobody cuts it.
+        # A closing transport waits for its peer to read what is left: for ever, if nobody cuts it.
         if waiting_in(transport) and self._cut is None:
             self._cut = asyncio.get_event_loop().call_later(CLOSE_SECONDS, transport.abortConnection)
 

@@ -1,4 +1,4 @@
-"""Below a socket on Daphne: Twisted's transport, written to without asking the reactor first."""
+"""The wire of a socket on Daphne: writes to Twisted's transport without asking the reactor first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PreparedWire:
             if sent == len(data):
                 return
             if sent:
-                # As Twisted would hold a copy of the rest. So those who do not read share what all were told.
+                # Twisted would copy the rest; this way, slow readers share the bytes that were sent to all.
                 transport.dataBuffer, transport.offset = data, sent
                 transport.startWriting()
                 return
@@ -46,10 +46,10 @@ class PreparedWire:
         self._protocol.transport.abortConnection()
 
     def abandon(self) -> None:
-        """Nothing: what waits is Twisted's, and the peer may still read it."""
+        """Do nothing: what waits belongs to Twisted, and the peer may still read it."""
 
 
 def waiting_in(transport: Any) -> int:
-    """What Twisted holds back; 0 for a transport that does not say (TLS, which we leave to proxies)."""
+    """The bytes that Twisted holds back; 0 for a transport that does not say (TLS, left to proxies)."""
     buffer = getattr(transport, "dataBuffer", None)
     return 0 if buffer is None else len(buffer) - transport.offset + transport._tempDataLen  # noqa: SLF001 - there is no other way to see it

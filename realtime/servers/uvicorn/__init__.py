@@ -2,7 +2,7 @@
 
 Its own command takes our sockets by `--ws realtime.servers.uvicorn:PreparedProtocol`; for HTTP, `install()`
 puts our protocols in the place of the one that it chose, and a limit into its own sockets where those stayed.
-`serve` is what our workers run.
+Our workers run `serve`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 #: Versions whose source our HTTP protocols were written against.
 TESTED = ("0.54.0",)
-#: What we put in the place of what.
+#: uvicorn's own protocols, and ours that replace them.
 OURS: dict[type[asyncio.Protocol], type[asyncio.Protocol]] = {
     HttpToolsProtocol: PromptProtocol,
     H11Protocol: PromptH11Protocol,
@@ -54,7 +54,7 @@ def install() -> None:
 
 
 def _believe_nobody(app: Any, trusted_hosts: object = None) -> Any:
-    """Instead of uvicorn's middleware, which believes 127.0.0.1 unasked; `ForwardedHeaders` knows whom to."""
+    """Replace uvicorn's proxy middleware, which trusts 127.0.0.1 unasked; `ForwardedHeaders` does that."""
     del trusted_hosts
     return app
 
@@ -67,7 +67,7 @@ def _say_untested(version: str) -> None:
 
 
 async def _startup(self: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
-    """`Server.startup` with our protocol in the place of its own."""
+    """`Server.startup` with our protocol in the place of uvicorn's."""
     chosen = self.config.http_protocol_class
     if chosen in OURS:
         self.config.http_protocol_class = OURS[chosen]
@@ -77,19 +77,19 @@ async def _startup(self: uvicorn.Server, sockets: list[socket.socket] | None = N
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, that says when it accepts, and hears out whom it has just accepted."""
+    """uvicorn's server; it reports when it accepts, and waits for the requests it has just accepted."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen."""
+        """Start to listen and report it."""
         await super().startup(sockets)
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop to listen, and then, gently, everything."""
+        """Stop listening, then end all connections gracefully."""
         for listening in self.servers:
             listening.close()
         await asyncio.sleep(ACCEPTED_SECONDS)
@@ -103,7 +103,7 @@ def serve(application: Any, listener: socket.socket, *, ready: Callable[[], None
         ws=PreparedProtocol,
         loop="uvloop",
         http=PromptProtocol,
-        backlog=BACKLOG,  # it listens once more, with its own number
+        backlog=BACKLOG,  # uvicorn calls `listen` again, with its own number
         # Without it, one peer that does not read keeps the process from ending.
         timeout_graceful_shutdown=round(DRAIN_SECONDS + FINISH_SECONDS),
         server_header=False,

@@ -1,4 +1,4 @@
-"""uvicorn's protocol on h11, which runs where httptools is not installed, with our limits."""
+"""uvicorn's HTTP protocol on h11, with our limits; it runs where httptools is not installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from realtime.servers.uvicorn.http import Bounded
 
 
 class _Connection(h11.Connection):
-    """h11's state of one connection; what it has understood is weighed."""
+    """h11's state of one connection; each event that it parses is reported to the allowance."""
 
     allowance: Allowance
 
@@ -32,7 +32,7 @@ class _Connection(h11.Connection):
 
 
 class PromptH11Protocol(Bounded, H11Protocol):
-    """h11 hands out what it has understood when it is asked; what is too much is raised there."""
+    """The HTTP protocol on h11; its connection raises RefusedError where a request is too much."""
 
     conn: _Connection
 
@@ -41,12 +41,12 @@ class PromptH11Protocol(Bounded, H11Protocol):
         self.conn = _Connection(h11.SERVER, conf.limit_head_bytes)
 
     def connection_made(self, transport: Any) -> None:
-        """Somebody is there."""
+        """Give the new connection a parser that keeps to the allowance."""
         super().connection_made(transport)
         self.conn.allowance = self.allowance
 
     def data_received(self, data: bytes) -> None:
-        """What the peer sent."""
+        """Parse what the peer sent."""
         if self._is_ending:
             self.throw_away(data)
             return
@@ -58,7 +58,7 @@ class PromptH11Protocol(Bounded, H11Protocol):
             self.end(refused.refusal)
 
     def handle_events(self) -> None:
-        """uvicorn's; also called when an answer is over and the next request waits already."""
+        """Handle parsed events; uvicorn also calls this after an answer, if another request waits."""
         try:
             super().handle_events()
         except RefusedError as refused:
@@ -71,12 +71,12 @@ class PromptH11Protocol(Bounded, H11Protocol):
         return is_handshake
 
     def handle_websocket_upgrade(self, *event: h11.Request) -> None:
-        """A handshake; what stands behind it would be lost."""
+        """Make the connection a socket; refuse bytes behind the handshake, which would be lost."""
         if self.conn.trailing_data[0]:
             raise RefusedError(BAD_REQUEST)
         super().handle_websocket_upgrade(*event)
 
     def send_400_response(self, msg: str) -> None:
-        """Instead of uvicorn's: h11 could not read it, or would not keep so much of it."""
+        """Refuse, in our own form, a request that h11 could not parse or that is too large for it."""
         self.allowance.parsed()
         raise RefusedError(BAD_REQUEST)

@@ -1,7 +1,7 @@
-"""A handshake as browsers and libraries send it, understood from what uvicorn's parser of HTTP has read.
+"""The fast reading of an ordinary WebSocket handshake, from what uvicorn's HTTP parser has already parsed.
 
-uvicorn writes that down again for websockets, which reads it line by line once more: a sixth of what it costs
-to open a socket. What is unusual in any way still goes there, for websockets knows what to answer.
+uvicorn itself writes the request out as text, and websockets parses it again line by line: a sixth of the
+cost of opening a socket. A handshake that is unusual in any way takes that path: websockets knows the answer.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from typing import NamedTuple
 
 #: RFC 6455 §1.3
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-#: Bytes of a head that has no line which is too long for websockets.
+#: Bytes of a head in which no line can be too long for websockets.
 _MAX_BYTES = 8_000
 _TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
-#: What the headers that make a handshake say, each of them once.
+#: The headers that make a handshake, each required once, and their values.
 _REQUIRED = {
     b"connection": re.compile(rb"(?:keep-alive, ?)?upgrade", re.IGNORECASE),
     b"upgrade": re.compile(rb"websocket", re.IGNORECASE),
     b"sec-websocket-version": re.compile(rb"13"),
     b"sec-websocket-key": re.compile(rb"[A-Za-z0-9+/]{22}=="),
 }
-#: What may be there, once.
+#: Optional headers, each allowed once.
 _OPTIONAL = {
     b"sec-websocket-protocol": re.compile(rb"%b(?:, ?%b)*" % (_TOKEN, _TOKEN)),
     b"origin": re.compile(rb".*"),
 }
 _KNOWN = _REQUIRED | _OPTIONAL
-#: A body is announced: none of ours.
+#: Headers that announce a body; such a handshake is not ordinary.
 _REFUSED = frozenset({b"content-length", b"transfer-encoding"})
 _VISIBLE = bytes(range(0x20, 0x7F))
 
 
 class Handshake(NamedTuple):
-    """One that is in order."""
+    """An ordinary handshake that is valid."""
 
     target: bytes
     headers: list[tuple[bytes, bytes]]
     subprotocols: list[str]
-    #: The answer to its key.
+    #: The value of Sec-WebSocket-Accept.
     accept: str
 
 

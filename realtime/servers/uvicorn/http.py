@@ -1,4 +1,4 @@
-"""uvicorn's two HTTP protocols with our limits; its own read whatever comes, for as long as it comes."""
+"""The common part of uvicorn's two HTTP protocols with our limits; uvicorn's own read without bounds."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ else:
 
 
 class Flow(FlowControl):
-    """uvicorn's switches of reading and writing; the allowance is told who is behind."""
+    """uvicorn's flow control; it also tells the allowance which side is behind."""
 
     def __init__(self, transport: asyncio.Transport, allowance: Allowance) -> None:
         super().__init__(transport)
         self._allowance = allowance
 
     def pause_reading(self) -> None:
-        """Our application is."""
+        """Stop reading: our application is behind."""
         super().pause_reading()
         self._allowance.hold()
 
@@ -38,7 +38,7 @@ class Flow(FlowControl):
         self._allowance.go_on()
 
     def pause_writing(self) -> None:
-        """The peer is."""
+        """Stop writing: the peer is behind."""
         super().pause_writing()
         self._allowance.unread()
 
@@ -49,16 +49,16 @@ class Flow(FlowControl):
 
 
 class Bounded(_Stock):
-    """What both have in common: a mixin, before uvicorn's class."""
+    """A mixin, placed before uvicorn's class, that holds an HTTP connection to its allowance."""
 
     cycle: Any
     allowance: Allowance
     _is_ending = False
-    #: Bytes that came after the end was told.
+    #: Bytes that came after the refusal was sent.
     _thrown_away = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
-        """Somebody is there."""
+        """Take a place for the new connection, or refuse it."""
         self.transport = transport
         self.client = get_remote_addr(transport)
         self.allowance = Allowance(waiting=transport.get_write_buffer_size, end=self.end)
@@ -69,29 +69,29 @@ class Bounded(_Stock):
             transport.write(refusal.answer())
             transport.close()
             return
-        # Not by uvicorn's method, which asks the kernel again who it is.
+        # Not by uvicorn's method, which asks the kernel for the peer's address again.
         self.connections.add(self)
         self.flow = Flow(transport, self.allowance)
         self.server = get_local_addr(transport)
         self.scheme = "https" if is_ssl(transport) else "http"
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The line is gone."""
+        """Give the place back: the connection is lost."""
         self.allowance.gone()
         self._part_from_application()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
-        """It becomes a socket, which others count."""
+        """Give the place back: the connection becomes a socket, which has its own limits."""
         self.allowance.gone()
         super().handle_websocket_upgrade(*event)
 
     def is_request(self) -> None:
-        """No handshake: a socket that is not ours has its own ideas of the buffer in the kernel."""
+        """Bound the kernel's buffer: this is a plain request, and a socket that is not ours sets its own."""
         bound_send_buffer(self.transport.get_extra_info("socket"))
 
     def on_response_complete(self) -> None:
-        """The application has answered."""
+        """Note that the application has answered."""
         if not getattr(self, "pipeline", None):
             self.allowance.answered()
         super().on_response_complete()
@@ -99,14 +99,14 @@ class Bounded(_Stock):
             self.allowance.closes()
 
     def timeout_keep_alive_handler(self) -> None:
-        """It was idle for as long as uvicorn allows."""
+        """Close a connection that was idle for as long as uvicorn allows."""
         super().timeout_keep_alive_handler()
         self.allowance.closes()
 
     # --- the end --------------------------------------------------------------------------------------
 
     def end(self, refusal: Refusal | None) -> None:
-        """Say why, unless the answer to something else is due, and let the peer go; None says nothing."""
+        """Send the refusal, unless another answer is due, and close the connection; None sends nothing."""
         if self._is_ending:
             self._cut()
             return
@@ -116,7 +116,7 @@ class Bounded(_Stock):
         if refusal is UNREAD_ANSWER or self.flow.write_paused:
             self._cut()
         elif self._owes_answer() and not self.cycle.more_body:
-            self.cycle.keep_alive = False  # to an earlier request: after it uvicorn closes
+            self.cycle.keep_alive = False  # of an earlier request: uvicorn closes after its answer
             self.allowance.stops()
         elif refusal is None or not self._can_answer():
             self._part_from_application()
@@ -134,27 +134,27 @@ class Bounded(_Stock):
                 self.allowance.closes()
 
     def throw_away(self, data: bytes) -> None:
-        """What comes after the end was told. A little is read: its peer must get as far as reading why."""
+        """Discard what comes after the refusal; a little is read, so that the peer gets to the answer."""
         self._thrown_away += len(data)
         if self._thrown_away > conf.limit_body_bytes and not self.transport.is_closing():
             self.flow.pause_reading()
 
     def answering(self) -> Any:
-        """The request that is being answered, or was the last."""
+        """The request that is being answered, or else the last one."""
         return self.cycle
 
     def _owes_answer(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _can_answer(self) -> bool:
-        """Whether something was asked, and not answered yet."""
+        """Whether a request is not answered yet."""
         if self.allowance.doing is Doing.WAITING:
             return False
         is_early = self.allowance.doing is Doing.BODY and self.cycle is not None and self.cycle.more_body
         return not (is_early and self.cycle.response_started)
 
     def _part_from_application(self) -> None:
-        """Who is answering is told that the peer has gone, and no body will come."""
+        """Tell the application that answers that the peer has gone and no more of a body will come."""
         cycle = self.answering()
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True

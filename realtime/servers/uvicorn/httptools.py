@@ -1,4 +1,4 @@
-"""uvicorn's protocol on httptools, with our limits."""
+"""uvicorn's HTTP protocol on httptools, with our limits."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MAX_PIPELINED = 8
 
 
 class PromptProtocol(Bounded, HttpToolsProtocol):
-    """The parser tells each piece of a request; what is too much ends its work by an exception."""
+    """The HTTP protocol on httptools; the parser's callbacks raise RefusedError for what is too much."""
 
-    #: The request that is being answered, while uvicorn's `cycle` is the last of those behind it.
+    #: The request that is being answered; uvicorn's `cycle` is the last of the requests behind it.
     _answering: Any = None
 
     def data_received(self, data: bytes) -> None:
-        """Instead of uvicorn's, which forgets what stands behind a handshake."""
+        """Parse what the peer sent; uvicorn's own method forgets what follows a handshake."""
         if self._is_ending:
             self.throw_away(data)
             return
@@ -46,13 +46,13 @@ class PromptProtocol(Bounded, HttpToolsProtocol):
             self.end(BAD_REQUEST)
 
     def on_message_begin(self) -> None:
-        """The first byte of a request, or of the next while one is being answered."""
+        """Note the first byte of a request, or of the next one while another is being answered."""
         super().on_message_begin()
         if self.allowance.doing is not Doing.HEAD:
             self.allowance.begins()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A line of the head; uvicorn takes those behind a chunked body for some of it."""
+        """Take a line of the head; uvicorn would also take trailers behind a chunked body for such lines."""
         if self.allowance.doing is not Doing.HEAD:
             return
         if len(self.headers) >= MAX_HEADERS:
@@ -60,12 +60,12 @@ class PromptProtocol(Bounded, HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """Check the complete head."""
         has_body = self.allowance.head(
             self.parser.get_method(), self.url, self.parser.get_http_version().encode(), self.headers
         )
         if has_body and self.parser.should_upgrade():
-            # To something that we do not speak; the parser would take the body for the next request.
+            # An upgrade to what we do not speak; the parser would take the body for the next request.
             raise RefusedError(BAD_REQUEST)
         if self._owes_answer() and (has_body or len(self.pipeline) >= MAX_PIPELINED):
             raise RefusedError(PIPELINED)
@@ -76,35 +76,35 @@ class PromptProtocol(Bounded, HttpToolsProtocol):
             self._answering = self.cycle
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Count a piece of the body."""
         self.allowance.body(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """All of it is here."""
+        """Note that the request has arrived whole."""
         self.allowance.whole()
         super().on_message_complete()
         if not self.parser.should_upgrade() and self.cycle.response_complete:
             self.allowance.answered()  # before all of it was here
 
     def on_response_complete(self) -> None:
-        """It is answered, and the next one's turn comes."""
+        """Go on to the next request: this one is answered."""
         if self.pipeline:
             self._answering = self.pipeline[-1][0]
         super().on_response_complete()
 
     def answering(self) -> Any:
-        """Of several, the first that is not answered; uvicorn tells the last alone that its peer has gone."""
+        """The first request that is not answered; uvicorn would tell only the last that its peer has gone."""
         return self._answering
 
     def _upgrade(self, *, is_last: bool) -> None:
         if self._should_upgrade():
-            # What waits behind it, or is still to be answered before it, would be frames to one side only.
+            # Bytes behind the handshake, or answers still due before it, would be frames to one side only.
             if is_last and not self._owes_answer():
                 self.handle_websocket_upgrade()
             else:
                 self.end(BAD_REQUEST)
         else:
-            # To something that we do not speak: it is answered as if that had not been said, and is the last.
+            # An upgrade to another protocol: the request is answered as if it had not asked, and is the last.
             self._is_ending = True
             self.cycle.keep_alive = False

@@ -1,4 +1,4 @@
-"""websockets' parser, as strict and as lenient as we need it: its events are whole messages."""
+"""websockets' parser of frames, as strict and as lenient as we need it; its events are whole messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from realtime.servers.unheard import SMALL_FRAGMENT_BYTES
 
 
 class Parser(ServerProtocol):
-    """It counts frames, knows that a close may stand between fragments, and puts messages together.
+    """A parser that counts frames, allows a close between fragments, and joins fragments into messages.
 
     A text comes as a string. Decoding it later would find what is no UTF-8 after the frames behind it were
     answered, or had failed for reasons of their own.
@@ -23,14 +23,14 @@ class Parser(ServerProtocol):
     fragments = 0
     #: Messages, and control frames outside of one, that have been read to their end.
     completed = 0
-    #: What the application is never told of: see PacedReading.
+    #: Frames that the application never sees: see PacedReading.
     control_frames = 0
     small_fragments = 0
     _opcode: Opcode
     _pieces: list[Any]
 
     def expect_frames(self) -> None:
-        """The handshake was read elsewhere, and is in order."""
+        """Expect frames from here on: the handshake was read elsewhere and is valid."""
         self.accept_called = True
         self.parser.close()
         self.parser = Protocol.parse(self)
@@ -72,5 +72,5 @@ class Parser(ServerProtocol):
 
     @property
     def is_inside_message(self) -> bool:
-        """Whether something was begun and not ended: a message, or any frame."""
+        """Whether a message, or any frame, has begun and not ended."""
         return self.current_size is not None or bool(self.reader.buffer)

@@ -34,16 +34,16 @@ POLL_SECONDS = 0.05
 
 _LEFT_OVER = ("initial_response", "request", "response", "_handshake")
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-#: For all connections whose peers read: nearly all, nearly always. An event for each would take 700 bytes.
+#: Shared by all connections whose peers read: nearly all, nearly always. One event each would take 700 bytes.
 _NOT_WAITING = asyncio.Event()
 _NOT_WAITING.set()
 
 
 class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
-    """Prepared frames; pings, size limits and no compression, whatever the command line says."""
+    """A WebSocket with prepared frames, our pings and limits, no compression, whatever uvicorn is told."""
 
     conn: Parser
-    # What they are after the handshake.
+    # Their values after the handshake.
     initial_response: Any = None
     request: Any = None
     response: Any = None
@@ -66,11 +66,11 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self.writable = _NOT_WAITING
 
     def connection_made(self, transport: Any) -> None:
-        """uvicorn's HTTP protocol hands over the connection; it would stay until the collector comes."""
+        """Take the connection over from uvicorn's HTTP protocol, and free that one at once."""
         http = transport.get_protocol()
         self.connections.add(self)
         self.transport = transport
-        # Not by uvicorn's method, which asks the kernel for all of it again.
+        # Not by uvicorn's method, which asks the kernel for both addresses again.
         self.server, self.client = http.server, http.client
         self.scheme = "wss" if http.scheme == "https" else "ws"
         bound_send_buffer(transport.get_extra_info("socket"))
@@ -91,7 +91,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     # --- reading --------------------------------------------------------------------------------------
 
     def handle_connect(self, event: Request) -> None:
-        """A handshake that websockets has read; whether it is in order, it knows."""
+        """Take up a handshake that websockets has read, if it found it valid."""
         if self._is_http_1_0:
             self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
             return
@@ -100,7 +100,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self._begin()
 
     def data_received(self, data: bytes) -> None:
-        """What the peer sent; at first its handshake, of which we may know already that it is in order."""
+        """Read what the peer sent: its handshake, which may be known to be valid already, then frames."""
         if self._handshake is None or self.handshake_initiated:
             self.feed(data)
         else:
@@ -134,7 +134,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self._begin()
 
     def _begin(self) -> None:
-        """From here on the path is known, and with it the size of a message."""
+        """Start to read frames: the path is known, and decides how large a message may be."""
         self.conn.max_message_size = max_message_bytes(self.scope["path"].removeprefix(self.root_path))
         # The application starts in the loop's next turn, so it finds this in its scope.
         extensions: dict[str, Any] = self.scope["extensions"]
@@ -173,11 +173,11 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self.handle_parser_exception()
 
     def handle_text(self, event: Frame) -> None:
-        """A whole text."""
+        """Give a complete text message to the application."""
         self._tell({"type": "websocket.receive", "text": event.data})
 
     def handle_bytes(self, event: Frame) -> None:
-        """A whole message of bytes."""
+        """Give a complete binary message to the application."""
         self._tell({"type": "websocket.receive", "bytes": event.data})
 
     def _tell(self, message: Message) -> None:
@@ -188,11 +188,11 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self._hold()
 
     async def receive(self) -> Any:
-        """What the application is told next."""
+        """Await the next message for the application."""
         return await self.take()
 
     def handle_ping(self) -> None:
-        """Answer; a peer that reads too little for that is answered its last ping only (§5.5.3)."""
+        """Answer a ping; a peer that reads too slowly gets an answer to its last ping only (§5.5.3)."""
         if self.writable.is_set() or self.conn.close_sent is not None:
             super().handle_ping()
         else:
@@ -200,11 +200,11 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
                 self._late_pong = pong
 
     def pause_writing(self) -> None:
-        """The peer does not read: who writes waits from here."""
+        """Make writers wait: the peer does not read."""
         self.writable = asyncio.Event()
 
     def resume_writing(self) -> None:
-        """The peer has read."""
+        """Let writers go on: the peer has read."""
         super().resume_writing()
         self.writable = _NOT_WAITING
         pong, self._late_pong = self._late_pong, None
@@ -214,8 +214,8 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     # --- the end --------------------------------------------------------------------------------------
 
     def handle_parser_exception(self) -> None:
-        """Say what is wrong and wait for the peer to go: closing at once would reset the line."""
-        if self.conn.close_sent is None:  # before it was let in: there is no close frame to say it with
+        """Send the close code and wait for the peer to go: closing at once would reset the connection."""
+        if self.conn.close_sent is None:  # before the handshake was answered there can be no close frame
             self._ended("protocol_error", None)
             self._fail()
             self.transport.abort()
@@ -234,12 +234,12 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     def _refuse(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
-        """Answer a request that websockets does not take, though uvicorn's parser of HTTP did.
+        """Answer a handshake that websockets rejects, though uvicorn's HTTP parser accepted it.
 
         There is no event for it: uvicorn would leave its peer waiting for ever.
         """
         self._ended("protocol_error", None)
-        # It has an answer for lines too long and too many; for anything else, a body say, just the end.
+        # websockets answers lines that are too long or too many; anything else, such as a body, it just ends.
         refusal = self.conn.reject(status, "")
         self.transport.write(b"".join(self.conn.data_to_send()) or refusal.serialize())
         self.handshake_complete = self.close_sent = True
@@ -248,19 +248,19 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self._cut_if_stuck()
 
     def eof_received(self) -> None:
-        """The peer says no more; the transport closes itself after this, once all that is left was read."""
+        """Read what is left: the peer sends no more, and the transport closes itself after this."""
         super().eof_received()
         self.loop.call_soon(self._cut_if_stuck)
 
     def handle_close(self, event: Frame) -> None:
-        """The peer's close frame: a first word, or the answer to ours."""
+        """Handle the peer's close frame, whether it is the first or the answer to ours."""
         super().handle_close(event)
         self._cut_if_stuck()
 
     async def send(self, message: Any) -> None:
-        """What the application says; a refusal before accept completes the handshake as much as accept does.
+        """Send what the application says; a refusal before accept completes the handshake as accept does.
 
-        uvicorn overlooks that, and logs an error for every foreign page that knocks.
+        uvicorn overlooks that, and logs an error for every page of a foreign origin that tries to connect.
         """
         is_accept = message["type"] == "websocket.accept"
         is_first = not self.handshake_complete and self.initial_response is None
@@ -279,7 +279,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self.feed(b"")
 
     def _accept(self, message: Any, handshake: Handshake) -> None:
-        """Let it in, with the bytes and the lines of the log that uvicorn and websockets would write."""
+        """Accept the socket with the bytes and the log lines that uvicorn and websockets would write."""
         if self.logger.isEnabledFor(logging.INFO):
             address, target = get_client_addr(self.scope), get_path_with_query_string(self.scope)
             self.logger.info('%s - "WebSocket %s" [accepted]', address, target)
@@ -297,14 +297,14 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self.start_keepalive()
 
     def _forget_handshake(self) -> None:
-        """What is read by nobody after it; and a dictionary of few enough names takes half the memory."""
+        """Free what nothing reads after the handshake; a `__dict__` with few names takes half the memory."""
         self._is_let_in()
         if self.request is not None:
             self.request.headers.clear()  # kept by the parser; the application's are another list
         self.__dict__ = {name: value for name, value in vars(self).items() if name not in _LEFT_OVER}
 
     def keepalive_timeout(self) -> None:
-        """The ping was not answered in time."""
+        """End a peer that did not answer a ping in time, unless we do not read it."""
         if self._is_held:  # or it was, and we have not read it
             self.pong_timer = self.pending_ping_payload = None
             self.schedule_ping()
@@ -314,7 +314,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self._cut_if_stuck()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        """The application has ended; uvicorn closes the line unless a close frame is to be answered."""
+        """Note the end of the application; uvicorn then closes, unless our close frame is to be answered."""
         super().on_task_complete(task)
         if self.disconnected:
             self._fall_apart()
@@ -323,14 +323,14 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self._cut_if_stuck()
 
     def shutdown(self) -> None:
-        """The server stops: the hub closes its sockets, a few at a time, and this what is left then."""
+        """End this socket when the server stops; the hub closes its own, a few at a time, before that."""
         self._goodbye = background.start(self._say_goodbye())
 
     async def _say_goodbye(self) -> None:
         from realtime.hub.hub import Hub  # uvicorn's own workers load this module before Django is set up
 
         await Hub.current().drain(seconds=DRAIN_SECONDS)
-        # Who is being let in is told by the application, in a way that a page can read.
+        # The application refuses a socket that is being accepted, in a way that a page can read.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH_SECONDS):
                 while not self.handshake_complete:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -339,7 +339,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The line is gone."""
+        """Let everything go: the connection is lost."""
         super().connection_lost(exc)
         self._stop_watching()
         if self._cut is not None:
@@ -349,7 +349,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
             self._fall_apart()
 
     def _fall_apart(self) -> None:
-        """Both the line and the application are over: nothing refers back to us, so all of it goes now."""
+        """Break the reference cycles once connection and application are over, to free the memory at once."""
         self.scope["extensions"].pop(EXTENSION, None)
         self.conn.parser.close()
 
@@ -358,7 +358,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def _cut_if_stuck(self) -> None:
-        """A line that is closing waits for its peer to read what is left: for ever, if nobody cuts it."""
+        """Abort a closing transport that waits for its peer to read what is left: it would wait for ever."""
         if self.transport.is_closing() and not self.disconnected and self._cut is None:
             self._cut = self.loop.call_later(CLOSE_SECONDS, self._give_up)
 

@@ -1,6 +1,6 @@
-"""uvicorn's own WebSocket protocol, for who runs us under it without ours: floods are ended there as well.
+"""uvicorn's own WebSocket protocol, where it runs without ours: floods are ended there as well.
 
-The rest of its reading is its own. Its class is changed in place: a command line has chosen it by then.
+Otherwise it reads as it always does. Its class is changed in place: the command line has chosen it by then.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from realtime.servers.unheard import SMALL_FRAGMENT_BYTES, Unheard
 
 
 def install() -> None:
-    """Count what its applications do not hear of."""
+    """Count the frames that its applications do not see."""
     if WebSocketsSansIOProtocol.handle_events is not _handle_events:
         _handle_events.stock = WebSocketsSansIOProtocol.handle_events  # type: ignore[attr-defined]  # as below
         WebSocketsSansIOProtocol.handle_events = _handle_events  # type: ignore[method-assign]  # in place
 
 
 def _handle_events(self: Any) -> None:
-    """`WebSocketsSansIOProtocol.handle_events`; ours, which is made of it, counts for itself."""
+    """`WebSocketsSansIOProtocol.handle_events` with a count of frames; our subclass counts for itself."""
     frames = [event for event in self.conn.events if isinstance(event, Frame)]
     _handle_events.stock(self)  # type: ignore[attr-defined]  # a function may carry what it replaces
     if type(self) is WebSocketsSansIOProtocol and frames and _is_flood(self, frames):
@@ -37,7 +37,7 @@ def _handle_events(self: Any) -> None:
         if self.conn.state is OPEN:
             self.conn.fail(CloseCode.TOO_MANY)
             self.handle_parser_exception()
-        else:  # not let in yet, or told to go already
+        else:  # not accepted yet, or closing already
             self.transport.abort()
 
 

@@ -34,4 +34,4 @@ class PreparedWire:
         self._protocol.transport.abort()
 
     def abandon(self) -> None:
-        """Nothing: what waits is the transport's, and the peer may still read it."""
+        """Do nothing: what waits belongs to the transport, and the peer may still read it."""
