@@ -1,4 +1,4 @@
-"""Client addresses: where a request or a socket comes from, and the address that limits count it for."""
+"""Client addresses: the one that a request or a socket comes from, and the one that limits count it for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def is_trusted_proxy(address: str, proxies: tuple[str, ...]) -> bool:
-    """Whether an address is in one of the networks `proxies`, whose forwarded headers are believed."""
+    """Whether an address is in one of the networks of trusted proxies, whose headers are believed."""
     ip = _address(address)
     return ip is not None and any(ip in network for network in _networks(proxies))
 
@@ -61,7 +61,7 @@ def counted_address(source: Any) -> str:
 def counted(address: str) -> str:
     """The address that limits count: an IPv4 address itself, or the /64 network of an IPv6 address.
 
-    A /64 is the least that a provider hands out, so whoever has one address has all 2⁶⁴ of it.
+    A /64 is the least that a provider hands out, so a client with one address has all 2⁶⁴ of it.
     """
     ip = _address(address)
     if isinstance(ip, ipaddress.IPv6Address):

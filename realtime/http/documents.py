@@ -44,7 +44,7 @@ CACHE_CONTROL = "public, max-age=300"
 
 @dataclass(frozen=True)
 class Document:
-    """A finished body, and the headers that it needs."""
+    """A finished document: its body, and the headers that it needs."""
 
     content: bytes | str
     headers: dict[str, str] = field(default_factory=dict)
@@ -79,12 +79,12 @@ class DocumentView(PublicView):
         return answer
 
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
-        """204: the headers name the methods."""
+        """Answer 204; the headers name the methods."""
         return Response(status=204)
 
     def _document(self, renderer: BaseRenderer) -> Document:
         key = type(self), type(renderer)
-        with self._making:  # or the first requests, coming together, would each make it
+        with self._making:  # requests that come together must not each make it
             if key not in self._made:
                 with translation.override(settings.LANGUAGE_CODE):
                     self._made[key] = self.make(renderer)
@@ -124,7 +124,7 @@ class DocsView(DocumentView):
                 "settings": json.dumps({"persistAuthorization": False}),
                 "schema_auth_names": "[]",
                 "template_name_js": "drf_spectacular/swagger_ui.js",
-                # Tokens authenticate the API, and no cookie: nothing of a request is in this page.
+                # The page holds nothing of the request: tokens authenticate the API, not cookies.
                 "csrf_header_name": "X-CSRFToken",
                 "csrf_token": "",
             },
@@ -133,7 +133,7 @@ class DocsView(DocumentView):
 
 
 def hash_for_policy(text: str) -> str:
-    """How a Content-Security-Policy allows an inline script or style."""
+    """The hash by which a Content-Security-Policy allows an inline script or style."""
     return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -20,7 +20,7 @@ _FORWARDED = frozenset(
         b"x-real-ip",
     }
 )
-#: By the kind of scope. Of a socket most proxies name the scheme of its handshake, Traefik the socket's own.
+#: The schemes, by kind of scope. For a socket most proxies send the handshake's, Traefik `ws` or `wss`.
 _SCHEMES = {
     "http": {"http": "http", "https": "https"},
     "websocket": {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"},
@@ -31,7 +31,7 @@ class ForwardedHeaders:
     """ASGI middleware that puts the client's address and scheme into the scope, where everything reads them.
 
     It changes the scope in place: the server writes its access log from the same object, and what this
-    application takes out of it (tokens, say) must not be logged.
+    application removes from it (tokens, say) must not be logged.
 
     Django's `SECURE_PROXY_SSL_HEADER` would believe anybody who sends the header.
     """

@@ -43,12 +43,12 @@ class Health(TypedDict):
 
 
 class Serving(Protocol):
-    """What this module asks of the process's hub."""
+    """The process's hub, as far as this module knows it."""
 
     is_draining: bool
 
     def layer_status(self) -> str:
-        """How the channel layer is: `ok`, `lost` or `memory`."""
+        """The status of the channel layer: `ok`, `lost` or `memory`."""
         ...
 
 
@@ -66,7 +66,7 @@ class HealthChecks:
         # A thread of its own, so that busy sockets and requests cannot make the database look absent.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._question: Future[list[str]] | None = None
-        #: Asked again after an outage, since only a restore takes a migration back while a process serves.
+        #: Asked again after an outage: only a restore takes a migration back while a process serves.
         self._is_migrated = False
         HEALTH.reads(self._as_gauge)
 
@@ -91,7 +91,7 @@ class HealthChecks:
         return await asyncio.shield(self.look())
 
     def look(self) -> asyncio.Task[Health]:
-        """Find out, once at a time; a process that starts does too, so that its log names what is missing."""
+        """Start a check unless one runs; a process that starts does so too, to log what is missing."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._find_out())
         return self._asking

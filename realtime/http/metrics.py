@@ -8,5 +8,5 @@ REQUESTS_REFUSED = Counter(
     "relais_requests_refused_total", "Requests answered 429 or 503, by the limit that was reached.", "reason"
 )
 
-# Prometheus sees no rise from nothing to one: a series that an alert watches exists from the start.
+# Prometheus sees no rise from an absent series to 1: a series that an alert watches exists from the start.
 REQUESTS_REFUSED.add("rest", n=0)

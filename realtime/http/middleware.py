@@ -1,6 +1,4 @@
-"""Django middleware for every request: one that refuses what Django would stumble over, and one that keeps a
-request in one thread.
-"""
+"""Django middleware for every request: one refuses unusable hosts and cookies, one keeps to one thread."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ API_SECONDS = 5.0
 
 
 class ReadableRequests:
-    """Refuses a wrong Host and drops unusable cookies; stands before whatever reads the Host or a cookie.
+    """Refuses a wrong Host and drops unusable cookies; stands before everything that reads either.
 
     Where Django itself meets a wrong Host, it logs a traceback for each that anybody sends. A cookie may hold
     any character, escaped in quotes; U+0000 in the id of a session makes PostgreSQL raise.
@@ -44,7 +42,7 @@ class ReadableRequests:
 
 
 class OneThread:
-    """Keeps a request in one thread by being synchronous, and gives an API request its time; stands last.
+    """Keeps a request in one thread by being synchronous, and sets an API request's deadline; stands last.
 
     Views are synchronous. Under ASGI Django runs every middleware that can be asynchronous on the loop, and
     each of its hooks in a thread: a dozen changes of thread per request. Middleware around one that is only

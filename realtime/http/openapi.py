@@ -1,4 +1,4 @@
-"""What views say of themselves in the OpenAPI document: every shape with an example, every error said once.
+"""Building blocks for the OpenAPI descriptions of views: each shape has an example, each error stands once.
 
 @extend_schema(
     summary="Rename a group",
@@ -33,7 +33,7 @@ from realtime.errors import (
 )
 from realtime.http.problems import PROBLEM_JSON, problem_of, retry_after
 
-#: What the answers of each status mean, and examples of them, the commonest first.
+#: The meaning of each error status, and examples of its answers, the commonest first.
 _PROBLEMS: dict[int, tuple[str, tuple[RealtimeError, ...]]] = {
     400: (
         "The request is not valid; `code` says why, `errors` in which fields.",
@@ -51,7 +51,7 @@ _PROBLEMS: dict[int, tuple[str, tuple[RealtimeError, ...]]] = {
         (OverloadedError(retry_after_ms=1000), UnavailableError(retry_after_ms=1000)),
     ),
 }
-#: What is wrong in the example of an input that is not valid.
+#: The example of an answer to invalid input.
 _ERRORS = {"title": ["This field is required."]}
 _RETRY_AFTER = {
     "description": "Seconds to wait before asking again.",
@@ -75,17 +75,17 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 def takes(shape: Any, example: Any) -> OpenApiRequest:
-    """A body of this shape, such as this one."""
+    """Describe a request body: its shape and an example."""
     return OpenApiRequest(shape, examples=[OpenApiExample("Example", example)])
 
 
 def gives(shape: Any, example: Any, description: str) -> OpenApiResponse:
-    """An answer of this shape, such as this one; for a list, an example of its items."""
+    """Describe an answer: its shape and an example; for a list, an example of its items."""
     return OpenApiResponse(shape, description, [OpenApiExample("Example", example)])
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
-    """The error answers of these statuses, for `extend_schema(responses=…)`."""
+    """Describe the error answers of some statuses, for `extend_schema(responses=…)`."""
     found: dict[tuple[int, str], OpenApiResponse] = {}
     for status in statuses:
         description, errors = _PROBLEMS[status]
@@ -94,7 +94,7 @@ def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
 
 
 def refuses(description: str, *errors: RealtimeError) -> dict[tuple[int, str], OpenApiResponse]:
-    """One error answer, with these errors as examples; they have one status."""
+    """Describe one error answer with some errors, all of one status, as examples."""
     examples = [OpenApiExample(error.code, _example_of(error)) for error in errors]
     return {
         (errors[0].status, PROBLEM_JSON): OpenApiResponse(ProblemSerializer, description, examples),
@@ -102,7 +102,7 @@ def refuses(description: str, *errors: RealtimeError) -> dict[tuple[int, str], O
 
 
 def path_id(name: str, description: str, example: int) -> OpenApiParameter:
-    """An id in the path, as `IdConverter` reads it."""
+    """Describe an id in the path, as `IdConverter` reads it."""
     return OpenApiParameter(
         name,
         {"type": "integer", "minimum": 1, "maximum": 10**15 - 1},
@@ -113,7 +113,7 @@ def path_id(name: str, description: str, example: int) -> OpenApiParameter:
 
 
 def path_uuid(name: str, description: str, example: str) -> OpenApiParameter:
-    """A UUID in the path."""
+    """Describe a UUID in the path."""
     return OpenApiParameter(
         name,
         OpenApiTypes.UUID,
@@ -124,7 +124,7 @@ def path_uuid(name: str, description: str, example: str) -> OpenApiParameter:
 
 
 def share_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Say each error answer once, among the components, and refer to it where it is given.
+    """Move each error answer among the components, once, and refer to it where it is given.
 
     A hook of drf-spectacular's. An answer is named after the code of its first example.
     """

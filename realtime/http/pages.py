@@ -15,7 +15,7 @@ from realtime.http.problems import PROBLEM_JSON, problem_of
 
 
 def home(_request: HttpRequest) -> JsonResponse:
-    """The front page where there is no demo: addresses to go on from."""
+    """The front page of a server without the demo: the addresses to start from."""
     return JsonResponse(
         {"name": "Relais", "docs": "/api/docs/", "schema": "/api/schema/", "health": "/health/ready"}
     )
@@ -23,7 +23,7 @@ def home(_request: HttpRequest) -> JsonResponse:
 
 @csrf_exempt
 def nothing_in_the_api(request: HttpRequest) -> HttpResponse:
-    """404 for an unknown path below /api/, in JSON with `DEBUG` too, where Django would show a page.
+    """Answer 404 to an unknown path below /api/, in JSON even with `DEBUG`, where Django would show a page.
 
     Where only the last slash is missing, the answer names the right path. A redirect would lose the body of a
     POST, so only reads are redirected.
@@ -38,14 +38,14 @@ def nothing_in_the_api(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def socket_without_upgrade(_request: HttpRequest) -> HttpResponse:
-    """404 for plain HTTP below /ws/: somebody opens the address in a browser, or with `curl`."""
+    """Answer 404 to plain HTTP below /ws/: somebody opened the address in a browser, or with `curl`."""
     return _problem(
         NotFoundError("Sockets are below /ws/: connect with a WebSocket client, to ws:// or wss://.")
     )
 
 
 def unknown_host(request: HttpRequest) -> HttpResponse:
-    """400 for a Host header that ALLOWED_HOSTS does not list."""
+    """Answer 400 to a Host header that ALLOWED_HOSTS does not list."""
     detail = (
         "This server is not known by the name in the Host header; the setting ALLOWED_HOSTS lists its names."
     )
@@ -55,28 +55,28 @@ def unknown_host(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400 for a request that Django could not read: too many fields, or a body too large."""
+    """Answer 400 to a request that Django could not read: too many fields, or a body too large."""
     if _is_api(request):
         return _problem(InvalidInputError("The request is not valid."))
     return defaults.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403 from outside of a REST view."""
+    """Answer 403 for an error outside of REST views."""
     if _is_api(request):
         return _problem(NotAllowedError("You may not do this."))
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404 from outside of a REST view."""
+    """Answer 404 for an error outside of REST views."""
     if _is_api(request):
         return _problem(NotFoundError("There is nothing here."))
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500; the log has the traceback."""
+    """Answer 500; the log has the traceback."""
     if _is_api(request):
         return _problem(RealtimeError("Something went wrong on our side."))
     return defaults.server_error(request)

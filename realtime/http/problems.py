@@ -26,7 +26,7 @@ def problem(
 
 
 def problem_of(error: RealtimeError) -> dict[str, Any]:
-    """The body of the HTTP error that says `error`."""
+    """The body of an HTTP error for a RealtimeError."""
     return problem(
         error.status,
         error.code,

@@ -88,7 +88,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def _instead(exc: Exception, context: dict[str, Any]) -> str | None:
-    """A sentence on how to ask rightly, for a request that reached a view in a form it does not take."""
+    """A sentence on the right form, for a request that reached a view in a form that it does not take."""
     if isinstance(exc, drf.NotAuthenticated):
         return "An access token is required: send the header Authorization: Bearer <token>."
     if isinstance(exc, drf.MethodNotAllowed):

@@ -11,13 +11,13 @@ from django.db.models import QuerySet
 
 from realtime.fields import MAX_INTEGER
 
-#: Bounds between which there is no number.
+#: Bounds with no number between them: an empty side.
 NO_NUMBERS = (1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Consecutive rows, and what lies on either side of them.
+    """Consecutive rows, and whether there are more on either side of them.
 
     The caller finds out whether there are rows `behind`, on the side that the reader comes from (it asks
     something else in the same query), and passes it to `older_before` and `newer_after`.
@@ -34,11 +34,11 @@ class Slice:
     highest: int
 
     def older_before(self, *, is_behind: bool) -> int | None:
-        """The next older rows are below this number; None when there are none."""
+        """The number below which the next older rows are; None when there are none."""
         return self.lowest if (is_behind if self.is_upwards else self.goes_on) else None
 
     def newer_after(self, *, is_behind: bool) -> int | None:
-        """The next newer rows are above this number; None when there are none."""
+        """The number above which the next newer rows are; None when there are none."""
         return self.highest if (self.goes_on if self.is_upwards else is_behind) else None
 
 
@@ -56,7 +56,7 @@ def slice_of(
     """The newest rows, the newest below `before`, or the lowest above `after`; with both, the newest between.
 
     One query of rows from the `lowest` number to the `highest`. `number` names a field of the row, and an
-    attribute of what `made` makes of it. An empty slice leads on too, from where it was looked for.
+    attribute of the value that `made` returns. An empty slice leads on too, from the bound that was given.
     """
     is_upwards = after is not None and before is None
     low, high, behind = lowest, highest, NO_NUMBERS

@@ -24,7 +24,7 @@ class HashedWhenCollected(CompressedManifestStaticFilesStorage):  # type: ignore
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # untyped
-    """WhiteNoise, which would warn about a STATIC_ROOT that does not exist yet."""
+    """WhiteNoise without its warning about a STATIC_ROOT that does not exist yet."""
 
     def add_files(self, root: str | Path, prefix: str | None = None) -> None:
         """Serve the files below `root`, where there is one."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Limit:
-    """A rate, with a bucket for each key it is counted for; metrics count its refusals by `reason`."""
+    """A rate with a bucket for each key (a user, an address); metrics count its refusals by `reason`."""
 
     buckets: ClassVar[Buckets]
     reason: ClassVar[str]
@@ -35,10 +35,10 @@ class Limit:
 
 
 class CountingThrottle(BaseThrottle):
-    """Base of throttles that count a request by raising RateLimitedError once there are too many."""
+    """Base of throttles; a subclass raises RateLimitedError when a request is one too many."""
 
     def count(self, request: Request) -> None:
-        """Count it, or raise RateLimitedError."""
+        """Count a request, or raise RateLimitedError."""
         raise NotImplementedError
 
     def allow_request(self, request: Request, view: APIView) -> bool:
@@ -60,8 +60,8 @@ class RestThrottle(CountingThrottle, Limit):
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Answers with problem documents, and counts a request that was refused before any throttle was asked.
 
-    The framework asks who it is and what they may do before it asks the throttles: bad tokens would be free.
-    Such a request counts for its address.
+    The framework authenticates a request before it asks the throttles: without this, bad tokens would be
+    free. Such a request counts for its address.
     """
     answer = rest_errors.exception_handler(exc, context)
     request = context.get("request")

@@ -1,7 +1,7 @@
-"""The base of every view of the API: how it reads and answers, and how often it may be asked.
+"""The base class of the API's views: it fixes parsers, renderers, permissions, throttles and error handling.
 
-It states everything and reads nothing from REST_FRAMEWORK: the other defaults that a project may have there
-would open our views, or change them. A view that differs says in what.
+It states everything and reads nothing from REST_FRAMEWORK: the defaults that a project may have there would
+open our views, or change them. A view states only where it differs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from realtime.http.throttling import RestThrottle, exception_handler
 
 # A comment, because a docstring would be the description of each operation in the OpenAPI document.
 class PublicView(APIView):
-    # For everybody, signed in or not: a stale token in the header does not stand in the way.
+    # The base of views for everybody, signed in or not: a stale token in the header is ignored.
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -35,10 +35,10 @@ class PublicView(APIView):
     versioning_class = None
 
     def get_exception_handler(self) -> Callable[..., Any]:
-        """Errors are problem documents, whatever the project chose for its own views."""
+        """Answer errors with problem documents, whatever the project chose for its own views."""
         return exception_handler
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """Let nobody store an answer unless the view says so: it is about one person, and often a secret."""
+        """Forbid caching unless the view allows it: an answer is about one person, and often a secret."""
         response.headers.setdefault("Cache-Control", "no-store")
         return super().finalize_response(request, response, *args, **kwargs)
