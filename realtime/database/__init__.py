@@ -1,1 +1,1 @@
-"""The database: its URL, its threads and deadlines, and questions asked in batches and ranges."""
+"""The database: its URL, its threads and deadlines, and queries in batches and ranges."""

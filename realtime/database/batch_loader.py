@@ -1,4 +1,4 @@
-"""A batch loader looks up together what many sockets ask the database at about the same time.
+"""Batch loading: what many sockets ask the database at about the same time is looked up together.
 
 When a thousand sockets come back at once, each wants to know who it is and what it may hear. Asked one by one
 that is a thousand short queries, whose threads mostly wait for each other; asked together it is a few.
@@ -27,7 +27,7 @@ V = TypeVar("V")
 
 #: Keys in one batch: enough to share the cost of a query, few enough to keep it short.
 MAX_BATCH = 128
-#: Seconds a key waits for others while each turn of the loop brings some: what thirty handshakes take.
+#: Seconds that a key waits for others at most, while each turn of the loop brings some: thirty handshakes.
 GATHER_SECONDS = 0.02
 
 
@@ -63,14 +63,14 @@ class BatchLoader(Generic[K, V]):
 
 
 class _Queue(Generic[K, V]):
-    """The keys that the tasks of one loop wait for."""
+    """The queue of keys that the tasks of one loop wait for."""
 
     def __init__(
         self, load: Callable[[Collection[K]], Mapping[K, V | RealtimeError]], max_batch: int
     ) -> None:
         self._load = load
         self._max_batch = max_batch
-        #: What each asker of a key awaits: one that goes away takes nobody else's answer along.
+        #: The futures that await each key: one each, so that a caller who is cancelled cancels nobody else.
         self._waiting: dict[K, list[asyncio.Future[V | Exception]]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -106,7 +106,7 @@ class _Queue(Generic[K, V]):
         try:
             return await run_in_thread(self._load, keys)
         except RealtimeError as error:  # the database is away
-            # Those that wait behind would wait as long for the same: a frozen database makes each batch slow.
+            # The keys behind would wait as long for the same error: a frozen database makes each batch slow.
             waiting, self._waiting = self._waiting, {}
             for futures in waiting.values():
                 _answer(futures, error)

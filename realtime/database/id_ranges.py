@@ -1,4 +1,4 @@
-"""Ranges of ids: walks through a large table in steps of a bounded number of rows."""
+"""Ranges of ids, to walk through a large table in steps of a bounded number of rows."""
 
 from __future__ import annotations
 

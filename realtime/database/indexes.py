@@ -1,4 +1,4 @@
-"""A migration operation that adds an index while servers of the version before go on serving."""
+"""A migration operation that adds an index while servers of the previous version go on serving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers that the database threads keep of their calls; see `docs/operations/metrics.md`."""
+"""The instruments of the database threads: they count and time calls; see `docs/operations/metrics.md`."""
 
 from __future__ import annotations
 

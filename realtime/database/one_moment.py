@@ -1,4 +1,4 @@
-"""Several reads of the database that all see it as it was at one moment."""
+"""Consistent reads: several queries that all see the database as it was at one moment."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _BEGIN = {
 
 @contextmanager
 def one_moment() -> Iterator[None]:
-    """Let the reads inside see one moment. They write nothing, and open no transaction or other moment.
+    """Let all reads in the block see one moment. They write nothing, and opens no transaction or other moment.
 
-    Inside a transaction of somebody else its own rules hold.
+    Inside of an open transaction, that transaction's isolation applies instead.
     """
     if connection.in_atomic_block:
         yield

@@ -26,7 +26,7 @@ AttemptWithBackoff.INITIAL_DELAY = 0.002
 class PunctualConnection(psycopg.Connection[Any]):
     """A connection that closes itself when an answer does not come before the thread's deadline."""
 
-    #: Why the last attempt to connect failed: the pool tells those who wait only that they waited.
+    #: The reason why the last attempt to connect failed; the pool tells its callers only that they waited.
     last_failure: ClassVar[str] = ""
 
     @classmethod
@@ -59,16 +59,16 @@ class PunctualConnection(psycopg.Connection[Any]):
 
 
 def explained(error: BaseException) -> str:
-    """The text of a database error; where the pool has no connection, with the reason that it keeps back."""
+    """The text of a database error; where the pool has no connection, with the reason, which it omits."""
     if isinstance(error.__cause__ or error, PoolTimeout) and PunctualConnection.last_failure:
         return f"{error!r}, because: {' '.join(PunctualConnection.last_failure.split())}"
     return repr(error)
 
 
 def try_on(pool: ConnectionPool[Any]) -> None:
-    """Begin another attempt to connect, after the pool gave one up, if callers wait for a connection.
+    """Start another attempt to connect, after the pool gave one up, if callers wait for a connection.
 
     By itself the pool would leave the next attempt to the next caller.
     """
     if pool.get_stats().get("requests_waiting"):
-        pool.check()  # begins an attempt
+        pool.check()  # starts an attempt

@@ -1,4 +1,4 @@
-"""The database threads: sockets await functions that use the ORM here (`run_in_thread`).
+"""The database threads: they run functions that use the ORM, for sockets that await them (`run_in_thread`).
 
 Channels' own `database_sync_to_async` puts every socket of a process into one thread, and takes a new
 connection for each call unless connections are kept. Here a fixed number of threads keep one connection each,
@@ -38,7 +38,7 @@ from realtime.errors import UnavailableError, UncertainError, is_outage
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Seconds of rest after which a connection is tried before it is used: it may have been cut meanwhile.
+#: Seconds of rest after which a connection is tested before it is used: it may have been cut meanwhile.
 REST_SECONDS = 1.0
 RETRY_MS = 1_000
 #: Seconds until a thread that wants the interpreter's lock gets it. A database thread releases it at every
@@ -69,7 +69,7 @@ _last_use = _LastUse()
 
 
 def _drop_dead_connections() -> None:
-    """Try the connections of this thread after a rest; Django tries only those that its pool hands out."""
+    """Test this thread's connections after a rest; Django tests only those that its pool hands out."""
     if time.monotonic() - _last_use.at > REST_SECONDS:
         for connection in connections.all(initialized_only=True):
             if connection.connection is not None and not connection.is_usable():
@@ -137,7 +137,7 @@ def _be_prompt(*, connection: BaseDatabaseWrapper, **_: object) -> None:
     if connection.vendor == "sqlite" and left is not None:
         is_ours = (
             threading.get_ident() in _busy
-        )  # whose connection is kept; that of an HTTP request ends with it
+        )  # these threads keep their connection; an HTTP request's ends with the request
         seconds = LOCK_SECONDS if is_ours else left
         with connection.cursor() as cursor:
             cursor.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")

@@ -1,7 +1,7 @@
-"""The seconds that clients wait for the database: the promise, its parts, and the deadline of a thread.
+"""The time budget of a database call: the promise to clients, its parts, and the deadline of a thread.
 
-Every command is answered within PROMISE_SECONDS, also while the database is away, frozen or busy. Whatever
-waits gives up a little earlier than whatever waits for it, so that each can still say what went wrong:
+Every command is answered within PROMISE_SECONDS, also while the database is away, frozen or busy. Each stage
+gives up a little earlier than the one that waits for it, so that it can still report what went wrong:
 
     2.0  PROMISE     the client has its answer
     1.8  ANSWER      the server gives the best answer that it has; 0.2 are the way from the client and back
@@ -27,9 +27,9 @@ DATABASE_SECONDS = ANSWER_SECONDS - 0.2
 CONNECTION_SECONDS = DATABASE_SECONDS - 0.1
 LOCK_SECONDS = DATABASE_SECONDS - 0.2
 QUEUE_SECONDS = ANSWER_SECONDS - 1.0
-#: Seconds left, of those that a thread has, for the answer of a statement that waited for a lock to arrive.
+#: Seconds of a thread's time that are kept for the answer of a statement that waited for a lock.
 LOCK_MARGIN_SECONDS = 0.1
-#: Seconds that a lock is waited for at first where others must not wait too: long enough for the commit of
+#: Seconds of the first wait for a lock where other callers must not wait too: long enough for the commit of
 #: another process, short enough that a lock which stays held does not matter.
 SHORT_LOCK_SECONDS = 0.1
 #: Seconds after which an attempt to connect is given up, and so the longest pause between two: callers that
@@ -58,7 +58,7 @@ def deadline_in(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Leave the block out of this thread's time: it waits for something else than the database."""
+    """Stop this thread's clock in the block: it waits for something else than the database."""
     began = time.monotonic()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Django's description of the database that DATABASE_URL names, with the reason of each number."""
+"""Reads DATABASE_URL into Django's DATABASES; each number has its reason beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER_TIMEOUT_MS = 15_000
 
 
 def database(url: str, *, directory: Path, pool_size: int) -> dict[str, Any]:
-    """What DATABASES holds for the database at `url`; relative files lie in `directory`."""
+    """The entry of DATABASES for the database at `url`; relative files lie in `directory`."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         return _sqlite(parts, directory=directory)
@@ -56,12 +56,12 @@ def _postgresql(config: dict[str, Any], *, pool_size: int) -> dict[str, Any]:
         **config,
         # Under ASGI every request has its own thread: a connection it kept would never be used again.
         "CONN_MAX_AGE": 0,
-        # A connection is tried when it is taken: nobody gets a dead one after a restart of the database.
+        # A connection is tested when it is taken: nobody gets a dead one after a restart of the database.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "application_name": "relais",
             "connect_timeout": 3,
-            # A peer that vanished without a word is noticed in seconds instead of hours.
+            # A peer that vanished silently is noticed in seconds instead of hours.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

@@ -1,4 +1,4 @@
-"""The write lock lets the threads of a process write to SQLite in turn; on PostgreSQL it is free of charge.
+"""The write lock: the threads of a process write to SQLite in turn; on PostgreSQL it does nothing.
 
 SQLite has one writer. Its busy handler polls with growing sleeps; a lock of our own is fair and prompt.
 """
@@ -19,7 +19,7 @@ _sqlite_writer = threading.RLock()
 
 @contextmanager
 def write_lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Wait for the turn to write, as long as the thread may; then OperationalError, as SQLite raises it."""
+    """Hold the write lock; raises OperationalError, as SQLite does, when the thread's time is over first."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         # Inside a transaction the database's own lock is held: waiting for ours would be deadlock.
         yield
