@@ -19,14 +19,14 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def scrape() -> bytes:
-    """The page of all numbers; made in a thread, so that sockets do not wait for it."""
+    """Render the page of all numbers, in a thread, so that sockets do not wait for it."""
     board = scoreboard.current()
     board.note()
     return await asyncio.to_thread(lambda: as_text(board.totals()))
 
 
 def as_text(totals: dict[str, Series], registry: Registry = REGISTRY) -> bytes:
-    """Numbers as a page that Prometheus reads."""
+    """Render numbers as a page that Prometheus reads."""
     collecting = CollectorRegistry(auto_describe=False)
     collecting.register(_Families([_family(registry.instruments[name], totals[name]) for name in totals]))
     return generate_latest(collecting)

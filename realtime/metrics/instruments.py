@@ -1,4 +1,4 @@
-"""An instrument is a number that a process keeps about itself, cheap enough for the path of every message.
+"""Instruments: numbers that a process keeps about itself, cheap enough for the path of every message.
 
 Counting is an addition to a Python number. Prometheus' format is made of these numbers when it asks
 (`realtime/metrics/exposition.py`), never while messages pass. Each app, and each package of the core,
@@ -12,16 +12,16 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal
 
-#: Series of one instrument. Any further one is counted under "other": no client can fill the memory.
+#: Series of one instrument. Further ones are counted under "other": no client can fill the memory.
 MAX_SERIES = 100
-#: Buckets of latencies, from what nobody notices to what everybody does. A head check finds the event of a
+#: Buckets of latencies, from unnoticeable to annoying. A head check finds the event of a
 #: lost bell within 5 s.
 LATENCY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 Labels = tuple[str, ...]
 #: One value for each series; for a histogram its sum and then its buckets, not cumulated.
 Series = dict[Labels, list[float]]
-#: How the gauges of several workers are shown: the sum, the largest, a series for each, the answering
+#: Ways to show the gauges of several workers: the sum, the largest, one series each, or only the answering
 #: worker's.
 Combine = Literal["sum", "max", "worker", "own"]
 
@@ -81,7 +81,7 @@ class _Valued(Instrument):
             self._values[labels] = self._values.get(labels, 0) + n
 
     def reads(self, read: Callable[[], float | Mapping[Labels, float]]) -> None:
-        """Show what a function returns; it is called on the loop, for each scrape."""
+        """Show the value that a function returns; it is called on the loop, for each scrape."""
 
         def by_labels() -> Mapping[Labels, float]:
             said = read()
@@ -98,13 +98,13 @@ class _Valued(Instrument):
 
 
 class Counter(_Valued):
-    """A number of times that something happened."""
+    """An instrument that counts how often something happened."""
 
     kind = "counter"
 
 
 class Gauge(_Valued):
-    """A number of things that there are now."""
+    """An instrument that shows how many of something there are now."""
 
     kind = "gauge"
 
@@ -121,7 +121,7 @@ class Gauge(_Valued):
 
 
 class Histogram(Instrument):
-    """Sizes or durations, counted in buckets."""
+    """An instrument that counts sizes or durations in buckets."""
 
     kind = "histogram"
 

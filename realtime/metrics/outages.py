@@ -1,4 +1,4 @@
-"""Log the start and the end of an outage once each: it must not flood the log that explains it."""
+"""Outages: the start and the end of each are logged once: it must not flood the log that explains it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime.metrics.instruments import Counter
 logger = logging.getLogger(__name__)
 
 OUTAGES = Counter("relais_outages_total", "How often something we depend on went away.", "what")
-# Prometheus sees no rise from nothing to one: a series that an alert watches exists from the start.
+# Prometheus sees no rise from an absent series to 1: a series that an alert watches exists from the start.
 for what in ("database", "layer", "layer_out"):
     OUTAGES.add(what, n=0)
 
@@ -21,7 +21,7 @@ SAME_OUTAGE_SECONDS = 10.0
 
 
 class Outage:
-    """The state of one thing that others depend on, as far as their failures tell."""
+    """The state of one dependency (a database, a layer), as the calls of its users show it."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Outage:
         self._is_logged = False
 
     def noticed(self, error: BaseException) -> None:
-        """It failed; the first failure of an outage is logged with its cause."""
+        """Report a failure; the first of an outage is logged with its cause."""
         if self.is_on:
             self._noticed_at = self._clock()
             return
@@ -54,7 +54,7 @@ class Outage:
             logger.warning("%s is away: %s", self._what, cause)
 
     def over(self) -> None:
-        """It worked."""
+        """Report a success; the first after an outage is logged as its end."""
         if self.is_on:
             self.is_on = False
             if self._is_logged:

@@ -139,7 +139,7 @@ class Scoreboard:
 
 @contextlib.contextmanager
 def _forgiven(outage: Outage) -> Iterator[None]:
-    """Log once that the board cannot be used; the process then shows its own numbers."""
+    """Swallow and log (once) the errors of an unusable board; the process then shows its own numbers."""
     try:
         yield
     except _UNUSABLE as error:
@@ -203,7 +203,7 @@ def current() -> Scoreboard:
 
 
 def _begin_anew() -> None:
-    """Give up the slot in a forked child: it is the parent's."""
+    """Drop the slot in a forked child: it belongs to the parent."""
     global _current  # noqa: PLW0603 - as above
     if _current is not None:
         _current.leave()

@@ -18,7 +18,7 @@ from realtime.process import background
 
 T = TypeVar("T")
 
-#: Seconds between two samples of the loop's lag: ten a second cost nothing and show what people feel.
+#: Seconds between two samples of the loop's lag: ten a second cost nothing and show what people notice.
 LOOK_SECONDS = 0.1
 #: Samples over which the largest lag is kept: a minute, longer than the usual time between two scrapes.
 LOOKS_KEPT = 600
@@ -54,7 +54,7 @@ async def watch_loop() -> None:
 
 
 def _kept(find_out: Callable[[], T]) -> Callable[[], T]:
-    """A function whose result is found out every few seconds at most."""
+    """Wrap a slow function so that its result is kept for a few seconds."""
     known: list[tuple[float, T]] = []
 
     def fact() -> T:

@@ -1,4 +1,4 @@
-"""Background work runs beside the sockets of a server process, for as long as its hub does."""
+"""Background work: coroutines that run beside the sockets of a server process, as long as its hub does."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _last_works: list[Work] = []
 
 
 def runs_with_hub(work: Work) -> Work:
-    """Register an endless coroutine function; every process runs it, so it must stand company."""
+    """Register an endless coroutine function; every process runs it, so several may run at once."""
     if work not in _works:
         _works.append(work)
     return work
 
 
 def registered() -> list[Work]:
-    """All endless works, in the order of their registration."""
+    """All endless coroutine functions, in the order of their registration."""
     return list(_works)
 
 
@@ -55,7 +55,7 @@ def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 
 async def keep_running(work: Work) -> None:
-    """Run work for ever; an error that it did not expect is logged, and the work begins again."""
+    """Run work for ever; an unexpected error is logged, and the work starts again."""
     while True:
         try:
             await work()

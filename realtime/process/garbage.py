@@ -1,4 +1,4 @@
-"""Keeps garbage collections short, so that sockets do not wait for them.
+"""Garbage collection in short steps, so that sockets do not wait for it.
 
 A full collection looks at every object of every socket: with 2,000 sockets 170 ms in which everybody waits.
 Python makes one whenever the young objects that outlived a while are a quarter of the old ones, which on a
@@ -18,14 +18,14 @@ import sys
 
 from realtime.process import background, heap
 
-#: Net allocations before the youngest generation is collected, such collections before the next one is, and a
-#: number that is never reached: full collections are made here.
+#: Thresholds of `gc`: net allocations until the youngest generation is collected, such collections until the
+#: next one is, and a number that is never reached: full collections are made here.
 THRESHOLDS = (2_000, 10, 1_000_000_000)
 #: Seconds between two times that live objects are frozen.
 SETTLE_SECONDS = 5.0
-#: Such times between two that free memory is returned to the system.
+#: Freezes between two times that free memory is returned to the system.
 GIVE_BACK_ROUNDS = 12
-#: How much may be in use before a full collection: as a factor, and at least so many more blocks of Python's
+#: Growth until a full collection: a factor, and at least so many more blocks of Python's
 #: own heap, about one for each object. Resident memory says less: hashing a password takes 19 MB of it for a
 #: moment, and pages between objects in use stay resident when they are free.
 GROWTH, LEAST_GROWTH_BLOCKS = 1.5, 1_000_000
@@ -44,7 +44,7 @@ class Keeper:
         self.enough_blocks = self._enough()
 
     def tend(self) -> None:
-        """Do one of the two; called every few seconds."""
+        """Freeze or collect; called every few seconds."""
         if sys.getallocatedblocks() > self.enough_blocks:
             gc.unfreeze()
             gc.collect()
@@ -62,7 +62,7 @@ class Keeper:
 
 @background.runs_with_hub
 async def keep_collections_short() -> None:
-    """Tend the garbage again and again, for as long as the process serves."""
+    """Call `tend` every few seconds, for as long as the process serves."""
     keeper, rounds, before = Keeper(), 0, gc.get_threshold()
     gc.set_threshold(*THRESHOLDS)
     try:

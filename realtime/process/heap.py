@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-#: glibc's numbers for `mallopt`.
+#: glibc's parameter numbers for `mallopt`.
 _M_ARENA_MAX = -8
 _M_MMAP_THRESHOLD = -3
 #: Blocks above this size live outside of the heap and go back when they are freed: the 19 MB of a password's
@@ -22,8 +22,8 @@ LARGE_BYTES = 4 * 1024 * 1024
 
 
 def share_among_threads() -> None:
-    """Give all threads one heap; called once, before there are threads."""
-    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no such thing
+    """Make glibc use one heap for all threads; called once, before there are threads."""
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries lack these functions
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)

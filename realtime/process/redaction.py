@@ -26,7 +26,7 @@ _ENCODED = re.compile(
     rf"({_encoded(_NAMES)})((?:[+\[\]]|%(?:25)*(?:20|2b|5b|5d))*{_encoded('=')})(?:(?!{_encoded('&')})[^&\s\"'<>\\;,)])+",
     re.IGNORECASE,
 )
-#: Each kind of secret: the words of which its text holds one, in lower case; its pattern; the replacement.
+#: Each kind of secret: lower-case words, one of which its text holds; its pattern; the replacement.
 #: Most lines hold no such word, and looking for one takes a hundredth of a pattern's time. A pattern's time
 #: grows with the text and not with its square, since anybody may send 32 KB of anything.
 _SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
@@ -72,12 +72,12 @@ def redact(text: str) -> str:
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Formats a record and then takes the secrets out.
+    """A log formatter that takes the secrets out of each finished line.
 
-    It redacts the finished line, so that nothing escapes: not the message, its arguments, a bound field, or
+    It redacts the whole line, so that nothing escapes: not the message, its arguments, a bound field, or
     the text of an exception.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of one record."""
+        """Format one record and redact its line."""
         return redact(super().format(record))
