@@ -1,1 +1,1 @@
-"""Bells tell the other processes, through the channel layer, that there is something new."""
+"""Bells: messages through the channel layer that tell the other processes of new events."""

@@ -25,7 +25,7 @@ from realtime.defaults import conf
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of the seal, in front of what is sealed.
+#: Bytes of the seal, which precedes the payload.
 _SEAL_SIZE = 16
 
 
@@ -41,7 +41,7 @@ class Bell(msgspec.Struct):
     """The content of a bell; a message that holds anything else is ignored."""
 
     origin: str
-    #: Empty from a process that has just begun, maybe in the place of one that died before it rang.
+    #: Empty from a process that has just started, maybe in the place of one that died before it rang.
     rings: list[Ring]
     #: When the oldest of the events was told, by the ringing process's clock; 0 where that is not known.
     told_at: float = 0.0
@@ -94,7 +94,7 @@ def decode(message: Any) -> Bell:
 
 
 def heard_in(message: Any) -> Bell | None:
-    """The bell of another process in a message; None for this process's own, and for what is no bell."""
+    """The bell in a message from another process; None for this process's own, and for anything else."""
     try:
         bell = decode(message)
     except (KeyError, TypeError, msgspec.MsgspecError):
@@ -116,7 +116,7 @@ def sealed(payload: bytes) -> bytes:
 
 
 def opened(data: bytes) -> bytes | None:
-    """The payload of sealed data; None unless SECRET_KEY, or a key that is being replaced, made its seal."""
+    """The payload of sealed data; None unless SECRET_KEY, or one of its fallbacks, made the seal."""
     seal, payload = data[:_SEAL_SIZE], data[_SEAL_SIZE:]
     for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
         if hmac.compare_digest(seal, _seal(secret, payload)):

@@ -1,4 +1,4 @@
-"""The channel layer, and the servers that it is spread over: one or several, each of which may be lost.
+"""The channel layer and its hosts: the Redis servers that it is spread over, each of which may be lost.
 
 A layer over several Redis servers gives each channel and each group to one of them. A sign of life that comes
 back proves that one server works, so each server has a sign of its own.
@@ -67,7 +67,7 @@ class Host:
         self._group = next(name for name in names if host_of(layer, name) == number)
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether nothing was heard for longer."""
+        """Whether no sign of life was heard for this long."""
         return self._clock() - self._last_heard > seconds
 
     def beat(self) -> None:

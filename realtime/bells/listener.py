@@ -1,4 +1,4 @@
-"""The bell listener hears the bells of other processes for a hub, and knows whether the layer carries any.
+"""The bell listener: receives the bells of other processes for a hub, and knows whether the layer works.
 
 Redis tells nobody when it has lost a subscriber. So every process sends itself a sign of life every now and
 then, through every server of the layer: where it does not come back, bells do not come either.
@@ -24,7 +24,7 @@ MISSED_BEAT_SECONDS = 3.0
 LOST_AFTER_SECONDS = 5.0
 #: Seconds between two attempts to listen to the layer.
 LISTEN_RETRY_SECONDS = 1.0
-#: Bytes that may have arrived and not yet been taken: sixteen of the largest bells.
+#: Bytes that may wait in the backlog: sixteen of the largest bells.
 MAX_BACKLOG_BYTES = 8 * 1024 * 1024
 
 
@@ -42,9 +42,9 @@ class ListeningHub(Protocol):
 
 
 class Backlog(asyncio.Queue[Any]):
-    """What the layer has received and the listener has not taken yet; the layer's own queue has no bounds.
+    """A bounded queue of messages from the layer that wait for the listener; the layer's own has no bounds.
 
-    When it is too much all of it is dropped: a head check finds what is stored.
+    When it overflows, all of it is dropped: a head check finds what is stored.
     """
 
     def _init(self, maxsize: int) -> None:
@@ -82,7 +82,7 @@ class BellListener:
         self._backlog = Backlog()
 
     def topics_changed(self) -> None:
-        """A topic got its first listener in this process, or lost its last one."""
+        """Note that a topic got its first listener in this process, or lost its last one."""
         self._shards_changed.set()
 
     def status(self) -> Literal["ok", "memory", "lost"]:
@@ -119,7 +119,7 @@ class BellListener:
                 except (
                     ValueError,
                     TypeError,
-                ):  # of msgpack: no message of a layer, and all is well
+                ):  # of msgpack: not a message of the layer; the layer itself works
                     metrics.BELLS.add("unreadable")
                 except Exception as error:  # noqa: BLE001 - the layer's clients raise what they like
                     self._layer.noticed(error)
@@ -199,6 +199,6 @@ class BellListener:
             return
         silence = self._hosts[number].heard()
         self._layer.over()
-        # A beat that did not come back may have lost bells for company, however soon all is well again.
+        # Where a sign of life was lost, bells may be lost too, however soon the layer works again.
         if silence > MISSED_BEAT_SECONDS:
             self._hub.check_soon(self._hub.topics())

@@ -30,7 +30,7 @@ def register(hub: LocalHub) -> None:
 
 
 def unregister(hub: LocalHub) -> None:
-    """Hand this hub nothing more; harmless for one that is not registered."""
+    """Stop handing events to this hub; harmless for one that is not registered."""
     _hubs[:] = [other for other in _hubs if other is not hub]
 
 

@@ -1,4 +1,4 @@
-"""The numbers that the bells keep of what processes tell each other; see `docs/operations/metrics.md`."""
+"""The instruments of the bells, which carry events between processes; see `docs/operations/metrics.md`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ BELL_EVENTS_DROPPED = Counter(
     "relais_bell_events_dropped_total", "Events that no bell took to the other processes: too many waited."
 )
 
-# Prometheus sees no rise from nothing to one: a series that an alert watches exists from the start.
+# Prometheus sees no rise from an absent series to 1: a series that an alert watches exists from the start.
 for outcome in ("rung", "failed", "heard", "unreadable"):
     BELLS.add(outcome, n=0)

@@ -1,4 +1,4 @@
-"""A ringer sends bells: the events that wait leave together, in order, one bell at a time.
+"""The ringer sends bells: waiting events leave together, in order, one bell at a time.
 
 Each hub has a ringer. A process without a hub (a command, a task queue) rings from its outpost.
 """
@@ -38,11 +38,11 @@ class Ringer:
     """Rings the bells of one event loop."""
 
     def __init__(self) -> None:
-        #: Each event with the time at which it was told.
+        #: The events that wait, each with the time at which it was told.
         self._waiting: deque[tuple[Logged, float]] = deque()
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
-        #: By the number of the layer's server.
+        #: By the number of the host.
         self._outages: dict[int, Outage] = {}
 
     @property
@@ -128,7 +128,7 @@ class _Outpost(threading.Thread):
         self.loop.call_soon_threadsafe(ring)
 
     def _finish(self) -> None:
-        """Let the last bells out before the process ends; events that are stored are found without them."""
+        """Send the last bells before the process ends; stored events are found without them."""
         if not self.is_alive():
             return  # a forked child: its parent has them
         try:

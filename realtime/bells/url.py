@@ -1,4 +1,4 @@
-"""Django Channels' description of the layer that REDIS_URL names, with the reason of each number."""
+"""Reads REDIS_URL into Channels' CHANNEL_LAYERS; each number has its reason beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 def channel_layers(urls: list[str]) -> dict[str, Any]:
-    """What CHANNEL_LAYERS holds for the Redis servers at `urls`; memory, so one process, without any."""
+    """The value of CHANNEL_LAYERS for the Redis servers at `urls`; without any, memory: one process only."""
     if not urls:
         return {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     return {
@@ -69,6 +69,6 @@ def _keepalive() -> dict[int, int]:
         socket.TCP_KEEPIDLE: 10,
         socket.TCP_KEEPINTVL: 5,
         socket.TCP_KEEPCNT: 3,
-        # Keep-alive does not act while sent bytes are unacknowledged (the ping above); this does.
+        # Keep-alive does not act while sent bytes (the ping above) are unacknowledged; this does.
         socket.TCP_USER_TIMEOUT: USER_TIMEOUT_MS,
     }

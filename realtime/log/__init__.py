@@ -29,7 +29,7 @@ from realtime.models import LoggedEvent, Topic
 HEAD = F("topic__head")
 #: Topics whose newest mark is cached: 10 MB, for as many as the sockets of a large process listen to.
 KNOWN_ENDS = 2**15
-#: Seconds that a lock is waited for at least: a thread with no time left still takes one that is free.
+#: Minimum wait for a lock, in seconds: a thread with no time left still takes one that is free.
 LEAST_PATIENCE = 0.05
 
 
@@ -99,14 +99,14 @@ def _placed(name: str, seq: int, body: str, stored_at: dt.datetime) -> Logged:
 
 
 class Following(list[Logged]):
-    """Events that follow a position of the log."""
+    """A page of events that follow a position of the log."""
 
     #: The mark of the event at that position; empty where none is kept.
     mark = ""
 
 
 def replay(name: str, *, after: int, limit: int, size: int | None = None) -> Following:
-    """The events of a topic after a seq, oldest first: at most `limit`, until they are `size` bytes."""
+    """Read the events of a topic after a seq, oldest first: at most `limit`, until they are `size` bytes."""
     found = statements.events_after(name, after, limit, size)
     following = Following(_placed(name, seq, body, stored_at) for seq, body, stored_at, _ in found)
     if found:
@@ -115,7 +115,7 @@ def replay(name: str, *, after: int, limit: int, size: int | None = None) -> Fol
 
 
 def read_on(name: str, *, after: int, limit: int, size: int | None = None) -> tuple[Following, int]:
-    """The events after a seq, as `replay` reads them, and the seq up to which the log has nothing else.
+    """Read the events after a seq, as `replay` does, and the seq up to which the log has nothing else.
 
     That is the seq of the last of them. Without any it is the head: the events between have been pruned.
     """
@@ -156,7 +156,7 @@ def _mark_from(name: str, seq: int, text: str) -> str:
 
 
 def stored_at(name: Any, seq: Any = HEAD) -> Subquery:
-    """When the newest event, or the one at a seq, was stored: a column for a query about something else."""
+    """A subquery for the time at which a topic's newest event, or the one at a seq, was stored."""
     return Subquery(LoggedEvent.objects.filter(topic__name=name, seq=seq).values("created_at")[:1])
 
 
@@ -189,7 +189,7 @@ def rewrite(name: str, bodies: Mapping[int, str]) -> None:
 def prune(name: str, *, up_to: int) -> int:
     """Delete the events of a topic up to and including a seq, but never the newest; returns how many.
 
-    A position at the head is compared with the newest event: without it the seq alone would be believed.
+    The newest stays because a position at the head is compared with it: else any mark would be believed.
     """
     with transaction.atomic():
         topic = lock([name])[name]

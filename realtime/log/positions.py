@@ -1,4 +1,4 @@
-"""A position says how far a client is in the log of a topic: a text that the client keeps and gives back.
+"""Positions: how far a client is in the log of a topic, as a text that the client keeps and gives back.
 
 `981-3f9c2a71d0` is the seq of an event and its *mark*. A seq alone would be believed by any log that is long
 enough: that of another topic, or the one that a restored backup began again, where other events have the seqs
@@ -16,7 +16,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-#: With 40 bits, a million positions of another past are all found out, but for a chance of one in a million.
+#: 40 bits: of a million positions from another past, the chance that one goes undetected is one in a million.
 _MARK_BYTES = 5
 _MARK_LENGTH = 2 * _MARK_BYTES
 #: Sixteen digits hold every integer of JSON; a longer text is no position, and is not parsed as a number.
@@ -31,7 +31,7 @@ _LONGEST_MEMBER = len(_MEMBER) + 16 + 1 + _MARK_LENGTH + 2
 
 
 class Position(NamedTuple):
-    """A place in the log of a topic."""
+    """The place of an event in the log of a topic: its seq and its mark."""
 
     seq: int
     #: Empty where the mark is not known.
@@ -49,14 +49,14 @@ class Position(NamedTuple):
         return self.seq == place.seq and bool(self.mark and place.mark) and self.mark != place.mark
 
 
-#: Before the first event.
+#: The position before the first event.
 START = Position(0)
 
 
 def parse(text: str) -> Position | None:
-    """The position that a client gave back; None when the text cannot be one."""
+    """Read the position that a client gave back; None when the text cannot be one."""
     match = _TEXT.match(text)
-    if match is None or (match[2] and not int(match[1])):  # no event is at 0 that could have a mark
+    if match is None or (match[2] and not int(match[1])):  # seq 0 has no event, so it has no mark
         return None
     return Position(int(match[1]), match[2] or "")
 

@@ -1,4 +1,4 @@
-"""Retention prunes the log: conversations are kept for ever, other topics by age and count."""
+"""Retention: prunes the log by age and count; conversations are kept for ever."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from realtime.chores import Chore, daily
 from realtime.defaults import conf
 from realtime.models import LoggedEvent, Topic
 
-#: Topics of one step of the chore. It takes seconds, in most of which it holds no lock.
+#: Topics in one step of the chore. A step takes seconds, during most of which it holds no lock.
 TOPICS = 5_000
 
 
 @daily("log")
 def prune_some(position: tuple[str, str] | None) -> tuple[int, tuple[str, str] | None]:
-    """A step of the chore: prune the next topics of a prefix, by name, from where the step before ended."""
+    """Do a step of the chore: prune the next topics of a prefix, by name, from where the last step ended."""
     prefixes = sorted(conf.log_retention)
     if not prefixes:
         return 0, None

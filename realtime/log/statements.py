@@ -1,6 +1,6 @@
-"""The SQL statements of the log's hot path, each for both databases; the rules are in `log`.
+"""SQL statements of the log's hot path, each for both databases; `realtime.log` has the rules.
 
-The ORM says the same with an instance per row and with parameters written into the SQL, which was most of
+The ORM does the same with an instance per row and with parameters written into the SQL, which was most of
 the cost of storing a message (docs/adr/0014).
 """
 
@@ -171,7 +171,7 @@ _FLOOR_AND_MOMENTS_IN_SQLITE = _FLOOR_AND_MOMENTS.replace("= ANY(%s)", "IN (SELE
 
 
 def floor_and_moments(name: str, seqs: Sequence[int]) -> tuple[int, dict[int, dt.datetime]]:
-    """The floor of a topic, 0 if there is none, and when those of some events were stored that are kept."""
+    """The floor of a topic (0 if there is none), and the times at which some kept events were stored."""
     with connection.cursor() as cursor:
         if is_sqlite():
             cursor.execute(_FLOOR_AND_MOMENTS_IN_SQLITE, [_as_json(seqs).decode(), name])
@@ -183,6 +183,6 @@ def floor_and_moments(name: str, seqs: Sequence[int]) -> tuple[int, dict[int, dt
 
 
 def as_moment(stored: dt.datetime | str) -> dt.datetime:
-    """A time as a cursor gives it; SQLite knows of no zones, and of no times in some places."""
+    """Convert a time that a cursor returned; SQLite returns it without a zone, and in some places as text."""
     moment = stored if isinstance(stored, dt.datetime) else dt.datetime.fromisoformat(stored)
     return moment.replace(tzinfo=dt.UTC)
