@@ -1,4 +1,4 @@
-"""The Django app of the core: what registers itself is imported when the apps are ready."""
+"""The Django app of the core; it imports the modules that register something when the apps are ready."""
 
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules

@@ -1,6 +1,6 @@
 """Our settings with their defaults and units; `settings.RELAIS` overrides them by name.
 
-Only `config/settings.py` reads the environment; this module says what the core understands.
+Only `config/settings.py` reads the environment; this module lists the settings that the core understands.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from realtime.rates import Rate
 
 
 class Conf:
-    """The defaults; `read` puts what the project has set in their places, once Django is set up."""
+    """The settings: defaults, which `read` replaces by the project's values once Django is set up."""
 
     #: JSON nested deeper than this is refused: nothing we understand is deeper than 4.
     max_depth: int = 32
 
     #: Seconds one write may wait for the peer before it is closed with 4408.
     write_timeout_seconds: float = 10
-    #: Seconds within which an event whose bell was lost is found by looking at the heads in the database.
+    #: Seconds within which a head check finds an event whose bell was lost.
     head_check_seconds: float = 5
     #: Topics whose heads are read by one query.
     head_check_batch: int = 500
@@ -36,7 +36,7 @@ class Conf:
     limit_foreign_message_bytes: int = 1024 * 1024
     #: A body of any request, REST and the admin alike: a message of the largest kind.
     limit_body_bytes: int = 1024 * 1024
-    #: The head of a request, a handshake's too: what nginx lets through as it comes.
+    #: Bytes of the head of a request, a handshake's too: as much as nginx accepts unchanged.
     limit_head_bytes: int = 32 * 1024
     #: Characters of a message: 8,000 are two pages of text, and at most 32 KiB of UTF-8.
     limit_content: int = 8_000
@@ -47,21 +47,21 @@ class Conf:
     #: Seconds a peer has to answer before it counts as gone.
     limit_pong_seconds: float = 10
     #: Seconds from a connection, or from the first byte of a request, to the end of the request's head:
-    #: nobody who means it takes longer for a kilobyte, and who does not holds a descriptor meanwhile.
+    #: no honest client takes longer for a kilobyte, and each connection holds a descriptor meanwhile.
     limit_head_seconds: float = 5
     #: Seconds from the end of a head to the end of the body: 1 MiB from a phone at 20 KB/s.
     limit_body_seconds: float = 60
-    #: Seconds in which a peer takes at least 48 KiB of an answer that waits for it, or the end of one.
+    #: Seconds in which a peer must take at least 48 KiB of an answer that waits for it, or the rest of it.
     limit_answer_seconds: float = 30
     #: Seconds from the beginning of a message to its end; a phone in a train carries 128 KiB in less.
     limit_unfinished_seconds: float = 30
-    #: Unusable frames a socket may send, before it is closed with 4400.
+    #: Unusable frames that a socket may send before it is closed with 4400.
     limit_mistakes: Rate = Rate.parse("20/min:20")
     #: Frames per socket.
     limit_frames: Rate = Rate.parse("50/s:200")
-    #: Pings and pongs per socket: who pings every few seconds is far below.
+    #: Pings and pongs per socket: a client that pings every few seconds stays far below.
     limit_control_frames: Rate = Rate.parse("20/s:200")
-    #: Fragments below 1 KiB per socket; at once one message of MAX_FRAGMENTS.
+    #: Fragments below 1 KiB per socket; the burst is one message of MAX_FRAGMENTS.
     limit_fragments: Rate = Rate.parse("200/s:20000")
     #: Messages per user.
     limit_sends: Rate = Rate.parse("10/s:30")
@@ -77,11 +77,11 @@ class Conf:
     limit_sockets: int = 10_000
     #: Open sockets per client address in one process; an office behind one address has many.
     limit_sockets_per_address: int = 1_000
-    #: Sockets whose handshake is not answered yet, in one process: what a database that hangs makes wait.
+    #: Sockets whose handshake is not answered yet, in one process: they pile up while the database hangs.
     limit_pending_sockets: int = 500
-    #: HTTP connections in one process that are no sockets. Each may hold a head and a small body: 64 KiB.
+    #: HTTP connections in one process that are not sockets. Each may hold a head and a small body: 64 KiB.
     limit_connections: int = 2_000
-    #: The same per peer, proxies of ours aside: an office, whose browsers hold six each while a page loads.
+    #: The same per peer, trusted proxies aside: an office, whose browsers hold six each while a page loads.
     limit_connections_per_address: int = 200
     #: New sockets per client address.
     limit_handshakes: Rate = Rate.parse("50/s:200")
@@ -98,36 +98,36 @@ class Conf:
     limit_registrations: Rate = Rate.parse("10/min:20")
     #: Requests without a credential that wait for their turn in one process, without a thread.
     limit_strangers_waiting: int = 256
-    #: Those of one address: an office behind one, where thirty browsers open a page on six connections each.
+    #: The same per address: an office behind one, where thirty browsers open a page on six connections each.
     limit_strangers_waiting_per_address: int = 200
     #: Seconds that one may wait.
     limit_stranger_seconds: float = 10
     #: Requests that wait for their turn to hash a password, in one process: each is a thread.
     limit_passwords_waiting: int = 64
-    #: Those of one address; an office behind one address signs in at nine.
+    #: The same per address; a whole office behind one address signs in at nine.
     limit_passwords_waiting_per_address: int = 32
     #: Seconds that one may wait.
     limit_password_seconds: float = 5
 
     #: Origins a browser may come from, besides the host it talks to.
     allowed_origins: tuple[str, ...] = ()
-    #: Patterns of more of them; only with DEBUG, for pages that other programs of the machine serve.
+    #: Patterns of further origins; only with DEBUG, for pages that other programs of the machine serve.
     allowed_origin_patterns: tuple[str, ...] = ()
     #: Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     trusted_proxies: tuple[str, ...] = ()
     #: Keys that let other services post notifications.
     service_api_keys: tuple[str, ...] = ()
 
-    #: What a scraper shows at /metrics; empty: only the machine itself may ask.
+    #: The token that a scraper shows at /metrics; empty: only the machine itself may ask.
     metrics_token: str = ""
-    #: Where the workers of one service put their numbers together; empty: there is one process.
+    #: The directory where the workers of one service put their numbers together; empty: there is one process.
     metrics_directory: str = ""
 
     #: How long the log keeps events, by the beginning of the topic's name: (days, events). None keeps all.
     log_retention: dict[str, tuple[int | None, int | None]] = {"user.": (30, 10_000)}
 
     def read(self) -> None:
-        """Take the values that the settings of the project name, and the defaults of all others."""
+        """Take the values that the project sets, and the defaults of all other settings."""
         given = getattr(settings, "RELAIS", {})
         values = {known: given.get(known, getattr(Conf, known)) for known in Conf.__annotations__}
         for known, value in values.items():

@@ -1,6 +1,6 @@
-"""Every code we ever send: what can go wrong, its HTTP status, its close code, and whether to come back.
+"""Errors: every code that clients are sent, with its HTTP status, its close code, and whether to come back.
 
-Services raise facts from here (or from their app's `errors.py`); sockets and REST translate them.
+Services raise errors from here (or from their app's `errors.py`); sockets and REST translate them.
 The docstring of an error is its message. The table a client developer reads is `docs/errors.md`.
 """
 
@@ -39,7 +39,7 @@ class RealtimeError(Exception):
     status: ClassVar[int] = 500
     #: The socket is closed with this code when the error refuses the connection itself.
     close_with: ClassVar[CloseCode] = CloseCode.INTERNAL
-    #: Sending the same thing again later may work.
+    #: Whether the same request may succeed later.
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str | None = None, *, retry_after_ms: int | None = None) -> None:
@@ -48,7 +48,7 @@ class RealtimeError(Exception):
         super().__init__(self.message)
 
     def as_fields(self) -> dict[str, Any]:
-        """What every dialect says of an error."""
+        """The fields that every dialect sends of an error."""
         return {
             "code": self.code,
             "message": self.message,
@@ -190,7 +190,7 @@ _READ_ONLY = "25006"
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a database error says that the database cannot serve now, rather than that we are wrong."""
+    """Whether a database error means that the database cannot serve now, rather than a mistake of ours."""
     if isinstance(error, InternalError):
         return getattr(error.__cause__, "sqlstate", None) == _READ_ONLY
     return isinstance(error, (OperationalError, InterfaceError))

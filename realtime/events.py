@@ -1,7 +1,7 @@
-"""What is told to clients: `Event`, the base of everything pushed, and `Delivery`, one event on its way.
+"""Events: `Event`, the base class of everything pushed to clients, and `Delivery`, one event on its way.
 
 An event is encoded once, where it is born; from then on only its text travels. So `Delivery` holds
-the text, and parses it only for the few who must look inside.
+the text, and parses it only for the few readers that need its fields.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     The docstring of a subclass is what the published contract says of it: it is written for clients.
     """
 
-    #: JSON Schema of fields, by their names, where more is known of them than their types say.
+    #: JSON Schema of fields, by name, where more is known of them than their types say.
     known_fields: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def variants(cls) -> Iterable[type[Event]]:
-        """The classes that are told: this one, or those of a family that is known when the apps are ready."""
+        """The classes that clients are sent: this one, or those of a family known when the apps are ready."""
         return (cls,)
 
 
@@ -57,7 +57,7 @@ def encode(event: Event | dict[str, Any]) -> str:
 
 
 def encode_text(text: str) -> str:
-    """A text as it stands inside of the JSON of an event, with its quotes."""
+    """A text as a JSON string, with its quotes, as events contain it."""
     return _encoder.encode(text).decode()
 
 
@@ -81,7 +81,7 @@ def require_seq(event: Event) -> None:
 
 
 def now() -> dt.datetime:
-    """The present to the millisecond, which is all JavaScript's `Date` can hold."""
+    """The present time to the millisecond, which is all that JavaScript's `Date` can hold."""
     moment = timezone.now()
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
@@ -117,7 +117,7 @@ class Delivery:
 
     @property
     def write(self) -> str:
-        """The mark of the write that it is part of; empty where it is one by itself.
+        """The mark of the write that the event is part of; empty for an event that is a write by itself.
 
         An event class whose first field is `write: str` names it there, so that it is read without parsing.
         """

@@ -1,4 +1,4 @@
-"""The types of fields on the wire, for the classes of events and commands: what each may hold, said once.
+"""The types of fields on the wire: each says once what such a field of an event or a command may hold.
 
 Commands are held to them, and the published contract says the same. Where the check is elsewhere, or the
 answer to a wrong value is another one than `invalid_frame`, a type only says it (`extra_json_schema`).
@@ -18,13 +18,13 @@ MAX_REF_LENGTH = 64
 #: C0 controls but tab, line feed and carriage return; DEL. Not every database stores them.
 CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
 
-#: The id of whatever it is.
+#: The id of a row.
 Id = Annotated[int, Meta(ge=1, le=MAX_INTEGER, examples=[123])]
 #: The number of an event in its log; 0 is before the first.
 Seq = Annotated[int, Meta(ge=0, le=MAX_INTEGER, examples=[981])]
-#: How many of something.
+#: A count.
 Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER, examples=[3])]
-#: A place in a log, as clients are told it and give it back.
+#: A position in a log, as clients are told it and give it back.
 PositionText = Annotated[str, Meta(pattern=r"^[0-9]{1,16}(-[0-9a-f]{10})?$", examples=["981-3f9c2a71d0"])]
 #: A moment, in UTC.
 Moment = Annotated[
@@ -54,7 +54,7 @@ Text = Annotated[
     str,
     Meta(extra_json_schema={"pattern": f"^[^{CONTROLS}]*$"}),
 ]
-#: What a client calls a command, for the answer.
+#: The ref that a client gives a command, repeated in the answer.
 Ref = (
     Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER, examples=[7])]
     | Annotated[Text, Meta(max_length=MAX_REF_LENGTH)]

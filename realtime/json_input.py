@@ -1,4 +1,4 @@
-"""What arrives on a socket, made safe: JSON with limits, text that can be stored and read back."""
+"""Safe reading of frames: JSON with limits, and text that can be stored and read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FORBIDDEN = re.compile(f"[{CONTROLS}\ud800-\udfff]")
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """The JSON object of a frame; anything else is an InvalidJsonError."""
+    """Parse a frame as a JSON object; anything else is an InvalidJsonError."""
     try:
         value = _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -49,7 +49,7 @@ def _depth(value: Any) -> int:
 
 
 def ref_of(frame: dict[str, Any], field: str = "ref") -> Ref:
-    """What the client called something; a name that could not be given back is an InvalidFrameError."""
+    """The ref that a client gave; one that could not be sent back is an InvalidFrameError."""
     ref = frame.get(field)
     if ref is None:
         return None
@@ -63,7 +63,7 @@ def ref_of(frame: dict[str, Any], field: str = "ref") -> Ref:
 
 
 def command(frame: dict[str, Any], kind: type[Command]) -> Command:
-    """The frame as a typed command; what does not fit is named in the InvalidFrameError."""
+    """Read a frame as a typed command; the InvalidFrameError names the field that does not fit."""
     try:
         return msgspec.convert(frame, kind)
     except (msgspec.MsgspecError, OverflowError) as error:
@@ -71,7 +71,7 @@ def command(frame: dict[str, Any], kind: type[Command]) -> Command:
 
 
 def clean_text(value: object, *, max_length: int) -> str:
-    """Text as it may be stored: no character that a database or a JSON reader refuses."""
+    """Check a text that is to be stored: no character that a database or a JSON reader refuses."""
     if not isinstance(value, str):
         raise InvalidFrameError("The frame does not fit: expected text.")
     if len(value) > max_length:

@@ -1,4 +1,4 @@
-"""The log's tables: a topic with its head, and the events that were told to it."""
+"""The tables of the log: topics with their heads, and the events that they were told."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Topic(models.Model):
 
 
 class LoggedEvent(models.Model):
-    """One event at its place, kept as the very text that clients were sent."""
+    """One event of a topic, under its seq, kept as the very text that clients were sent."""
 
     pk = models.CompositePrimaryKey("topic_id", "seq")
     topic = models.ForeignKey(Topic, models.CASCADE, related_name="events", db_index=False)

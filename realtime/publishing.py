@@ -22,7 +22,7 @@ from realtime.events import Event, Logged
 
 
 class _Collecting(threading.local):
-    """Whether this thread is inside `announcing()`: the outermost one appends what is published now.
+    """Whether this thread is inside `announcing()`, whose outermost block appends what is published.
 
     Of the thread and not of the context: a context is copied into whatever is started meanwhile.
     """
@@ -59,7 +59,7 @@ def publish_on_commit(topic: str, event: Event) -> None:
 
 
 def publish_now(topic: str, event: Event) -> None:
-    """Tell a topic an event that is not kept, at once, whatever becomes of the caller's transaction."""
+    """Tell a topic at once an event that is not kept, whatever becomes of the caller's transaction."""
     if events.is_durable(event):
         raise TypeError(f"{type(event).__name__} has a seq: it must be logged, use publish_on_commit")
     deliver([Logged(topic, None, events.encode(event))])
@@ -73,7 +73,7 @@ def announce(logged: list[Logged]) -> None:
 
 @contextmanager
 def announcing() -> Iterator[None]:
-    """A transaction whose events are appended to the log together, just before it ends."""
+    """Open a transaction whose events are appended to the log together, just before it ends."""
     connection = transaction.get_connection()
     with write_lock(connection), transaction.atomic():
         if _collecting.is_on:

@@ -1,4 +1,4 @@
-"""A rate says how many things a caller may do in a time; a bucket holds one caller to it.
+"""Rates and buckets: a rate says how much a caller may do in a time; a bucket holds one caller to it.
 
 Buckets live in the memory of a process. They work while Redis is away, and n processes allow at most n times
 the rate: that stops abuse, and counts nothing exactly.
@@ -55,7 +55,7 @@ class Rate:
 
 
 class Bucket:
-    """Holds one caller to a rate, by the generic cell rate algorithm: its whole state is one time."""
+    """The bucket of one caller, by the generic cell rate algorithm: its whole state is one time."""
 
     __slots__ = ("_full_until",)
 

@@ -1,7 +1,7 @@
-"""The kit every app's tests use: open a socket as somebody, see what was published.
+"""The testing kit of every app: opens sockets as a user, and records what was published.
 
 Load it with `pytest_plugins = ["realtime.testing"]`. Three promises, three ways to test them:
-`received` answers (a socket was told), `published` (it was announced), and the tables.
+a socket receives a frame, `published` holds an event that was announced, and the tables hold a row.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from realtime.database.threads import close_threads
 from realtime.hub.hub import Hub
 from realtime.sockets.dialect import Refusal
 
-#: How long a socket may take to answer before the test fails: only ever waited for in full by a failure.
+#: Seconds that a socket may take to answer before the test fails; only a failure waits that long.
 ANSWER_SECONDS = 5.0
-#: How long silence is listened to. Long enough for a delivery that is on its way to arrive.
+#: Seconds of silence that `receives_nothing` waits for: enough for a delivery on its way to arrive.
 SILENCE_SECONDS = 0.3
 
 _addresses = itertools.cycle(ipaddress.ip_network("127.0.0.0/8").hosts())
 
 
-#: A frame is what a client should send; what none should, of the wrong shape; or anything.
+#: The kinds of sent frames: one that a client should send, one of a wrong shape, or anything.
 Manner = Literal["right", "wrong", "any"]
 
 
 class Witness(Protocol):
-    """Is shown what is said on one socket, in the order in which the test reads it."""
+    """An observer of one socket; it is shown all frames in the order in which the test reads them."""
 
     def said(self, payload: str | bytes, manner: Manner, /) -> None:
-        """The client sent this, and this is what it should be."""
+        """Take note of a frame from the client, and of its kind."""
 
     def told(self, payload: str | bytes, /) -> None:
-        """The server sent this."""
+        """Take note of a frame from the server."""
 
 
 #: Makes the witness of each socket that `open_socket` opens, from its path and its subprotocols.
@@ -69,11 +69,11 @@ class TestSocket:
         await self._say(json.dumps(frame), "right")
 
     async def send_wrong(self, frame: Any) -> None:
-        """Send as JSON what no client should send: a field is missing, or of the wrong type."""
+        """Send as JSON a frame that no client should send: a field is missing, or of the wrong type."""
         await self._say(json.dumps(frame), "wrong")
 
     async def send_text(self, text: str) -> None:
-        """Send a frame as it is."""
+        """Send a text frame unchanged."""
         await self._say(text, "any")
 
     async def _say(self, text: str, manner: Manner) -> None:
@@ -86,40 +86,40 @@ class TestSocket:
         await self._communicator.send_to(bytes_data=data)
 
     async def receive_text(self) -> str:
-        """The next frame as it came."""
+        """Receive the next frame as text."""
         message = await self._next()
         assert message["type"] == "websocket.send", f"expected a frame, got {message}"
         return str(message["text"])
 
     async def receive_bytes(self) -> bytes:
-        """The next frame, a binary one."""
+        """Receive the next frame, which must be binary."""
         message = await self._next()
         assert message["type"] == "websocket.send", f"expected a frame, got {message}"
         assert isinstance(message.get("bytes"), bytes), f"expected a binary frame, got {message}"
         return bytes(message["bytes"])
 
     async def receive(self) -> dict[str, Any]:
-        """The next frame."""
+        """Receive the next frame, parsed."""
         return dict(json.loads(await self.receive_text()))
 
     async def receive_until(self, event_type: str) -> dict[str, Any]:
-        """The next frame of a type; others are skipped."""
+        """Receive the next frame of a type; others are skipped."""
         while (frame := await self.receive())["type"] != event_type:
             pass
         return frame
 
     async def receive_close(self) -> int:
-        """The close code; frames before it are skipped."""
+        """Wait for the close and return its code; frames before it are skipped."""
         while (message := await self._next())["type"] != "websocket.close":
             pass
         return int(message.get("code", 1000))
 
     async def receives_nothing(self) -> bool:
-        """Whether it stays silent."""
+        """Whether the socket stays silent."""
         return bool(await self._communicator.receive_nothing(SILENCE_SECONDS, 0.02))
 
     async def leave(self) -> None:
-        """Close it, and show the witness what the test has not read, which it may still do."""
+        """Close the socket, and show the witness the frames that the test has not read."""
         await self._communicator.disconnect(timeout=ANSWER_SECONDS)
         unread = self._communicator.output_queue
         for _ in range(unread.qsize()):
@@ -166,7 +166,7 @@ async def refusal_of(
     headers: list[tuple[bytes, bytes]] | None = None,
     subprotocols: list[str] | None = None,
 ) -> Refusal:
-    """How a handshake is refused before accept, by a server that can say more than 403."""
+    """The refusal of a handshake before accept, from a server that can say more than 403."""
     communicator = _communicator(path, headers, subprotocols)
     communicator.scope["extensions"] = {"websocket.http.response": {}}
     await communicator.send_input({"type": "websocket.connect"})
@@ -193,7 +193,7 @@ def _communicator(
 
 @pytest.fixture
 async def hub(transactional_db: None) -> AsyncIterator[Hub]:
-    """This test's hub; everything it started is over when the test is."""
+    """The hub of one test; everything that it started ends with the test."""
     running = Hub.current()
     yield running
     await running.drain(seconds=2)
@@ -210,7 +210,7 @@ async def hub(transactional_db: None) -> AsyncIterator[Hub]:
 def connect(hub: Hub, token_of: Callable[[Any], str]) -> Callable[..., Any]:
     """`async with connect(ana, "/ws/chat/1/") as socket`: a socket signed in as a user.
 
-    Who is asking is no business of this package: `token_of`, a fixture of the project, makes the tokens.
+    This package knows no users: `token_of`, a fixture of the project, makes the tokens.
     """
 
     @asynccontextmanager
@@ -223,7 +223,7 @@ def connect(hub: Hub, token_of: Callable[[Any], str]) -> Callable[..., Any]:
 
 
 class Published(list[tuple[str, dict[str, Any]]]):
-    """What was announced: (topic, event) pairs, in order, without the positions that the log gave them."""
+    """The events that were announced: (topic, event) pairs, in order, without the positions of the log."""
 
     def deliver(self, events: Any, *, also_others: bool) -> None:
         for topic, _, body in events:
@@ -237,7 +237,7 @@ class Published(list[tuple[str, dict[str, Any]]]):
 
 @pytest.fixture
 def published() -> Iterator[Published]:
-    """Everything told to any topic during the test, after its commit."""
+    """Record everything that any topic is told during the test, once it is committed."""
     heard = Published()
     local_hubs.register(heard)
     yield heard
@@ -245,7 +245,7 @@ def published() -> Iterator[Published]:
 
 
 def position_at(topic: str, seq: int) -> str:
-    """The position that clients are told there. Uses the database."""
+    """The position of an event as clients are told it. Uses the database."""
     return str(log.floor_and_places(topic, [seq])[1][0])
 
 

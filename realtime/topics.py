@@ -13,13 +13,13 @@ import re
 MAX_TOPIC_LENGTH = 99  # the channel layer refuses names of groups with 100 characters
 _TOPIC = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*\Z")
 
-#: What a foreign name keeps as it is, and its escapes: `__` is an underscore, `_c3` a byte of UTF-8.
+#: The characters that a foreign name keeps, and its escapes: `__` is an underscore, `_c3` a byte of UTF-8.
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
 _ESCAPED = re.compile(r"__|_([0-9a-f]{2})|([a-z0-9]+)")
 _EMPTY = "_"
 #: In front of the hash of a name that is too long; no name that is written out contains it.
 _HASHED = "_h"
-#: Bytes of that hash: clients choose names, and whoever wants two with one hash must try 2^80.
+#: Bytes of that hash: clients choose names, and finding two with one hash takes 2^80 attempts.
 _HASH_SIZE = 20
 
 
@@ -32,7 +32,7 @@ def topic(*parts: object) -> str:
 
 
 def user_topic(user_id: int) -> str:
-    """The topic of one user on all their devices: revocations, memberships, notifications."""
+    """The topic of one user, heard on all their devices: revocations, memberships, notifications."""
     return topic("user", user_id)
 
 
@@ -66,7 +66,7 @@ def _bytes_of(name: str) -> bytes:
 
 
 def _written(name: str) -> str:
-    """A name in letters, digits and underscores."""
+    """Write a name in letters, digits and underscores; `_read` is the inverse."""
     if not name:
         return _EMPTY
     return "".join(
@@ -76,7 +76,7 @@ def _written(name: str) -> str:
 
 
 def _read(written: str) -> str | None:
-    """The name that was written like this; None for what no name is written like."""
+    """The name that `_written` wrote so; None for a text that it never makes."""
     if written == _EMPTY:
         return ""
     found, end = bytearray(), 0
