@@ -1,1 +1,1 @@
-"""Who is asking: users, their sessions, and the one function that turns a credential into a person."""
+"""Accounts: users, their sessions, and the one function that turns a credential into an identity."""

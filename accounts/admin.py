@@ -1,4 +1,4 @@
-"""Accounts in the Django admin: what it changes signs people out like any other writer."""
+"""Accounts in the Django admin; a change made here signs users out as any other writer's does."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from accounts.models import Session, User
 from accounts.throttling import count_old_password, count_sign_in
 from realtime import RateLimitedError
 
-#: Commands that are printed for who tried to delete many.
+#: `forget_user` commands that are shown to an administrator who tried to delete many users.
 COMMANDS_SHOWN = 10
 
 
 class SignInForm(AdminAuthenticationForm):
-    """Staff sign in under the limits of everybody."""
+    """The admin's form for signing in; staff are under the same limits as everybody."""
 
     def clean(self) -> dict[str, Any]:
         try:
@@ -40,7 +40,7 @@ class SignInForm(AdminAuthenticationForm):
 
 
 def change_password(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-    """The admin's page for one's own password, whose old one is guessed under the limits of everybody."""
+    """The admin's page for one's own password; guesses at the old one are limited as everywhere."""
     if request.method == "POST" and isinstance(request.user, User):
         count_old_password(request, request.user)
     return AdminSite.password_change(admin.site, request, extra_context)
@@ -116,7 +116,7 @@ class UserAdmin(DjangoUserAdmin):
         return answer
 
     def _are_for_the_command(self, request: HttpRequest, users: QuerySet[User]) -> bool:
-        """Whether somebody among them can only be forgotten, which may take longer than a request."""
+        """Whether some of the users can only be forgotten, which may take longer than a request."""
         kept = selectors.kept_by_others(users)
         for name in kept.values_list("username", flat=True)[:COMMANDS_SHOWN]:
             command = f"manage.py forget_user {shlex.quote(name)} --messages=anonymise|delete --yes"
@@ -127,7 +127,7 @@ class UserAdmin(DjangoUserAdmin):
 
 @admin.register(Session)
 class SessionAdmin(admin.ModelAdmin):
-    """Who is signed in where. Sessions begin by signing in; here they only end."""
+    """Sessions in the admin: they begin by signing in, and can only be ended here."""
 
     list_display = ("user", "user_agent", "address", "created_at", "last_used_at", "revoked_at")
     list_select_related = ("user",)

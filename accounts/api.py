@@ -61,7 +61,7 @@ class RefreshView(PublicView):
 
 
 class LogoutView(PublicView):
-    # Public, because who comes with a refresh token may have an access token that has expired.
+    # Public: a client that refreshes may send an access token that has expired.
 
     @operations.sign_out
     def post(self, request: Request) -> Response:
@@ -96,7 +96,7 @@ class MeView(ApiView):
         user = _user(request)
         changes = _validated(serializers.MeSerializer, request, partial=True)
         if changes.get("email") not in (None, "", user.email):
-            # The answer tells whether it is somebody's, as that of a registration does.
+            # Counted as a registration, because this answer too tells whether an e-mail is taken.
             RegistrationThrottle().allow_request(request, self)
         user = services.update_profile(user=user, **changes)
         return Response(serializers.MeSerializer(user).data)

@@ -1,4 +1,4 @@
-"""How REST learns who is asking: `Authorization: Bearer`, and nothing else."""
+"""Authentication of REST requests: `Authorization: Bearer`, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from realtime import UnauthenticatedError
 
 
 def bearer_token(header: str) -> str | None:
-    """The token of an Authorization header; None when it speaks of something else."""
+    """The token of an Authorization header; None when the header has another scheme."""
     scheme, _, token = header.strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`request.user` is the user of the access token, `request.auth` its Identity."""
+    """Authenticates by access token: `request.user` is its user, `request.auth` its Identity."""
 
     def authenticate(self, request: Request) -> tuple[User, Identity] | None:
         header = request.META.get("HTTP_AUTHORIZATION", "")
@@ -30,12 +30,12 @@ class BearerAuthentication(BaseAuthentication):
         return identity.user, identity
 
     def authenticate_header(self, request: Request) -> str:
-        """Its presence makes Django REST framework answer 401 instead of 403."""
+        """The scheme to name in a 401; without it, Django REST framework would answer 403."""
         return 'Bearer realm="api"'
 
 
 def identity_of_request(request: Request) -> Identity:
-    """The identity of an authenticated request; 401 for one that came by something else than a token."""
+    """The identity of an authenticated request; 401 for one authenticated otherwise than by a token."""
     if not isinstance(request.auth, Identity):
         raise UnauthenticatedError
     return request.auth

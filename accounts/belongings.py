@@ -1,4 +1,4 @@
-"""What accounts know of a user: their profile and sessions."""
+"""The accounts' parts of exporting and forgetting a user: profile, sessions, credentials."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _ACCOUNT = ("date_joined", "last_login", "is_active", "is_staff", "is_superuser"
 
 @exported("profile")
 def profile(user: User) -> Iterator[Row]:
-    """One row: what the user says of themselves, and what the site does."""
+    """Export the profile as one row: what the user entered, and what the site set."""
     yield from User.objects.filter(pk=user.pk).values("id", *_PROFILE, *_ACCOUNT)
 
 
 @exported("sessions")
 def sessions(user: User) -> Iterator[Row]:
-    """Where they signed in; of tokens and passwords nothing."""
+    """Export the sessions, without tokens or passwords."""
     rows = Session.objects.filter(user=user).order_by("created_at")
     yield from rows.values(
         "id", "created_at", "last_used_at", "revoked_at", "user_agent", "address"
@@ -35,7 +35,7 @@ def sessions(user: User) -> Iterator[Row]:
 
 @forgotten("sessions, tickets and used-up tokens were deleted")
 def credentials(person: Forgetting) -> int:
-    """All are revoked already."""
+    """Delete the user's credentials, which are all revoked already."""
     return sum(
         delete_in_batches(rows)
         for rows in (
@@ -48,14 +48,14 @@ def credentials(person: Forgetting) -> int:
 
 @forgotten("lines of the admin's history were renamed")
 def admin_history(person: Forgetting) -> int:
-    """What the staff did to the account stays; its name goes."""
+    """Keep what staff did to the account in the admin's history, without the user's name."""
     kind = ContentType.objects.get_for_model(User)
     lines = LogEntry.objects.filter(content_type=kind, object_id=str(person.user_id))
     return lines.exclude(object_repr=person.user.username).update(object_repr=person.user.username)
 
 
 def delete_in_batches(rows: QuerySet[Any]) -> int:
-    """Delete rows in short transactions; how many there were."""
+    """Delete rows in short transactions; returns how many there were."""
     deleted = 0
     while batch := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
         rows.filter(pk__in=batch).delete()

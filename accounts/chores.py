@@ -1,4 +1,4 @@
-"""What of accounts expires: refresh tokens that were used up, socket tickets, sessions of the admin."""
+"""The chores of accounts: delete expired refresh tokens, socket tickets and sessions of the admin."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from realtime import daily, delete_some
 
 @daily("refresh_tokens")
 def forget_refresh_tokens(_position: Any) -> tuple[int, Any]:
-    """What `flushexpiredtokens` does, in small steps."""
+    """Delete expired refresh tokens, as `flushexpiredtokens` does, in small steps."""
     return delete_some(OutstandingToken.objects.filter(expires_at__lte=timezone.now()))
 
 
 @daily("tickets")
 def forget_tickets(_position: Any) -> tuple[int, Any]:
-    """Selling one deletes the old ones; the last are left."""
+    """Delete expired tickets; selling a ticket does so too, but leaves the last ones."""
     return delete_some(Ticket.objects.filter(expires_at__lt=timezone.now()))
 
 
 @daily("admin_sessions")
 def forget_admin_sessions(_position: Any) -> tuple[int, Any]:
-    """What `clearsessions` does."""
+    """Delete expired sessions of the admin, as `clearsessions` does."""
     return delete_some(AdminSession.objects.filter(expire_date__lt=timezone.now()))

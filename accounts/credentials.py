@@ -1,6 +1,6 @@
-"""What a client offers in a handshake to prove who it is, and that nothing of it is left behind.
+"""Credentials of a handshake: read from the scope, and removed so that no trace of a secret is left.
 
-The door of all sockets: what stands behind it, refusals and access logs included, never meets a secret.
+All sockets pass here first: whatever comes after, refusals and access logs included, never sees a secret.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ SUBPROTOCOL_PREFIX = "bearer."
 #: Parameters of a handshake, by either of their separators; the documents name six. To look through what fits
 #: into an address, `&%25&%25…`, would take as long as twenty handshakes.
 MAX_PARAMETERS = 100
-#: Bytes of a name whose spelling is looked into; a longer one is taken out as it is.
+#: Bytes of a parameter's name that is decoded; a parameter with a longer name is removed unread.
 MAX_NAME_BYTES = 200
-#: Tickets of one handshake that are looked at; an honest one has one.
+#: Tickets of one handshake that are read; an honest handshake has one.
 MAX_TICKETS = 4
 _SECRET_PARAMETERS = frozenset({"token", "ticket"})
-#: Some reader might take for `token` what ours does not: TOKEN, %2574oken, token[]. It is taken out as well.
+#: Names that another reader might take for `token`: TOKEN, %2574oken, token[]. They are removed as well.
 _LIKE_A_SECRET = re.compile(r"\W*(?:token|ticket)\W*", re.IGNORECASE)
 _MOST_ENCODINGS = 4
 
-#: Tickets that were seen at the same moment are used up together.
+#: Uses up tickets, those of one moment together.
 _used_up: BatchLoader[str, None] = BatchLoader(use_up_tickets)
-#: Handshakes that may wait for that: nobody counts those that are refused.
+#: Handshakes that may wait for that at once: no other limit counts refused ones.
 MAX_WAITING = 500
 _waiting = 0
 
 
 class Credential(NamedTuple):
-    """What a client offers to prove who it is."""
+    """A credential of a client: its kind and its secret."""
 
     kind: Literal["token", "ticket"]
     secret: str
 
 
 class Offer(NamedTuple):
-    """What a handshake offered; `error` where it was too much."""
+    """The credentials that a handshake offered; `error` where they were too many."""
 
     credential: Credential | None = None
     error: RealtimeError | None = None
-    #: Tickets that open nothing any more: they were on the wire, and something else was taken.
+    #: Tickets to use up: they were on the wire, but another credential is used.
     left_over: tuple[str, ...] = ()
 
     @property
     def tickets(self) -> tuple[str, ...]:
-        """All of them."""
+        """All tickets of the handshake."""
         is_ticket = self.credential is not None and self.credential.kind == "ticket"
         return (*self.left_over, self.credential.secret) if self.credential and is_ticket else self.left_over
 
@@ -65,8 +65,8 @@ class Offer(NamedTuple):
 class Credentials:
     """Takes every credential out of a handshake and puts an `Offer` into its place, for `SocketAuth`.
 
-    In place: the server writes its access log from the same scope, after us. Who refuses the handshake before
-    it is taken up awaits `on_refused`, if there is one: a ticket that was seen opens nothing.
+    In place: the server writes its access log from the same scope, after us. A layer that refuses the
+    handshake before `SocketAuth` awaits `on_refused`, if there is one: a ticket that was seen opens nothing.
     """
 
     def __init__(self, inner: Application) -> None:
@@ -81,7 +81,7 @@ class Credentials:
 
 
 async def use_up(tickets: tuple[str, ...]) -> None:
-    """See to it that these tickets open nothing.
+    """Make these tickets useless.
 
     While the database is away, or a flood of refused handshakes waits for it, they last their 30 seconds.
     """
@@ -99,7 +99,7 @@ async def use_up(tickets: tuple[str, ...]) -> None:
 
 
 def take_offer(scope: Scope) -> Offer:
-    """Read what is offered, and take every credential out of the scope."""
+    """Read the offered credentials, and remove them all from the scope."""
     credential: Credential | None = None
     error: RealtimeError | None = None
     query = scope.get("query_string", b"")
@@ -139,7 +139,7 @@ def _credential(scope: Scope) -> Credential | None:
 
 
 def _remove_secrets(scope: Scope) -> None:
-    """Take every credential out of the scope; what else it holds stays as it was, byte for byte."""
+    """Remove every credential from the scope; all else stays as it was, byte for byte."""
     scope["query_string"] = b"&".join(_without_secrets(scope.get("query_string", b"")))
     scope["subprotocols"] = [
         name for name in scope.get("subprotocols", ()) if not name.startswith(SUBPROTOCOL_PREFIX)
@@ -153,7 +153,7 @@ def _remove_secrets(scope: Scope) -> None:
 
 def _without_secrets(query: bytes) -> Iterator[bytes]:
     for piece in query.split(b"&"):
-        # Older readers take a semicolon for an ampersand: to them a secret begins behind it.
+        # Older readers treat a semicolon as an ampersand: to them a parameter begins behind it.
         parts = piece.split(b";")
         count = next((n for n, part in enumerate(parts) if _is_like_a_secret(part)), len(parts))
         if count:

@@ -1,4 +1,4 @@
-"""What must hold of who may come in: the accounts' examinations for `manage.py doctor`."""
+"""The accounts' examinations for `manage.py doctor`: sessions, names, tickets, refresh tokens."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from accounts.tickets import TICKET_TTL_SECONDS
 from doctor.examinations import Finding, examination, snapshot
 from realtime import id_ranges
 
-#: Rows shown of one fault.
+#: Rows reported of one fault.
 SHOWN = 100
-#: The clocks of two servers may differ by so much.
+#: Allowed difference between the clocks of two servers.
 CLOCKS = dt.timedelta(minutes=1)
-#: What `manage.py forget_user` takes at most, however much somebody has said.
+#: The longest that `manage.py forget_user` takes, however much a user has written.
 LONGEST_FORGETTING = dt.timedelta(days=1)
 
 
@@ -91,7 +91,7 @@ def tickets() -> Iterator[Finding]:
     newest = Ticket.objects.aggregate(newest=Max("expires_at"))["newest"]
     if newest is None:
         return
-    # Selling one deletes what has expired by then. So what is here beside it had not, but for the clocks.
+    # Selling a ticket deletes the expired ones. So any that is left had not expired then, clocks aside.
     kept_from = newest - dt.timedelta(seconds=TICKET_TTL_SECONDS) - CLOCKS
     kept = Ticket.objects.filter(expires_at__lt=kept_from)
     for user_id, expires_at in kept.values_list("user_id", "expires_at")[:SHOWN]:

@@ -1,4 +1,4 @@
-"""What can go wrong with an account, by name."""
+"""The errors of accounts."""
 
 from __future__ import annotations
 

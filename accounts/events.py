@@ -1,4 +1,4 @@
-"""What is announced on `user.<id>`, the durable topic that reaches every socket of one user."""
+"""Events on `user.<id>`, the durable topic that reaches every socket of one user."""
 
 from __future__ import annotations
 

@@ -1,13 +1,10 @@
-"""What requests and answers about accounts look like: Ana and her devices, and David, who is new.
-
-For the OpenAPI document.
-"""
+"""Examples of requests and answers about accounts, for the OpenAPI document: Ana, and David, who is new."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: The beginnings of tokens: the rest of one is of no use to a reader.
+#: Shortened tokens: the rest of one is of no use to a reader.
 ACCESS, REFRESH = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.access",
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.refresh",

@@ -1,4 +1,4 @@
-"""Forgetting a user: nothing is left of them but a number, and what they said if it is to stay.
+"""Forgetting a user: nothing is left of them but a number, and their messages if those are to stay.
 
 The row of the user stays, under a name that nobody can register: messages, and the log, point to its number.
 Each step works in short transactions; a run that was killed is finished by the next one.
@@ -19,7 +19,7 @@ from realtime import LoggedEvent, announcing, log
 
 
 def in_progress(name: str) -> Forgetting | None:
-    """The forgetting of somebody who had this username or e-mail, that was begun and not finished."""
+    """The unfinished forgetting of a user who had this username or e-mail."""
     lowered = Lower(Value(User.normalize_username(name)))
     begun = Forgetting.objects.select_related("user").alias(
         lower_username=Lower("username"), lower_email=Lower("email")
@@ -30,7 +30,7 @@ def in_progress(name: str) -> Forgetting | None:
 def forget(
     user: User, *, deletes_messages: bool, settle: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[str, int]]:
-    """Forget a user; what was done, and to how many things, as it is done.
+    """Forget a user; yields what was done, and to how many things, as it is done.
 
     `settle` waits until every process has heard that the account is closed: what was on its way until then,
     under the old name, is found by a second round.
@@ -56,7 +56,7 @@ def _begin(user: User, *, deletes_messages: bool) -> Forgetting:
             person.save(update_fields=["deletes_messages"])
         if user.is_active:
             services.deactivate(user=user)
-        else:  # whoever switched it off may not have told its sockets
+        else:  # disabled by a writer that may not have told its sockets
             services.access_was_withdrawn(user=user, disabled=True)
     with announcing():
         user.groups.clear()
@@ -73,7 +73,7 @@ def _begin(user: User, *, deletes_messages: bool) -> Forgetting:
 
 
 def _finish(person: Forgetting) -> int:
-    """Forget what the user was told, but for the end of the account, which a socket may have to read yet."""
+    """Delete the user's events, but for the end of the account, which a socket may still have to read."""
     topic = user_topic(person.user_id)
     ends = LoggedEvent.objects.filter(topic__name=topic, body__startswith=f'{{"type":"{_ENDED}"')
     last = ends.order_by("-seq").values_list("seq", flat=True).first() or 1

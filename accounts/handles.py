@@ -1,4 +1,4 @@
-"""Handles: every name that somebody answers to, usernames and e-mails in one table with one unique key.
+"""Handles: the usernames and e-mails of all users, in one table with one unique key.
 
 Signing in takes either, so no two users may share one, whichever of the two it is, nor have two that are
 taken for each other (`names.py`). The database holds it, whoever writes at the same time. The table follows
@@ -24,11 +24,11 @@ BATCH = 500
 
 
 class Handle(models.Model):
-    """One name of one user, in the form in which it is nobody else's."""
+    """One name of one user, as the unique key that no other user may have."""
 
     key = models.CharField(max_length=MAX_KEY_CHARACTERS)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    #: 0; or the user's own id, who shared the name with somebody before there were handles.
+    #: 0, or the id of a user who shared the name with another before handles existed.
     disputed = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
@@ -41,24 +41,24 @@ class Handle(models.Model):
 
 
 def handles_of(username: str, email: str | None) -> set[str]:
-    """The keys of one user; who uses the e-mail as username has one."""
+    """The keys of one user: two, or one if the username is the e-mail."""
     return {key_of(name) for name in (username, email) if name}
 
 
 def owner_of(name: str) -> int | None:
-    """The id of the user who answers to this name, or to one that is taken for it."""
+    """The id of the user who has this name, or one with the same key."""
     found = Handle.objects.filter(key=key_of(name)).order_by("disputed")
     return found.values_list("user_id", flat=True).first()
 
 
 def is_taken(name: str, *, by_other_than: int | None = None) -> bool:
-    """Whether somebody else answers to this name, or to one that is taken for it."""
+    """Whether another user has this name, or one with the same key."""
     found = Handle.objects.filter(key=key_of(name))
     return (found if by_other_than is None else found.exclude(user=by_other_than)).exists()
 
 
 def follow(user_ids: Iterable[int], *, using: str) -> None:
-    """Make the handles of these users those of their stored names, inside of the writer's transaction.
+    """Update the handles of users to their stored names, inside of the writer's transaction.
 
     Raises IntegrityError where one is somebody else's.
     """
@@ -75,18 +75,18 @@ def follow(user_ids: Iterable[int], *, using: str) -> None:
         stale = [pk for handle, pk in held.items() if handle not in wanted]
         if stale:
             handles.filter(pk__in=stale).delete()
-        # In one order, so that of two writers who want the same two, neither waits for the other.
+        # In one order, so that two writers who want the same two handles do not deadlock.
         handles.bulk_create(Handle(key=key, user_id=pk) for key, pk in sorted(wanted - held.keys()))
 
 
 class UserQuerySet(models.QuerySet[Any]):
-    """Users; whatever writes their names writes their handles along."""
+    """A queryset of users; whatever writes names through it writes the handles too."""
 
     def update(self, **changes: Any) -> int:
         if NAMED.isdisjoint(changes):
             return super().update(**changes)
         with transaction.atomic(using=self.db):
-            # Before: the names may be what they are looked for by.
+            # Before the write: the filter may be on the names.
             ids = list(self.order_by().select_for_update(no_key=True).values_list("pk", flat=True))
             updated = super().update(**changes)
             follow(ids, using=self.db)
@@ -101,7 +101,7 @@ class UserQuerySet(models.QuerySet[Any]):
         return made
 
     def _ids_of(self, users: Sequence[Any]) -> Iterable[int]:
-        """Their ids, which the database has not told where conflicts were ignored."""
+        """The ids of users that were written; the database returns none where conflicts were ignored."""
         unknown = [user.username for user in users if user.pk is None]
         yield from (user.pk for user in users if user.pk is not None)
         for start in range(0, len(unknown), BATCH):
@@ -110,6 +110,6 @@ class UserQuerySet(models.QuerySet[Any]):
 
 
 class UserManager(DjangoUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]  # a class made at run time
-    """Django's, with these rows."""
+    """Django's manager of users, on `UserQuerySet`."""
 
     use_in_migrations = False

@@ -1,4 +1,4 @@
-"""The hashers of passwords: one hash at a time in a process, whoever asks for it.
+"""Password hashing: one hash at a time in a process, whatever asks for it.
 
 A hash takes tens of milliseconds of a core and tens of megabytes, and anybody may ask for one: signing in
 does, also under a name that nobody has. Django computes every hash in a hasher, so here all of them pass:
@@ -20,7 +20,7 @@ from accounts.errors import TooManyPasswordsError
 from accounts.turns import NoTurnError, Turns
 from realtime import REQUESTS_REFUSED, conf, counted_address, time_budget
 
-#: Seconds after which somebody who was refused is told to come back, at least.
+#: The smallest Retry-After of a refusal, in seconds.
 RETRY_SECONDS = 1.0
 
 turns = Turns(
@@ -34,7 +34,7 @@ _request: ContextVar[object | None] = ContextVar("request", default=None)
 
 
 class _Held(threading.local):
-    """How often this thread is inside of `turn`: within one, more are free."""
+    """How often this thread is inside of `turn`: nested turns are free."""
 
     times = 0
 
@@ -44,7 +44,7 @@ _held = _Held()
 
 @contextmanager
 def on_behalf_of(request: object) -> Iterator[None]:
-    """Count the hashes of this thread, meanwhile, for the address that the request comes from."""
+    """In the block, count this thread's hashes for the address that the request comes from."""
     before = _request.set(request)
     try:
         yield
@@ -54,7 +54,7 @@ def on_behalf_of(request: object) -> Iterator[None]:
 
 @contextmanager
 def turn(*, waits: bool = True) -> Iterator[None]:
-    """Have the turn to hash. Raises TooManyPasswordsError where there is none to be had.
+    """Take the turn to hash for the block; raises TooManyPasswordsError when there is none.
 
     Nobody waits inside of a transaction: its locks, and its connection, would wait along.
     """
@@ -114,7 +114,7 @@ class Argon2Hasher(hashers.Argon2PasswordHasher):
 
 
 class PBKDF2Hasher(hashers.PBKDF2PasswordHasher):
-    """For users whom an older Django made; its `verify` encodes."""
+    """The hasher of passwords that an older Django stored; its `verify` encodes."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         with turn():

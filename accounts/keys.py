@@ -1,7 +1,7 @@
 """The keys that sign our tokens, and what a token must look like before anybody reads it.
 
-A token that begins as ours do is checked here, in one look. PyJWT, which takes ten times as long, is asked
-about other headers and unusual claims. What the claims mean is decided in `tokens.py`.
+A token with our usual header is checked here. PyJWT, which takes ten times as long, checks other headers and
+unusual claims. `tokens.py` decides what the claims mean.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MAX_TOKEN_CHARACTERS = 4096  # ours have about 330; a header line may hold more,
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # Every other header member names a key or an extension (kid, jku, jwk, x5u, crit, b64…): we have neither.
 _HEADER_MEMBERS = frozenset({"alg", "typ"})
-# A claim that ties a token to another audience or issuer: we mint none, so such a token is not for us.
+# A claim that ties a token to an audience or issuer: we make none, so such a token is not for us.
 _FOREIGN_CLAIMS = frozenset({"aud", "iss"})
-# What PyJWT has more to say of than we do.
+# Claims that only PyJWT checks.
 _UNUSUAL_CLAIMS = frozenset({"nbf", "sub"})
-# How each token of ours begins: nothing of it is left to be read.
+# The header of each token of ours, encoded: it need not be parsed.
 _OUR_HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # {"alg":"HS256","typ":"JWT"}
 _LAST_SECOND = 253_402_300_799  # of the year 9999, where Python's calendar ends
 
@@ -74,7 +74,7 @@ def _keys() -> tuple[str, ...]:
 
 
 def _signed_claims(token: str) -> dict[str, Any]:
-    """What we signed, of a token under our own header."""
+    """The claims of a token with our usual header, if we signed it."""
     signed, _, signature = token.rpartition(".")
     body = signed.partition(".")[2]
     if not any(_is_signature(signature, signed, key) for key in _keys()):
@@ -83,7 +83,7 @@ def _signed_claims(token: str) -> dict[str, Any]:
 
 
 def _read(part: str) -> dict[str, Any]:
-    """The header or the claims: a JSON object in base64, as it would be written."""
+    """Decode the header or the claims: a JSON object in canonical base64."""
     try:
         text = urlsafe_b64decode(part + "=" * (-len(part) % 4))
         members = json.loads(text)
@@ -96,7 +96,7 @@ def _read(part: str) -> dict[str, Any]:
 
 def _is_signature(signature: str, signed: str, key: str) -> bool:
     digest = hmac.digest(_backend(key).prepared_signing_key, signed.encode(), "sha256")
-    # As texts: of two that stand for the same bytes, one is not as we write it.
+    # Compared as texts: of two texts for the same bytes, only one is canonical.
     return hmac.compare_digest(_unpadded(digest), signature.encode())
 
 
@@ -105,7 +105,7 @@ def _unpadded(data: bytes) -> bytes:
 
 
 def _are_usual(claims: dict[str, Any]) -> bool:
-    """Whether these are claims of the kinds that we make, and of a token that holds now."""
+    """Whether the claims are of the kinds that we make, and the token is valid now."""
     exp, now = claims.get("exp"), time.time()
     if type(exp) is not int or exp <= now or not _UNUSUAL_CLAIMS.isdisjoint(claims):
         return False
@@ -120,7 +120,7 @@ def _check_header(token: str) -> None:
 
 
 def _check_claims(claims: dict[str, Any]) -> None:
-    """What PyJWT and simplejwt leave open: types they would convert or stumble over."""
+    """Check what PyJWT and simplejwt leave open: types that they would convert or fail on."""
     times = [claims.get("exp"), *(claims[name] for name in ("iat", "nbf") if name in claims)]
     identifier = claims.get("jti")
     if (

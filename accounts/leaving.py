@@ -1,6 +1,6 @@
-"""What there is of a user in every app: how it is exported, and how it is forgotten.
+"""Export and forgetting of a user: the registries to which each app adds what it stores of a user.
 
-An app adds to both in its `belongings.py`, which is found like `admin.py`:
+An app registers its parts in its `belongings.py`, which is found like `admin.py`:
 
     @exported("orders")
     def orders(user: User) -> Iterator[Row]:
@@ -32,14 +32,14 @@ Work = Callable[[Forgetting], int]
 
 
 class Section(NamedTuple):
-    """A list in the export."""
+    """A section of the export: its name, and the function that yields its rows."""
 
     name: str
     rows: Rows
 
 
 class Step(NamedTuple):
-    """A part of forgetting somebody, with the words for what it did to so many things."""
+    """A step of forgetting a user: its function, and the words that report what it did."""
 
     report: str
     work: Work
@@ -70,12 +70,12 @@ def forgotten(report: str) -> Callable[[Work], Work]:
 
 
 def sections() -> list[Section]:
-    """Everything that is exported."""
+    """All sections of the export."""
     autodiscover_modules("belongings")
     return list(_sections)
 
 
 def steps() -> list[Step]:
-    """Everything that is done to forget somebody."""
+    """All steps of forgetting a user."""
     autodiscover_modules("belongings")
     return [step for app in reversed(_steps.values()) for step in app]

@@ -1,4 +1,4 @@
-"""What accounts count about themselves; `docs/operations/metrics.md` explains each to who reads it."""
+"""The instruments of accounts; see `docs/operations/metrics.md`."""
 
 from __future__ import annotations
 

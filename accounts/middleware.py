@@ -1,4 +1,4 @@
-"""Middleware of accounts."""
+"""Django middleware of accounts: measures CPU time, and counts password hashes for the request's address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime import OverloadedError, RateLimitedError, retry_after
 
 
 class CountsCpu:
-    """Notes how much of a core an answer took: the first middleware, in whose thread all others run."""
+    """Measures the CPU time of an answer; the first middleware, in whose thread all others run."""
 
     # With the views in one thread: see `OneThread` in `realtime/http/middleware.py`.
     sync_capable: ClassVar[bool] = True
@@ -34,7 +34,7 @@ class CountsCpu:
 
 
 class PasswordTurns:
-    """Passwords are hashed in the name of whoever asks; a page that gets no turn is answered 503, one that
+    """Counts password hashes for the request's address; a page that gets no turn is answered 503, one that
     guesses too often 429.
 
     REST answers by itself, as a problem document.

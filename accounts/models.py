@@ -22,7 +22,7 @@ from realtime import announcing, log, user_topic
 
 __all__ = ["FORGOTTEN", "Forgetting", "Handle", "Session", "Ticket", "User", "forgotten_name"]
 
-#: How the username of somebody begins who was forgotten.
+#: The prefix of a forgotten user's username.
 FORGOTTEN = "deleted user "
 #: The columns of a user that give access.
 ACCESS = frozenset({"password", "is_active"})
@@ -109,7 +109,7 @@ class User(AbstractUser):
                     renamed.send(sender=User, user=self)
 
     def _follow_access(self, before: Any, stored: models.QuerySet[User, Any]) -> Any:
-        """Tell what became of the access that the row gave before; returns the row as it is now."""
+        """Announce what became of the access that the row gave before; returns the row as it is now."""
         after = stored.values_list(*WATCHED, named=True).get()
         disabled = before.is_active and not after.is_active
         if disabled or before.password != after.password:
@@ -119,7 +119,7 @@ class User(AbstractUser):
         return after
 
     def validate_constraints(self, exclude: Any = None) -> None:
-        """For forms, beside the database's constraints: a name neither is nor looks like somebody else's."""
+        """Also check, for forms, that a name neither is nor looks like another user's."""
         super().validate_constraints(exclude=exclude)
         faults = {}
         for field in NAMED.difference(exclude or ()):
@@ -132,7 +132,7 @@ class User(AbstractUser):
             raise ValidationError(faults)
 
     def _is_named(self, name: str) -> bool:
-        """Whether this is the stored username: an old one may be what no new one may."""
+        """Whether this is the stored username: an old one may break rules that new ones must keep."""
         return User.objects.filter(pk=self.pk, username=name).exists()
 
     def check_password(self, raw_password: str | None) -> bool:
@@ -142,14 +142,14 @@ class User(AbstractUser):
         return await sync_to_async(self.check_password)(raw_password)
 
     def _renew_hash(self, raw_password: str) -> None:
-        """Replace an outdated hash of the password that was just checked: nobody is signed out."""
+        """Replace an outdated hash of the password that was just checked, without signing anybody out."""
         checked = self.password
         try:
             with hashing.turn(waits=False):
                 self.set_password(raw_password)
         except TooManyPasswordsError:
-            return  # whoever waits comes first: the next sign-in renews it
-        self._password = None  # it is no new one
+            return  # others wait for the turn to hash: the next sign-in renews it
+        self._password = None  # the password has not changed
         # Only the hash that was checked: a new password may have been stored meanwhile.
         User.objects.filter(pk=self.pk, password=checked).update(password=self.password)
 
@@ -160,7 +160,7 @@ def forgotten_name(user_id: int) -> str:
 
 
 class Forgetting(models.Model):
-    """A user who is being forgotten: what must be known until the end of it, and is deleted then."""
+    """A user who is being forgotten: data that is needed until that is finished, and deleted then."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
     username = models.CharField(max_length=150)
@@ -194,7 +194,7 @@ class Session(models.Model):
 class Ticket(models.Model):
     """The right to open one socket, once, within seconds; see `tickets.py`."""
 
-    #: SHA-256 of the secret, in hexadecimal: who reads the table opens nothing.
+    #: SHA-256 of the secret, in hexadecimal: nobody who reads the table can open a socket.
     digest = models.CharField(max_length=64, primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+", null=True)

@@ -1,4 +1,4 @@
-"""Names as the eye reads them: which look alike, and which mix scripts so that they could.
+"""Lookalike names: a key that is equal for names that look alike, and a check for mixed scripts.
 
 Two names with one key are taken for each other. Case, compatibility forms and accents written in two ways
 make no difference to a key, nor do letters of other scripts that look like Latin ones. An accent does.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 
-#: Of a key; what an e-mail may have. A longer one is replaced by its digest.
+#: Characters of a key: as many as an e-mail may have. A longer key is replaced by its digest.
 MAX_KEY_CHARACTERS = 254
 
 #: Lower-case letters, without accents, that look like Latin ones as they are or as capitals.
@@ -28,7 +28,7 @@ _LOOKALIKES = str.maketrans(
     "abcdeghijklmnoprtuvwyz",  # small capitals
 )
 
-#: What may stand beside each other in one name: UTS 39, "highly restrictive".
+#: Scripts that may be mixed in one name: UTS 39, "highly restrictive".
 _TOGETHER = (
     {"LATIN", "CJK", "HIRAGANA", "KATAKANA"},
     {"LATIN", "CJK", "HANGUL"},
@@ -37,7 +37,7 @@ _TOGETHER = (
 
 
 def key_of(name: str) -> str:
-    """What is equal for all names that are taken for each other, whatever the text."""
+    """The key of a name: equal for all names that look alike; any text has one."""
     text = name.encode(errors="replace").decode().strip()
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     text = text.translate(_LOOKALIKES).replace("i\u0307", "i")  # the second is the casefold of the Turkish İ
@@ -47,12 +47,12 @@ def key_of(name: str) -> str:
 
 
 def mixes_scripts(name: str) -> bool:
-    """Whether letters of several scripts stand in one name, as no language writes them."""
+    """Whether a name mixes letters of scripts that no language mixes."""
     scripts = {_script(letter) for letter in unicodedata.normalize("NFKC", name) if letter.isalnum()}
     scripts -= {"", "DIGIT", "MODIFIER"}
     return len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER)
 
 
 def _script(letter: str) -> str:
-    """The script of a letter, with which Unicode begins its name; digits have their own."""
+    """The script of a letter: the first word of its Unicode name; digits have their own."""
     return unicodedata.name(letter, "").replace("-", " ").partition(" ")[0]

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each operation on accounts; `api.py` has the code."""
+"""The OpenAPI descriptions of the operations on accounts; `api.py` has the code."""
 
 from __future__ import annotations
 

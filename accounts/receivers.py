@@ -1,4 +1,4 @@
-"""Rows that change without a service of ours (the admin, a shell, a cascade) have their consequences too."""
+"""Signal receivers: rows changed without our services (admin, shell, cascade) have consequences too."""
 
 from __future__ import annotations
 

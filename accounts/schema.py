@@ -1,4 +1,4 @@
-"""What OpenAPI says of our bearer tokens."""
+"""The OpenAPI security scheme of our bearer tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
-    """Lets the browsable page ask for an access token."""
+    """The bearer scheme; it lets the documentation page ask for an access token."""
 
     target_class = "accounts.authentication.BearerAuthentication"
     name = "bearer"
@@ -23,7 +23,7 @@ class BearerScheme(OpenApiAuthenticationExtension):
         }
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
-        """Nothing where a permission names another scheme: there a token only tells whom to refuse."""
+        """None where a permission names another scheme: there a token only tells whom to refuse."""
         permissions = auto_schema.view.get_permissions()
         wanted = {getattr(permission, "security_scheme", self.name) for permission in permissions}
         return [{self.name: []}] if self.name in wanted else []

@@ -1,4 +1,4 @@
-"""Questions about accounts."""
+"""Queries about accounts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def _answering_to(name: str) -> QuerySet[User]:
 
 
 def user_named(name: str) -> User | None:
-    """Whoever signs in with this username or e-mail; a username wins over an e-mail."""
+    """The user with this username or e-mail; a username wins over an e-mail."""
     name = User.normalize_username(name)
     found = sorted(_answering_to(name), key=lambda user: user.username.lower() != name.lower())
     return found[0] if found else None
 
 
 def is_taken(name: str, *, by_other_than: User | None = None) -> bool:
-    """Whether somebody else signs in with this username or e-mail, or with one that looks like it.
+    """Whether another user has this username or e-mail, or one that looks like it.
 
     The two share one space: a username that is another's e-mail would sign in the wrong person.
     """
@@ -36,7 +36,7 @@ def is_taken(name: str, *, by_other_than: User | None = None) -> bool:
 
 def has_signed_in_from(user_id: int | None, address: str) -> bool:
     """Whether a session of this user was opened from this address, as limits count addresses."""
-    # Also for nobody: whether there is such a user shows in nothing, the number of queries included.
+    # Asked for unknown users too: nothing, not even the number of queries, may show whether a user exists.
     sessions = Session.objects.filter(user_id=user_id or 0).order_by("-last_used_at")
     known = sessions.values_list("address", flat=True)[:MAX_SESSIONS_LISTED]
     return address in {counted_address({"client": (each,)}) for each in known}
@@ -48,7 +48,7 @@ def live_sessions(user: User) -> QuerySet[Session]:
 
 
 def kept_by_others(users: QuerySet[User]) -> QuerySet[User]:
-    """Those of some users to whom something points that must stay: they cannot be deleted, only forgotten."""
+    """The users among some whom rows of others refer to: they cannot be deleted, only forgotten."""
     kept = Q()
     for relation in User._meta.get_fields(include_hidden=True):  # noqa: SLF001 - documented, in spite of its name
         if isinstance(relation, ManyToOneRel) and relation.on_delete is PROTECT:

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers: what is text, how long, and which fields anyone is ever shown."""
+"""Serializers of requests and answers: types, lengths, and the only fields that are ever shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing up, in and out, and profiles. What open sockets must obey is announced on `user.<id>`."""
+"""Services of accounts: registration, sessions, profiles. Open sockets are told on `user.<id>`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from realtime import (
     publish_on_commit,
 )
 
-#: Two tabs that refresh at once, or an answer lost on the way, are no theft and go on; later reuse is one.
+#: The grace of a used refresh token: two tabs refresh at once, or an answer is lost. Later reuse is theft.
 REUSE_GRACE = dt.timedelta(seconds=60)
-#: What a user may keep from others; the names are the model's fields and the event's.
+#: The switches by which a user keeps things from others; the names are the model's fields and the event's.
 SWITCHES = ("shares_receipts", "shares_typing")
 
 
@@ -83,7 +83,7 @@ def update_profile(*, user: User, **changes: Any) -> User:
 @announcing()
 def sharing_was_changed(*, user_id: int) -> None:
     """Follow a saved user whose switches changed: the open sockets, which know the old ones, obey."""
-    # As they are stored: of two who change one switch each, neither has seen what the other did.
+    # Read from the database: of two writers who change one switch each, neither has seen the other's change.
     stored = User.objects.filter(pk=user_id).values(*SWITCHES).get()
     publish_on_commit(user_topic(user_id), SharingChanged(**stored))
 

@@ -1,4 +1,4 @@
-"""What `accounts` tells inside the process when a row changes; `receivers.py` listens."""
+"""Django signals that accounts send when a row changes; `receivers.py` receives its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SocketAuth tells a socket who is asking: the identity of its credential, or why there is none.
+"""SocketAuth authenticates a handshake: it adds the identity of its credential, or the error, to the scope.
 
 Cookies are never read: a page of another origin could send them (cross-site WebSocket hijacking).
 """
@@ -18,12 +18,12 @@ from realtime import BatchLoader, RealtimeError, run_in_thread
 
 logger = logging.getLogger(__name__)
 
-#: Who opens sockets at the same moment is looked up together.
+#: Looks up together the identities of sockets that open at the same moment.
 identity_of: BatchLoader[Claims, Identity] = BatchLoader(tokens.identities_of)
 
 
 async def identify(token: object) -> Identity:
-    """Who an access token speaks for; a RealtimeError where it is none, or none that holds."""
+    """The identity of an access token; raises a RealtimeError for one that is not valid."""
     return await identity_of(claims_of(token))
 
 
@@ -37,7 +37,7 @@ class SocketAuth:
         self.inner = inner
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        scope.pop("on_refused", None)  # from here on its tickets are our affair
+        scope.pop("on_refused", None)  # from here on SocketAuth handles the tickets
         identity, error = await self._authenticate(scope, scope.pop("offer"))
         scope["identity"] = identity
         scope["user"] = AnonymousUser() if identity is None else identity.user

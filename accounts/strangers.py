@@ -1,4 +1,4 @@
-"""Requests without a credential take turns in Django: one at a time in a process, and address by address.
+"""Turns of strangers: requests without a credential run one at a time in a process, address by address.
 
 Django answers each request in a thread of its own, and all threads share one core with the loop that serves
 the sockets: fifty strangers who ask for pages at once would make every message wait for them. A request that
@@ -38,17 +38,17 @@ Headers = Iterable[tuple[bytes, bytes]]
 #: While others wait, the process rests after a turn for so many times the CPU it took, and at most so many
 #: seconds: strangers who come in crowds have a third of a core together.
 RESTS, LONGEST_REST_SECONDS = 2.0, 1.0
-#: Where the scope of a request says, once there is an answer, how many seconds of CPU it took.
+#: The key in a request's scope for the seconds of CPU that its answer took.
 CPU_SECONDS = "relais.cpu_seconds"
 #: Seconds after which a turn ends whose answer has not begun: who administers deletes thousands, the database
 #: is slow. The request goes on beside the next one.
 LONGEST_TURN_SECONDS = 1.0
-#: When somebody who was refused is told to come back.
+#: The Retry-After of a refused request.
 RETRY_AFTER_MS = 2_000
 
 
 def has_token(headers: Headers) -> bool:
-    """Whether there is an access token of ours that has not expired; whether it still holds, Django asks."""
+    """Whether the headers hold an access token of ours that has not expired; Django checks revocation."""
     for name, value in headers:
         if name == b"authorization" and (token := bearer_token(value.decode("latin1"))) is not None:
             try:
@@ -77,7 +77,7 @@ class StrangersTakeTurns:
             await self.app(scope, receive, send)
             return
         request = _Request(receive)
-        await request.read_body()  # before the turn: who drips it keeps nobody waiting
+        await request.read_body()  # before the turn: a slowly sent body keeps nobody waiting
         try:
             has_turn = await self._take_turn(counted_address(scope), request)
         except NoTurnError:
@@ -88,7 +88,7 @@ class StrangersTakeTurns:
             await self._answer(scope, request, send)
 
     async def _take_turn(self, address: str, request: _Request) -> bool:
-        """Wait for it; False when the peer has gone meanwhile."""
+        """Wait for a turn; False when the peer leaves meanwhile."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[bool] = loop.create_future()
         caller = self._turns.ask(address, answered.set_result)
@@ -114,12 +114,12 @@ class StrangersTakeTurns:
         return not request.is_gone
 
     def _leave(self, caller: Caller, answered: asyncio.Future[bool]) -> None:
-        """It waits no longer; a turn that it was given meanwhile goes on."""
+        """Stop waiting; a turn that was given meanwhile is passed on."""
         if not self._turns.withdraw(caller) and answered.result():
             self._turns.give_back()
 
     async def _answer(self, scope: Scope, request: _Request, send: Send) -> None:
-        """Its turn lasts until the answer begins: whoever reads slowly keeps nobody waiting."""
+        """Run Django; the turn ends when the answer begins: a slow reader keeps nobody waiting."""
         loop = asyncio.get_running_loop()
         began = loop.time()
 
@@ -144,7 +144,7 @@ class StrangersTakeTurns:
 
 
 class _Once:
-    """A call that is made the first time and not again."""
+    """A function that is called at most once."""
 
     __slots__ = ("_call",)
 
@@ -158,7 +158,7 @@ class _Once:
 
 
 class _Request:
-    """What a peer has sent, read ahead of the application."""
+    """A request whose body is read ahead of the application."""
 
     __slots__ = ("_messages", "_receive", "is_gone")
 
@@ -168,7 +168,7 @@ class _Request:
         self.is_gone = False
 
     async def read_body(self) -> None:
-        """All of it; the servers hold it to its size and its time."""
+        """Read the whole body; the servers limit its size and time."""
         while True:
             message = await self._next()
             if self.is_gone or not message.get("more_body", False):
@@ -180,7 +180,7 @@ class _Request:
             await self._next()
 
     async def receive(self) -> Message:
-        """What the application is told."""
+        """The next message for the application."""
         return self._messages.pop(0) if self._messages else await self._receive()
 
     async def _next(self) -> Message:

@@ -46,7 +46,7 @@ def count_sign_in(request: object, name: str) -> None:
 
 
 def count_old_password(request: object, user: User) -> None:
-    """Count a guess at the password of somebody who is signed in, and shall type it to change it."""
+    """Count a guess at the old password of a signed-in user who changes it."""
     _count_guess(request, account=user.pk, user_id=user.pk)
 
 
@@ -69,7 +69,7 @@ class RegistrationThrottle(CountingThrottle, Limit):
 
 
 class SignInThrottle(CountingThrottle):
-    """Counts for all limits of signing in."""
+    """Counts a request for all limits of signing in."""
 
     def count(self, request: Request) -> None:
         body = request.data

@@ -1,4 +1,4 @@
-"""One-time tickets: how a page opens a socket without a token in the address.
+"""One-time tickets, with which a page opens a socket without a token in its address.
 
 `POST /api/ws-ticket/` gives 30 seconds to open `?ticket=…` once, from the same Origin. In a log or a
 history it is worth nothing by the time someone reads it.
@@ -27,7 +27,7 @@ def _digest(secret: str) -> str:
 
 
 def sell_ticket(*, identity: Identity, origin: str = "") -> str:
-    """A secret that opens one socket as this identity, if it comes from `origin` (when there is one)."""
+    """Make a secret that opens one socket as this identity, if it comes from `origin` (when there is one)."""
     if len(origin) > MAX_ORIGIN_CHARACTERS:
         raise InvalidInputError("The Origin is too long.")
     now = timezone.now()
@@ -45,7 +45,7 @@ def sell_ticket(*, identity: Identity, origin: str = "") -> str:
 
 
 def redeem_ticket(*, secret: str, origin: str = "") -> Identity:
-    """Use a ticket up, and say who bought it. One shown from a wrong Origin has leaked: it is used up too."""
+    """Use up a ticket; returns its buyer's identity. One from a wrong Origin has leaked: used up too."""
     if not 0 < len(secret) <= MAX_SECRET_CHARACTERS:
         raise UnauthenticatedError
     found = Ticket.objects.filter(pk=_digest(secret))
@@ -62,9 +62,9 @@ def redeem_ticket(*, secret: str, origin: str = "") -> Identity:
 
 
 def use_up_tickets(shown: Collection[str]) -> dict[str, None]:
-    """Use up tickets that were shown to no avail: who read them on their way must not come after."""
+    """Use up tickets of refused handshakes: nobody who read them on their way may use them later."""
     digests = [_digest(secret) for secret in shown if 0 < len(secret) <= MAX_SECRET_CHARACTERS]
-    # Looked for first: what strangers make up costs no write.
+    # A query first: tickets that strangers invent cost no write.
     if found := list(Ticket.objects.filter(pk__in=digests).values_list("pk", flat=True)):
         Ticket.objects.filter(pk__in=found).delete()
     return dict.fromkeys(shown)

@@ -42,24 +42,24 @@ _MAX_ID = 2**63 - 1  # of a BigAutoField
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking, by which session (None: a token minted elsewhere), and until when (Unix time)."""
+    """An identity: a user, a session (None: a token made elsewhere), and until when (Unix time)."""
 
     user: User
     session_id: str | None
     expires_at: float
-    #: The head of the user's own topic when this was true: a revocation after it will be told there.
+    #: The head of the user's topic when this was checked: a later revocation is told there.
     authorized_at: int = 0
 
 
 class AccessToken(simplejwt.AccessToken):
-    """What opens sockets and REST."""
+    """A token that opens sockets and REST."""
 
     def get_token_backend(self) -> TokenBackend:
         return key_ring
 
 
 class RefreshToken(simplejwt.RefreshToken):
-    """What buys the next pair, once."""
+    """A token that is traded for the next pair, once."""
 
     access_token_class = AccessToken
 
@@ -67,7 +67,7 @@ class RefreshToken(simplejwt.RefreshToken):
         return key_ring
 
     def check_blacklist(self) -> None:
-        """Not here: two uses at once would both pass. `services.refresh` asks `retired_at()` under a lock."""
+        """Do nothing: two uses at once would pass. `services.refresh` checks `retired_at()` under a lock."""
 
     def retired_at(self) -> dt.datetime | None:
         """When this token was used up, if it was."""
@@ -93,7 +93,7 @@ class RefreshToken(simplejwt.RefreshToken):
         return token
 
     def retire(self, user: User) -> dt.datetime:
-        """Use this token up, and say when.
+        """Use this token up; returns when that was.
 
         Its text is not kept: simplejwt's own method would store it readable.
         """
@@ -148,7 +148,7 @@ def _session_id(token: simplejwt.Token) -> uuid.UUID | None:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a credential says before anybody looked it up: whose it is, of which session, until when."""
+    """The claims of a credential before any lookup: its user, its session, its end."""
 
     user_id: int
     session_id: uuid.UUID | None
@@ -156,7 +156,7 @@ class Claims:
 
 
 def identify(raw_token: object) -> Identity:
-    """Who a raw access token speaks for, checked against the stored user and session: one query.
+    """The identity of a raw access token, checked against the stored user and session in one query.
 
     Raises UnauthenticatedError, or for a token that was once ours TokenExpiredError,
     SessionRevokedError or AccountDisabledError. Whatever the input, it raises nothing else.
@@ -171,7 +171,7 @@ def claims_of(raw_token: object) -> Claims:
 
 
 def identity_of(claims: Claims) -> Identity:
-    """Who one credential speaks for, or the error that refuses it."""
+    """The identity of one credential; raises the error that refuses it."""
     identity = identities_of([claims])[claims]
     if isinstance(identity, RealtimeError):
         raise identity
@@ -179,7 +179,7 @@ def identity_of(claims: Claims) -> Identity:
 
 
 def identities_of(claims: Collection[Claims]) -> dict[Claims, Identity | RealtimeError]:
-    """The last gate, whatever the credentials were: the users exist and are active, the sessions not revoked.
+    """The last gate for all credentials: users must exist and be active, sessions must not be revoked.
 
     The heads of the users' topics are read by the same statement, so by the same snapshot: a revocation is
     either seen here or numbered above them.
@@ -191,7 +191,7 @@ def identities_of(claims: Collection[Claims]) -> dict[Claims, Identity | Realtim
     return {each: _identity(each, sessions, users) for each in claims}
 
 
-# Made once: to put the expressions together takes as long as all the rest of the query.
+# Made once: building the expressions takes as long as all the rest of the query.
 
 
 @cache
@@ -274,7 +274,7 @@ def issue(user: User, *, user_agent: str = "", address: str = "") -> Pair:
 
 
 def _printable(text: str, column: Any) -> str:
-    """What a client says of itself, fit to be stored and shown."""
+    """Clean a text that a client sends about itself, so that it can be stored and shown."""
     return "".join(filter(str.isprintable, text))[: column.field.max_length]
 
 

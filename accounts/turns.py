@@ -1,4 +1,4 @@
-"""Turns at work of which a process does one piece at a time, shared fairly among the addresses that ask.
+"""Turns: a process does one piece of some work at a time, shared fairly among the addresses that ask.
 
 A bounded number of callers wait, in a thread (`take`) or on the loop (`ask`). Addresses are served in rounds:
 each that waits has one turn before any of them has a second, and one that comes while others wait has
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 
-#: Addresses without a caller of which it may be remembered that they are ahead; more are looked through.
+#: Addresses without a waiting caller whose round is remembered; beyond this, outdated ones are dropped.
 REMEMBERED = 64
 
 
@@ -23,7 +23,7 @@ class NoTurnError(Exception):
 
 
 class Caller:
-    """Somebody who waits for a turn, and is told once whether they have it."""
+    """A caller that waits for a turn, and is told once whether it has it."""
 
     __slots__ = ("address", "answer", "is_waiting")
 
@@ -34,7 +34,7 @@ class Caller:
 
 
 class Turns:
-    """One turn at a time; `take` waits for it, and who took it calls `give_back`."""
+    """A fair lock: `take` waits for the turn, and `give_back` ends it."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class Turns:
         self._lock = threading.Lock()
         self._is_taken = False
         self._taken_at = 0.0
-        #: How long the last turn took.
+        #: Seconds that the last turn took.
         self._took = 0.0
-        #: Those who wait, by address; an address is here as long as one of its callers waits.
+        #: The waiting callers, by address; an address is here as long as one of its callers waits.
         self._waiting: dict[str, deque[Caller]] = {}
         #: Goes on by one while each address that waits has one turn.
         self._round = 0.0
@@ -59,12 +59,12 @@ class Turns:
         self._due: dict[str, float] = {}
 
     def __len__(self) -> int:
-        """How many wait."""
+        """How many callers wait."""
         with self._lock:
             return self._count()
 
     def take_if_free(self, address: str) -> bool:
-        """Take the turn if nobody has it, and say whether."""
+        """Take the turn if it is free; returns whether it was."""
         with self._lock:
             if self._is_taken:
                 return False
@@ -98,7 +98,7 @@ class Turns:
             return caller
 
     def withdraw(self, caller: Caller) -> bool:
-        """Wait no longer; False when the answer was there first."""
+        """Stop waiting for a caller; False when its answer was there first."""
         with self._lock:
             if caller.is_waiting:
                 self._remove(caller)
@@ -112,14 +112,14 @@ class Turns:
             if not self._waiting:
                 self._is_taken = False
                 return
-            address = min(self._waiting, key=self._due_of)  # of equals, who came first
+            address = min(self._waiting, key=self._due_of)  # of equals, the first that came
             caller = self._waiting[address][0]
             self._hand_to(address)
             self._remove(caller)
             caller.answer(True)  # noqa: FBT003 - a future's `set_result` takes no name
 
     def seconds_of_queue(self) -> float:
-        """How long the turns of those who wait will take, if they are like the last one."""
+        """Seconds that the turns of the waiting callers will take, if they are like the last one."""
         with self._lock:
             return self._took * self._count()
 
@@ -137,12 +137,12 @@ class Turns:
             }
 
     def _due_of(self, address: str) -> float:
-        """The round of its next turn. Who waits keeps it; who comes has the present one, at the earliest."""
+        """The round of the next turn. A waiting one keeps it; a new one gets the present or a later one."""
         due = self._due.get(address, 0.0)
         return due if address in self._waiting else max(due, self._round)
 
     def _make_room(self, address: str) -> None:
-        """See that one more caller of this address may wait: if need be, in the place of another's newest."""
+        """Make room for one more caller of this address, if need be in the place of another's newest."""
         own = len(self._waiting.get(address, ()))
         if own >= self._places_per_address():
             raise NoTurnError

@@ -1,4 +1,4 @@
-"""The paths of accounts, below /api/."""
+"""The URL paths of accounts, below /api/."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from realtime import PublicView
 
 # A comment, because a docstring would be the description of each operation in the OpenAPI document.
 class ApiView(PublicView):
-    # For those who are signed in.
+    # The base of views for signed-in users.
 
     authentication_classes = [BearerAuthentication]
     permission_classes = [IsAuthenticated]

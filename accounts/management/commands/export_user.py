@@ -1,4 +1,4 @@
-"""`manage.py export_user ana --to DIR`: what is stored of a user, as one JSON document."""
+"""`manage.py export_user ana --to DIR`: exports what is stored of a user as one JSON document."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def document(user: User) -> Iterator[str]:
 
 
 def _write(file: Path, pieces: Iterator[str]) -> None:
-    """Whole or not at all: under another name until it is finished, and never readable for anybody else."""
+    """Write whole or not at all: under another name until it is finished, readable only by its owner."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

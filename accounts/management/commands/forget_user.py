@@ -1,4 +1,4 @@
-"""`manage.py forget_user ana --messages=anonymise --yes`: nothing is left of a user but a number."""
+"""`manage.py forget_user ana --messages=anonymise --yes`: forgets a user, of whom only a number is left."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ class Command(BaseCommand):
 
 
 def _named(name: str) -> User | None:
-    """Somebody half forgotten comes before whoever has taken the name since."""
+    """The user of a name; one whose forgetting is unfinished comes before one who took the name since."""
     begun = in_progress(name)
     return begun.user if begun else user_named(name)

@@ -1,4 +1,4 @@
-"""`manage.py token ana`: an access token on standard output, for wscat and curl."""
+"""`manage.py token ana`: prints an access token, for wscat and curl."""
 
 from __future__ import annotations
 
