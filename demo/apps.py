@@ -1,4 +1,4 @@
-"""The demo as a Django application. It has no models of its own."""
+"""The Django app of the demo. It has no models of its own."""
 
 from django.apps import AppConfig
 

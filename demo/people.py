@@ -1,4 +1,4 @@
-"""Who is in the demo, and the conversation that the guide calls 123.
+"""The people of the demo, and its conversation, which the guide calls 123.
 
 Everybody knows these passwords, the administrator's aside where DEMO_ADMIN_PASSWORD names one.
 That is why the demo has a switch, off by default.
@@ -14,7 +14,7 @@ CONVERSATION_ID = 123
 
 @dataclass(frozen=True)
 class Person:
-    """Someone anybody may sign in as."""
+    """A user of the demo, as whom anybody may sign in."""
 
     username: str
     email: str
@@ -23,7 +23,7 @@ class Person:
 
     @property
     def name(self) -> str:
-        """As it is written in a sentence."""
+        """The name as it is written in a sentence."""
         return self.username.capitalize()
 
 
@@ -33,5 +33,5 @@ ADMIN = Person("admin", "admin@example.com", settings.DEMO_ADMIN_PASSWORD, is_su
 READER = Person("reader", "reader@example.com", "reader-password-1")
 
 EVERYBODY = (ANA, BRUNO, ADMIN, READER)
-#: The two who talk on the page.
+#: The two people whose chats the page shows.
 TALKING = {person.username: person for person in (ANA, BRUNO)}

@@ -1,4 +1,4 @@
-"""Filling a database with the demo's people and their conversation, as often as one likes."""
+"""Seeding: creates the demo's people and their conversation in a database; it can be run again."""
 
 from dataclasses import dataclass, field
 
@@ -24,10 +24,10 @@ class CannotSeedError(Exception):
 
 @dataclass
 class Seeded:
-    """What was done, and what was left alone."""
+    """The result of seeding: what was created, and what was left alone."""
 
     created: list[str] = field(default_factory=list)
-    #: Accounts that were there and have a password of their own: nobody can sign in to them by one click.
+    #: Existing accounts with a password of their own: nobody can sign in to them with one click.
     other_password: list[str] = field(default_factory=list)
 
 
@@ -83,9 +83,9 @@ def _first_messages(users: dict[Person, User]) -> None:
 
 
 def _count_on_from_here() -> None:
-    """Let PostgreSQL number the next conversation above ours; it did not see an id that was given to it.
+    """Move PostgreSQL's sequence above our conversation's id, which was given and not drawn from it.
 
-    Never back: a sequence that stands higher has handed out numbers that may not be committed yet.
+    Never backwards: a higher sequence has handed out numbers that may not be committed yet.
     """
     if connection.vendor == "postgresql":
         table = Conversation._meta.db_table  # noqa: SLF001 - documented by Django, in spite of its name

@@ -1,4 +1,4 @@
-"""The paths of the demo: the page, and the half of it that belongs to one person."""
+"""The URL paths of the demo: the page, and the frame of one person on it."""
 
 from django.urls import path
 

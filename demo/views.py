@@ -18,7 +18,7 @@ STATIC = Path(__file__).parent / "static" / "demo"
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """Ana and Bruno side by side, each in a frame of their own.
+    """The page of the demo: Ana and Bruno side by side, each in a frame.
 
     The frames are what lets the guide's code run twice in one window: its `chatSocket` and its
     `message-input` exist once per page.
@@ -60,7 +60,7 @@ def _page(request: HttpRequest, template: str, *, framed_by: str, **context: obj
 
 
 def _content_security_policy(request: HttpRequest) -> list[str]:
-    """What the pages may do: load our own files, talk to this server, and nothing else."""
+    """The policy of the pages: they load our own files, talk to this server, and do nothing else."""
     host = request.get_host()
     policy = [
         "default-src 'none'",
@@ -81,7 +81,7 @@ def _content_security_policy(request: HttpRequest) -> list[str]:
 
 
 def _snippets() -> list[tuple[str, str]]:
-    """What "Show the code" shows: the very files that the pages run."""
+    """The code that "Show the code" shows: the very files that the pages run."""
     titles = [
         (_("Chat"), "guide-chat.js"),
         (_("Typing"), "guide-typing.js"),

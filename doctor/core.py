@@ -27,7 +27,7 @@ from doctor import examinations
 from doctor.examinations import Finding, examination, snapshot, table
 from realtime import Delivery, LoggedEvent, Topic, id_ranges
 
-#: Findings of one fault in one place: a broken table would have millions.
+#: The most findings of one fault in one place: a broken table would have millions.
 SHOWN = 100
 
 
@@ -111,7 +111,7 @@ WHERE (topic_id, seq) > (%s, %s) ORDER BY topic_id, seq LIMIT %s
 
 
 def is_readable(body: str) -> bool:
-    """Whether a logged body is well-formed for `log_bodies`, whatever its number is."""
+    """Whether a logged body is well-formed for `log_bodies`, whatever its seq is."""
     try:
         decoded = _decode_body(body)
     except (msgspec.DecodeError, UnicodeError):

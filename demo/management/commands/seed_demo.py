@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: the people and the conversation of the demo, as often as one likes."""
+"""`manage.py seed_demo`: creates the people and the conversation of the demo; it can be run again."""
 
 from typing import Any
 

@@ -61,7 +61,7 @@ class Command(BaseCommand):
 
 
 class _Report:
-    """Writes the progress and the result of examinations."""
+    """The base of reports: writes the progress and the results of examinations."""
 
     def __init__(self, command: BaseCommand) -> None:
         self.write = command.stdout.write
@@ -78,7 +78,7 @@ class _Report:
 
 
 class _Prose(_Report):
-    """The report for people."""
+    """The report in prose, for people."""
 
     def found(self, each: Examination, finding: Finding, number: int) -> None:
         if number <= SHOWN:
@@ -99,7 +99,7 @@ class _Prose(_Report):
 
 
 class _Lines(_Report):
-    """The report for programs: lines of JSON with `examination`, and `what`, `error` or `findings`."""
+    """The report in lines of JSON, for programs, with `examination`, and `what`, `error` or `findings`."""
 
     def found(self, each: Examination, finding: Finding, number: int) -> None:
         self._line(
