@@ -16,7 +16,7 @@ _BEGIN = {
 
 @contextmanager
 def one_moment() -> Iterator[None]:
-    """Let all reads in the block see one moment; they write nothing, and open no transaction or moment.
+    """Let all reads in the block see one moment. They write nothing, and open no transaction or other moment.
 
     Inside of an open transaction, that transaction's isolation applies instead.
     """
