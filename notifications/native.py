@@ -10,7 +10,7 @@ import msgspec
 from accounts.models import User
 from native.commands import in_thread
 from native.errors import UnknownTopicError
-from native.feeds import MAX_FOLLOWING, Feed, feed
+from native.feeds import MAX_FOLLOWING, Feed, Named, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
 from notifications import answers, selectors, services
@@ -22,6 +22,7 @@ from notifications.sources import FollowsSources, Source
 from realtime import (
     START,
     Count,
+    Enveloped,
     Event,
     Id,
     Position,
@@ -186,6 +187,14 @@ class InboxFeed(Feed, FollowsSources):
     def on_misled(self, subscription: Subscription, seq: int) -> None:
         if not self.following.was_misled(subscription):  # its user's sessions may not be what they were
             super().on_misled(subscription, seq)
+
+    def named(self, topic: str | None = None) -> Named:
+        """Without the id of the subscription: a notification has one of its own."""
+        return Named(topic or self.topic)
+
+    def enveloped(self, rendering: Rendering, shown_as: str | None = None) -> Rendering:
+        """The same, for what it listens to."""
+        return Enveloped(rendering, self.named(shown_as))
 
     # --- for `following` ----------------------------------------------------------------------------
 

@@ -138,6 +138,8 @@ class ConversationFeed(Feed):
         """Send the members' cursors as they are now, since receipts are not kept as events."""
         wrap = self.named().wrap
         for batch in await receipts_in(self.conversation_id):
+            if not self.is_open:
+                return  # nothing is told after `unsubscribed`
             chunk = batch.wrapped(wrap).chunk_for((self.socket.user_id,))
             await self.socket.outbox.room_for(chunk.size)
             self.socket.outbox.push_batch(chunk)

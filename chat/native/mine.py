@@ -46,6 +46,7 @@ from realtime import (
     Subscription,
     Told,
     acts_on,
+    log,
     one_moment,
     user_topic,
 )
@@ -79,6 +80,8 @@ class SubscribedToMine(Subscribed, tag="subscribed", frozen=True, kw_only=True):
 class Now:
     """The user's conversations at one moment."""
 
+    #: The end of the user's own topic.
+    end: Position
     memberships: Mapping[int, Membership]
     #: The first page of their list, where it was asked for.
     page: msgspec.Raw | None
@@ -86,10 +89,12 @@ class Now:
 
 def conversations_now(user: User, limit: int) -> Now:
     """The user's parts in their conversations, and a page of their list as of the same moment."""
+    own = user_topic(user.pk)
     with one_moment():
+        end = log.ends([own])[own]
         memberships = selectors.latest_memberships(user.pk, limit=MAX_CONVERSATIONS)
         by_id = {membership.conversation_id: membership for membership in memberships}
-        return Now(by_id, _first_page(user, limit) if limit else None)
+        return Now(end, by_id, _first_page(user, limit) if limit else None)
 
 
 def page_now(user: User, limit: int) -> msgspec.Raw:
@@ -136,9 +141,12 @@ class MineFeed(Feed):
         since = self._since()
         own = self._listen_to_own_topic()
         now = await self.socket.run(conversations_now, self.socket.user, 0 if since else self.snapshot_size)
+        await own.told(now.end.seq)  # what came before then is in what was read, and told to nobody
         if since is None:
             await self.room_for(now.page)
-            self._say_subscribed(own, now.page, {pk: each.end for pk, each in now.memberships.items()})
+            self._say_subscribed(
+                own, now.end, now.page, {pk: each.end for pk, each in now.memberships.items()}
+            )
             for membership in now.memberships.values():
                 self._listen(membership, membership.end)
         else:
@@ -147,7 +155,7 @@ class MineFeed(Feed):
             if self.snapshot_size:
                 page = await self.socket.run(page_now, self.socket.user, self.snapshot_size)
             await self.room_for(page)
-            self._say_subscribed(own, page, self._places())
+            self._say_subscribed(own, now.end, page, self._places())
         for conversation_id, after in self._joined.items():
             self.follow(conversation_id, after)
         self._joined.clear()
@@ -226,14 +234,14 @@ class MineFeed(Feed):
         for topic, conversation_id in self._followed.items():
             subscription = self.socket.subscription(topic, self)
             if subscription is not None:
+                subscription.audience.write_pending()  # the place counts what waits to be written as told
                 places[conversation_id] = subscription.place
         return places
 
     def _say_subscribed(
-        self, own: Subscription, page: msgspec.Raw | None, places: Mapping[int, Position]
+        self, own: Subscription, place: Position, page: msgspec.Raw | None, places: Mapping[int, Position]
     ) -> None:
-        place = own.place
-        # What was joined since they were read is told from its joining on, and on `mine` it was not told yet.
+        # What was joined since they were read is told from its joining on.
         joined = {pk: Position(after) for pk, after in self._joined.items()}
         told = {conversation_topic(pk): str(position) for pk, position in (joined | dict(places)).items()}
         self.answer(
@@ -248,7 +256,21 @@ class MineFeed(Feed):
                 positions=told,
             )
         )
-        own.render_as(self.enveloped(_COMINGS_AND_GOINGS))
+        if own.seq == place.seq:
+            own.render_as(self.enveloped(_COMINGS_AND_GOINGS))
+            return
+        # Something came meanwhile: it is read from the log, and what is not kept passes by until then.
+        self.listen(
+            user_topic(self.socket.user_id),
+            _COMINGS_AND_GOINGS,
+            position=place,
+            authorized_at=place,
+            on_live=self._tell_all_read,
+        )
+
+    def _tell_all_read(self, _place: Position) -> None:
+        for conversation_id in self._followed.values():
+            self.tell_read(conversation_id)
 
     # --- what happens to the user -------------------------------------------------------------------
 
@@ -317,8 +339,9 @@ class MineFeed(Feed):
             self._leave(topic)
             end_companions(self, conversation_id)
         else:
-            self._say_resync(membership, "unknown_position")
-            self._listen(membership, membership.end)
+            if self.is_open:  # the client did not end it meanwhile
+                self._say_resync(membership, "unknown_position")
+                self._listen(membership, membership.end)
 
 
 @acts_on("conversation_joined")

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
+from notifications.services import notify
 from realtime.testing import TestSocket
 from tests.chat.conftest import _full_buckets, api, conversation, dora, group, patient, relais, unlimited
 
@@ -74,3 +76,13 @@ def page_of(connect: Callable[..., Any]) -> Callable[..., Any]:
             yield Page(socket, hello)
 
     return open_page
+
+
+@pytest.fixture
+def tell_inbox(db: None) -> Callable[..., Any]:
+    """`await tell_inbox(ana, 7)`: a stored notification."""
+
+    def tell(user: Any, payment_id: int) -> Any:
+        return notify(user=user, kind="payment_completed", data={"payment_id": payment_id})
+
+    return sync_to_async(tell)

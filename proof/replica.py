@@ -1,0 +1,387 @@
+"""What a client of the native socket knows: frames in, state out; no clock, no socket.
+
+A replica keeps its subscriptions as `docs/protocols/native.md` tells a client to. Each state is a snapshot
+and the events after it: the snapshot says by its `last_seq` which events it holds, and the rest is added when
+somebody looks. What the server must not do (tell an event twice, leave one out, or tell one that a snapshot
+held already) is noted in `faults`.
+
+Subscriptions are made with `with_id`, so that a topic may be subscribed to twice; not those of `inbox`, whose
+events have an `id` of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+Frame = dict[str, Any]
+
+
+class Replica:
+    """All subscriptions of one socket, by their ids."""
+
+    def __init__(self, user_id: int) -> None:
+        self.user_id = user_id
+        self.feeds: dict[Any, FeedState] = {}
+        self.faults: list[str] = []
+
+    def subscribe(self, id_: Any, topic: str, *, snapshot: int = 200) -> Frame:
+        """The command that begins a subscription, or goes on with one after the connection was lost."""
+        known = self.feeds.get(id_)
+        if known is None:
+            kind = {"inbox": Inbox, "mine": Mine}.get(topic, Talk)
+            known = self.feeds[id_] = kind(self, id_, topic)
+        known.is_live = False
+        since = known.since
+        resuming = {} if since is None else {"since": since}
+        named = {} if topic == "inbox" else {"with_id": True}
+        return {"type": "subscribe", "id": id_, "topic": topic, "snapshot": snapshot, **named, **resuming}
+
+    def forget(self, id_: Any) -> Frame:
+        """The command that ends a subscription."""
+        del self.feeds[id_]
+        return {"type": "unsubscribe", "id": id_}
+
+    def hear(self, frame: Frame) -> list[Frame]:
+        """Take a frame in; the commands that it calls for."""
+        kind = frame["type"]
+        if kind == "ack":
+            asking = self.feeds.get(frame["ref"])
+            if asking is not None and "result" in frame:
+                asking.show(frame["result"])
+            return []
+        feed = self._feed_of(frame)
+        if feed is None:
+            return []  # about no subscription, or about one that was ended meanwhile
+        if kind == "subscribed":
+            feed.is_live = True
+            feed.begin(frame)
+            return list(feed.missing())
+        if kind == "resync":
+            feed.is_live = feed.is_live or frame["topic"] == feed.topic
+            feed.begin_anew(frame)
+        elif kind == "unsubscribed":
+            feed.is_over = True
+        elif kind == "error":
+            feed.is_over = True
+            if frame["code"] != "not_a_participant":
+                feed.fault(f"was answered {frame['code']}")
+        else:
+            return list(feed.event(frame))
+        return []
+
+    def _feed_of(self, frame: Frame) -> FeedState | None:
+        if frame.get("topic") == "inbox" and frame["type"] not in ("subscribed", "unsubscribed", "resync"):
+            return next((feed for feed in self.feeds.values() if feed.topic == "inbox"), None)
+        return self.feeds.get(frame.get("id"))
+
+
+class FeedState:
+    """One subscription."""
+
+    def __init__(self, replica: Replica, id_: Any, topic: str) -> None:
+        self.replica, self.id, self.topic = replica, id_, topic
+        #: The place of each topic that is told: its seq, and the position to go on after.
+        self.places: dict[str, tuple[int, str]] = {}
+        self.is_live = False
+        self.is_over = False
+
+    @property
+    def since(self) -> Any:
+        """Where to go on; None at first."""
+        place = self.places.get(self.topic)
+        return None if place is None else place[1]
+
+    def begin(self, subscribed: Frame) -> None:
+        """It is live."""
+        raise NotImplementedError
+
+    def begin_anew(self, resync: Frame) -> None:
+        """What is known of a topic is void: here, where snapshots are asked for, only of one of `mine`."""
+        raise NotImplementedError
+
+    def event(self, frame: Frame) -> Iterator[Frame]:
+        """Something happened; yields the commands that it calls for."""
+        raise NotImplementedError
+
+    def missing(self) -> Iterator[Frame]:
+        """The commands that ask for what events did not say; asked again after a lost connection."""
+        yield from ()
+
+    def show(self, result: Frame) -> None:
+        """The answer to such a command."""
+
+    def fault(self, what: str) -> None:
+        """The server did what it must not."""
+        self.replica.faults.append(
+            f"user {self.replica.user_id}, subscription {self.id} ({self.topic}): {what}"
+        )
+
+    def moves(self, frame: Frame, *, without_gap: bool) -> bool:
+        """Whether a numbered event comes after all others of its topic."""
+        topic, seq = frame["topic"], frame["seq"]
+        last, _ = self.places.get(topic, (None, ""))
+        if last is not None and seq <= last:
+            self.fault(f"{topic} {seq} was told after {last}")
+            return False
+        if last is not None and without_gap and seq != last + 1:
+            self.fault(f"{topic} {seq} was told right after {last}")
+        self.places[topic] = seq, frame["position"]
+        return True
+
+    def go_on(self, subscribed: Frame) -> None:
+        """Whether what was resumed ends where the answer says."""
+        last, _ = self.places.get(self.topic, (0, ""))
+        if subscribed["resumed"] and last != subscribed["seq"]:
+            self.fault(f"was resumed up to {last}, and {subscribed['seq']} is said")
+        self.places[self.topic] = subscribed["seq"], subscribed["position"]
+
+
+class Talk(FeedState):
+    """`conversation.<id>`: the newest messages, and how far the others have read."""
+
+    def __init__(self, replica: Replica, id_: Any, topic: str) -> None:
+        super().__init__(replica, id_, topic)
+        self.messages: dict[int, Frame] = {}
+        self.receipts: dict[int, tuple[int, int]] = {}
+
+    def begin(self, subscribed: Frame) -> None:
+        page = subscribed["snapshot"]
+        self.go_on(subscribed)
+        if subscribed["resumed"]:
+            return
+        if page["last_seq"] != subscribed["seq"]:
+            self.fault(f"the page ends at {page['last_seq']}, the snapshot at {subscribed['seq']}")
+        self.messages = {row["message_id"]: row | {"is_shown": True} for row in page["results"]}
+
+    def begin_anew(self, resync: Frame) -> None:
+        self.fault("was told to load what it asked for as a snapshot")
+
+    def event(self, frame: Frame) -> Iterator[Frame]:
+        kind = frame["type"]
+        if kind == "receipt":
+            known = self.receipts.get(frame["user_id"], (0, 0))
+            said = frame["delivered_seq"], frame["read_seq"]
+            self.receipts[frame["user_id"]] = max(known[0], said[0]), max(known[1], said[1])
+        elif "seq" in frame and self.moves(frame, without_gap=True):
+            self._change(kind, frame)
+            if kind == "message_edited" and frame["content"] is None:
+                yield from self.missing()
+
+    def missing(self) -> Iterator[Frame]:
+        for row in self.messages.values():
+            if row["content"] is None:  # some members may not read it; the history says it to those who may
+                here = {"conversation_id": row["conversation_id"], "before": row["seq"] + 1, "limit": 1}
+                yield {"type": "messages", "ref": self.id, **here}
+
+    def show(self, result: Frame) -> None:
+        for row in result["results"]:
+            known = self.messages.get(row["message_id"])
+            if known is not None and known["content"] is None and known["edited_at"] <= row["edited_at"]:
+                known |= {"content": row["content"], "edited_at": row["edited_at"]}
+
+    def _change(self, kind: str, frame: Frame) -> None:
+        if kind == "message":
+            self.messages[frame["message_id"]] = frame | {"deleted_at": None}
+            return
+        row = self.messages.get(frame.get("message_id", 0))
+        if row is None:
+            if (
+                kind == "message_deleted" and frame.get("message_seq") is None
+            ):  # in the place of the message itself
+                self.messages[frame["message_id"]] = frame | {"content": "", "edited_at": None}
+        elif kind == "message_edited":
+            if row["edited_at"] == frame["edited_at"] and "is_shown" in row:
+                self.fault(f"the edit {frame['seq']} was in the snapshot")
+            row.pop("is_shown", None)
+            row |= {"content": frame["content"], "edited_at": frame["edited_at"]}
+        elif kind == "message_deleted":
+            if row["deleted_at"] is not None and "is_shown" in row:
+                self.fault(f"the deletion {frame['seq']} was in the snapshot")
+            row |= {"content": "", "deleted_at": frame.get("deleted_at")}
+
+    def view(self) -> dict[int, tuple[str, bool]]:
+        """Seq → what it says now, and whether it is deleted."""
+        return {row["seq"]: (row["content"], row["deleted_at"] is not None) for row in self.messages.values()}
+
+
+class Inbox(FeedState):
+    """`inbox`: the entries, and how many are unread."""
+
+    def __init__(self, replica: Replica, id_: Any, topic: str) -> None:
+        super().__init__(replica, id_, topic)
+        self.entries: dict[int, Frame] = {}
+        self.unread = 0
+
+    def begin(self, subscribed: Frame) -> None:
+        self.places[self.topic] = subscribed["seq"], subscribed["position"]
+        if subscribed["resumed"]:
+            if self.unread != subscribed["unread_count"]:
+                self.fault(f"{self.unread} unread are known, and {subscribed['unread_count']} are said")
+            return
+        page = subscribed["snapshot"]
+        said = page["last_seq"], page["unread_count"]
+        if said != (subscribed["seq"], subscribed["unread_count"]):
+            self.fault(f"the page stands at {said}, the snapshot at {subscribed['seq']}")
+        self.entries = {row["id"]: {**row, "is_unread": row["read_at"] is None} for row in page["results"]}
+        self.unread = subscribed["unread_count"]
+
+    def begin_anew(self, resync: Frame) -> None:
+        self.fault("was told to load what it asked for as a snapshot")
+
+    def event(self, frame: Frame) -> Iterator[Frame]:
+        if "seq" in frame and self.moves(frame, without_gap=False):
+            if frame["type"] == "notifications_read":
+                for id_ in self.entries if frame["ids"] is None else frame["ids"]:
+                    if id_ in self.entries:
+                        self.entries[id_]["is_unread"] = False
+                self.unread = frame["unread_count"]
+            else:
+                known = self.entries.get(frame["id"])
+                if known is None or not known["is_unread"]:
+                    self.unread += 1
+                elif known["count"] == frame["count"]:
+                    self.fault(f"entry {frame['id']} was in the snapshot")
+                self.entries[frame["id"]] = frame | {"is_unread": True}
+        yield from ()
+
+    def view(self) -> tuple[int, dict[int, tuple[str, int, bool]]]:
+        """How many are unread; id → kind, count, and whether it is unread."""
+        return self.unread, {
+            id_: (entry["type"], entry["count"], entry["is_unread"]) for id_, entry in self.entries.items()
+        }
+
+
+class Mine(FeedState):
+    """`mine`: the conversations of the user, with their titles, members and what is unread."""
+
+    def __init__(self, replica: Replica, id_: Any, topic: str) -> None:
+        super().__init__(replica, id_, topic)
+        self.told: dict[int, OneOfMine] = {}
+
+    @property
+    def since(self) -> Any:
+        return {topic: position for topic, (_, position) in self.places.items()} or None
+
+    def begin(self, subscribed: Frame) -> None:
+        positions = subscribed["positions"]
+        for topic, (last, _) in list(self.places.items()):
+            if topic != self.topic and topic not in positions:
+                del self.places[topic]  # it was left
+                self.told.pop(_number(topic), None)
+            elif topic != self.topic and subscribed["resumed"] and last != _seq(positions[topic]):
+                self.fault(f"{topic} was resumed up to {last}, and {positions[topic]} is said")
+        for topic, position in positions.items():
+            self.places[topic] = _seq(position), position
+        self.places[self.topic] = subscribed["seq"], subscribed["position"]
+        for row in subscribed["snapshot"]["results"]:
+            if row["id"] in self.told or f"conversation.{row['id']}" in positions:
+                self._one(row["id"]).show(row)
+
+    def begin_anew(self, resync: Frame) -> None:
+        self.places[resync["topic"]] = resync["seq"], resync["position"]
+        self.told.pop(_number(resync["topic"]), None)
+
+    def event(self, frame: Frame) -> Iterator[Frame]:
+        if frame["topic"] == self.topic:
+            yield from self._of_mine(frame)
+        elif "seq" in frame and self.moves(frame, without_gap=True):
+            self._one(_number(frame["topic"])).events.append(frame)
+
+    def _of_mine(self, frame: Frame) -> Iterator[Frame]:
+        number = frame["conversation_id"]
+        topic = f"conversation.{number}"
+        if frame["type"] == "conversation_read":
+            if number in self.told:
+                self.told[number].read(frame)
+        elif not self.moves(frame, without_gap=False):
+            pass
+        elif frame["type"] == "conversation_left":
+            self.told.pop(number, None)
+            self.places.pop(topic, None)
+        else:
+            joined = frame["conversation_seq"]
+            known = self.told.pop(number, None)
+            one = self._one(number)
+            one.is_joined = True
+            one.events = [event for event in known.events if event["seq"] > joined] if known else []
+            if not one.events:
+                self.places[topic] = joined, str(joined)
+            yield {"type": "conversation", "conversation_id": number, "ref": self.id}
+
+    def show(self, result: Frame) -> None:
+        one = self.told.get(result["id"])
+        if one is not None and one.is_joined:  # not left again meanwhile
+            one.show(result)
+
+    def _one(self, number: int) -> OneOfMine:
+        return self.told.setdefault(number, OneOfMine(self))
+
+    def view(self) -> dict[int, Frame]:
+        """Id → title, members with their roles, and how many messages are unread."""
+        return {number: one.view() for number, one in self.told.items() if one.is_joined}
+
+
+class OneOfMine:
+    """One conversation of `mine`: what a row said, and the events that it does not hold."""
+
+    _ROW: ClassVar[Frame] = {"title": None, "members": [], "unread_count": 0, "read_seq": 0, "last_seq": 0}
+
+    def __init__(self, feed: Mine) -> None:
+        self._feed = feed
+        self.row: Frame = self._ROW
+        #: What is unread, and where that was counted.
+        self.counted: Frame = self._ROW
+        self.events: list[Frame] = []
+        #: Events may come before it is said that it was joined, and after it is said that it was left.
+        self.is_joined = False
+
+    def show(self, row: Frame) -> None:
+        """The row as it is in a list."""
+        self.row, self.is_joined = row, True
+        self.read(row)
+
+    def read(self, said: Frame) -> None:
+        """How far the user has read, and what is unread; what is older than what is known is passed over."""
+        if (said["read_seq"], said["last_seq"]) >= (self.counted["read_seq"], self.counted["last_seq"]):
+            self.counted = said
+
+    def view(self) -> Frame:
+        """The conversation as it is now."""
+        title = self.row["title"]
+        members = {member["user_id"]: (member["username"], member["role"]) for member in self.row["members"]}
+        unread = self.counted["unread_count"]
+        for event in self.events:
+            if event["seq"] > self.row["last_seq"]:
+                title = event["title"] if event["type"] == "conversation_renamed" else title
+                _change_members(members, event)
+            if event["seq"] > self.counted["last_seq"]:
+                unread += self._more_unread(event)
+        return {"title": title, "members": members, "unread": unread}
+
+    def _more_unread(self, event: Frame) -> int:
+        if event.get("sender_id") == self._feed.replica.user_id:
+            return 0
+        if event["type"] == "message":
+            return 1 if event["seq"] > self.counted["read_seq"] else 0
+        if event["type"] == "message_deleted" and event.get("message_seq") is not None:
+            return -1 if event["message_seq"] > self.counted["read_seq"] else 0
+        return 0
+
+
+def _change_members(members: dict[int, tuple[str, str]], event: Frame) -> None:
+    kind, who = event["type"], event.get("user_id", 0)
+    if kind == "member_removed":
+        members.pop(who, None)
+    elif kind in ("member_added", "member_role_changed"):
+        members[who] = event["username"], event["role"]
+    elif kind == "member_renamed" and who in members:
+        members[who] = event["username"], members[who][1]
+
+
+def _number(topic: str) -> int:
+    return int(topic.partition(".")[2])
+
+
+def _seq(position: str) -> int:
+    return int(position.partition("-")[0])

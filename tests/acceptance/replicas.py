@@ -1,0 +1,173 @@
+"""Clients of the native socket that keep a replica, and writers that change what it is of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from contract.testing import Witness
+from proof.replica import FeedState, Replica
+from proof.websocket import WebSocket
+from tests.servers import ServerProcess
+
+#: For an answer, on a busy machine.
+PATIENCE_SECONDS = 60.0
+
+
+class NativeSocket:
+    """One connection to `/ws/` after another, as somebody."""
+
+    def __init__(self, server: ServerProcess, token: str, *, is_judged: bool) -> None:
+        self._port = server.port
+        self._path = f"/ws/?token={token}"
+        #: Holds what is told to the contract; only in small runs, since it costs more than the server.
+        self._is_judged = is_judged
+        self._witness: Witness | None = None
+        self._socket: WebSocket | None = None
+        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._refs = 0
+        self._there = asyncio.Event()
+        self.is_closed = asyncio.Event()
+
+    async def connect(self) -> None:
+        """Open it, and wait for `hello`."""
+        self.is_closed.clear()
+        self._there.clear()
+        self._witness = Witness(self._path) if self._is_judged else None
+        loop = asyncio.get_running_loop()
+        socket = WebSocket(self, self._path)
+        self._socket = socket
+        await loop.create_connection(lambda: socket, "127.0.0.1", self._port)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._there.wait()
+
+    def cut(self) -> None:
+        """The connection is lost."""
+        assert self._socket is not None
+        self._socket.reset()
+
+    def say(self, frame: dict[str, Any]) -> None:
+        """Send a command."""
+        assert self._socket is not None
+        text = json.dumps(frame)
+        if self._witness is not None:
+            self._witness.said(text)
+        self._socket.say(text.encode())
+
+    async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        """Send a command; its answer."""
+        self._refs += 1
+        ref = f"q{self._refs}"
+        answer = self._answers[ref] = asyncio.get_running_loop().create_future()
+        self.say({"type": command, "ref": ref, **fields})
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await answer
+
+    # --- what its connection tells it ---------------------------------------------------------------
+
+    def opened(self) -> None:
+        """Everything begins with `hello`."""
+
+    def heard(self, payload: bytes) -> None:
+        """A frame."""
+        if self._witness is not None:
+            self._witness.told(payload)
+        frame = json.loads(payload)
+        if frame["type"] == "hello":
+            self._there.set()
+        answer = self._answers.pop(frame.get("ref") or "", None)
+        if answer is None:
+            self.take(frame)
+        elif not answer.done():
+            answer.set_result(frame)
+
+    def ended(self, code: int, *, status: int, retry_after: float) -> None:
+        """The connection is over."""
+        self.is_closed.set()
+
+    def take(self, frame: dict[str, Any]) -> None:
+        """A frame that answers no question."""
+
+
+class Listener(NativeSocket):
+    """A client that subscribes, ends its subscriptions, loses its connection, and comes back."""
+
+    def __init__(self, server: ServerProcess, token: str, user_id: int, *, is_judged: bool) -> None:
+        super().__init__(server, token, is_judged=is_judged)
+        self.replica = Replica(user_id)
+        self._news = asyncio.Event()
+        self._names = 0
+
+    def subscribe(self, topic: str) -> None:
+        """Begin a subscription."""
+        self._names += 1
+        self.say(self.replica.subscribe(f"{topic}#{self._names}", topic))
+
+    def begin_anew(self, feed: FeedState) -> None:
+        """End a subscription, and in the same breath begin another one of its topic."""
+        self.say(self.replica.forget(feed.id))
+        self.subscribe(feed.topic)
+
+    async def come_back(self) -> None:
+        """Lose the connection, and go on where it was."""
+        self.cut()
+        await self.is_closed.wait()
+        await self.connect()
+        for feed in self.open_feeds():
+            self.say(self.replica.subscribe(feed.id, feed.topic))
+
+    def open_feeds(self) -> list[FeedState]:
+        """Its subscriptions, but those whose right has ended."""
+        return [feed for feed in self.replica.feeds.values() if not feed.is_over]
+
+    async def is_settled(self) -> None:
+        """Wait until every subscription is live."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not all(feed.is_live for feed in self.open_feeds()):
+                self._news.clear()
+                await self._news.wait()
+
+    def take(self, frame: dict[str, Any]) -> None:
+        for command in self.replica.hear(frame):
+            self.say(command)
+        self._news.set()
+
+    async def live(self, topics: Sequence[str], until: float, choices: random.Random) -> None:
+        """Subscribe to some topics, and be a restless client for a while."""
+        clock = asyncio.get_running_loop().time
+        await self.connect()
+        for topic in topics:
+            self.subscribe(topic)
+        while (left := until - clock()) > 0:
+            await asyncio.sleep(min(left, choices.uniform(0.2, 2)))
+            feeds = self.open_feeds()
+            deed = choices.choice(["cut", "anew", "anew", "read", "stay"])
+            if deed == "cut":
+                await self.come_back()
+            elif deed == "anew" and feeds:
+                self.begin_anew(choices.choice(feeds))
+            elif deed == "read":
+                await self._read(choices)
+        await self.is_settled()
+
+    async def _read(self, choices: random.Random) -> None:
+        """What a person does with what they see."""
+        seen = [(topic, seq) for feed in self.open_feeds() for topic, (seq, _) in feed.places.items()]
+        if not seen:
+            return
+        topic, seq = choices.choice(seen)
+        if topic.startswith("conversation."):
+            with suppress(TimeoutError):
+                await self.ask("read", conversation_id=int(topic.partition(".")[2]), up_to_seq=seq)
+        elif topic == "inbox":
+            page = (await self.ask("notifications", limit=3, unread=True)).get("result")
+            if page and choices.random() < 0.7:
+                ids = [row["id"] for row in page["results"]]
+                if ids:
+                    await self.ask("notifications.read", ids=ids)
+            else:
+                await self.ask("notifications.read_all")
