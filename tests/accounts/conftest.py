@@ -1,4 +1,4 @@
-"""What the tests of accounts share: clients of both edges, and tokens made by hand."""
+"""Fixtures of the accounts' tests: clients of REST and of sockets, and tokens made by hand."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

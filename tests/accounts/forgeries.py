@@ -1,4 +1,4 @@
-"""Tokens made by hand, without any library's good manners: one good one, and every wrong one we know."""
+"""Forged tokens, made by hand without a library: one good one, and every wrong one we know."""
 
 import base64
 import hmac

@@ -1,4 +1,4 @@
-"""`manage.py token`: a token, and nothing else, for a pipe."""
+"""`manage.py token`: it prints a token and nothing else, for use in a pipe."""
 
 import io
 

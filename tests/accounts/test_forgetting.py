@@ -1,4 +1,4 @@
-"""Forgetting a user: the name is nowhere, what they said stays or goes, and everybody goes on."""
+"""Forgetting a user: no name is left, messages stay or go as asked, and everybody else goes on."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Names that are nobody else's: usernames and e-mails together, however they are written and by whom."""
+"""Handles: usernames and e-mails are unique together, however they are spelled and whatever writes them."""
 
 import threading
 from collections.abc import Callable

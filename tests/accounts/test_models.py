@@ -1,4 +1,4 @@
-"""Saving a user: whoever writes a new password or disables an account, the sessions end."""
+"""Saving a user: a new password or a disabled account ends the sessions, whatever code saves it."""
 
 import asyncio
 

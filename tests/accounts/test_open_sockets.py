@@ -1,4 +1,4 @@
-"""What is open when access is withdrawn: the right sockets close, with the right code, and only those."""
+"""Open sockets when access is withdrawn: the right ones close, with the right code, and only those."""
 
 import asyncio
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Where a socket's credential may come from, in which order, and that nothing of it is left behind."""
+"""A socket's credential: the places it may come from, their order, and that no trace of it is left."""
 
 import time
 from typing import NoReturn

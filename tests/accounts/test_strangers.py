@@ -1,4 +1,4 @@
-"""What strangers' passwords may cost a real server, which hashes as the product does."""
+"""The cost of strangers' passwords on a real server, which hashes as the product does."""
 
 import http.client
 import json

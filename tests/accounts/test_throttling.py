@@ -1,4 +1,4 @@
-"""LIMIT_LOGINS and the others of REST: who shares a bucket, and what an empty one answers."""
+"""LIMIT_LOGINS and the other limits of REST: shared buckets, and the answer of an empty one."""
 
 import pytest
 from django.conf import settings as django_settings

@@ -1,4 +1,4 @@
-"""One-time tickets: once, soon, from the same page."""
+"""One-time tickets: they open one socket, within seconds, from the same origin."""
 
 import datetime as dt
 import threading

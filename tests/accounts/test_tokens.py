@@ -1,4 +1,4 @@
-"""identify(): one query, one kind of exception, whatever it is given."""
+"""identify(): one query and one kind of exception, for any input."""
 
 import contextlib
 import string

@@ -1,4 +1,4 @@
-"""The demo runs the guide's own code, and says it in French too."""
+"""The demo runs the guide's own code, and has its texts in French too."""
 
 import gettext
 import re

@@ -1,4 +1,4 @@
-"""What the demo's pages say before any script runs."""
+"""The demo's pages, as they are before any script runs."""
 
 import sys
 from html import unescape

@@ -1,4 +1,4 @@
-"""Fixtures of the doctor's tests: a database in which everything has happened, and a visit of the doctor."""
+"""Fixtures of the doctor's tests: a database with rows of every kind, and a run of the doctor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database that only the product wrote to gives the doctor nothing to say."""
+"""A clean database: the doctor finds nothing where only the product has written."""
 
 import pytest
 from django.db import transaction

@@ -1,4 +1,4 @@
-"""`manage.py doctor`: what it prints, for people and for machines, and how it ends."""
+"""`manage.py doctor`: its output for people and for machines, and its exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each kind of damage is found, under one name; and nothing that was said is repeated."""
+"""Each kind of damage is found, under one name; no message's text is repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor visits while the server works: it sees each thing whole, and holds nobody up."""
+"""The doctor beside a working server: it sees consistent data, and blocks nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bells: what travels between processes, and what happens when it does not."""
+"""Bells: they carry events between processes, and lost ones do no harm."""
 
 from __future__ import annotations
 

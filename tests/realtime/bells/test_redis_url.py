@@ -1,4 +1,4 @@
-"""REDIS_URL becomes the options with which a Redis server blocks nothing."""
+"""REDIS_URL becomes options with which a slow or lost Redis server blocks nothing."""
 
 import pytest
 

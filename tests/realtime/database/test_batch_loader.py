@@ -1,4 +1,4 @@
-"""Questions that are answered together: no waiting for company, no stale answer, one fails alone."""
+"""The batch loader: a key does not wait for others, gets no stale value, and fails alone."""
 
 from __future__ import annotations
 

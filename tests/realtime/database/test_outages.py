@@ -1,4 +1,4 @@
-"""What is away is said once, with its cause in its own words, and once that it is back."""
+"""Outages: the start is logged once, with its cause, and the end once."""
 
 from __future__ import annotations
 

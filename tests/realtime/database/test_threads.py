@@ -1,4 +1,4 @@
-"""The threads in which sockets use the database: few connections, kept while they are good."""
+"""The database threads: few connections, kept while they are usable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose address it is behind the proxies we trust, and how much one message may hold."""
+"""Client addresses behind trusted proxies, and the size of a message by path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/metrics: who may ask, and what nobody else learns."""
+"""/metrics: the scrapers that may read it, and the answer that everybody else gets."""
 
 from __future__ import annotations
 

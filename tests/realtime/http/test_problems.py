@@ -1,4 +1,4 @@
-"""Problem documents: one that says an error, and when its client may come back."""
+"""Problem documents: the body of an error, and when its client may come back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py prune_log`: what the log forgets, and what it never does."""
+"""`manage.py prune_log`: the events that the log forgets, and those that it keeps for ever."""
 
 from __future__ import annotations
 

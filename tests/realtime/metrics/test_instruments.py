@@ -1,4 +1,4 @@
-"""Instruments: counting is cheap, and nothing that comes from outside makes them grow without end."""
+"""Instruments: counting is cheap, and no input makes them grow without bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the core counts: each number rises when its thing happens, and by how often."""
+"""The core's instruments: each rises when its event happens, and by as many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scoreboard: whoever is asked answers for all workers, and what was once shown never falls."""
+"""The scoreboard: any worker answers for all, and no counter that was shown ever falls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has lived for a while is left out of collections, until memory says that it should not be."""
+"""Garbage collection: old objects are left out, until too much memory is in use."""
 
 import asyncio
 import gc

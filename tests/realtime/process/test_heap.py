@@ -1,4 +1,4 @@
-"""The C library's heap, in processes of its own: what one of them sets holds for its whole life."""
+"""The C library's heap, tested in processes of their own: a setting holds for a process's whole life."""
 
 import subprocess
 import sys

@@ -1,1 +1,1 @@
-"""Tests of the adapters: real servers, with an application that is none of ours."""
+"""Tests of the adapters: real servers, with an application that is not Relais."""

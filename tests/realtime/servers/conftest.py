@@ -1,4 +1,4 @@
-"""The servers of these tests run an echo: it says what it is told, on the paths of ours too."""
+"""Fixtures of the servers' tests: servers that run an echo, also on the paths of our sockets."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What one idle socket costs a server: `python -m tests.realtime.servers.cost [daphne] [uvicorn] [2000]`.
+"""Measures the memory of an idle socket: `python -m tests.realtime.servers.cost [daphne] [uvicorn] [2000]`.
 
 An echo that is none of ours, so that the server's own share is seen: CPU of one handshake, and user-space
 memory (USS) of a socket that is open and silent.

@@ -1,4 +1,4 @@
-"""Applications that say back what they are told, and say on standard error what happened to them.
+"""Echo applications: they send back what they receive, and report on standard error how they end.
 
 Below `/ws/echo/` and on `/websocket` texts leave as those of our own sockets do, through an outbox (finished
 frames where the server takes them), and who says "worked?" is told the seconds that the process has been on a

@@ -1,4 +1,4 @@
-"""A WebSocket peer that may say anything: frames are bytes here, and nothing is put right for it.
+"""A raw WebSocket peer: its frames are bytes, sent as they are, valid or not.
 
 What the *server* says is held to RFC 6455: a frame it may not send raises `ServerMisspokeError`.
 """

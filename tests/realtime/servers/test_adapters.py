@@ -1,4 +1,4 @@
-"""What both adapters promise to any application: sizes, close codes, an orderly end, clean access logs."""
+"""The promises of both adapters to any application: sizes, close codes, an orderly end, clean access logs."""
 
 import contextlib
 import http.client

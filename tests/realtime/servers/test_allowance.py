@@ -1,4 +1,4 @@
-"""What one connection may take: seconds that are totals, bytes that are counted, memory that is shared."""
+"""The allowance of a connection: seconds that are totals, bytes that are counted, memory that is shared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the adapters change, and what they leave alone, in the classes of the servers."""
+"""`install()`: the classes of the servers that the adapters change, and those that they leave alone."""
 
 import asyncio
 import io

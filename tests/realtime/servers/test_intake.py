@@ -1,4 +1,4 @@
-"""The queue between a connection and its application: in order, and full at a certain point."""
+"""The intake between a connection and its application: it keeps the order, and is full at its bounds."""
 
 import asyncio
 

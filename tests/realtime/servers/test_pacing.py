@@ -1,4 +1,4 @@
-"""Reading slice by slice: nobody else waits longer than for one of them."""
+"""Paced reading: other sockets wait for one slice at most."""
 
 import asyncio
 

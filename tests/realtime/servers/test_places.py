@@ -1,4 +1,4 @@
-"""Who has a place, and who makes room."""
+"""Places: the connections that get one, and those that make room."""
 
 from __future__ import annotations
 

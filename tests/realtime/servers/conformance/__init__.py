@@ -1,1 +1,1 @@
-"""RFC 6455 on raw TCP: what each way to run Relais says to a peer that keeps the protocol, or breaks it."""
+"""RFC 6455 on raw TCP: the answers of each way to run Relais to peers that keep the protocol, or break it."""

@@ -1,4 +1,4 @@
-"""What is said to the echo, and what must come back: one line each, with its section of RFC 6455.
+"""The cases: what is sent to the echo and what must come back, each with its section of RFC 6455.
 
 The groups and numbers are those of the Autobahn testsuite, which is the common measure of servers: 1 framing,
 2 pings and pongs, 3 reserved bits, 4 opcodes, 5 fragmentation, 6 UTF-8, 7 closing, 9 size and number,
