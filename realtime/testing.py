@@ -119,7 +119,7 @@ class TestSocket:
         return bool(await self._communicator.receive_nothing(SILENCE_SECONDS, 0.02))
 
     async def leave(self) -> None:
-        """Close the socket, and show the witness the frames that the test has not read."""
+        """Close the socket, and show the witness the frames that the test has not read and still may."""
         await self._communicator.disconnect(timeout=ANSWER_SECONDS)
         unread = self._communicator.output_queue
         for _ in range(unread.qsize()):
