@@ -91,7 +91,7 @@ class Feed:
     """One subscription of a client; a subclass says who may listen, and to what."""
 
     # A socket may have two hundred, and each is there for as long as the client listens.
-    __slots__ = ("_answered", "_asked", "id", "name", "socket", "wish")
+    __slots__ = ("_answered", "_asked", "_failure", "id", "name", "socket", "wish")
 
     #: How many of its kind one socket may have, where that is fewer than of all kinds together.
     most: ClassVar[int | None] = None
@@ -105,6 +105,8 @@ class Feed:
         #: What is to be answered; None once it is.
         self._asked: Asked | None = asked
         self._answered: asyncio.Future[None] | None = None
+        #: Why it was given up before that.
+        self._failure: RealtimeError | None = None
 
     # --- for apps -----------------------------------------------------------------------------------
 
@@ -193,6 +195,8 @@ class Feed:
 
     def answer(self, make: Callable[[Asked], events.Event]) -> None:
         """Say how the subscription stands: the answer to `subscribe`, the first time."""
+        if self._failure is not None:
+            return  # which is the answer
         asked, self._asked = self._asked, None
         # What is looked up together is answered in one turn: a page that opens subscribes to all it shows.
         self.socket.outbox.join_turn()
@@ -230,6 +234,8 @@ class Feed:
 
     async def answered(self) -> None:
         """Wait for the answer: what the client asks about this subscription next is obeyed after it."""
+        if self._failure is not None:
+            raise self._failure
         if not self.is_answered:
             self._answered = asyncio.get_running_loop().create_future()
             await self._answered
@@ -237,11 +243,12 @@ class Feed:
     def give_up(self, error: RealtimeError) -> None:
         """End it and say why; the socket and its other subscriptions go on."""
         self.socket.forget_feed(self)
-        if self._answered is not None and not self._answered.done():
-            self._asked = None
-            self._answered.set_exception(error)
-        elif self.is_answered:
+        if self.is_answered:
             self.socket.push(Unsubscribed(ref=None, id=self.id, topic=self.topic, code=error.code))
+            return
+        self._failure = error
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(error)
 
     def end(self) -> None:
         """Tell it nothing more."""

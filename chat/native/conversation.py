@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
@@ -15,7 +16,10 @@ from chat.selectors import Membership
 from native.feeds import Feed, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
-from realtime import Event, Position, RealtimeError, Subscription, one_moment
+from realtime import Event, FrameBatch, Position, RealtimeError, Subscription, one_moment
+
+#: Seconds before receipts that could not be read are asked for again.
+RETRY_SECONDS = 1.0
 
 
 def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Membership, msgspec.Raw]:
@@ -134,10 +138,19 @@ class ConversationFeed(Feed):
         except RealtimeError as error:
             self.give_up(error)
 
+    async def _receipts(self) -> list[FrameBatch]:
+        """Those of the conversation, asked for until the database answers: nobody else makes up for them."""
+        while self.is_open:
+            try:
+                return await receipts_in(self.conversation_id)
+            except RealtimeError:
+                await asyncio.sleep(RETRY_SECONDS)
+        return []
+
     async def _tell_receipts(self) -> None:
         """Send the members' cursors as they are now, since receipts are not kept as events."""
         wrap = self.named().wrap
-        for batch in await receipts_in(self.conversation_id):
+        for batch in await self._receipts():
             if not self.is_open:
                 return  # nothing is told after `unsubscribed`
             chunk = batch.wrapped(wrap).chunk_for((self.socket.user_id,))

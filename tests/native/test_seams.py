@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from chat import answers as chat_answers
+from chat import services
+from chat.errors import NotAParticipantError
 from chat.events import conversation_topic
+from chat.native import conversation as feed_of_one
 from chat.native import mine
 from native import pages
 from notifications import answers as inbox_answers
@@ -52,7 +55,6 @@ def just_before(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, write: A
 async def test_message_changed_while_a_page_is_read_is_told_after_it(
     ana, bruno, conversation, page_of, monkeypatch
 ):
-    from chat import services
 
     sent = await aside(say)(conversation, bruno, "as it was")
 
@@ -120,7 +122,6 @@ async def test_first_event_after_a_snapshot_is_the_next_one(ana, bruno, conversa
 
 async def test_mine_begins_where_its_list_was_read(ana, bruno, dora, page_of):
     """Who joined and left since the socket was opened is not told of it again by a later subscription."""
-    from chat import services
     from tests.factories import make_conversation
 
     group = await aside(make_conversation)(ana, bruno, title="Project")
@@ -230,3 +231,43 @@ async def test_event_of_an_inbox_has_one_id(ana, bruno, conversation, page_of, t
         assert (await page.socket.receive_text()).count('"id":') == 1
         await aside(say)(conversation, bruno, "hello")
         assert "id" not in await page.receive_until("message_received")
+
+
+async def test_receipts_that_cannot_be_read_are_told_when_they_can(
+    ana, bruno, conversation, page_of, monkeypatch
+):
+    await aside(say)(conversation, ana, "one")
+    await aside(services.mark_read)(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=1)
+    reads, failures = feed_of_one.receipts_in, [UnavailableError(), UnavailableError()]
+
+    async def sometimes(conversation_id: int) -> Any:
+        if failures:
+            raise failures.pop()
+        return await reads(conversation_id)
+
+    monkeypatch.setattr(feed_of_one, "receipts_in", sometimes)
+    monkeypatch.setattr(feed_of_one, "RETRY_SECONDS", 0.01)
+    async with page_of(ana) as page:
+        await page.ask("subscribe", topic=topic_of(conversation), snapshot=True)
+        receipt = await page.receive()
+
+    assert (receipt["type"], receipt["user_id"], receipt["read_seq"]) == ("receipt", bruno.pk, 1)
+    assert not failures
+
+
+async def test_subscription_that_is_given_up_while_it_opens_is_answered_with_why(
+    ana, conversation, page_of, monkeypatch
+):
+    look_up = feed_of_one.ConversationFeed._look_up
+
+    async def lost_meanwhile(feed: Any) -> Any:
+        feed.give_up(NotAParticipantError())
+        return await look_up(feed)
+
+    monkeypatch.setattr(feed_of_one.ConversationFeed, "_look_up", lost_meanwhile)
+    async with page_of(ana) as page:
+        answer = await page.ask("subscribe", topic=topic_of(conversation))
+        assert (answer["type"], answer["code"]) == ("error", "not_a_participant")
+        monkeypatch.undo()
+        assert (await page.ask("subscribe", topic=topic_of(conversation)))["type"] == "subscribed"
+        assert await page.is_silent()
