@@ -140,7 +140,7 @@ class HeadChecks:
         if not topics:
             return
         known = {
-            topic: (audience.timeline, audience.position)
+            topic: (audience, audience.timeline, audience.position)
             for topic in topics
             if (audience := self._audiences.get(topic))
         }
@@ -155,9 +155,11 @@ class HeadChecks:
         for topic, end in ends.items():
             audience = self._audiences.get(topic)
             if audience is not None:
-                timeline, position = known.get(topic, (0, None))
-                # Of two checks that overlap, the second finds that the first has already gone back.
-                if end.seq < (position or 0) and timeline == audience.timeline:
+                # Of two checks that overlap, the second finds that the first has gone back: the audience
+                # is on another timeline, or it was left by all and this is another one.
+                asked, timeline, position = known.get(topic, (None, 0, None))
+                is_as_it_was = audience is asked and audience.timeline == timeline
+                if is_as_it_was and end.seq < (position or 0):
                     audience.go_back(end.seq)
                 audience.compare(end)
                 audience.expect(end.seq)
