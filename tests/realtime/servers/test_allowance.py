@@ -144,10 +144,10 @@ async def test_loop_that_stood_still_excuses_its_peers_once(clock: StillClock) -
     deadline = Deadline(lambda: late.append("late"))
     deadline.start(0.005)
 
-    clock._now += 5
+    clock.jumps(5)
     await clock.passes(1)
     assert late == []
-    clock._now += 10
+    clock.jumps(10)
     await clock.passes(1)
 
     assert late == ["late"]
