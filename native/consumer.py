@@ -169,8 +169,12 @@ class NativeConsumer(Connection):
     async def on_close(self) -> None:
         WAITING.leave(self, self._address)
         Pings.current().forget(self)
-        self.feeds.clear()
-        for kept in self._kept.values():
+        # Both refer back to this: what ends falls apart without the garbage collector.
+        feeds, self.feeds = self.feeds, {}
+        for feed in feeds.values():
+            feed.end()
+        kept_by_apps, self._kept = self._kept, {}
+        for kept in kept_by_apps.values():
             await kept.close()
 
     def on_request(self, request: Request) -> Awaitable[None] | None:

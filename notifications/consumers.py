@@ -83,12 +83,15 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
     following: Following
 
     async def authorize(self) -> None:
+        self.following = Following(self)
         since = positions.parse(self.query.get("since", ""))
         seqs = [self.identity.authorized_at, (since or START).seq]
         following = await self.run(selectors.following, user_id=self.user_id, limit=MAX_TOPICS, seqs=seqs)
-        self.following = Following(self)
         self.following.begin(following)
         self._listen_to_own_topic(following, since)
+
+    async def left(self) -> None:
+        self.following.end()
 
     def rendering_of(self, topic: str) -> Rendering:
         return self.following.rendering_of(topic) or (V1_RENDERING if self.v1 else GUIDE_RENDERING)

@@ -41,7 +41,7 @@ class Following:
     """The sources that one listener follows, by topic."""
 
     def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+        self._listener: Listener | None = listener
         self._followed: dict[str, Source] = {}
         self._language = supported_language(listener.user.language)
         #: Whether it is about to ask again which topics its user may read.
@@ -60,6 +60,8 @@ class Following:
 
     def enter(self, source: Source, topic: str, *, after: int) -> None:
         """The user may read one topic more, after a seq."""
+        if self._listener is None:
+            return
         followed = self._listener.subscription_to(topic)
         if followed is not None:
             # The removal before this event may not be told yet on that topic. It must not end what is
@@ -80,12 +82,18 @@ class Following:
             return False
         del self._followed[subscription.topic]
         subscription.end()
-        if not self._begins_anew:
+        if not self._begins_anew and self._listener is not None:
             self._begins_anew = True
             self._listener.spawn(self._begin_anew())
         return True
 
+    def end(self) -> None:
+        """The listener is over: it keeps this, and nothing here may keep it."""
+        self._listener = None
+
     def _listen(self, source: Source, topic: str, *, after: int) -> None:
+        if self._listener is None:
+            return
         self._followed[topic] = source
         self._listener.listen_to(topic, NoticeRendering(source, self._language), Position(after))
 
@@ -93,6 +101,8 @@ class Following:
         """Follow again the topics left because their log was another one, as far as it is still allowed."""
         self._begins_anew = False
         listener = self._listener
+        if listener is None:
+            return
         try:
             self.begin(await listener.run(selectors.following, user_id=listener.user_id, limit=MAX_TOPICS))
         except RealtimeError as error:

@@ -9,8 +9,10 @@ import msgspec
 
 from accounts.models import User
 from native.commands import in_thread
+from native.consumer import NativeConsumer
+from native.dialect import Asked
 from native.errors import UnknownTopicError
-from native.feeds import MAX_FOLLOWING, Feed, Named, feed
+from native.feeds import MAX_FOLLOWING, Feed, Named, Subscribe, feed
 from native.frames import Resync, Subscribed
 from native.pages import fitting
 from notifications import answers, selectors, services
@@ -86,11 +88,18 @@ class InboxFeed(Feed, FollowsSources):
     def tells(cls) -> Iterable[type[Event]]:
         return [Notified, Noticed, NotificationsRead]
 
+    def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
+        super().__init__(socket, wish, asked, name)
+        self.following = Following(self)
+
+    def end(self) -> None:
+        self.following.end()
+        super().end()
+
     async def open(self) -> None:
         if self.topic != "inbox":
             raise UnknownTopicError
         since = None if self.since is None else positions.parse(self.since)
-        self.following = Following(self)
         now = await self.socket.run(Now, self.user_id, (since or START).seq, self.snapshot_size)
         end, there = now.following.places
         await self.room_for(now.page)

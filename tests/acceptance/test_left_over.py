@@ -43,6 +43,8 @@ def counted(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 def close(server: CountedServer, path: str) -> None:
     """Say something, hear the answer, say goodbye."""
     with connect(f"{server.ws_url}{path}") as socket:
+        for frame in ASKED if path.startswith("/ws/?") else ():
+            socket.send(json.dumps(frame))
         socket.send('{"type":"ping","ref":1}')
         while json.loads(socket.recv(10)).get("type") != "pong":
             pass
@@ -64,7 +66,17 @@ def ask_from_elsewhere(server: CountedServer, path: str) -> None:
 ENDS = {"closed": close, "reset": reset, "refused": ask_from_elsewhere}
 #: Not a refusal on Daphne: Twisted keeps its reason in a cycle, which dies young: collections still find it.
 CASES = [("daphne", "closed"), ("daphne", "reset"), *[("uvicorn", end) for end in ENDS]]
-PATHS = ("/ws/chat/123/?", "/ws/chat/123/?v=1&since=0&", "/ws/notifications/?", "/ws/typing/123/?")
+PATHS = ("/ws/chat/123/?", "/ws/chat/123/?v=1&since=0&", "/ws/notifications/?", "/ws/typing/123/?", "/ws/?")
+#: On the native socket, where what apps keep for it refers back to it.
+ASKED = (
+    {"type": "subscribe", "topic": "conversation.123", "snapshot": 5},
+    {"type": "subscribe", "topic": "conversation.123", "id": "again", "since": "0"},
+    {"type": "subscribe", "topic": "inbox", "snapshot": 5},
+    {"type": "subscribe", "topic": "mine", "snapshot": 5},
+    {"type": "typing", "conversation_id": 123, "is_typing": True},
+    {"type": "read", "conversation_id": 123, "up_to_seq": 1},
+    {"type": "unsubscribe", "id": "inbox"},
+)
 
 
 @pytest.mark.parametrize(("counted", "end"), CASES, indirect=["counted"])
