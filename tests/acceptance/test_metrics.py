@@ -110,6 +110,7 @@ async def hostile(server: ServerProcess, people: People) -> None:
             await socket.close(code, "evil reason")
 
 
+@pytest.mark.usefixtures("unjudged")  # its commands are none
 async def test_nothing_that_clients_send_becomes_a_label(server: ServerProcess) -> None:
     await hostile(server, People(server))
     shown = await shows(server, lambda shown: value(shown, "relais_sockets_open", kind="typing") == 0)
