@@ -6,7 +6,7 @@ from chat import selectors
 from chat.errors import NotAParticipantError
 from chat.receipts import receipts_told
 from chat.selectors import Membership, Share
-from realtime import MAX_INTEGER, BatchLoader, FrameBatch, Position, positions
+from realtime import BatchLoader, FrameBatch, Position, id_in, positions
 
 #: Lookups that sockets which connect together share.
 membership_of: BatchLoader[Share, Membership] = BatchLoader(selectors.memberships_for)
@@ -16,9 +16,10 @@ receipts_in: BatchLoader[int, list[FrameBatch]] = BatchLoader(receipts_told)
 
 def conversation_id_of(text: str) -> int:
     """The id in a text; a NotAParticipantError where it cannot be one, as for any unknown conversation."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:17]) <= MAX_INTEGER and len(text) < 17):
+    conversation_id = id_in(text)
+    if conversation_id is None:
         raise NotAParticipantError
-    return int(text)
+    return conversation_id
 
 
 async def resumed_from(text: str, membership: Membership) -> Position | str:

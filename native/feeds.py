@@ -14,15 +14,14 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
 from native.dialect import Asked
 from native.errors import UnknownTopicError
-from native.frames import Subscribed, TopicName, Unsubscribed
+from native.frames import Resync, Subscribed, TopicName, Unsubscribed
 from realtime import (
-    MAX_INTEGER,
     Enveloped,
     InvalidFrameError,
     NotFoundError,
@@ -33,6 +32,7 @@ from realtime import (
     Rendering,
     Subscription,
     events,
+    id_in,
 )
 
 if TYPE_CHECKING:
@@ -135,9 +135,10 @@ class Feed:
     @property
     def number(self) -> int:
         """The id in its topic; a NotFoundError where that is none."""
-        if not (self.name.isascii() and self.name.isdigit() and len(self.name) < 17):
+        number = id_in(self.name)
+        if number is None:
             raise NotFoundError
-        return min(int(self.name), MAX_INTEGER)
+        return number
 
     @property
     def topic(self) -> str:
@@ -164,9 +165,8 @@ class Feed:
 
     def enveloped(self, rendering: Rendering, shown_as: str | None = None) -> Rendering:
         """A rendering whose frames say whose events they are."""
-        if self.wish.with_id:
-            return Enveloped(rendering, self.named(shown_as))
-        return _enveloped(rendering, shown_as or self.topic)
+        named = self.named(shown_as)
+        return _enveloped(rendering, named.topic) if named.id is None else Enveloped(rendering, named)
 
     def listen(
         self,
@@ -193,28 +193,46 @@ class Feed:
         """Tell the client something of this subscription, besides what it listens to."""
         self.socket.push(self.named().wrap(events.encode(event)))
 
-    def answer(self, make: Callable[[Asked], events.Event]) -> None:
-        """Say how the subscription stands: the answer to `subscribe`, the first time."""
+    def answer(self, make: Callable[[Ref], events.Event]) -> None:
+        """Say how the subscription stands, first as the answer to `subscribe`, whose ref `make` is given."""
         if self._failure is not None:
             return  # which is the answer
         asked, self._asked = self._asked, None
         # What is looked up together is answered in one turn: a page that opens subscribes to all it shows.
         self.socket.outbox.join_turn()
-        self.socket.push(make(Asked(asked.ref if asked else None, self.id)))
+        self.socket.push(make(None if asked is None else asked.ref))
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
 
-    def say_live(self, place: Position, *, resumed: bool = False) -> None:
-        """Answer that it is live from a position on."""
+    def say_live(self, place: Position, *, kind: type[Subscribed] = Subscribed, **more: Any) -> None:
+        """Answer that it is live from a position on; `more` are fields of the answer besides those of all."""
         self.answer(
-            lambda asked: Subscribed(
-                ref=asked.ref,
-                id=asked.id,
+            lambda ref: kind(
+                ref=ref,
+                id=self.id,
                 topic=self.topic,
                 seq=place.seq,
                 position=str(place),
-                resumed=resumed,
+                **{"resumed": False, **more},
             )
+        )
+
+    def say_resync(self, reason: str, url: str, place: Position) -> None:
+        """Answer that what was missed cannot be told, and that it is live from a position on."""
+        self.answer(lambda ref: self.resync(reason, url, place, ref=ref))
+
+    def resync(
+        self, reason: str, url: str, place: Position, *, ref: Ref = None, topic: str | None = None
+    ) -> Resync:
+        """What says that what was missed of a topic, by default its own, cannot be told."""
+        return Resync(
+            ref=ref,
+            id=self.id,
+            topic=topic or self.topic,
+            reason=reason,
+            url=url,
+            seq=place.seq,
+            position=str(place),
         )
 
     async def room_for(self, snapshot: msgspec.Raw | None) -> None:

@@ -13,9 +13,10 @@ from native.consumer import NativeConsumer
 from native.dialect import Asked
 from native.errors import UnknownTopicError
 from native.feeds import MAX_FOLLOWING, Feed, Named, Subscribe, feed
-from native.frames import Resync, Subscribed
+from native.frames import Subscribed
 from native.pages import fitting
 from notifications import answers, selectors, services
+from notifications.consumers import INBOX_URL, MarkRead
 from notifications.events import V1_RENDERING, Noticed, NotificationsRead, Notified
 from notifications.following import MAX_TOPICS, Following
 from notifications.resuming import counted, resumed_from
@@ -24,7 +25,6 @@ from notifications.sources import FollowsSources, Source
 from realtime import (
     START,
     Count,
-    Enveloped,
     Event,
     Id,
     Position,
@@ -36,11 +36,6 @@ from realtime import (
     user_topic,
 )
 
-#: Entries marked by one command: a page of the inbox.
-MAX_IDS = 200
-
-INBOX_URL = "/api/notifications/"
-
 
 class ListNotifications(msgspec.Struct):
     """A page of the inbox: the newest entries, those with ids below one, or the oldest above one."""
@@ -49,12 +44,6 @@ class ListNotifications(msgspec.Struct):
     before: Id | None = None
     after: Count | None = None
     unread: bool = False
-
-
-class MarkRead(msgspec.Struct):
-    """These entries were read; ids of others' entries change nothing."""
-
-    ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class Everything(msgspec.Struct):
@@ -114,7 +103,7 @@ class InboxFeed(Feed, FollowsSources):
             if now.page is not None:
                 self._say_subscribed(now, reason=place)
             else:
-                self._say_resync(place, end)
+                self.say_resync(place, INBOX_URL, end)
         self._listen(end, end)
         self._follow_sources(now)
 
@@ -132,7 +121,11 @@ class InboxFeed(Feed, FollowsSources):
     # --- how it stands ------------------------------------------------------------------------------
 
     def _say_subscribed(self, now: Now, *, reason: str | None) -> None:
-        self._say(now.standing.end, now.standing.unread_count, reason=reason, snapshot=now.page)
+        standing = now.standing
+        self._say_live(standing.end, unread_count=standing.unread_count, reason=reason, snapshot=now.page)
+
+    def _say_live(self, place: Position, **more: Any) -> None:
+        self.say_live(place, kind=SubscribedToInbox, **more)
 
     def _is_live(self, _place: Position) -> None:
         self.spawn(self._say_resumed())
@@ -146,43 +139,7 @@ class InboxFeed(Feed, FollowsSources):
         except RealtimeError as error:
             self.give_up(error)
         else:
-            self._say(place, unread_count, resumed=True)
-
-    def _say(
-        self,
-        place: Position,
-        unread_count: int,
-        *,
-        resumed: bool = False,
-        reason: str | None = None,
-        snapshot: Any = None,
-    ) -> None:
-        self.answer(
-            lambda asked: SubscribedToInbox(
-                ref=asked.ref,
-                id=asked.id,
-                topic=self.topic,
-                seq=place.seq,
-                position=str(place),
-                resumed=resumed,
-                reason=reason,
-                snapshot=snapshot,
-                unread_count=unread_count,
-            )
-        )
-
-    def _say_resync(self, reason: str, end: Position) -> None:
-        self.answer(
-            lambda asked: Resync(
-                ref=asked.ref,
-                id=asked.id,
-                topic=self.topic,
-                reason=reason,
-                url=INBOX_URL,
-                seq=end.seq,
-                position=str(end),
-            )
-        )
+            self._say_live(place, unread_count=unread_count, resumed=True)
 
     # --- what happens to the user -------------------------------------------------------------------
 
@@ -200,10 +157,6 @@ class InboxFeed(Feed, FollowsSources):
     def named(self, topic: str | None = None) -> Named:
         """Without the id of the subscription: a notification has one of its own."""
         return Named(topic or self.topic)
-
-    def enveloped(self, rendering: Rendering, shown_as: str | None = None) -> Rendering:
-        """The same, for what it listens to."""
-        return Enveloped(rendering, self.named(shown_as))
 
     # --- for `following` ----------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     from realtime.hub.reactions import Told, acts_on, reacts_to
     from realtime.hub.rendering import EVERYTHING, NOTHING, Enveloped, Frame, OnlyTypes, Rendering
     from realtime.hub.subscription import Subscription
-    from realtime.json_input import clean_text, parse_json, ref_of
+    from realtime.json_input import clean_text, id_in, parse_json, ref_of
     from realtime.log import LockedTopic, positions, statements
     from realtime.log.positions import START, Position
     from realtime.metrics.instruments import LATENCY_SECONDS, Counter, Gauge, Histogram
@@ -185,6 +185,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "realtime.wire.frames": ("Payload",),
     "realtime.json_input": (
         "clean_text",
+        "id_in",
         "parse_json",
         "ref_of",
     ),

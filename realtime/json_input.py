@@ -62,6 +62,13 @@ def ref_of(frame: dict[str, Any], field: str = "ref") -> Ref:
     )
 
 
+def id_in(text: str) -> int | None:
+    """The id that a text names; None where it cannot be one."""
+    if text.isascii() and text.isdigit() and len(text) < 17 and 0 < int(text) <= MAX_INTEGER:
+        return int(text)
+    return None
+
+
 def command(frame: dict[str, Any], kind: type[Command]) -> Command:
     """Read a frame as a typed command; the InvalidFrameError names the field that does not fit."""
     try:

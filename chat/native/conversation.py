@@ -14,7 +14,6 @@ from chat.native.companions import companion_events, listen_to_companions
 from chat.resuming import conversation_id_of, history_url, membership_of, receipts_in, resumed_from
 from chat.selectors import Membership
 from native.feeds import Feed, feed
-from native.frames import Resync, Subscribed
 from native.pages import fitting
 from realtime import Event, FrameBatch, Position, RealtimeError, Subscription, one_moment
 
@@ -96,18 +95,7 @@ class ConversationFeed(Feed):
         )
         await self.room_for(page)
         end = membership.end
-        self.answer(
-            lambda asked: Subscribed(
-                ref=asked.ref,
-                id=asked.id,
-                topic=self.topic,
-                seq=end.seq,
-                position=str(end),
-                resumed=False,
-                reason=reason,
-                snapshot=page,
-            )
-        )
+        self.say_live(end, reason=reason, snapshot=page)
         self._listen(end, end)
         self.socket.spawn(self._tell_receipts())
 
@@ -117,17 +105,7 @@ class ConversationFeed(Feed):
             await self._show(reason)
             return
         end = membership.end
-        self.answer(
-            lambda asked: Resync(
-                ref=asked.ref,
-                id=asked.id,
-                topic=self.topic,
-                reason=reason,
-                url=history_url(membership),
-                seq=end.seq,
-                position=str(end),
-            )
-        )
+        self.say_resync(reason, history_url(membership), end)
         self._listen(end, end)
 
     async def _leave_the_other_past(self) -> None:

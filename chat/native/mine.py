@@ -28,7 +28,7 @@ from native.consumer import NativeConsumer
 from native.dialect import Asked
 from native.errors import UnknownTopicError
 from native.feeds import MAX_FOLLOWING, Feed, Subscribe, feed
-from native.frames import Resync, Subscribed
+from native.frames import Subscribed
 from native.pages import fitting
 from realtime import (
     NOTHING,
@@ -216,18 +216,8 @@ class MineFeed(Feed):
             self._all_live.set_result(None)
 
     def _say_resync(self, membership: Membership, reason: str) -> None:
-        end = membership.end
-        self.socket.push(
-            Resync(
-                ref=None,
-                id=self.id,
-                topic=conversation_topic(membership.conversation_id),
-                reason=reason,
-                url=history_url(membership),
-                seq=end.seq,
-                position=str(end),
-            )
-        )
+        topic = conversation_topic(membership.conversation_id)
+        self.socket.push(self.resync(reason, history_url(membership), membership.end, topic=topic))
 
     def _places(self) -> dict[int, Position]:
         places = {}
@@ -244,18 +234,8 @@ class MineFeed(Feed):
         # What was joined since they were read is told from its joining on.
         joined = {pk: Position(after) for pk, after in self._joined.items()}
         told = {conversation_topic(pk): str(position) for pk, position in (joined | dict(places)).items()}
-        self.answer(
-            lambda asked: SubscribedToMine(
-                ref=asked.ref,
-                id=asked.id,
-                topic=self.topic,
-                seq=place.seq,
-                position=str(place),
-                resumed=self.wish.since is not None,
-                snapshot=page,
-                positions=told,
-            )
-        )
+        resumed = self.wish.since is not None
+        self.say_live(place, kind=SubscribedToMine, resumed=resumed, snapshot=page, positions=told)
         if own.seq == place.seq:
             own.render_as(self.enveloped(_COMINGS_AND_GOINGS))
             return
