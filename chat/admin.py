@@ -1,4 +1,4 @@
-"""Conversations in the Django admin, which writes through the services and so announces like anybody."""
+"""Conversations in the Django admin, which writes through the services, so that every change is announced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realtime import RealtimeError, clean_text
 
 
 def _cleaned(clean: Callable[[str], str], text: str) -> str:
-    """The cleaned text; what the services would refuse is an error of the form's field."""
+    """Clean a text as the services do; what they would refuse is an error of the form's field."""
     try:
         return clean(text)
     except RealtimeError as error:
@@ -43,7 +43,7 @@ class ParticipantInline(admin.TabularInline):
     readonly_fields = ("user", "role", "joined_at", "joined_seq", "delivered_seq", "read_seq")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # joining and leaving are events: they go through the members' API
+        return False  # members join and leave through the members' API, which announces it
 
 
 @admin.register(Conversation)
@@ -56,10 +56,10 @@ class ConversationAdmin(admin.ModelAdmin):
     inlines = (ParticipantInline,)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # a conversation begins with its members, and they are told
+        return False  # a conversation is created by the API, together with its members
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # it would take the log along from under open sockets
+        return False  # its log would be deleted too, from under open sockets
 
     def save_model(self, request: HttpRequest, obj: Conversation, form: Any, change: bool) -> None:
         if "opens_history" in form.changed_data:
@@ -77,7 +77,7 @@ class MessageAdmin(admin.ModelAdmin):
     list_select_related = ("conversation", "sender")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # nobody speaks in another's name
+        return False  # staff do not write in another user's name
 
     def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
         is_gone = obj is not None and obj.deleted_at is not None

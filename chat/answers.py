@@ -1,4 +1,4 @@
-"""What is answered to questions about conversations, and done on request, over REST and on the native socket.
+"""Answers about conversations: questions and changes, for REST and the native socket alike.
 
 The functions use the database, and return what becomes JSON. Each counts what it does against the limits of
 its user.
@@ -29,7 +29,7 @@ def users_named(usernames: Sequence[str]) -> list[User]:
 
 
 def conversation(viewer: User, conversation_id: int) -> dict[str, Any]:
-    """A conversation as it is now; a NotAParticipantError for who was removed while they asked."""
+    """A conversation as it is now; raises NotAParticipantError if the viewer was removed meanwhile."""
     row = selectors.conversation_of(user_id=viewer.pk, conversation_id=conversation_id)
     return shapes.conversation_row(row, viewer_id=viewer.pk)
 
@@ -46,7 +46,7 @@ def conversations(
 def open_conversation(
     creator: User, *, participants: Sequence[str], title: str, opens_history: bool
 ) -> tuple[dict[str, Any], bool]:
-    """A conversation with others, and whether it is new: a direct one is the same every time."""
+    """Open a conversation; returns it, and whether it is new: two users have one direct conversation."""
     allow_invitation(creator.pk)
     opened, is_new = services.open_conversation(
         creator=creator, participants=users_named(participants), title=title, opens_history=opens_history
@@ -65,7 +65,7 @@ def rename(by: User, conversation_id: int, *, title: str) -> dict[str, Any]:
 
 
 def history(membership: Membership, *, before: int | None, after: int | None, limit: int) -> dict[str, Any]:
-    """A page of messages, newest first, and by what to ask for those before and after it."""
+    """A page of messages, newest first, with the seqs from which its neighbours are asked for."""
     page = selectors.history(membership, before=before, after=after, limit=limit)
     return {
         "results": [
@@ -86,7 +86,7 @@ def history(membership: Membership, *, before: int | None, after: int | None, li
 
 
 def edit(by: User, conversation_id: int, message_id: int, *, content: str) -> int:
-    """Change one's own message; the seq of the event that says so."""
+    """Edit the user's own message; returns the seq of the event."""
     allow_send(by.pk)
     return services.edit_message(
         conversation_id=conversation_id, message_id=message_id, by=by, content=content
@@ -94,7 +94,7 @@ def edit(by: User, conversation_id: int, message_id: int, *, content: str) -> in
 
 
 def delete(by: User, conversation_id: int, message_id: int) -> int:
-    """Delete one's own message, or as a manager anybody's; the seq of the event that says so."""
+    """Delete a message: the user's own, or as a manager any; returns the seq of the event."""
     allow_send(by.pk)
     return services.delete_message(conversation_id=conversation_id, message_id=message_id, by=by)
 
@@ -103,15 +103,15 @@ def delete(by: User, conversation_id: int, message_id: int) -> int:
 
 
 def members(viewer: User, conversation_id: int) -> Any:
-    """Everybody in a conversation of the viewer's."""
+    """The members of one of the viewer's conversations."""
     found = selectors.members_of(user_id=viewer.pk, conversation_id=conversation_id)
     return shapes.member_rows(found, viewer_id=viewer.pk)
 
 
 def add_members(by: User, conversation_id: int, *, participants: Sequence[str], role: str) -> Any:
-    """Add people to a group."""
+    """Add users to a group; returns its members."""
     allow_invitation(by.pk)
-    # Membership first: a stranger must not learn from here which names exist.
+    # The viewer's membership is checked first: a stranger must not learn from here which names exist.
     selectors.membership_for(user_id=by.pk, conversation_id=conversation_id)
     added = services.add_members(
         conversation_id=conversation_id, by=by, users=users_named(participants), role=role
@@ -128,6 +128,6 @@ def change_role(by: User, conversation_id: int, user_id: int, *, role: str) -> A
 
 
 def remove_member(by: User, conversation_id: int, user_id: int) -> None:
-    """Remove a member, or leave."""
+    """Remove a member, or leave the conversation."""
     allow_send(by.pk)
     services.remove_member(conversation_id=conversation_id, by=by, user_id=user_id)

@@ -1,4 +1,4 @@
-"""Conversations over HTTP: making them, their members, their history, catching up.
+"""The HTTP API of conversations: creating them, their members and their history.
 
 What the OpenAPI document says of each operation is in `operations.py`.
 """
@@ -28,7 +28,7 @@ def _checked(kind: type[Any], data: Any) -> dict[str, Any]:
 
 
 def _me(request: Request) -> User:
-    return cast("User", request.user)  # nobody else gets past IsAuthenticated
+    return cast("User", request.user)  # IsAuthenticated lets nobody else in
 
 
 def _link(request: Request, **query: Any) -> str:
@@ -40,7 +40,7 @@ class ConversationsView(ApiView):
 
     @operations.conversations_list
     def get(self, request: Request) -> Response:
-        """The one that was active last first; `next` leads on."""
+        """List the viewer's conversations, the one active last first; `next` links to the next page."""
         query = _checked(queries.ConversationQuerySerializer, request.query_params)
         me, limit = _me(request), query["limit"]
         if "before" in query:
@@ -54,7 +54,7 @@ class ConversationsView(ApiView):
 
     @operations.conversations_create
     def post(self, request: Request) -> Response:
-        """With one participant and no title it is direct, and the same one every time; else a group."""
+        """Open a conversation: the direct one with one participant and no title, else a new group."""
         wish = _checked(shapes.CreateConversationSerializer, request.data)
         conversation, is_new = answers.open_conversation(_me(request), **wish)
         return Response(conversation, status=201 if is_new else 200)
@@ -81,7 +81,7 @@ class MessagesView(ApiView):
         before, after, limit = query.get("before"), query.get("after"), query["limit"]
         membership = selectors.membership_for(user_id=_me(request).pk, conversation_id=conversation_id)
         page = answers.history(membership, before=before, after=after, limit=limit)
-        # Older pages between two positions stay between them.
+        # A link to older pages keeps the lower bound that this request has.
         within = {"after": after} if before is not None and after is not None else {}
         older_before, newer_after = page.pop("older_before"), page.pop("newer_after")
         older = newer = None
@@ -93,7 +93,7 @@ class MessagesView(ApiView):
 
     @operations.messages_send
     def post(self, request: Request, conversation_id: int) -> Response:
-        """Send a message; it reaches the sockets like any other."""
+        """Send a message; sockets are told it as they are told any other."""
         wish = _checked(shapes.SendSerializer, request.data)
         content = clean_content(wish["message"])
         allow_send(_me(request).pk)
@@ -113,14 +113,14 @@ class MessageView(ApiView):
 
     @operations.messages_delete
     def delete(self, request: Request, conversation_id: int, message_id: int) -> Response:
-        """Delete one's own message, or as a manager anybody's."""
+        """Delete a message: one's own, or as a manager any."""
         return Response({"seq": answers.delete(_me(request), conversation_id, message_id)})
 
 
 class MembersView(ApiView):
     @operations.members_list
     def get(self, request: Request, conversation_id: int) -> Response:
-        """Everybody in the conversation, with how far they read; 0 for who does not share it."""
+        """List the members of a conversation with their read cursors; 0 where a member does not share it."""
         return Response(answers.members(_me(request), conversation_id))
 
     @operations.members_add
@@ -139,7 +139,7 @@ class MemberView(ApiView):
 
     @operations.members_remove
     def delete(self, request: Request, conversation_id: int, user_id: int) -> Response:
-        """Remove a member, or leave."""
+        """Remove a member, or leave the conversation."""
         answers.remove_member(_me(request), conversation_id, user_id)
         return Response(status=204)
 
@@ -147,7 +147,7 @@ class MemberView(ApiView):
 class ReadView(ApiView):
     @operations.conversations_read
     def post(self, request: Request, conversation_id: int) -> Response:
-        """Everything up to a seq is read; a cursor never moves back."""
+        """Mark everything up to a seq as read; a cursor never moves back."""
         up_to_seq = _checked(shapes.CursorSerializer, request.data)["up_to_seq"]
         membership = MOVES.move((_me(request).pk, conversation_id), Cursor(read=up_to_seq))
         return Response(shapes.read_state(membership, selectors.unread_count(membership)))
@@ -156,7 +156,7 @@ class ReadView(ApiView):
 class DeliveredView(ApiView):
     @operations.conversations_delivered
     def post(self, request: Request, conversation_id: int) -> Response:
-        """A device has everything up to a seq."""
+        """Note that a device of the viewer has received everything up to a seq."""
         up_to_seq = _checked(shapes.CursorSerializer, request.data)["up_to_seq"]
         membership = MOVES.move((_me(request).pk, conversation_id), Cursor(delivered=up_to_seq))
         return Response(shapes.read_state(membership, selectors.unread_count(membership)))

@@ -1,4 +1,4 @@
-"""A user's data in conversations, to export and to forget: memberships, cursors, messages and the name."""
+"""A user's data in conversations, for export and forgetting: memberships, cursors, messages and the name."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from chat.models import Conversation, Departure, Message, Participant
 
 @exported("conversations")
 def conversations(user: User) -> Iterator[Row]:
-    """Those they are a member of."""
+    """Export the conversations that the user is a member of."""
     rows = Conversation.objects.filter(participants__user=user).order_by("pk")
     yield from rows.values("id", "kind", "title", "created_at").iterator(BATCH)
 
 
 @exported("memberships")
 def memberships(user: User) -> Iterator[Row]:
-    """Their part in each of them, with how far they received and read."""
+    """Export the user's memberships, with how far the user has received and read."""
     rows = Participant.objects.filter(user=user).order_by("conversation_id")
     yield from rows.values(
         "conversation_id", "role", "joined_at", "joined_seq", "delivered_seq", "read_seq"
@@ -31,14 +31,14 @@ def memberships(user: User) -> Iterator[Row]:
 
 @exported("departures")
 def departures(user: User) -> Iterator[Row]:
-    """Where they left, the last time."""
+    """Export where the user last left each conversation."""
     rows = Departure.objects.filter(user=user).order_by("conversation_id")
     yield from rows.values("conversation_id", "seq").iterator(BATCH)
 
 
 @exported("messages")
 def messages(user: User) -> Iterator[Row]:
-    """What they said, also where they are no member any more; of deleted ones only that they were there."""
+    """Export the user's messages, also in conversations they left; of a deleted one only that it existed."""
     rows = Message.objects.filter(sender=user).order_by("pk").annotate(message_id=F("pk"))
     yield from rows.values(
         "message_id",
@@ -54,7 +54,7 @@ def messages(user: User) -> Iterator[Row]:
 
 @forgotten("groups were left")
 def groups(person: Forgetting) -> int:
-    """Direct conversations keep their two members."""
+    """Remove the user from groups; a direct conversation keeps its two members."""
     shares = Participant.objects.filter(user=person.user_id, conversation__kind=Conversation.Kind.GROUP)
     left = 0
     while share := shares.select_related("user").order_by("pk").first():
@@ -66,11 +66,11 @@ def groups(person: Forgetting) -> int:
 
 @forgotten("messages were deleted")
 def said(person: Forgetting) -> int:
-    """Only where the operator wants it."""
+    """Delete the user's messages, if the operator asked for that."""
     return services.delete_messages_of(person.user) if person.deletes_messages else 0
 
 
 @forgotten("logged events were rewritten without the name")
 def logged_names(person: Forgetting) -> int:
-    """After what was said in between has been told."""
+    """Take the user's former names out of the logs, once the events logged under them have been sent."""
     return services.forget_name(person.user)

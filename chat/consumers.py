@@ -39,32 +39,32 @@ from realtime import (
     errors,
 )
 
-#: An id that is looked up whatever it is: where there is nothing, the answer is `message_not_found`.
+#: Any integer is looked up; one that is no message's id is answered with `message_not_found`.
 MessageId = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_INTEGER, "examples": [123]})]
 
 
 class SendMessage(msgspec.Struct):
-    """Say something. With a `client_id` it is stored once, however often it is sent."""
+    """Send a message. With a `client_id` it is stored once, however often it is sent."""
 
     message: Content
     client_id: ClientId | None = None
 
 
 class EditMessage(msgspec.Struct):
-    """Give a message of your own another text."""
+    """Change the text of your own message."""
 
     message_id: MessageId
     message: Content
 
 
 class DeleteMessage(msgspec.Struct):
-    """Delete a message of your own; managers of a group may delete anybody's."""
+    """Delete your own message; a manager of a group may delete any."""
 
     message_id: MessageId
 
 
 class MoveCursor(msgspec.Struct):
-    """Everything up to here was read, or has arrived."""
+    """Mark everything up to a seq as read, or as received."""
 
     up_to_seq: Seq
 
@@ -81,7 +81,7 @@ class Acknowledged(Event, tag="ack", frozen=True):
 
 
 class Changed(Event, tag="ack", frozen=True):
-    """The message is edited or deleted; `seq` is the number of the event that says so."""
+    """The message is edited or deleted; `seq` is that of the event that says so."""
 
     ref: Ref
     changed_seq: Seq = msgspec.field(name="seq")
@@ -98,7 +98,7 @@ class Subscribed(Event, tag="subscribed", frozen=True):
 
 
 class Resync(Event, tag="resync", frozen=True):
-    """What was missed cannot be told event by event: it is at `url`. The socket is live from `seq` on."""
+    """What was missed is not sent event by event: load it from `url`. The socket is live from `seq` on."""
 
     conversation_id: Id
     reason: ResyncReason
@@ -108,7 +108,7 @@ class Resync(Event, tag="resync", frozen=True):
 
 
 class ChatConsumer(GuideConsumer):
-    """One conversation: what is said in it, and by whom it was read."""
+    """The socket of one conversation: its messages, members and receipts."""
 
     kind = "chat"
     guide = GuideDialect(default_command="message")
@@ -140,7 +140,7 @@ class ChatConsumer(GuideConsumer):
         if subscription.topic != self.topic:
             super().on_misled(subscription, seq)
             return
-        subscription.end()  # until it is known whether the other log is theirs to read
+        subscription.end()  # stays ended until the other log is known to be the user's to read
         self.spawn(self._begin_anew(seq))
 
     async def left(self) -> None:
@@ -151,7 +151,7 @@ class ChatConsumer(GuideConsumer):
     # --- messages -----------------------------------------------------------------------------------
 
     def _send(self, frame: SendMessage, ref: Ref) -> None:
-        began = time.monotonic()  # nothing was awaited since the frame was taken up
+        began = time.monotonic()  # the frame was taken up just now: nothing was awaited since
         client_id = None
         if frame.client_id is not None:
             client_id = clean_client_id(frame.client_id)
@@ -180,7 +180,7 @@ class ChatConsumer(GuideConsumer):
         metrics.ACK_SECONDS.observe(time.monotonic() - began)
 
     async def _edit(self, frame: EditMessage, ref: Ref) -> None:
-        self.opt_in()  # first: this very edit is told too
+        self.opt_in()  # before the edit, so that the client is told its event too
         allow_send(self.user_id)
         seq = await self.run(
             services.edit_message,

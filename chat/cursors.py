@@ -1,4 +1,4 @@
-"""Cursor moves are gathered per user and conversation, from sockets and REST, and written together.
+"""Cursor moves of sockets and REST are gathered per user and conversation, and written together.
 
 A page that reads a thread moves its cursors many times a second, and only the last position matters. So a
 move joins the one that already waits for the same user and conversation, and every tenth of a second what
@@ -39,33 +39,34 @@ from realtime import (
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two writes: nobody sees receipts come more smoothly than ten times a second.
+#: Seconds between two writes: receipts that come ten times a second look smooth.
 PERIOD_SECONDS = 0.1
-#: Seconds before what could not be written is tried again, doubled each time up to the second number.
+#: Seconds before a failed write is repeated: the first wait, which doubles up to the second number.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 10.0
 #: Moves in one transaction: at some 20 µs each it stays as short as a batch of messages.
 MAX_BATCH = 200
-#: Moves that may wait in this process: about 3 MB. Past it sockets are told `overloaded`.
+#: Moves that may wait in this process: about 3 MB. Beyond that a move is refused with `overloaded`.
 MAX_WAITING = 10_000
 #: Moves of one user that may wait: more conversations than anybody reads at a time.
 MAX_WAITING_OF_USER = 200
 RETRY_MS = 1_000
-#: Seconds that a request waits for its turn to write, where nothing else bounds it.
+#: Seconds that a request waits for the writing lock, unless its deadline says otherwise.
 PATIENCE_SECONDS = 5.0
 
 
 class _Move:
-    """A move that waits: how far one user says that they got in one conversation."""
+    """A waiting move: how far one user has got in one conversation, as the client says."""
 
     __slots__ = ("cursor", "is_granted", "is_kept", "outcome")
 
     def __init__(self) -> None:
         self.cursor = Cursor()
-        #: Whether its turn in LIMIT_CURSORS was taken.
+        #: Whether it has taken its turn in LIMIT_CURSORS.
         self.is_granted = False
-        #: Whether a socket asked for it: nobody waits for an answer, and it is tried until it is stored.
+        #: Whether a socket asked for it: then it is tried until it is stored, since no request waits for an
+        #: error.
         self.is_kept = False
-        #: What was stored, or why nothing was; None while it waits.
+        #: The membership after the move, or the error; None while the move waits.
         self.outcome: Membership | Exception | None = None
 
 
@@ -73,19 +74,19 @@ Batch = dict[Share, _Move]
 
 
 class CursorMoves:
-    """The moves of this process. Its synchronous methods may be called from any thread."""
+    """The waiting moves of this process. The synchronous methods may be called from any thread."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], Any] = time.sleep
     ) -> None:
         self._clock, self._sleep = clock, sleep
-        #: By user, and then by conversation.
+        #: The waiting moves by user, then by conversation.
         self._waiting: dict[int, dict[int, _Move]] = {}
         self._count = 0
         self._changing = threading.Lock()
-        #: Held while somebody writes; those who wait for it find their moves written as well.
+        #: Held by the thread that writes; a thread that waits for it may find its move written by the holder.
         self._writing = threading.Lock()
-        #: When something of a user was written, for as long as that was less than a period ago.
+        #: When a user's moves were last written; entries older than a period are dropped.
         self._written: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -101,7 +102,7 @@ class CursorMoves:
     # --- for sockets --------------------------------------------------------------------------------
 
     def note(self, share: Share, cursor: Cursor) -> None:
-        """Have a move written soon; called on the loop, and never waits."""
+        """Have a move written soon. Called on the loop; never waits."""
         self._join(share, cursor, is_kept=True)
         if self._task is None or self._task.done() or self._task.get_loop().is_closed():
             self._task = background.start(self._write_until_nothing_waits())
@@ -121,7 +122,7 @@ class CursorMoves:
     # --- for requests -------------------------------------------------------------------------------
 
     def move(self, share: Share, cursor: Cursor) -> Membership:
-        """Write a move with all that wait, and return the membership after it; waits while others write."""
+        """Write a move together with all waiting ones, and return the membership after it; waits its turn."""
         try:
             allow_cursor(share[0])
         except RateLimitedError:
@@ -131,7 +132,7 @@ class CursorMoves:
         pause = self._written.get(share[0], -PERIOD_SECONDS) + PERIOD_SECONDS - self._clock()
         if pause > 0:
             if not connection.in_atomic_block:
-                connection.close()  # others may have it meanwhile
+                connection.close()  # another request may use the connection meanwhile
             self._sleep(pause)
         left = remaining()
         if not self._writing.acquire(timeout=PATIENCE_SECONDS if left is None else left):
@@ -148,7 +149,7 @@ class CursorMoves:
     # --- writing ------------------------------------------------------------------------------------
 
     def write(self, *, everything: bool = False) -> float:
-        """Write the moves whose users have a turn; the seconds until the next turn."""
+        """Write the moves whose users have a turn; returns the seconds until the next turn."""
         with self._writing:
             while True:
                 batch, pause = self._take(everything=everything)
@@ -182,7 +183,7 @@ class CursorMoves:
         return move
 
     def _take(self, *, first: int | None = None, everything: bool = False) -> tuple[Batch, float]:
-        """The moves whose turn has come, those of user `first` first, and the seconds until the next turn."""
+        """Take out the moves whose turn has come, user `first` first; and the seconds until the next turn."""
         batch: Batch = {}
         pause = 0.0
         with self._changing:
@@ -204,7 +205,7 @@ class CursorMoves:
         return batch, pause
 
     def _write(self, batch: Batch) -> None:
-        """Write moves together, or each alone where that fails; an outage of the database is raised."""
+        """Write moves together, or one by one where that fails; raises if the database is away."""
         if not batch:
             return
         try:
@@ -217,7 +218,7 @@ class CursorMoves:
                 self._keep(batch, error)
                 logger.exception("A cursor could not be moved")
                 return
-            # A move that cannot be written must not hold up the others.
+            # One move that cannot be written must not hold up the others.
             for number, share in enumerate(batch):
                 try:
                     self._write({share: batch[share]})
@@ -235,7 +236,7 @@ class CursorMoves:
         metrics.CURSORS_WRITTEN.add(n=len(batch))
 
     def _keep(self, batch: Batch, error: Exception) -> None:
-        """Answer the requests with the error; in an outage, what sockets asked for waits on."""
+        """Answer the requests with the error; in an outage the moves of sockets keep waiting."""
         with self._changing:
             for share, move in batch.items():
                 move.outcome = error
@@ -244,7 +245,7 @@ class CursorMoves:
 
 
 def _turn_of(user_id: int) -> float:
-    """Take a turn of LIMIT_CURSORS; the seconds until there is one, if there is none now."""
+    """Take a turn of LIMIT_CURSORS; 0, or the seconds until a turn is free."""
     try:
         allow_cursor(user_id)
     except RateLimitedError as error:
@@ -265,13 +266,13 @@ _settling: BatchLoader[Share, None] = BatchLoader(_write_for)
 
 
 async def settle(share: Share) -> None:
-    """Write the last move of a socket that ends; sockets that end together share the write."""
+    """Write the last move of a closing socket; sockets that close together share the write."""
     if MOVES.waits(share):
         await _settling(share)
 
 
 @background.runs_at_end
 async def write_the_rest() -> None:
-    """Write all moves that wait when the process ends, without waiting for turns."""
+    """At the end of the process, write all waiting moves without turns."""
     if MOVES.waiting:
         await run_in_thread(MOVES.write, everything=True)

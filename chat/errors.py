@@ -1,4 +1,4 @@
-"""What can go wrong in a conversation, by name."""
+"""The errors of conversations; each docstring is the message that clients see."""
 
 from realtime import CloseCode, InvalidInputError, NotAllowedError, NotFoundError, RealtimeError
 

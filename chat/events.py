@@ -1,4 +1,4 @@
-"""The topic of a conversation, its events, and the rendering of each kind of socket.
+"""The topic of a conversation, its events, and the renderings of sockets.
 
 The field names are the wire's, and frozen: `docs/protocols/guide.md`.
 """
@@ -23,7 +23,7 @@ Words = Annotated[str, Meta(examples=["Bonjour !"])]
 
 def conversation_topic(conversation_id: int) -> str:
     """The topic of everything that happens in a conversation."""
-    return f"conversation.{conversation_id:d}"  # any integer makes a topic: nothing else need be looked for
+    return f"conversation.{conversation_id:d}"  # any integer makes a name; nothing else needs checking
 
 
 class MessageSent(Event, tag="message", frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class MessageSent(Event, tag="message", frozen=True, kw_only=True):
     sender_username: Username
     content: Words
     created_at: Moment
-    # The guide's field: at birth nobody has read it.
+    # A field of the guide: nobody has read a new message.
     is_read: Annotated[bool, Meta(description="False at birth; the history says it for its viewer.")] = False
     conversation_id: Id
     seq: Seq = 0
@@ -54,7 +54,7 @@ class MessageEdited(Event, tag="message_edited", frozen=True):
 
 
 class MessageDeleted(Event, tag="message_deleted", frozen=True):
-    """A message was deleted. To who resumes it also stands in the place of the message itself."""
+    """A message was deleted. To a client that resumes it also takes the place of the message itself."""
 
     message_id: Id
     deleted_by: Id
@@ -77,7 +77,7 @@ class MemberAdded(Event, tag="member_added", frozen=True):
 
 
 class MemberRemoved(Event, tag="member_removed", frozen=True):
-    """Somebody is no member any more; to them it is the last event."""
+    """Somebody is no member any more; for that user it is the last event."""
 
     user_id: Id
     username: Username
@@ -149,7 +149,7 @@ class ConversationLeft(Event, tag="conversation_left", frozen=True):
     seq: Seq = 0
 
 
-#: What a socket on a conversation is told.
+#: The events that a socket on a conversation can be sent.
 CONVERSATION_EVENTS = (
     MessageSent,
     MessageEdited,
@@ -162,6 +162,6 @@ CONVERSATION_EVENTS = (
     ReceiptMoved,
 )
 
-#: The guide's chat page knows only messages, and draws its own when they come back.
+#: The guide's chat page knows only messages; it shows its own when they come back.
 GUIDE_RENDERING = OnlyTypes(frozenset({"message"}))
 V1_RENDERING = EVERYTHING

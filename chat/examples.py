@@ -1,4 +1,4 @@
-"""What requests and answers about conversations look like, for the OpenAPI document: Ana's and Bruno's."""
+"""Example requests and answers about conversations for the OpenAPI document: Ana's and Bruno's."""
 
 from __future__ import annotations
 

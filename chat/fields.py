@@ -1,4 +1,4 @@
-"""The fields of commands about messages, as both kinds of sockets have them."""
+"""Fields of commands about messages, shared by the guide's sockets and the native one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from realtime import Text, conf
 
-#: The text of a message: as long as the setting says when the process starts.
+#: The text of a message. Its maximum is the setting's value when the process starts.
 Content = Annotated[
     Text, Meta(extra_json_schema={"minLength": 1, "maxLength": conf.limit_content, "examples": ["Bonjour !"]})
 ]
@@ -25,5 +25,5 @@ ClientId = Annotated[
         }
     ),
 ]
-#: Why a position cannot be gone on from.
+#: Why a client cannot resume from its position.
 ResyncReason = Annotated[str, Meta(extra_json_schema={"enum": ["unknown_position", "too_old", "rejoined"]})]

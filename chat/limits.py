@@ -1,4 +1,4 @@
-"""The limits on what one user sends, begins and marks, over sockets and REST together."""
+"""The limits per user on sending, inviting and moving cursors, over sockets and REST together."""
 
 from realtime import Buckets, conf
 
@@ -8,15 +8,15 @@ _cursors = Buckets(lambda: conf.limit_cursors)
 
 
 def allow_send(user_id: int) -> None:
-    """Count something that is stored and told to every member of a conversation (LIMIT_SENDS)."""
+    """Count one send, which is stored and told to every member of a conversation (LIMIT_SENDS)."""
     _sends.take(user_id)
 
 
 def allow_invitation(user_id: int) -> None:
-    """Count a conversation with others, or others taken into one: nobody asks them (LIMIT_INVITATIONS)."""
+    """Count one invitation: users are taken into conversations without being asked (LIMIT_INVITATIONS)."""
     _invitations.take(user_id)
 
 
 def allow_cursor(user_id: int) -> None:
-    """Count a cursor that is written and told to every member of a conversation (LIMIT_CURSORS)."""
+    """Count one cursor move, which is stored and told to every member of a conversation (LIMIT_CURSORS)."""
     _cursors.take(user_id)

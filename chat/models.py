@@ -25,7 +25,7 @@ class Conversation(models.Model):
     direct_key = models.CharField(max_length=43, null=True, unique=True, editable=False)  # noqa: DJ001 - groups have none, and "" would be one for all
     #: Whether a new member may read what was said before they joined.
     opens_history = models.BooleanField(default=False)
-    #: The seq up to which members have been written an entry in their inbox.
+    #: The seq up to which messages were noted in the members' inboxes.
     noticed_seq = models.BigIntegerField(default=0, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -51,12 +51,12 @@ class Participant(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="participations")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     joined_at = models.DateTimeField(db_default=Now(), editable=False)
-    #: The head when they joined: they may not read what came before, unless the history is open.
+    #: The head when the member joined: earlier messages are hidden, unless the history is open.
     joined_seq = models.BigIntegerField(default=0, editable=False)
     delivered_seq = models.BigIntegerField(default=0, editable=False)
     read_seq = models.BigIntegerField(default=0, editable=False)
 
-    #: The user who removes them, during the removal; None where a row is deleted by other means.
+    #: The user who removes the member, during the removal; None where a row is deleted by other means.
     removed_by: User | None = None
 
     class Meta:
@@ -69,17 +69,17 @@ class Participant(models.Model):
 
     @property
     def manages(self) -> bool:
-        """Whether they may add, remove and rename, and delete what others said: never where there are two."""
+        """Whether the member may manage members, the title and others' messages; never in a direct one."""
         is_direct = self.conversation.kind == Conversation.Kind.DIRECT
         return not is_direct and self.role in (self.Role.OWNER, self.Role.ADMIN)
 
 
 class Departure(models.Model):
-    """Where a member left; kept when they come back, so that positions from before are known as such."""
+    """Where a member last left; kept when they come back, so that positions from before are recognised."""
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="departures", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="departures")
-    #: The seq of their latest `member_removed`.
+    #: The seq of the user's latest `member_removed`.
     seq = models.BigIntegerField()
 
     class Meta:
@@ -92,21 +92,21 @@ class Departure(models.Model):
 
 
 class Message(models.Model):
-    """Something said. Its seq is the place of its event in the conversation's log."""
+    """A message. Its seq is the place of its event in the conversation's log."""
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
     seq = models.BigIntegerField(editable=False)
-    # Protected, so that no conversation loses a side: `manage.py forget_user` keeps the row, emptied.
+    # Protected, so that no message loses its sender: `manage.py forget_user` keeps the row, emptied.
     sender = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="messages")
-    #: The sender's own name for it: sending it again finds this row.
+    #: The client's own id for the message: sending it again finds this row.
     client_id = models.UUIDField(null=True, editable=False)
     content = models.TextField(blank=True)
     created_at = models.DateTimeField(editable=False)
     edited_at = models.DateTimeField(null=True, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
-    #: The seq of the event that says so: inboxes that were noted before it still count this message.
+    #: The seq of the deletion's event: inboxes that were noted before it still count this message.
     deleted_seq = models.BigIntegerField(null=True, editable=False)
-    #: The seqs of its edits in the log, so that deleting it buries them too.
+    #: The seqs of the edits in the log, so that deleting the message buries their texts too.
     edit_seqs = models.JSONField(default=list, editable=False)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The notices of conversations on notifications sockets: "John sent a message", to everybody but John."""
+"""Notices of conversations on notifications sockets: "John sent a message", shown to everybody but John."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from realtime import Delivery
 
 
 class ConversationNotices:
-    """Every message is a notice to every other member, whether or not they have the chat open."""
+    """A message is a notice to every other member, whether or not they have the conversation open."""
 
     entered_on = "conversation_joined"
 

@@ -1,9 +1,9 @@
-"""The notifier makes unread messages one entry per member and conversation in their inbox.
+"""The notifier writes unread messages into inboxes: one entry per member and conversation.
 
-A message costs no row per member when it is sent. Once a second, or more rarely when there is much to do,
-it takes the conversations that moved, and writes what is unread for all their members together. Up to which
-seq a conversation was noted is stored with it, in the transaction that writes: nothing is forgotten when a
-process dies or a write fails. What failed is tried again, and nothing else waits for it.
+A message costs no row per member when it is sent. Once a second, or more rarely under load, the notifier
+takes the conversations that have new events, and writes the unread entries of all their members together. The
+seq up to which a conversation was noted is stored in the same transaction: nothing is lost when a process
+dies or a write fails. A conversation that could not be noted is tried again, and holds up no other.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two rounds: at most one entry per member, conversation and round.
 ROUND_SECONDS = 1.0
-#: Rounds between two looks at all conversations, for what a process that died left behind.
+#: Rounds between two sweeps of all conversations, which find what a process left behind that died.
 SWEEP_ROUNDS = 30
-#: Conversations in one transaction. Where the database has one writer, sends wait for as long as it takes: at
-#: 1,500 sends a second over 200 conversations the p99 of an ack was 42 ms with 5, and 64 ms with 20.
+#: Conversations in one transaction. Where the database has one writer, sends wait for that long: at 1,500
+#: sends a second over 200 conversations the p99 of an ack was 42 ms with 5, and 64 ms with 20.
 BATCH = 5
-#: Rest after each of them, in its own length: entries come later under load, rather than all messages.
+#: The rest after a transaction, as a multiple of its length: under load entries come later, not messages.
 REST = 3
-#: Seconds before what failed is tried again, doubled each time up to the second number: a sweep's time.
+#: Seconds before a failed conversation is tried again: the first wait, doubled up to the sweep's period.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
 
 
 class Failing:
-    """The conversations that could not be noted, and when each is tried again; each cause is logged once."""
+    """The conversations that could not be noted, each with the time of its next try; logs a cause once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        #: By conversation: when it is tried again, how long it rested before, and why it failed.
+        #: By conversation: the time of its next try, the wait before it, and the cause.
         self._failed: dict[int, tuple[float, float, str]] = {}
 
     def failed(self, conversation_id: int, error: Exception) -> None:
-        """A conversation could not be noted, once more or for the first time."""
+        """Note that writing a conversation's entries failed."""
         _, rest, _ = self._failed.get(conversation_id, (0.0, RETRY_SECONDS / 2, ""))
         rest, cause = min(2 * rest, LONGEST_RETRY_SECONDS), repr(error)
         if all(cause != known for _, _, known in self._failed.values()):
@@ -52,7 +52,7 @@ class Failing:
         self._failed[conversation_id] = (self._clock() + rest, rest, cause)
 
     def worked(self, conversation_ids: Collection[int]) -> None:
-        """These conversations were noted."""
+        """Note that these conversations were written."""
         if self._failed:
             for conversation_id in conversation_ids:
                 self._failed.pop(conversation_id, None)
@@ -62,13 +62,13 @@ class Failing:
         return {pk for pk, (at, _, _) in self._failed.items() if at <= self._clock()}
 
     def resting(self) -> set[int]:
-        """The conversations that wait for their next try."""
+        """The conversations that still wait for their next try."""
         return self._failed.keys() - self.due()
 
 
 @runs_with_hub
 async def note_what_is_unread() -> None:
-    """Note what is unread, once a second, for ever."""
+    """Write unread entries once a second, as long as the hub runs."""
     loop, rounds = asyncio.get_running_loop(), 0
     failing, pause = Failing(loop.time), ROUND_SECONDS
     while True:
@@ -78,16 +78,16 @@ async def note_what_is_unread() -> None:
                 waiting |= set(await run_in_background(conversations_to_note))
             await _note(waiting, failing)
             rounds, pause = rounds + 1, ROUND_SECONDS
-        except UnavailableError as error:  # the database is away for all of them
+        except UnavailableError as error:  # the database is away for every conversation
             outages.DATABASE.noticed(error)
             pause = min(2 * pause, LONGEST_RETRY_SECONDS)
         finally:
-            services.conversations_moved(waiting)  # those left; noting one twice changes nothing
+            services.conversations_moved(waiting)  # what is left; noting a conversation twice changes nothing
         await asyncio.sleep(pause)
 
 
 async def _note(waiting: set[int], failing: Failing) -> None:
-    """Note these conversations, a few at a time, and take each out once it is done."""
+    """Note these conversations, a few at a time; each is removed from `waiting` once it is done."""
     clock = asyncio.get_running_loop().time
     waiting -= failing.resting()
     while some := sorted(waiting)[:BATCH]:

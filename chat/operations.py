@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each operation on conversations; `api.py` has the code."""
+"""The OpenAPI descriptions of the operations on conversations; the code is in `api.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONVERSATION = path_id("conversation_id", "The conversation.", examples.CONVERS
 _MESSAGE = path_id("message_id", "The message.", examples.MESSAGE_ID)
 _MEMBER = path_id("user_id", "The member, by the id of the user.", examples.USER_ID)
 
-#: What may go wrong with what is one's own, and with what belongs to one conversation.
+#: Errors of operations on one's own things, and of those on one conversation.
 _ABOUT_ME = problems(400, 401, 403, 429, 503)
 _ABOUT_ONE = _ABOUT_ME | refuses(
     "The conversation does not exist or is not yours, which look the same; or it does not hold this.",

@@ -1,4 +1,4 @@
-"""The query strings of lists: which page of the history, or of the conversations."""
+"""The query strings of lists: which page of a history, or of the conversations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HistoryQuerySerializer(QuerySerializer):
 
 
 class ListCursorField(serializers.CharField):
-    """Where the next page of conversations begins, as its `next` link says it."""
+    """The cursor of a page of conversations, as the `next` link of the page before has it."""
 
     default_error_messages = {"invalid": "Not the cursor of a `next` link."}
 
@@ -43,7 +43,7 @@ class ListCursorField(serializers.CharField):
 
 
 def read_cursor(text: object) -> ListPosition | None:
-    """Where a page of conversations begins, by its cursor; None where that is none."""
+    """The position that a cursor stands for; None for a text that is no cursor."""
     found = _LIST_CURSOR.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         return None
@@ -52,7 +52,7 @@ def read_cursor(text: object) -> ListPosition | None:
 
 
 def cursor_text(position: ListPosition) -> str:
-    """The cursor that `read_cursor` reads."""
+    """The cursor of a position; `read_cursor` reads it."""
     return f"{position.below.active_at}-{position.below.conversation_id}-{position.as_of}"
 
 

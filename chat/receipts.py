@@ -1,4 +1,4 @@
-"""The receipts that a socket is sent after a resume, framed once for all sockets that resume together."""
+"""The receipts sent to a socket after a resume, encoded once for all sockets that resume together."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from chat import selectors
 from chat.events import ReceiptMoved
 from realtime import FrameBatch, events
 
-#: Receipts that are written at a time: a fraction of the room in an outbox.
+#: Receipts in one batch: a fraction of the room in an outbox.
 RECEIPTS_AT_A_TIME = 200
 
 
 def receipts_told(conversation_ids: Collection[int]) -> dict[int, list[FrameBatch]]:
-    """All receipts of these conversations, each for all but the member it is about. Uses the database."""
+    """The receipts of these conversations; each skips the member it is about. Uses the database."""
     return {
         conversation_id: [
             _batch(conversation_id, receipts[start : start + RECEIPTS_AT_A_TIME])

@@ -1,6 +1,7 @@
-"""Signal receivers: rows that change without a service (a shell, the admin, a cascade) have consequences too.
+"""Signal receivers: changes made without a service (a shell, the admin, a cascade) have the same
+consequences.
 
-The deletion of a membership is told, and an account that is disabled or deleted leaves its groups an heir.
+The deletion of a membership is announced, and the groups of a disabled or deleted account get an heir.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def tell_that_member_is_gone(instance: Participant, origin: Model | QuerySet[Any
 
 
 def _is_about_members(origin: Model | QuerySet[Any]) -> bool:
-    """Whether memberships alone are deleted, not with a conversation, nor with a user (told of already)."""
+    """Whether memberships alone are deleted, not with a conversation or a user (handled elsewhere)."""
     return (origin.model if isinstance(origin, QuerySet) else type(origin)) is Participant
 
 
@@ -40,7 +41,7 @@ def _is_about_members(origin: Model | QuerySet[Any]) -> bool:
 def tell_that_user_is_gone(instance: User, origin: Model | QuerySet[Any], **_: Any) -> None:
     if isinstance(origin, QuerySet) and origin.model is User:
         together = origin.order_by("pk").values_list("pk", flat=True)
-        if together.first() == instance.pk:  # Django tells of them in this order
+        if together.first() == instance.pk:  # Django sends the signals in this order; the first locks for all
             services.users_will_be_deleted(list(together))
     services.user_is_deleted(instance)
 
@@ -52,5 +53,5 @@ def appoint_heirs(user: User, **_: Any) -> None:
 
 @receiver(renamed, sender=User, dispatch_uid="chat.user_renamed")
 def tell_conversations_the_name(user: User, **_: Any) -> None:
-    # Robust: a failure to tell it must not look like a failure to store it.
+    # Robust: the new name is stored, even if announcing it fails.
     transaction.on_commit(partial(services.tell_new_name, user_id=user.pk), robust=True)

@@ -1,4 +1,4 @@
-"""The route of the chat's socket. Any name is routed: one that is no id is refused like an unknown id."""
+"""The route of the chat's socket. It takes any text: one that is no id is refused like an unknown id."""
 
 from django.urls import path
 

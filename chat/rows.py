@@ -1,4 +1,4 @@
-"""SQL by hand, where models cost too much: storing messages, and questions of pages and sockets."""
+"""SQL written by hand, where the ORM costs too much: storing messages, and lookups of pages and sockets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _as_json = msgspec.json.Encoder().encode
 
 
 class NewMessage(NamedTuple):
-    """A row to insert, in the order of the columns."""
+    """A message to insert, in the order of the columns."""
 
     id: int
     conversation_id: int
@@ -27,13 +27,13 @@ class NewMessage(NamedTuple):
 
 
 def look_up(sends: Sequence[tuple[int, int, UUID | None]]) -> dict[int, tuple[int | None, int]]:
-    """Two ids for each send (conversation, sender, client_id) by a participant, by its index.
+    """Look up each send (conversation, sender, client_id) by a member: two ids, by the send's index.
 
-    The first is the id of the message that it repeats, or None; the second is a new one.
+    The first is the id of the message that it repeats, or None; the second is a new id.
     """
     if statements.is_sqlite():
         with connection.cursor() as cursor:
-            # Nobody else writes until our commit: the next ids are ours without asking for each.
+            # SQLite has one writer: until this transaction commits, the next ids are free.
             cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chat_message'")
             last = (cursor.fetchone() or (0,))[0]
             cursor.execute(
@@ -85,7 +85,7 @@ def insert_messages(messages: Sequence[NewMessage], moment: dt.datetime) -> None
 
 
 def standing(conversation_id: int, user_id: int, *, lowest: int, highest: int) -> tuple[int, bool] | None:
-    """How far all others have read who share it, and whether there are messages from one seq to another.
+    """How far all others who share it have read, and whether there are messages between two seqs.
 
     None for a user who is no member. Built by the ORM, this statement takes as long as the rest of a page.
     """
@@ -105,7 +105,7 @@ def standing(conversation_id: int, user_id: int, *, lowest: int, highest: int) -
 
 
 def heads(user_id: int, limit: int) -> list[tuple[int, int]]:
-    """The conversations of a user with the highest ids, each with the head of its log."""
+    """The user's conversations with the highest ids, each with the head of its log."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT member.conversation_id, COALESCE(topic.head, 0) FROM chat_participant AS member"

@@ -1,10 +1,11 @@
-"""The send queue commits together what all sockets of this process send.
+"""The send queue stores the drafts of all sockets of a process together.
 
-A batch starts at once when none is in flight; what arrives meanwhile is the next one, which begins after a
-short rest unless it is full. So the batch grows with the load by itself, and an idle server adds no delay.
+A batch starts at once when none is in flight. Drafts that arrive meanwhile form the next batch, which starts
+after a short rest unless it is full. So batches grow with the load by themselves, and an idle server adds no
+delay.
 
-A conversation that another transaction holds does not hold the batch: its drafts leave it, wait for the
-lock in a transaction beside the batches, and whatever is sent to it meanwhile waits behind them.
+A conversation that another transaction holds does not hold up the batch: its drafts leave the batch and wait
+for the lock in a transaction of their own, and later drafts to that conversation wait behind them.
 """
 
 from __future__ import annotations
@@ -37,28 +38,28 @@ logger = logging.getLogger(__name__)
 
 #: Drafts in one transaction: enough to spread a commit's cost, few enough to keep it short.
 MAX_BATCH = 64
-#: Drafts without an answer; further ones are refused at once, with a time to come back.
+#: Unanswered drafts in the process; further ones are refused at once, with `retry_after_ms`.
 MAX_WAITING = 1_000
-#: Bytes of these drafts: a thousand of usual length are one megabyte, a thousand of the longest 32.
+#: Bytes of the unanswered drafts: a thousand of usual length are one megabyte, a thousand of the longest 32.
 MAX_WAITING_BYTES = 8 * 1024 * 1024
-#: Transactions that wait for locks at the same time, short waits and long ones: conversations that stay held
-#: must not be in the way of those held for a moment, and the other database threads go on serving.
+#: Transactions that wait for locks at the same time, with a short and with a long wait: a conversation that
+#: stays held must not delay one that is held for a moment, and other database threads stay free.
 MAX_SHORT_WAITS, MAX_LONG_WAITS = 2, 2
 RETRY_MS = 1_000
-#: Seconds of rest between two batches, at most; else as long as the batch before took. What arrives meanwhile
-#: costs no transaction of its own.
+#: The longest rest in seconds between two batches; the rest is as long as the batch took. Drafts that arrive
+#: during the rest share the next transaction.
 MAX_REST_SECONDS = 0.002
 
 
 class _Send:
-    """A draft on its way to the database, with the future that its sender is answered by."""
+    """A draft on its way to the database, with the future that answers its sender."""
 
     __slots__ = ("draft", "future", "otherwise", "timer")
 
     def __init__(self, draft: Draft, loop: asyncio.AbstractEventLoop) -> None:
         self.draft = draft
         self.future: asyncio.Future[Outcome] = loop.create_future()
-        #: The answer when none is known in time.
+        #: The error to answer with when the outcome is not known in time.
         self.otherwise: type[RealtimeError] = UnavailableError
         self.timer = loop.call_later(ANSWER_SECONDS, self._give_up)
 
@@ -72,12 +73,12 @@ class _Send:
 
     @property
     def was_given_up(self) -> bool:
-        """Whether its sender was answered without it; a draft whose socket closed is stored all the same."""
+        """Whether the sender was already answered with an error; a closed socket's draft is stored."""
         return self.future.done() and not self.future.cancelled()
 
 
 class SendQueue:
-    """One per event loop; `SendQueue.current()` makes it."""
+    """The queue of one event loop; `SendQueue.current()` makes it."""
 
     _queues: ClassVar[dict[asyncio.AbstractEventLoop, SendQueue]] = {}
 
@@ -88,9 +89,9 @@ class SendQueue:
         self._task: asyncio.Task[None] | None = None
         #: When the batch in flight began.
         self._began = 0.0
-        #: The error for sends that are refused because the queue is slow: why, by what the last batch found.
+        #: The error for refused sends, which says why the queue is slow; the last batch decides.
         self._refusal: type[RealtimeError] = OverloadedError
-        #: The sends to conversations that another transaction holds, by conversation, in order.
+        #: The sends to conversations that another transaction holds, by conversation, in their order.
         self._held: dict[int, list[_Send]] = {}
         self._short_waits = asyncio.Semaphore(MAX_SHORT_WAITS)
         self._long_waits = asyncio.Semaphore(MAX_LONG_WAITS)
@@ -105,7 +106,7 @@ class SendQueue:
         return queue
 
     def submit(self, draft: Draft) -> asyncio.Future[Outcome]:
-        """Queue a draft; its outcome comes after the commit, whether or not the socket still lives."""
+        """Queue a draft; its outcome comes after the commit, even if the socket closes before."""
         held = self._held.get(draft.conversation_id)
         size = sys.getsizeof(draft.content)
         if self._unanswered >= MAX_WAITING or self._is_behind():
@@ -125,7 +126,7 @@ class SendQueue:
         return send.future
 
     def _is_behind(self) -> bool:
-        """Whether more waits than can be stored in time; a single batch that hangs says nothing of that."""
+        """Whether more sends wait than can be stored in time; a single hanging batch is no sign of that."""
         while self._waiting and self._waiting[0].was_given_up:
             self._waiting.popleft()  # while a batch hangs, the sends behind it must not pile up
         now = asyncio.get_running_loop().time()
@@ -174,7 +175,7 @@ class SendQueue:
         return batch
 
     async def _store(self, sends: Sequence[_Send], *, patience: float) -> Sequence[Outcome]:
-        if not sends:  # all were given up while they waited for their turn
+        if not sends:  # all were given up while they waited
             return []
         for send in sends:
             send.otherwise = UncertainError
@@ -194,7 +195,7 @@ class SendQueue:
         self._held[send.draft.conversation_id].append(send)
 
     def _set_aside(self, sends: Sequence[_Send]) -> None:
-        """Take these sends, and what was sent to their conversations since, out of the way of the others."""
+        """Move these sends, and the later ones to the same conversations, out of the others' way."""
         conversations = dict.fromkeys(send.draft.conversation_id for send in sends)
         self._held.update({conversation: [] for conversation in conversations})
         waiting, self._waiting = self._waiting, deque()
@@ -207,10 +208,10 @@ class SendQueue:
             background.start(self._wait_for(conversation))
 
     async def _wait_for(self, conversation: int) -> None:
-        """Store what is held for a conversation once it is free: wait for its lock briefly, then for long.
+        """Store the held sends of a conversation once it is free: wait for its lock briefly, then for long.
 
-        With the long wait alone, conversations that stay held would have all turns, and the sends to one that
-        is free by now would be given up before its turn came.
+        With the long wait alone, conversations that stay held would take all turns, and sends to one that is
+        already free would be given up before its turn.
         """
         async with self._short_waits:
             refusal = await self._store_held(conversation, patience=SHORT_LOCK_SECONDS)
@@ -218,7 +219,7 @@ class SendQueue:
             async with self._long_waits:
                 refusal = await self._store_held(conversation, patience=LOCK_SECONDS)
         rest = self._held.pop(conversation)
-        if refusal is not None:  # what came during the wait would wait in vain too
+        if refusal is not None:  # sends that came during the wait would wait in vain too
             for send in rest:
                 send.answer(refusal)
             return
@@ -227,7 +228,7 @@ class SendQueue:
         self._enqueue(rest)
 
     async def _store_held(self, conversation: int, *, patience: float) -> BusyError | None:
-        """Store what is held for a conversation; what is refused stays held, and its error is returned."""
+        """Store the held sends of a conversation; refused ones stay held, and their error is returned."""
         held = list(self._held[conversation])
         sends = [send for send in held if not send.was_given_up]
         outcomes = await self._store(sends, patience=patience)

@@ -1,4 +1,4 @@
-"""What conversations look like over HTTP: input checked for shape, rows as the sockets show them."""
+"""The serializers of conversations: they check the shape of input, and show rows as the sockets do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_PARTICIPANTS_PER_REQUEST = 100
 
 
 class TextField(serializers.CharField):
-    """Text, as on the sockets; the base would make some of a number too."""
+    """A text; unlike CharField, it takes no number for a text, as the sockets do not."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -28,7 +28,7 @@ class TextField(serializers.CharField):
 
 
 class ClientIdField(serializers.UUIDField):
-    """A sender's own name for a message, read as on the sockets; the base takes much else for a UUID."""
+    """A client's own id for a message; unlike UUIDField, it takes only the forms that the sockets take."""
 
     def to_internal_value(self, data: Any) -> UUID:
         try:
@@ -38,7 +38,7 @@ class ClientIdField(serializers.UUIDField):
 
 
 class MemberSerializer(serializers.ModelSerializer[Participant]):
-    """A member of a conversation. For others who do not share how far they are, both cursors are 0."""
+    """A member of a conversation. Where a member does not share how far they are, others see cursors of 0."""
 
     user_id = serializers.IntegerField(read_only=True)
     username = serializers.CharField(source="user.username", read_only=True)
@@ -61,12 +61,12 @@ class MemberSerializer(serializers.ModelSerializer[Participant]):
 
 
 def member_rows(members: Sequence[Participant], *, viewer_id: int) -> Any:
-    """Members for one viewer."""
+    """Members as one viewer sees them."""
     return MemberSerializer(members, many=True, context={"viewer_id": viewer_id}).data
 
 
 class AddMembersSerializer(serializers.Serializer[Any]):
-    """Whom to add, and as what."""
+    """The users to add, and their role."""
 
     participants = serializers.ListField(
         child=TextField(max_length=150),
@@ -78,13 +78,13 @@ class AddMembersSerializer(serializers.Serializer[Any]):
 
 
 class ChangeRoleSerializer(serializers.Serializer[Any]):
-    """The role that a member is given."""
+    """The new role of a member."""
 
     role = serializers.ChoiceField(Participant.Role.choices)
 
 
 class CreateConversationSerializer(serializers.Serializer[Any]):
-    """With whom, and as what."""
+    """The participants, and for a group its title."""
 
     participants = serializers.ListField(
         child=TextField(max_length=150),
@@ -104,9 +104,9 @@ class RenameSerializer(serializers.Serializer[Any]):
 
 
 class SendSerializer(serializers.Serializer[Any]):
-    """A message, and the sender's own name for it."""
+    """A message, and optionally the client's own id for it."""
 
-    # Its length and characters are the service's business, so that REST and sockets answer alike.
+    # The service checks length and characters, so that REST and sockets answer alike.
     message = TextField(
         trim_whitespace=False, allow_blank=True, help_text="8,000 characters at most, by default."
     )
@@ -163,7 +163,7 @@ class SentSerializer(serializers.Serializer[Any]):
 
 
 class SeqSerializer(serializers.Serializer[Any]):
-    """What was done, as an event."""
+    """The seq of the event that says what was done."""
 
     seq = serializers.IntegerField(read_only=True, help_text="The place of the event in the conversation.")
 
@@ -220,7 +220,7 @@ class ReadSerializer(serializers.Serializer[Any]):
 def message_row(
     message: ShownMessage, *, viewer_id: int, read_seq: int, read_by_others: int
 ) -> dict[str, Any]:
-    """One message for one viewer: others' are read up to their cursor, their own up to all that share one."""
+    """One message for one viewer: `is_read` compares it with the cursors, the viewer's own or the others'."""
     is_read = message.seq <= (read_by_others if message.sender_id == viewer_id else read_seq)
     row = {"type": "message", **message._asdict(), "is_read": is_read}
     return row | {"position": _position(message.conversation_id, message.seq, row.pop("logged_at"))}
@@ -231,7 +231,7 @@ def _position(conversation_id: int, seq: int, stored_at: Any) -> str:
 
 
 def conversation_row(conversation: Any, *, viewer_id: int) -> dict[str, Any]:
-    """One conversation for one viewer, from `selectors`."""
+    """A conversation as one viewer sees it; `conversation` comes from `selectors`."""
     mine, last = conversation.my, conversation.last_message
     return {
         "id": conversation.pk,
@@ -254,7 +254,7 @@ def conversation_row(conversation: Any, *, viewer_id: int) -> dict[str, Any]:
 
 
 def read_state(membership: Membership, unread_count: int) -> dict[str, int]:
-    """The viewer's cursors after they moved."""
+    """The viewer's cursors after a move."""
     return {
         "delivered_seq": membership.delivered_seq,
         "read_seq": membership.read_seq,

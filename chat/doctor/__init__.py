@@ -1,8 +1,8 @@
-"""What must hold of conversations: the chat's examinations for `manage.py doctor`.
+"""The chat's examinations for `manage.py doctor`: what must hold of stored conversations.
 
-`conversations` have a log and members · `history`: the log tells the messages · `members` are those the log
-says, `owners` can sign in · `inboxes` stand for what is unread · `logs` divides all of it into pieces of
-bounded size.
+`conversations` have a log and members · `history` compares messages with the log · `members` and cursors
+agree with the log · `owners` can sign in · `inboxes` count what is unread · `logs` divides the conversations
+into pieces of bounded size.
 """
 
 from chat.doctor import conversations, history, inboxes, members, owners

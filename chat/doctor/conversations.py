@@ -1,4 +1,4 @@
-"""A conversation has a log, a direct one has two people and their key, and no log is nobody's."""
+"""Examines conversations: each has a log, a direct one names its members, no log lacks a conversation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PREFIX = "conversation."
     "and head are the conversation's last seq. A topic without conversation may be deleted with its events."
 )
 def conversations() -> Iterator[Finding]:
-    """Every conversation has a topic and was noted up to its head at most; a direct one names its pair."""
+    """Each conversation has a topic and is noted up to its head at most; a direct one names its members."""
     for above, up_to in id_ranges(Conversation.objects.all()):
         with snapshot():
             found = list(_wrong_conversations(above, up_to))
@@ -66,7 +66,7 @@ def _pairs(conversation_ids: list[int]) -> dict[int, set[int]]:
 
 
 def _fault_of_key(row: Conversation, members: set[int]) -> tuple[str, str] | None:
-    """What the key should be, and what it is. One of the pair may be missing: a deleted user is no member."""
+    """What a wrong key should be, and what it is. A deleted user may be missing from the members."""
     found = f"direct_key {row.direct_key}, members {sorted(members)[:3]}"
     low, colon, high = (row.direct_key or "").partition(":")
     if not (colon and low.isdecimal() and high.isdecimal() and int(low) < int(high)):
@@ -81,7 +81,7 @@ def _fault_of_key(row: Conversation, members: set[int]) -> tuple[str, str] | Non
 def _topics_of_nothing(above: int, up_to: int) -> Iterator[Finding]:
     names = Topic.objects.filter(pk__gt=above, pk__lte=up_to, name__startswith=_PREFIX)
     numbers = {name.removeprefix(_PREFIX): name for name in names.values_list("name", flat=True)}
-    ids = {int(number) for number in numbers if number.isdecimal()}  # others are an app's own topics
+    ids = {int(number) for number in numbers if number.isdecimal()}  # other names are topics of an app's own
     for lost in sorted(ids - set(Conversation.objects.filter(pk__in=ids).values_list("pk", flat=True))):
         where = {"topic": f"{_PREFIX}{lost}"}
         yield Finding("a log belongs to no conversation", where, f"conversation {lost}", "none")

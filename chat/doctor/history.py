@@ -1,4 +1,4 @@
-"""The log of a conversation and its messages tell the same story."""
+"""Examines histories: the log of a conversation and its messages agree."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from doctor.examinations import Finding, examination, snapshot
 from notifications import kinds
 from realtime import Delivery, Event, LoggedEvent
 
-#: Rows shown of one fault.
+#: Rows shown of one fault; there may be millions.
 SHOWN = 100
 
 
-#: Whatever the chat tells and logs; a kind of event that is added there is known here.
+#: All logged event types of the chat, found in the module so that a new one is included.
 _EVENTS: list[Any] = [
     each
     for each in vars(events).values()
@@ -54,7 +54,7 @@ class _Row(NamedTuple):
     "alike; `realtime.log.bury` takes the text of a deleted message out of the log."
 )
 def history() -> Iterator[Finding]:
-    """Each message is in the log, with its edits; of deleted ones a tombstone, of the forgotten no name."""
+    """The log has each message with its edits, no text of a deleted one and no name of a forgotten user."""
     yield from _rows_wrong_by_themselves()
     for together in conversation_logs():
         for after, up_to in _stretches(together):
@@ -75,7 +75,7 @@ def _rows_wrong_by_themselves() -> Iterator[Finding]:
 
 
 def _stretches(together: list[ConversationLog]) -> Iterator[tuple[int, int | None]]:
-    """Several conversations as a whole, or a long one in parts, the last of them open to what comes."""
+    """The seq ranges to compare: everything of several conversations, or a single long log in parts."""
     first, last = (together[0].floor, together[0].last) if len(together) == 1 else (0, 0)
     while last - first > examinations.BATCH:
         yield first, first + examinations.BATCH
@@ -84,10 +84,10 @@ def _stretches(together: list[ConversationLog]) -> Iterator[tuple[int, int | Non
 
 
 class _Stretch:
-    """A part of some conversations as one snapshot shows it: at most one event and one message per seq."""
+    """A seq range of some conversations, read in one snapshot: at most one event and one message per seq."""
 
     def __init__(self, together: list[ConversationLog], after: int, up_to: int | None) -> None:
-        # Anew, in this snapshot: they may have been pruned since the stretches were laid out.
+        # Read again in this snapshot: the logs may have been pruned since the stretches were laid out.
         ids = [each.conversation_id for each in together]
         self.topics = topics_of(Conversation.objects.filter(pk__in=ids).values_list("pk", flat=True))
         conversations = {topic.pk: pk for pk, topic in self.topics.items()}
@@ -101,13 +101,13 @@ class _Stretch:
         self.rows = {(row.conversation_id, row.seq): row for row in _rows(said.order_by("pk"))}
 
     def compare(self) -> Iterator[Finding]:
-        """What differs. Empty places are `log_numbers`' to tell, and unreadable events `log_bodies`'."""
+        """Compare; `log_numbers` reports gaps in the numbers, and `log_bodies` unreadable events."""
         changes: list[tuple[int, MessageEdited | MessageDeleted]] = []
         for (conversation_id, seq), body in self.bodies.items():
             where = {"conversation": conversation_id, "seq": seq}
             event = _read(body)
             if event is None:
-                # An app may tell a conversation events of its own.
+                # An app may publish event types of its own to a conversation.
                 if is_readable(body) and Delivery("", None, body).type not in kinds.event_types() - _TYPES:
                     yield Finding(
                         "an event is none of a conversation", where, "a known type, complete", "another"
@@ -134,7 +134,7 @@ class _Stretch:
         yield from self._compare_edits([row for row in self.rows.values() if row.edit_seqs])
 
     def _names_of_the_forgotten(self) -> Iterator[Finding]:
-        """Events that name somebody by another name than the one of those who were forgotten."""
+        """Find events that name a forgotten user otherwise than by the number."""
         named = {place: who for place, body in self.bodies.items() if (who := _who_is_named(_read(body)))}
         ids = {user_id for user_id, _ in named.values()}
         forgotten = User.objects.filter(pk__in=ids, username__startswith=FORGOTTEN).in_bulk()
@@ -146,7 +146,7 @@ class _Stretch:
     def _compare_changes(
         self, changes: list[tuple[int, MessageEdited | MessageDeleted]]
     ) -> Iterator[Finding]:
-        """Edits and deletions, against the messages that they are about."""
+        """Compare edits and deletions in the log with the messages that they change."""
         known = {row.pk: row for row in self.rows.values()}
         absent = sorted({event.message_id for _, event in changes} - known.keys())
         for start in range(0, len(absent), examinations.BATCH):
@@ -167,14 +167,14 @@ class _Stretch:
                 yield Finding("an edit is unknown to its message", where, expected, "not there")
 
     def _compare_edits(self, edited: Iterable[_Row]) -> Iterator[Finding]:
-        """Messages, against the edits that they name."""
+        """Compare messages with the edits that they list."""
         for row in edited:
             topic = self.topics[row.conversation_id]
             where = {"conversation": row.conversation_id, "message": row.pk}
             for seq, body in self._bodies_at(row):
                 event = _read(body)
                 if event is None:
-                    continue  # told above, or by `log_bodies`
+                    continue  # reported above, or by `log_bodies`
                 if not isinstance(event, MessageEdited | MessageDeleted) or event.message_id != row.pk:
                     yield Finding(
                         "a message names an edit that is none", where, f"its edit at seq {seq}", "another"
@@ -189,7 +189,7 @@ class _Stretch:
                     )
 
     def _bodies_at(self, row: _Row) -> Iterator[tuple[int, str]]:
-        """What stands at the seqs of a message's edits, which may be far behind it."""
+        """The events at the seqs of a message's edits, which may lie beyond this stretch."""
         far = []
         for seq in row.edit_seqs:
             if body := self.bodies.get((row.conversation_id, seq)):
@@ -209,7 +209,7 @@ def _rows(messages: QuerySet[Message]) -> Iterator[_Row]:
 
 
 def _read(body: str) -> Any:
-    """The event that a text of the log is, or None."""
+    """Decode an event of the log; None if it is none of the chat's."""
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeError):
@@ -217,7 +217,7 @@ def _read(body: str) -> Any:
 
 
 def _who_is_named(event: Any) -> tuple[int, str] | None:
-    """Whom an event names, and how."""
+    """The user whom an event names, by id and name."""
     if isinstance(event, MessageSent):
         return event.sender_id, event.sender_username
     name = getattr(event, "username", None)
@@ -225,7 +225,7 @@ def _who_is_named(event: Any) -> tuple[int, str] | None:
 
 
 def _compare_place(row: _Row, event: Event) -> Iterator[Finding]:
-    """A message, against the event at its seq."""
+    """Compare a message with the event at its seq."""
     where = {"conversation": row.conversation_id, "message": row.pk, "seq": row.seq}
     if not isinstance(event, MessageSent | MessageDeleted) or event.message_id != row.pk:
         yield Finding("another event stands at a message's seq", where, f"message {row.pk}", "another")

@@ -1,4 +1,4 @@
-"""The unread entries that stand for conversations, recounted from the messages."""
+"""Examines the unread entries of conversations: their counts are recounted from the messages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from doctor.examinations import Finding, examination, snapshot
 from notifications.models import Notification
 from realtime import LoggedEvent
 
-# Each message falls between two neighbouring cursors of its conversation and is read once, whatever the
-# number of members. The top cursor of a conversation ends at what was noted.
+# Each message lies between two neighbouring read cursors of its conversation and is counted once, however
+# many members there are. Above the highest cursor, messages count up to the seq that was noted.
 _RECOUNT = """
 WITH cursors AS (
     SELECT DISTINCT p.conversation_id, p.read_seq, c.noticed_seq
@@ -47,7 +47,7 @@ ORDER BY s.conversation_id, s.read_seq DESC
 
 
 class _Share(NamedTuple):
-    """A member, with the count of their unread entry for the conversation, if there is one."""
+    """A member, with the count of their unread entry for the conversation; None without an entry."""
 
     conversation_id: int
     user_id: int
@@ -74,11 +74,12 @@ def _wrong_entries(conversation_ids: list[int]) -> Iterator[Finding]:
         shares[share.conversation_id, share.read_seq].append(share)
     for place, said, alive in _recounted(conversation_ids):
         for share in shares.pop(place, ()):
-            # A deletion is uncounted when it is noted, and was not at all before messages had a deleted_seq.
+            # A noted deletion is not counted. Messages without a deleted_seq, from before there was one,
+            # stayed counted.
             most = said.total() - said[share.user_id]
             least = alive.total() - alive[share.user_id]
             yield from _compare(share, least, most)
-    for rest in shares.values():  # those who have read all that was noted
+    for rest in shares.values():  # members who have read all noted messages
         for share in rest:
             yield from _compare(share, 0, 0)
 
@@ -95,7 +96,7 @@ def _shares(conversation_ids: list[int]) -> Iterator[_Share]:
     forgotten = Concat(Value(FORGOTTEN), Cast("user_id", CharField()), output_field=CharField())
     rows = (
         Participant.objects.filter(conversation_id__in=conversation_ids)
-        .exclude(user__username=forgotten)  # their inbox went with them, and nobody opens it
+        .exclude(user__username=forgotten)  # a forgotten user's inbox is deleted
         .annotate(noticed_seq=F("conversation__noticed_seq"), unread=Subquery(entries.values("count")[:1]))
         .order_by("pk")
     )
@@ -103,7 +104,7 @@ def _shares(conversation_ids: list[int]) -> Iterator[_Share]:
 
 
 def _recounted(conversation_ids: list[int]) -> Iterator[tuple[tuple[int, int], Counter[int], Counter[int]]]:
-    """After each cursor of each conversation: the noted messages by sender, all of them and the undeleted."""
+    """The noted messages after each read cursor of each conversation by sender: all, and the undeleted."""
     sql = _RECOUNT.format(ids=", ".join(["%s"] * len(conversation_ids)))
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql, conversation_ids)
@@ -131,14 +132,14 @@ def _compare(share: _Share, least: int, most: int) -> Iterator[Finding]:
 
 
 def _has_read_entry(share: _Share) -> bool:
-    """Whether an entry of theirs was read: reading it in the inbox leaves the messages unread."""
+    """Whether the member's entry was read in the inbox, which leaves the messages unread."""
     return Notification.objects.filter(
         user_id=share.user_id, collapse_key=COLLAPSE_KEY.format(share.conversation_id), read_at__isnull=False
     ).exists()
 
 
 def _was_here_before(share: _Share) -> bool:
-    """Whether they left and came again: the entry of their first stay is theirs still."""
+    """Whether the member left before and came back: then the entry of the first stay is still there."""
     departures = LoggedEvent.objects.filter(
         topic__name=conversation_topic(share.conversation_id),
         body__startswith='{"type":"member_removed",',
@@ -148,7 +149,7 @@ def _was_here_before(share: _Share) -> bool:
 
 
 def _lacks_messages(share: _Share) -> bool:
-    """Whether messages were told that are not there, which `history` tells."""
+    """Whether logged messages are missing from the table; `history` reports those."""
     told = LoggedEvent.objects.filter(
         topic__name=conversation_topic(share.conversation_id),
         seq__gt=share.read_seq,

@@ -1,4 +1,4 @@
-"""The conversations with their logs, in pieces that fit into one short snapshot of an examination."""
+"""Divides all conversations with their logs into pieces that fit into one short snapshot."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ class ConversationLog(NamedTuple):
     conversation_id: int
     topic_id: int
     floor: int
-    #: The last seq of anything: of the head, the log and the messages, which may disagree.
+    #: The highest seq of the head, the log and the messages, which may disagree.
     last: int
     members: int
 
 
 def conversation_logs() -> Iterator[list[ConversationLog]]:
-    """All conversations that have a topic, as many at once as have a batch of events and members together.
+    """Groups of conversations that have a topic; a group has one batch of events and members at most.
 
-    One with more comes alone. Conversations that grow meanwhile are a little heavier when they are read.
+    A conversation with more is a group by itself. One that grows meanwhile is a little larger when it is
+    read.
     """
     for above, up_to in id_ranges(Conversation.objects.all()):
         together: list[ConversationLog] = []
@@ -62,7 +63,7 @@ def _logs_between(above: int, up_to: int) -> list[ConversationLog]:
 
 
 def topics_of(conversation_ids: Any) -> dict[int, Topic]:
-    """The topics of conversations, each with the seq of its last event; `end_of` reads it."""
+    """The topics of conversations, each with the seq of its last event for `end_of`."""
     names = {conversation_topic(pk): pk for pk in conversation_ids}
     last = LoggedEvent.objects.filter(topic_id=OuterRef("pk")).order_by("-seq").values("seq")[:1]
     rows = Topic.objects.filter(name__in=names).annotate(last_logged=_or_zero(last))
@@ -70,7 +71,7 @@ def topics_of(conversation_ids: Any) -> dict[int, Topic]:
 
 
 def end_of(topic: Any) -> int:
-    """Where a log ends: at its head, or beyond when its numbers are wrong, which `log_numbers` tells."""
+    """The end of a log: its head, or its last event if that is later, a fault which `log_numbers` reports."""
     return max(topic.head, topic.last_logged)
 
 

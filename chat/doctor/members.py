@@ -1,4 +1,4 @@
-"""Members are those whom the log says were added and not removed, with cursors that lie inside the log."""
+"""Examines members: the log says that each was added and not removed; cursors lie inside the log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realtime import LoggedEvent, Topic, id_ranges
 _MEMBERSHIP = ('{"type":"member_added",', '{"type":"member_removed",')
 _decode = msgspec.json.Decoder(MemberAdded | MemberRemoved).decode
 
-#: A member of a conversation.
+#: A conversation's id and a user's id.
 Member = tuple[int, int]
 
 
@@ -28,7 +28,7 @@ Member = tuple[int, int]
     "is not there, and shows a little too much as read."
 )
 def cursors() -> Iterator[Finding]:
-    """Every member has received up to the head at most, and has read at most what they have received."""
+    """A member has received up to the head at most, and has read at most what was received."""
     for above, up_to in id_ranges(Participant.objects.all()):
         with snapshot():
             found = list(_wrong_cursors(above, up_to))
@@ -37,7 +37,7 @@ def cursors() -> Iterator[Finding]:
 
 def _wrong_cursors(above: int, up_to: int) -> Iterator[Finding]:
     rows = Participant.objects.filter(pk__gt=above, pk__lte=up_to)
-    # Set-based: the rows that come out are the wrong ones.
+    # One query, which returns only the wrong rows.
     wrong = (
         rows.annotate(head=topic_number(OuterRef("conversation_id"), "head"))
         .filter(Q(read_seq__lt=0) | Q(read_seq__gt=F("delivered_seq")) | Q(delivered_seq__gt=F("head")))
@@ -46,7 +46,7 @@ def _wrong_cursors(above: int, up_to: int) -> Iterator[Finding]:
     topics = topics_of({row.conversation_id for row in wrong})
     for row in wrong:
         if row.conversation_id not in topics:
-            continue  # which `conversations` tells
+            continue  # reported by `conversations`
         end = end_of(topics[row.conversation_id])
         if not 0 <= row.read_seq <= row.delivered_seq <= end:
             where = {"conversation": row.conversation_id, "user": row.user_id}
@@ -60,7 +60,7 @@ def _wrong_cursors(above: int, up_to: int) -> Iterator[Finding]:
     "which tells it."
 )
 def members() -> Iterator[Finding]:
-    """The members of a conversation are those whom its log says, since the seq at which it says so."""
+    """The log names exactly the present members, each since the seq at which they joined."""
     for together in conversation_logs():
         with snapshot():
             found = list(_wrong_members(_whole(together)))
@@ -68,7 +68,7 @@ def members() -> Iterator[Finding]:
 
 
 def _whole(together: list[ConversationLog]) -> list[ConversationLog]:
-    """Those whose log is complete: one with gaps proves nothing about members, and `log_numbers` tells it."""
+    """Leave out the logs with gaps: they prove nothing about members, and `log_numbers` reports them."""
     events = LoggedEvent.objects.filter(topic_id__in=[each.topic_id for each in together])
     counts = dict(events.order_by().values("topic_id").annotate(n=Count("seq")).values_list("topic_id", "n"))
     topics = Topic.objects.in_bulk([each.topic_id for each in together])
@@ -99,14 +99,14 @@ def _wrong_members(together: list[ConversationLog]) -> Iterator[Finding]:
         elif (
             event is None and joined_seq > conversation.floor and not _is_unreadable(conversation, joined_seq)
         ):
-            # Who was there from the beginning has 0; what is up to the floor is forgotten.
+            # A founding member has joined_seq 0; events up to the floor are pruned.
             yield Finding(
                 "a member was never added", where, f"member_added at seq {joined_seq}", "none for this user"
             )
     added = {member: event for member, event in told.items() if isinstance(event, MemberAdded)}
     existing = set(User.objects.filter(pk__in={user for _, user in added}).values_list("pk", flat=True))
     for (conversation_id, user_id), event in added.items():
-        if user_id in existing:  # deleting a user removes them without a word
+        if user_id in existing:  # the deletion of a user removes memberships without an event
             where = {"conversation": conversation_id, "user": user_id}
             yield Finding(
                 "somebody who was added is no member", where, f"added at seq {event.seq}", "no member"
@@ -114,7 +114,7 @@ def _wrong_members(together: list[ConversationLog]) -> Iterator[Finding]:
 
 
 def _told(together: list[ConversationLog]) -> dict[Member, MemberAdded | MemberRemoved]:
-    """The last that each log says of anybody's coming and going."""
+    """The last event of each log about each user's joining or leaving."""
     conversations = {each.topic_id: each.conversation_id for each in together}
     added, removed = (Q(body__startswith=beginning) for beginning in _MEMBERSHIP)
     rows = LoggedEvent.objects.filter(added | removed, topic_id__in=conversations).order_by("topic_id", "seq")
@@ -123,7 +123,7 @@ def _told(together: list[ConversationLog]) -> dict[Member, MemberAdded | MemberR
         try:
             event = _decode(body)
         except (msgspec.DecodeError, UnicodeError):
-            continue  # which `log_bodies` or `history` tells
+            continue  # reported by `log_bodies` or `history`
         told[conversations[topic_id], event.user_id] = msgspec.structs.replace(event, seq=seq)
     return told
 

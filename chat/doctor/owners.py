@@ -1,4 +1,4 @@
-"""Somebody who can sign in owns each group."""
+"""Examines groups: each has an owner who can sign in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime import id_ranges
     "It announces the heir. Switch users off by the admin or `User.save`, not by `QuerySet.update`."
 )
 def owners() -> Iterator[Finding]:
-    """A group of which any member can sign in has an owner who can."""
+    """A group with a member who can sign in has an owner who can."""
     for above, up_to in id_ranges(Conversation.objects.filter(kind=Conversation.Kind.GROUP)):
         orphans = without_owner(Conversation.objects.filter(pk__gt=above, pk__lte=up_to))
         for conversation_id, _heir in orphans:

@@ -1,4 +1,4 @@
-"""Conversations on the native socket: a feed of one, a feed of all of one's own, and the commands.
+"""Conversations on the native socket: the feeds `conversation.<id>` and `mine`, and the commands.
 
 `companions` are topics that come along with a conversation, of apps above this one.
 """

@@ -1,4 +1,4 @@
-"""What a client asks and does about conversations, their members and their history: as over REST."""
+"""Commands of the native socket on conversations, their members and history, with REST's answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Names = Annotated[
     msgspec.Meta(max_length=MAX_PARTICIPANTS_PER_REQUEST),
 ]
 Title = Annotated[Text, msgspec.Meta(max_length=200, examples=["Project"])]
-#: Where the page before one said that it begins.
+#: The `cursor` of the page before.
 Cursor = Annotated[
     str,
     msgspec.Meta(
@@ -35,20 +35,20 @@ Role = Literal["owner", "admin", "member"]
 
 
 class ListConversations(msgspec.Struct):
-    """A page of one's conversations, the one that was active last first."""
+    """A page of the user's conversations, the one active last first."""
 
     limit: Size = DEFAULT_PAGE
     cursor: Cursor | None = None
 
 
 class OneConversation(msgspec.Struct):
-    """One conversation of one's own."""
+    """One of the user's conversations."""
 
     conversation_id: Id
 
 
 class CreateConversation(msgspec.Struct):
-    """With one other and no title it is direct, and the same one every time; else a group."""
+    """Open a conversation: the direct one with one other and no title, else a new group."""
 
     participants: Names
     title: Title = ""
@@ -72,7 +72,7 @@ class ListMessages(msgspec.Struct):
 
 
 class AddMembers(msgspec.Struct):
-    """Take people into a group."""
+    """Add users to a group."""
 
     conversation_id: Id
     participants: Annotated[Names, msgspec.Meta(min_length=1)]
@@ -88,7 +88,7 @@ class ChangeRole(msgspec.Struct):
 
 
 class RemoveMember(msgspec.Struct):
-    """Take a member out of a group; oneself: leave."""
+    """Remove a member of a group, or leave it."""
 
     conversation_id: Id
     user_id: Id
@@ -103,7 +103,7 @@ def conversations(user: User, wish: ListConversations) -> msgspec.Raw:
 
 
 def conversations_page(user: User, *, position: ListPosition | None, limit: int) -> dict[str, Any]:
-    """A page of the user's conversations, and by what to ask for the next."""
+    """A page of the user's conversations, with the cursor of the next one."""
     results, cursor = answers.conversations(user, position=position, limit=limit)
     return {"results": results, "has_more": cursor is not None, "cursor": cursor}
 

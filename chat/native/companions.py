@@ -1,4 +1,4 @@
-"""Topics that come along with a conversation: an app above the chat adds those of its own."""
+"""Companions: topics of apps above the chat that are sent along with a conversation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class Companion(NamedTuple):
-    """A topic beside each conversation, for those who may listen to that."""
+    """A topic beside each conversation, open to whoever may listen to the conversation."""
 
     topic_of: Callable[[int], str]
     rendering: Rendering
-    #: Whether a client wishes it.
+    #: Whether a subscription asks for this companion.
     is_wished: Callable[[Subscribe], bool]
-    #: The events that are told there.
+    #: The event types of the topic.
     events: tuple[type[Event], ...] = ()
 
 
@@ -26,25 +26,25 @@ _companions: list[Companion] = []
 
 
 def add_companion(companion: Companion) -> None:
-    """Let it come along from now on; called once, when the app is ready."""
+    """Register a companion; called once, when its app is ready."""
     if companion not in _companions:
         _companions.append(companion)
 
 
 def companion_events() -> Iterable[type[Event]]:
-    """The events that come along with a conversation."""
+    """The event types of all companions."""
     return [event for companion in _companions for event in companion.events]
 
 
 def listen_to_companions(feed: Feed, conversation_id: int, *, shown_as: str) -> None:
-    """Tell a feed what comes along with a conversation, under the name that the conversation has there."""
+    """Subscribe a feed to the companions of a conversation; their events are sent under its topic."""
     for companion in _companions:
         if companion.is_wished(feed.wish):
             feed.listen(companion.topic_of(conversation_id), companion.rendering, shown_as=shown_as)
 
 
 def end_companions(feed: Feed, conversation_id: int) -> None:
-    """The conversation is no longer told."""
+    """End a feed's subscriptions to the companions of a conversation."""
     for companion in _companions:
         subscription = feed.socket.subscription(companion.topic_of(conversation_id), feed)
         if subscription is not None:

@@ -1,4 +1,4 @@
-"""What a client says in conversations: messages, their changes, and how far it has read."""
+"""Commands of the native socket that write in conversations: messages, their changes, and cursors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from realtime import Id, Moment, RealtimeError, Seq, Uuid
 
 
 class Send(msgspec.Struct):
-    """Say something in a conversation."""
+    """Send a message to a conversation."""
 
     conversation_id: Id
     message: Content
@@ -32,7 +32,7 @@ class Send(msgspec.Struct):
 
 
 class Edit(msgspec.Struct):
-    """Change one's own message."""
+    """Edit your own message."""
 
     conversation_id: Id
     message_id: Id
@@ -40,14 +40,14 @@ class Edit(msgspec.Struct):
 
 
 class Delete(msgspec.Struct):
-    """Delete one's own message, or as a manager anybody's."""
+    """Delete a message: your own, or as a manager any."""
 
     conversation_id: Id
     message_id: Id
 
 
 class MoveCursor(msgspec.Struct):
-    """Everything up to a seq was read, or has arrived."""
+    """Mark everything up to a seq as read, or as received."""
 
     conversation_id: Id
     up_to_seq: Seq
@@ -64,7 +64,7 @@ class SentAck(Ack, tag="ack", frozen=True):
 
 
 class ChangedAck(Ack, tag="ack", frozen=True):
-    """The message is edited or deleted; `seq` is the number of the event that says so."""
+    """The message is edited or deleted; `seq` is that of the event that says so."""
 
     seq: Seq
     message_id: Id
@@ -72,7 +72,7 @@ class ChangedAck(Ack, tag="ack", frozen=True):
 
 @on_loop("send", Send, SentAck)
 def send(socket: NativeConsumer, wish: Send, asked: Asked) -> None:
-    """The answer comes after the commit."""
+    """Send a message; the answer comes after the commit."""
     began = time.monotonic()
     client_id = None if wish.client_id is None else clean_client_id(wish.client_id)
     content = clean_content(wish.message)
@@ -113,14 +113,14 @@ async def delete(socket: NativeConsumer, wish: Delete, asked: Asked) -> None:
 
 
 class Reading:
-    """How far one socket says that its user got; written at its end, if not before."""
+    """The conversations whose cursors one socket has moved; their last moves are written when it closes."""
 
     def __init__(self, socket: NativeConsumer) -> None:
         self._socket = socket
         self._shares: set[Share] = set()
 
     async def move(self, conversation_id: int, cursor: Cursor) -> None:
-        """Note a move; what is stored comes a moment later, joined with the moves after it."""
+        """Note a move; it is written a moment later, joined with the moves after it."""
         share = self._socket.user_id, conversation_id
         if not self._socket.covers(conversation_topic(conversation_id)):
             await membership_of(share)
@@ -128,7 +128,7 @@ class Reading:
         self._shares.add(share)
 
     async def close(self) -> None:
-        """Write the last moves."""
+        """Write the last moves, when the socket closes."""
         for share in self._shares:
             with suppress(RealtimeError):  # the database is away: cursors are written when it is back
                 await settle(share)

@@ -1,7 +1,7 @@
-"""Questions about conversations, asked on behalf of a user: here it is decided who may see what.
+"""Selectors: questions about conversations on behalf of a user; they decide who may see what.
 
-`membership` says who is in and from where they may read · `messages` what was said ·
-`activity` orders conversations · `conversations` shows them.
+`membership` says who is a member and from where on they may read · `messages` reads the history · `activity`
+orders conversations · `conversations` shows them.
 """
 
 from chat.selectors.activity import Activity, ListPosition

@@ -1,4 +1,4 @@
-"""The order of a user's conversations: the one that was active last first.
+"""The order of a user's conversations: the one active last comes first.
 
 A conversation was active when somebody last spoke in it, or when the user joined, if that is later. Nothing
 is stored for this order: the newest message of a conversation is one look-up in the index of its history.
@@ -18,19 +18,19 @@ from chat.models import Message, Participant
 from chat.selectors.membership import topic_number
 from realtime import LoggedEvent
 
-#: A message is dated just before its event is: for longer than from one to the other.
+#: A message is dated before its event; this is longer than the time between the two dates.
 _APART = dt.timedelta(seconds=5)
 
 
 class Activity(NamedTuple):
-    """When a conversation was active last, in milliseconds, and its id: lists are in the order of these."""
+    """The time of a conversation's last activity in milliseconds, and its id; lists are sorted by both."""
 
     active_at: int
     conversation_id: int
 
 
 class ListPosition(NamedTuple):
-    """Where the next page begins: below a conversation, in the order that the list had at one moment."""
+    """Where the next page of a list begins: below one conversation, in the list's order at one moment."""
 
     below: Activity
     as_of: int
@@ -39,10 +39,10 @@ class ListPosition(NamedTuple):
 def latest_active(
     user_id: int, *, position: ListPosition | None, limit: int
 ) -> tuple[list[Activity], ListPosition | None]:
-    """The conversations of one page, and the position of the next one; None after the last.
+    """The conversations of one page, and the position of the next page; None after the last.
 
-    The pages after the first keep its order: a conversation in which somebody speaks meanwhile is in none of
-    them twice, and missing in none.
+    Later pages keep the order of the first: a conversation in which somebody speaks meanwhile is neither
+    shown twice nor left out.
     """
     active = _last_active(user_id)
     if position is not None:
@@ -64,7 +64,7 @@ def _last_active(user_id: int) -> dict[int, int]:
 
 
 def _active_as_of(moment: int, user_id: int, conversation_ids: Collection[int]) -> dict[int, int]:
-    """The activity of some conversations at an earlier moment; only the log can be looked up by time."""
+    """The activity of some conversations at an earlier moment, found in the log's index by time."""
     if not conversation_ids:
         return {}
     end = dt.datetime.fromtimestamp((moment + 1) / 1000, dt.UTC)
@@ -87,7 +87,7 @@ def _activity(shares: QuerySet[Participant, Any], said: QuerySet[Message]) -> di
 
 
 class Milliseconds(Func):
-    """A time as whole milliseconds since 1970: the texts that SQLite keeps have fractions of any length."""
+    """A time as whole milliseconds since 1970; SQLite stores times as texts with fractions of any length."""
 
     output_field = BigIntegerField()
     template = "FLOOR(EXTRACT(EPOCH FROM %(expressions)s) * 1000)::bigint"

@@ -1,4 +1,4 @@
-"""A user's conversations, with all that a list of them shows."""
+"""A user's conversations, with everything that a list of them shows."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from chat.selectors.membership import (
 from chat.selectors.messages import ShownMessage, shown_messages
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
-#: Members named in a list of conversations; a group's page asks for all of them.
+#: Members named per conversation in a list; a group's page asks for all members.
 MEMBERS_SHOWN = 10
 
 
 def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
     """The user's conversations, the latest first, each with the head of its log.
 
-    Of more than `limit` those in which somebody spoke last: others may begin any number, and must not crowd
-    out where people talk.
+    Of more than `limit`, those in which somebody spoke last: strangers may open any number of conversations
+    with the user, and must not crowd out the used ones.
     """
     found = rows.heads(user_id, limit + 1)
     if len(found) > limit:
@@ -48,13 +48,13 @@ def heads_of_conversations(*, user_id: int, limit: int) -> dict[int, int]:
 
 
 def latest_memberships(user_id: int, *, limit: int) -> list[Membership]:
-    """The user's parts in their conversations; of more than `limit` those in which somebody spoke last."""
+    """The user's memberships; of more than `limit`, those where somebody spoke last."""
     heads = heads_of_conversations(user_id=user_id, limit=limit)
     return memberships_of(user_id, heads if len(heads) == limit else None)
 
 
 def conversation_of(*, user_id: int, conversation_id: int) -> Any:
-    """One of the user's conversations, as their list shows it; a NotAParticipantError if it is none."""
+    """One of the user's conversations, as a list shows it; raises NotAParticipantError if it is none."""
     shown = _shown(user_id, [conversation_id])
     if not shown:
         raise NotAParticipantError
@@ -64,15 +64,15 @@ def conversation_of(*, user_id: int, conversation_id: int) -> Any:
 def conversations_of(
     *, user_id: int, position: ListPosition | None = None, limit: int = DEFAULT_PAGE
 ) -> tuple[list[Any], ListPosition | None]:
-    """The user's conversations, the last active first, and where the next page begins, if any."""
+    """A page of the user's conversations, the one active last first, and the position of the next page."""
     page, following = latest_active(user_id, position=position, limit=limit)
     return _shown(user_id, [each.conversation_id for each in page]), following
 
 
 def conversations_before(*, user_id: int, before: int, limit: int) -> tuple[list[Any], int | None]:
-    """Those with ids below one, the highest first, and the id below which the next page begins, if any.
+    """The user's conversations with ids below one, the highest first, and the id at which to go on.
 
-    Lists had this order once: links to their pages lead on.
+    Lists used to have this order, and links to their pages still work.
     """
     rows = Participant.objects.filter(user_id=user_id, conversation_id__lt=before).order_by(
         "-conversation_id"
@@ -84,11 +84,11 @@ def conversations_before(*, user_id: int, before: int, limit: int) -> tuple[list
 def _shown(user_id: int, conversation_ids: Sequence[int]) -> list[Any]:
     """Those of these conversations that are the user's, with members, last message and unread count.
 
-    The number of queries does not grow with the number of conversations. Somebody who is removed meanwhile is
-    shown nothing that came later: whether they are members is asked after the members, and with the messages.
+    The number of queries does not grow with the number of conversations. A user who is removed meanwhile sees
+    nothing that came later: membership is read after the members, and together with the messages.
     """
     first_members = Participant.objects.select_related("user").order_by("pk")[:MEMBERS_SHOWN]
-    # For an outsider the query is the same as for an id that does not exist, and costs as much.
+    # The query is the same for an outsider and for an unknown id, and costs the same.
     theirs = Exists(Participant.objects.filter(conversation_id=OuterRef("pk"), user_id=user_id))
     conversations: dict[int, Any] = (
         Conversation.objects.filter(theirs)
@@ -112,7 +112,7 @@ def _shown(user_id: int, conversation_ids: Sequence[int]) -> list[Any]:
 
 
 class Unread(NamedTuple):
-    """What a user has not read in a conversation, and where that was counted."""
+    """A user's cursors and unread count in a conversation, and the head at which they were counted."""
 
     conversation_id: int
     delivered_seq: int
@@ -122,7 +122,7 @@ class Unread(NamedTuple):
 
 
 def unread_in(shares: Collection[Share]) -> dict[Share, Unread | NotAParticipantError]:
-    """How much each of these users has not read in each of these conversations. One query."""
+    """The unread counts of several pairs of a user and a conversation. One query."""
     rows = (
         Participant.objects.filter(
             user_id__in={user_id for user_id, _ in shares},
@@ -137,7 +137,7 @@ def unread_in(shares: Collection[Share]) -> dict[Share, Unread | NotAParticipant
 
 
 def _unread() -> Coalesce:
-    """The messages of others that a participant, with `visible_after`, has not read."""
+    """The number of others' messages that a participant (annotated with `visible_after`) has not read."""
     unread = (
         Message.objects.filter(conversation_id=OuterRef("conversation_id"), deleted_at__isnull=True)
         .filter(seq__gt=Greatest(OuterRef("read_seq"), OuterRef("visible_after")))
@@ -151,7 +151,7 @@ def _unread() -> Coalesce:
 
 
 def _shares(user_id: int, conversation_ids: Iterable[int]) -> QuerySet[Participant, Any]:
-    """The user's participations in these, with what the log and the messages say of them. One query."""
+    """The user's participations in these conversations, annotated from log and messages. One query."""
     last = Message.objects.filter(
         conversation_id=OuterRef("conversation_id"),
         deleted_at__isnull=True,
@@ -172,7 +172,7 @@ def _shares(user_id: int, conversation_ids: Iterable[int]) -> QuerySet[Participa
 
 
 def members_of(*, user_id: int, conversation_id: int) -> Sequence[Participant]:
-    """Everybody in a conversation of the user's, in the order they joined; else a NotAParticipantError."""
+    """The members of one of the user's conversations in the order they joined; else NotAParticipantError."""
     rows = Participant.objects.filter(conversation_id=conversation_id).select_related("user")
     members = list(rows.order_by("pk"))
     if all(member.user_id != user_id for member in members):
@@ -181,7 +181,7 @@ def members_of(*, user_id: int, conversation_id: int) -> Sequence[Participant]:
 
 
 def conversations_to_note() -> list[int]:
-    """Conversations with events that their members' inboxes do not know of yet."""
+    """The conversations with events that were not noted in their members' inboxes yet."""
     rows = Conversation.objects.annotate(head=topic_number(OuterRef("pk"), "head")).filter(
         head__gt=F("noticed_seq")
     )

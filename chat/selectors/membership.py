@@ -1,4 +1,4 @@
-"""Memberships: who is in a conversation, and from which seq on they may read."""
+"""Memberships: who is a member of a conversation, and from which seq on they may read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from realtime import Position, Topic, log, positions
 
 
 class Membership(NamedTuple):
-    """One user's part in one conversation, read in one statement together with the head of its log.
+    """One user's membership of a conversation, read in one statement with the head of its log.
 
     Because of that one statement, a subscription that begins at `head` cannot miss the member's removal.
     """
@@ -40,14 +40,14 @@ class Membership(NamedTuple):
     title: str
     role: str
     head: int
-    #: When the newest event was stored; None when none is kept.
+    #: When the newest event was stored; None when the log keeps none.
     head_stored_at: dt.datetime | None
     floor: int
-    #: Events after this seq are theirs to read.
+    #: The member may read the events after this seq.
     readable_after: int
     delivered_seq: int
     read_seq: int
-    #: Whether the others may know these two.
+    #: Whether other members may see the two cursors.
     shares_receipts: bool
 
     @property
@@ -56,12 +56,12 @@ class Membership(NamedTuple):
         return positions.at(conversation_topic(self.conversation_id), self.head, self.head_stored_at)
 
 
-#: (user, conversation)
+#: A pair of a user's id and a conversation's id.
 Share = tuple[int, int]
 
 
 def membership_for(*, user_id: int, conversation_id: int) -> Membership:
-    """The user's part in a conversation, or NotAParticipantError: unknown and foreign look the same."""
+    """The user's membership; raises NotAParticipantError, for unknown conversations too."""
     share = (user_id, conversation_id)
     membership = memberships_for([share])[share]
     if isinstance(membership, NotAParticipantError):
@@ -70,8 +70,8 @@ def membership_for(*, user_id: int, conversation_id: int) -> Membership:
 
 
 def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAParticipantError]:
-    """`membership_for` many at once. One query."""
-    # Reads all of these users in all of these conversations: a condition per pair costs more.
+    """The memberships of several pairs, as `membership_for` finds one. One query."""
+    # Reads every combination of these users and conversations: one condition per pair would cost more.
     rows = _memberships().filter(
         user_id__in={user_id for user_id, _ in shares},
         conversation_id__in={conversation_id for _, conversation_id in shares},
@@ -81,7 +81,7 @@ def memberships_for(shares: Collection[Share]) -> dict[Share, Membership | NotAP
 
 
 def memberships_of(user_id: int, conversation_ids: Collection[int] | None = None) -> list[Membership]:
-    """The user's parts in all their conversations, or in some. One query."""
+    """The user's memberships in all conversations, or in these. One query."""
     rows = _memberships().filter(user_id=user_id)
     if conversation_ids is not None:
         rows = rows.filter(conversation_id__in=conversation_ids)
@@ -89,7 +89,7 @@ def memberships_of(user_id: int, conversation_ids: Collection[int] | None = None
 
 
 def departures_of(shares: Collection[Share]) -> dict[Share, int]:
-    """Where each of these users left each of these conversations last; 0 if they never did. One query."""
+    """The seq at which each of these users last left each of these conversations; 0 for never. One query."""
     rows = Departure.objects.filter(
         user_id__in={user_id for user_id, _ in shares},
         conversation_id__in={conversation_id for _, conversation_id in shares},
@@ -100,7 +100,7 @@ def departures_of(shares: Collection[Share]) -> dict[Share, int]:
 
 @cache
 def _memberships() -> QuerySet[Participant, Any]:
-    """All memberships, in the order of a Membership's fields; built once: that takes as long as the rest."""
+    """All memberships, in Membership's field order. Cached: building it takes as long as the rest."""
     return Participant.objects.annotate(
         topic_head=topic_number(OuterRef("conversation_id"), "head"),
         head_stored_at=head_stored_at(OuterRef("conversation_id")),
@@ -122,24 +122,24 @@ def _memberships() -> QuerySet[Participant, Any]:
 
 
 def topic_number(conversation_id: Any, column: str) -> Coalesce:
-    """A number of the conversation's topic; 0 while nothing was ever told there."""
+    """A column of a conversation's topic, as an expression; 0 while the conversation has no topic."""
     topics = Topic.objects.filter(name=topic_name(conversation_id))
     numbers = Subquery(topics.values(column)[:1], output_field=BigIntegerField())
     return Coalesce(numbers, 0, output_field=BigIntegerField())
 
 
 def head_stored_at(conversation_id: Any) -> Subquery:
-    """When the newest event of a conversation was stored: with the head it makes the position of that."""
+    """When the newest event of a conversation was stored; with the head it makes a position."""
     return log.stored_at(topic_name(conversation_id))
 
 
 def topic_name(conversation_id: Any) -> Expression:
-    """`conversation_topic`, as an expression."""
+    """`conversation_topic` as an expression in SQL."""
     return Concat(Value("conversation."), Cast(conversation_id, CharField()), output_field=CharField())
 
 
 def readable_after() -> Any:
-    """The seq after which a participant may read, as an expression on participants."""
+    """The seq after which a participant may read, as an expression."""
     return Case(
         When(conversation__opens_history=True, then=Value(0, BigIntegerField())),
         default=F("joined_seq"),
@@ -148,7 +148,7 @@ def readable_after() -> Any:
 
 
 def who_share(conversation_id: Any) -> QuerySet[Participant]:
-    """The members of a conversation whose cursors may be told to others."""
+    """The members of a conversation who share their cursors with others."""
     return Participant.objects.filter(conversation_id=conversation_id, user__shares_receipts=True)
 
 
@@ -159,10 +159,10 @@ def active_owners(conversation_id: Any) -> QuerySet[Participant]:
 
 
 def without_owner(groups: QuerySet[Conversation], *, besides: int | None = None) -> list[tuple[int, int]]:
-    """Those of some groups that nobody active owns, each with the participation of its heir. One query.
+    """The given groups that no active user owns, each with the id of its heir's participation. One query.
 
-    An heir is the active admin who has been there longest, else the member; groups without any are left out.
-    A user whom `besides` names does not count.
+    The heir is the active admin who has been a member longest, else the active member who has; groups without
+    an active member are left out. The user `besides` does not count.
     """
     active = Participant.objects.filter(conversation_id=OuterRef("pk"), user__is_active=True)
     owners = active_owners(OuterRef("pk"))

@@ -1,4 +1,4 @@
-"""The messages of a conversation, and the cursors of its members."""
+"""The messages of a conversation, and its members' cursors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realtime import log, slice_of
 
 
 class ShownMessage(NamedTuple):
-    """A message as it is shown; no model, since making models took a fifth of a page's time."""
+    """A message to be shown. Not a model: making models took a fifth of a page's time."""
 
     message_id: int
     sender_id: int
@@ -31,13 +31,13 @@ class ShownMessage(NamedTuple):
     client_id: UUID | None
     edited_at: dt.datetime | None
     deleted_at: dt.datetime | None
-    #: When its event was stored in the log; None when that is not kept.
+    #: When the message's event was stored in the log; None when the log no longer has it.
     logged_at: dt.datetime | None
 
 
 @cache
 def shown_messages() -> QuerySet[Message, Any]:
-    """All messages, in the order of a ShownMessage's fields."""
+    """All messages, in the field order of ShownMessage."""
     logged_at = log.stored_at(topic_name(OuterRef("conversation_id")), OuterRef("seq"))
     return Message.objects.annotate(logged_at=logged_at).values_list(
         "pk",
@@ -56,22 +56,23 @@ def shown_messages() -> QuerySet[Message, Any]:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Messages, newest first, with what came before and after them."""
+    """A page of messages, newest first, with links to its neighbours."""
 
     messages: Sequence[ShownMessage]
-    #: There are older ones before this seq; None: there are none.
+    #: Older messages come before this seq; None where there are none.
     older_before: int | None
-    #: There are newer ones after this seq, up to the membership's head; None: there are none.
+    #: Newer messages, up to the membership's head, come after this seq; None where there are none.
     newer_after: int | None
-    #: Others, as far as they share it, have read this user's messages up to here.
+    #: The seq up to which all others who share their cursors have read.
     read_by_others: int
 
 
 def history(membership: Membership, *, before: int | None, after: int | None, limit: int) -> HistoryPage:
     """A page of messages: the newest, those before a seq, or the oldest after one. Two queries.
 
-    It ends with the membership's head: later messages may be for others only. A user who is no member any
-    more once it is read gets a NotAParticipantError, because the texts may have been edited since.
+    The page ends at the membership's head, since later messages may be for others only. A user who was
+    removed by the time the page is read gets a NotAParticipantError, because texts may have been edited
+    since.
     """
     page = slice_of(
         shown_messages().filter(conversation_id=membership.conversation_id),
@@ -97,7 +98,7 @@ def history(membership: Membership, *, before: int | None, after: int | None, li
 
 
 def unread_count(membership: Membership) -> int:
-    """Messages of others that the user has not read."""
+    """The number of others' messages that the user has not read."""
     return (
         Message.objects.filter(
             conversation_id=membership.conversation_id,
@@ -110,7 +111,7 @@ def unread_count(membership: Membership) -> int:
 
 
 class Receipt(NamedTuple):
-    """The cursors of a member."""
+    """One member's cursors."""
 
     user_id: int
     delivered_seq: int
@@ -118,7 +119,7 @@ class Receipt(NamedTuple):
 
 
 def receipts_in(conversation_ids: Collection[int]) -> dict[int, list[Receipt]]:
-    """The cursors of all members who have any and share them, by conversation. One query."""
+    """The cursors of all members who have moved and share theirs, by conversation. One query."""
     receipts: dict[int, list[Receipt]] = {conversation_id: [] for conversation_id in conversation_ids}
     moved = Participant.objects.filter(
         Q(delivered_seq__gt=0) | Q(read_seq__gt=0),

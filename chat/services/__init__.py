@@ -1,8 +1,8 @@
-"""The verbs of the chat: every write to a conversation, and what is announced of it.
+"""The services of the chat: every write to a conversation, and its announcement.
 
-`conversations` makes them and names them · `members` come and go · `heirs` inherit groups · `names` change ·
-`sends` stores messages, many at once · `messages` are edited, deleted · `receipts` say how far somebody got ·
-`unread` becomes entries of inboxes.
+`conversations` creates and names them · `members` adds, removes and gives roles · `heirs` appoints owners ·
+`names` tells new names and takes old ones out · `sends` stores messages in batches · `messages` edits and
+deletes them · `receipts` moves cursors · `unread` writes the entries of inboxes.
 """
 
 from chat.services.conversations import create_conversation, open_conversation, rename_conversation, set_title

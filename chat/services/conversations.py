@@ -1,4 +1,4 @@
-"""Creating and naming conversations."""
+"""Creating and renaming conversations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chat.events import ConversationJoined, ConversationRenamed, conversation_to
 from chat.models import Conversation, Participant
 from realtime import NotAllowedError, announcing, clean_text, log, publish_on_commit
 
-#: One event goes to each member's own topic when they join; a larger audience wants another shape.
+#: Each new member gets an event on their own topic; a larger audience needs another design.
 MAX_MEMBERS = 10_000
 MAX_TITLE_LENGTH = 200
 
@@ -28,7 +28,7 @@ def create_conversation(
     opens_history: bool = False,
     conversation_id: int | None = None,
 ) -> Conversation:
-    """`open_conversation`, without whether it is new."""
+    """Open a conversation, like `open_conversation`, and return it alone."""
     return open_conversation(
         creator=creator,
         participants=participants,
@@ -46,9 +46,9 @@ def open_conversation(
     opens_history: bool = False,
     conversation_id: int | None = None,
 ) -> tuple[Conversation, bool]:
-    """A conversation of the creator and others, and whether it is new.
+    """Open a conversation of the creator and others; returns it, and whether it is new.
 
-    With one other and no title it is direct, and there is one per pair; else it is a group.
+    With one other and no title it is direct, and there is one per pair of users; else it is a group.
     """
     others = list({user.pk: user for user in participants if user.pk != creator.pk}.values())
     if len(others) >= MAX_MEMBERS:
@@ -73,7 +73,7 @@ def open_conversation(
     with users_are_known([creator, *others]):
         try:
             return _create(direct, creator, others), True
-        except IntegrityError:  # perhaps the other one asked at the same moment
+        except IntegrityError:  # perhaps the other user opened it at the same moment
             with suppress(Conversation.DoesNotExist):
                 return Conversation.objects.get(direct_key=key), False
             raise
@@ -81,7 +81,7 @@ def open_conversation(
 
 @contextmanager
 def users_are_known(users: Collection[User]) -> Iterator[None]:
-    """Around a transaction that adds members: an UnknownUserError if one of them was deleted meanwhile."""
+    """Around a transaction that adds members: raises UnknownUserError if one was deleted meanwhile."""
     try:
         yield
     except IntegrityError:
@@ -93,7 +93,7 @@ def users_are_known(users: Collection[User]) -> Iterator[None]:
 @announcing()
 def _create(conversation: Conversation, creator: User, others: list[User]) -> Conversation:
     conversation.save(force_insert=True)
-    log.lock([conversation_topic(conversation.pk)])  # makes the topic, so that sends need not
+    log.lock([conversation_topic(conversation.pk)])  # creates the topic, so that no send has to
     direct = conversation.kind == Conversation.Kind.DIRECT
     Participant.objects.bulk_create(
         [
@@ -122,8 +122,8 @@ def _create(conversation: Conversation, creator: User, others: list[User]) -> Co
 
 @announcing()
 def rename_conversation(*, conversation_id: int, by: User, title: str) -> Conversation:
-    """Change the title of a group and, once it is committed, tell the conversation."""
-    # Under the lock: nobody loses the right to do this before it is done.
+    """Rename a group and, once that is committed, tell the conversation."""
+    # Checked under the lock, so that the right to rename still holds at the commit.
     log.lock([conversation_topic(conversation_id)], create=False)
     conversation = managed_by(conversation_id=conversation_id, by=by).conversation
     set_title(conversation=conversation, by=by, title=title)
@@ -132,7 +132,7 @@ def rename_conversation(*, conversation_id: int, by: User, title: str) -> Conver
 
 @announcing()
 def set_title(*, conversation: Conversation, by: User, title: str) -> None:
-    """Change the title as the site's staff, who need not be members."""
+    """Change a title as the site's staff, who need not be members."""
     log.lock([conversation_topic(conversation.pk)], create=False)
     conversation.title = clean_text(title, max_length=MAX_TITLE_LENGTH).strip()
     conversation.save(update_fields=["title"])
@@ -141,7 +141,7 @@ def set_title(*, conversation: Conversation, by: User, title: str) -> None:
 
 
 def managed_by(*, conversation_id: int, by: User) -> Participant:
-    """The manager's own participation in a group; an error that says why the user may not change it."""
+    """The user's own participation in a group that they manage; else an error that says why they may not."""
     participant = (
         Participant.objects.select_related("conversation")
         .filter(conversation_id=conversation_id, user=by)

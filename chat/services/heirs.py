@@ -1,7 +1,7 @@
-"""Heirs of groups: a group has an owner who can sign in, as long as any of its members can.
+"""Heirs: a group has an owner who can sign in, as long as any of its members can.
 
-The heir is the admin who has been there longest, else the member who has. An owner whose account is disabled
-stays one, beside the heir, and manages again once it is enabled.
+The heir is the admin who has been a member longest, else the member who has. An owner whose account is
+disabled stays an owner beside the heir, and manages again once the account is enabled.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from realtime import announce, announcing, log
 
 @announcing()
 def ensure_owners(conversation_ids: Collection[int], *, besides: int | None = None) -> list[Participant]:
-    """Make an heir the owner of each of these groups that has no active one; returns the heirs.
+    """Make an heir the owner of each of these groups that has no active owner; returns the heirs.
 
-    `besides` is a user who is about to be deleted. Doing it twice changes nothing. Five queries, however many
+    `besides` is a user who is about to be deleted. A second call changes nothing. Five queries, however many
     groups there are.
     """
     topics = log.lock(map(topic_of, conversation_ids), create=False)
@@ -49,7 +49,7 @@ def ensure_owners(conversation_ids: Collection[int], *, besides: int | None = No
 
 
 def account_was_switched(*, user_id: int, is_active: bool) -> None:
-    """Appoint heirs after an account was disabled or enabled, in the groups that nobody active owns."""
+    """After an account was disabled or enabled, appoint heirs in its groups that no active user owns."""
     shares = Participant.objects.filter(user_id=user_id, conversation__kind=Conversation.Kind.GROUP)
     if not is_active:
         shares = shares.filter(role=Participant.Role.OWNER)
@@ -57,7 +57,7 @@ def account_was_switched(*, user_id: int, is_active: bool) -> None:
 
 
 def users_will_be_deleted(user_ids: Collection[int]) -> None:
-    """Lock all topics that `user_is_deleted` writes to for these users, before it is called for the first."""
+    """Before the first of these users is deleted, lock all topics that `user_is_deleted` will write to."""
     shares = Participant.objects.filter(user__in=user_ids).order_by()
     conversations = shares.values_list("conversation_id", flat=True).distinct()
     log.lock([*map(topic_of, conversations), *map(user_topic, user_ids)], create=False)
@@ -65,9 +65,10 @@ def users_will_be_deleted(user_ids: Collection[int]) -> None:
 
 @announcing()
 def user_is_deleted(user: User) -> None:
-    """Tell the conversations of a user whose row is about to go; what they owned has an heir."""
+    """Before a user's row is deleted, tell their conversations and appoint heirs where they owned a group."""
     ids = list(Participant.objects.filter(user=user).values_list("conversation_id", flat=True))
-    # Their own topic too, on which their end will be told: a transaction that holds it needs their row.
+    # The user's own topic too, to which their end will be published: who holds that topic needs the user's
+    # row.
     topics = log.lock([*map(topic_of, ids), user_topic(user.pk)], create=False)
     entries = [
         (

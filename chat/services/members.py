@@ -1,4 +1,4 @@
-"""Members are added and removed and change roles; each is an event, at whose seq reading begins or ends."""
+"""Adding and removing members and changing roles; reading begins and ends at the seqs of these events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Role = Participant.Role
 def add_members(
     *, conversation_id: int, by: User, users: Sequence[User], role: str = Role.MEMBER
 ) -> list[Participant]:
-    """Add people to a group, who may read from here on; those who are members already stay as they are."""
+    """Add users to a group, who may read from here on; present members stay as they are."""
     people = list({user.pk: user for user in users}.values())
     with users_are_known(people):
         return _add(conversation_id, by, people, role)
@@ -34,7 +34,7 @@ def _add(conversation_id: int, by: User, users: Sequence[User], role: str) -> li
     topics = log.lock([topic_of(conversation_id)], create=False)
     manager = managed_by(conversation_id=conversation_id, by=by)
     if role != Role.MEMBER and manager.role != Role.OWNER:
-        # Or an admin would change roles by removing people and adding them again.
+        # Otherwise an admin could change roles by removing users and adding them again.
         raise NotAllowedError("Only an owner may make owners and admins.")
     members = Participant.objects.filter(conversation_id=conversation_id)
     present = set(members.filter(user__in=users).values_list("user_id", flat=True))
@@ -55,7 +55,7 @@ def _add(conversation_id: int, by: User, users: Sequence[User], role: str) -> li
         announce(logged)
         seq = logged[0].seq or 0
         added.append(
-            # Their own arrival is not unread for them: they may read, and have read, from there.
+            # A new member has read their own arrival, and may read what follows.
             Participant(
                 conversation_id=conversation_id,
                 user=user,
@@ -77,7 +77,7 @@ def _add(conversation_id: int, by: User, users: Sequence[User], role: str) -> li
 
 @announcing()
 def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
-    """Remove a member, or leave; their sockets are told everything up to this event, and nothing after it."""
+    """Remove a member, or leave; the member's sockets are sent this event as the last one."""
     log.lock([topic_of(conversation_id)], create=False)
     leaving = by.pk == user_id
     mine = (
@@ -100,16 +100,16 @@ def remove_member(*, conversation_id: int, by: User, user_id: int) -> None:
 
 
 def will_be_removed(member: Participant) -> None:
-    """Lock the topics that `was_removed` tells, before the row: docs/subsystems/locks.md."""
+    """Lock the topics that `was_removed` writes to, before the row is locked: docs/subsystems/locks.md."""
     log.lock([topic_of(member.conversation_id), user_topic(member.user_id)])
 
 
 @announcing()
 def was_removed(member: Participant) -> None:
-    """Tell of a deleted membership, whoever deleted it; the member's sockets are told up to here."""
+    """Announce a deleted membership, whoever deleted it; to the member it is the last event."""
     conversation_id, user = member.conversation_id, member.user
     topics = log.lock([topic_of(conversation_id), user_topic(user.pk)])
-    # The entry counts messages that this user can no longer read.
+    # The unread entry counts messages that this user can no longer read.
     read_collapsed(user_id=user.pk, collapse_key=COLLAPSE_KEY.format(conversation_id))
     event = MemberRemoved(
         user_id=user.pk,
@@ -127,7 +127,7 @@ def was_removed(member: Participant) -> None:
 
 @announcing()
 def change_role(*, conversation_id: int, by: User, user_id: int, role: str) -> Participant:
-    """Give a member another role; only owners do that, and the last who can sign in stays one."""
+    """Give a member another role. Only owners may, and the last owner who can sign in stays one."""
     log.lock([topic_of(conversation_id)], create=False)
     mine = managed_by(conversation_id=conversation_id, by=by)
     if mine.role != Role.OWNER:
@@ -142,7 +142,7 @@ def change_role(*, conversation_id: int, by: User, user_id: int, role: str) -> P
 
 
 def _keep_departure(conversation_id: int, user: User, seq: int) -> None:
-    """Remember where a member left, for the day they come back."""
+    """Store where a member left, in case they come back."""
     Departure.objects.bulk_create(
         [Departure(conversation_id=conversation_id, user=user, seq=seq)],
         update_conflicts=True,

@@ -32,14 +32,14 @@ from realtime import (
     log,
 )
 
-#: Edits of one message: enough for a text that is saved while it is typed, and its row stays small.
+#: Edits of one message: enough for a text that is saved while it is typed, while the row stays small.
 MAX_EDITS = 1_000
-#: Messages of one conversation that are deleted in one transaction: it is held for some tens of milliseconds.
+#: Messages deleted in one transaction, which holds their conversation for some tens of milliseconds.
 DELETED_TOGETHER = 10
 
 
 def clean_content(content: object) -> str:
-    """The text of a message as it may be stored."""
+    """Check the text of a message, and return it as it may be stored."""
     if isinstance(content, str) and len(content) > conf.limit_content:
         raise MessageTooLongError(f"A message may have {conf.limit_content} characters.")
     text = clean_text(content, max_length=conf.limit_content)
@@ -53,7 +53,7 @@ def clean_client_id(name: object) -> UUID:
     if isinstance(name, str):
         bare = name[1:-1] if name[:1] == "{" and name[-1:] == "}" else name
         try:
-            # Not UUID(): it takes dashes and braces anywhere, and digits of any script.
+            # Not by UUID(), which takes dashes and braces anywhere, and digits of any script.
             return msgspec.convert(bare.lower().removeprefix("urn:uuid:"), UUID)
         except (msgspec.ValidationError, UnicodeError):
             pass
@@ -62,7 +62,7 @@ def clean_client_id(name: object) -> UUID:
 
 @announcing()
 def edit_message(*, conversation_id: int, message_id: int, by: User, content: str) -> int:
-    """Change the text of one's own message; returns the seq of the event that says so."""
+    """Change the text of one's own message; returns the seq of the edit's event."""
     content = clean_content(content)
     topic = _locked_topic(conversation_id)
     participant = _participant(conversation_id, by)
@@ -74,7 +74,7 @@ def edit_message(*, conversation_id: int, message_id: int, by: User, content: st
 
 @announcing()
 def delete_message(*, conversation_id: int, message_id: int, by: User) -> int:
-    """Delete a message, one's own or as a manager: its text leaves the tables and the log too."""
+    """Delete one's own message, or as a manager any: its text leaves the tables and the log."""
     topic = _locked_topic(conversation_id)
     participant = _participant(conversation_id, by)
     message = _visible_message(participant, message_id)
@@ -84,7 +84,7 @@ def delete_message(*, conversation_id: int, message_id: int, by: User) -> int:
 
 
 def delete_messages_of(sender: User) -> int:
-    """Delete all messages of a user, as they could themselves; returns their number."""
+    """Delete all messages of a user, as the user could; returns their number."""
     deleted = 0
     theirs = Message.objects.filter(sender=sender, deleted_at__isnull=True)
     for conversation_id in theirs.order_by().values_list("conversation_id", flat=True).distinct():
@@ -107,7 +107,7 @@ def _delete_some(conversation_id: int, sender: User, after: int) -> list[int]:
 
 @announcing()
 def moderate_message(*, message_id: int, by: User, content: str | None) -> int:
-    """As the site's staff, replace the text of any message, or delete it (None)."""
+    """As the site's staff, replace the text of a message, or delete it (None)."""
     conversation_id = Message.objects.values_list("conversation_id", flat=True).get(pk=message_id)
     topic = _locked_topic(conversation_id)
     message = Message.objects.filter(pk=message_id, deleted_at__isnull=True).first()
@@ -163,7 +163,7 @@ def _edit(topic: LockedTopic | None, message: Message, *, content: str) -> int:
 
 
 def _is_for_all(message: Message) -> bool:
-    """Whether all members may read it: the event of an edit has a new seq, and reaches newcomers too."""
+    """Whether all members may read the message: its edit is a new event, which newer members receive too."""
     newcomers = Participant.objects.filter(
         conversation_id=message.conversation_id,
         conversation__opens_history=False,
@@ -187,7 +187,7 @@ def _delete(topic: LockedTopic | None, message: Message, *, by: User) -> int:
     seq = _tell(topic, event)
     message.content, message.deleted_at, message.deleted_seq = "", moment, seq
     message.save(update_fields=["content", "deleted_at", "deleted_seq"])
-    # Inboxes count it until they are noted again.
+    # Inboxes count the message until they are noted again.
     transaction.on_commit(partial(conversations_moved, [message.conversation_id]))
     return seq
 

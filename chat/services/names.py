@@ -1,4 +1,4 @@
-"""New names of members are told to their conversations, and old ones taken out of the logs."""
+"""Users' new names are told to their conversations, and their former names taken out of the logs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from chat.events import MemberRenamed, conversation_topic
 from chat.models import Participant
 from realtime import LoggedEvent, Topic, announce, announcing, events, id_ranges, log
 
-#: Events of one conversation that are rewritten in one transaction.
+#: Events of one conversation rewritten in one transaction.
 REWRITTEN_TOGETHER = 500
-#: Conversations that are told in one transaction: each of them is held for the milliseconds that it takes.
+#: Conversations told in one transaction, which holds each of them for the milliseconds that it takes.
 TOLD_TOGETHER = 100
 
 
 def tell_new_name(*, user_id: int) -> int:
     """Tell every conversation of a user their present name; returns the number of conversations.
 
-    Runs after the commit of the name, not in its transaction: that one holds the user's row, and a send of
-    theirs that holds a conversation waits for it, while it would wait for the conversation. A few statements
-    for each hundred conversations and an event in each: messages cost nothing more.
+    Runs after the name's transaction, which holds the user's row: a send of theirs that holds a conversation
+    waits for that row, while the renaming would wait for the conversation. It takes a few statements per
+    hundred conversations and one event in each; the number of messages does not matter.
     """
     told = above = 0
     while count := len(ids := _conversations_of(user_id, above)):
@@ -41,7 +41,7 @@ def _conversations_of(user_id: int, above: int) -> list[int]:
 @announcing()
 def _tell(user_id: int, conversation_ids: list[int]) -> None:
     topics = log.lock(map(conversation_topic, conversation_ids), create=False)
-    # Read under the locks: a user who was removed or renamed again meanwhile is told of as they are now.
+    # Read under the locks, because the user may have been removed or renamed again meanwhile.
     username = User.objects.values_list("username", flat=True).filter(pk=user_id).first()
     if username is None:
         return
@@ -59,8 +59,8 @@ def _tell(user_id: int, conversation_ids: list[int]) -> None:
 def forget_name(user: User) -> int:
     """Replace a user's former names in the logs by the present one; returns the number of events.
 
-    Every other byte of the events stays, and so do their seqs: a client that resumes is told the same story.
-    Reads the logs of all conversations, because no row knows where somebody was a member once.
+    The events keep their seqs and all other bytes, so that a client that resumes is told the same. Reads the
+    logs of all conversations, because no row knows where the user once was a member.
     """
     rewritten = 0
     for above, up_to in id_ranges(Topic.objects.filter(name__startswith="conversation.")):
@@ -72,7 +72,7 @@ def forget_name(user: User) -> int:
     return rewritten
 
 
-#: The fields of events that hold a user's id, each with the field that holds the name.
+#: The fields of events with a user's id, and the fields with that user's name.
 _FIELDS = {"sender_id": "sender_username", "user_id": "username"}
 
 
@@ -81,7 +81,7 @@ def _beginning(number: str, name: str, user: User) -> str:
 
 
 def _naming(user: User) -> Q:
-    """Events that name the user otherwise."""
+    """The condition for events that give the user another name than the present one."""
     wrong = Q()
     for field in _FIELDS.items():
         beginning, name = _beginning(*field, user), events.encode_text(user.username)
@@ -91,13 +91,13 @@ def _naming(user: User) -> Q:
 
 @announcing()
 def _rewrite(topic: str, user: User, after: int) -> list[int]:
-    log.lock([topic], create=False)  # or a deletion meanwhile would be undone
+    log.lock([topic], create=False)  # otherwise a deletion meanwhile would be undone
     named = LoggedEvent.objects.filter(_naming(user), topic__name=topic, seq__gt=after).order_by("seq")
     bodies = dict(named.values_list("seq", "body")[:REWRITTEN_TOGETHER])
     for field in _FIELDS.items():
         beginning, name = _beginning(*field, user), events.encode_text(user.username)
         other = re.compile(re.escape(beginning) + r'"(?:[^"\\]|\\.)*"')
-        # Nothing in the new text is an escape: it is JSON of a name without any.
+        # The replacement has no backslash, since it is JSON of a name without any.
         bodies = {seq: other.sub(beginning + name, body) for seq, body in bodies.items()}
     log.rewrite(topic, bodies)
     return list(bodies)

@@ -1,4 +1,4 @@
-"""Delivered and read cursors, which say how far a member got and only move forward.
+"""Cursors say how far a member has received and read, and only move forward.
 
 Many moves are written together: one transaction, one bell with all receipts.
 """
@@ -22,18 +22,18 @@ from realtime import Logged, announce, announcing, events, user_topic
 
 
 class Cursor(NamedTuple):
-    """How far a user says that they got; what was read was delivered too."""
+    """How far a user has got, as a client says; whoever has read has received."""
 
     delivered: int = 0
     read: int = 0
 
     def joined(self, other: Cursor) -> Cursor:
-        """The further of both."""
+        """A cursor that is as far as the further of both."""
         return Cursor(max(self.delivered, other.delivered), max(self.read, other.read))
 
 
 class _Reading(NamedTuple):
-    """A read cursor on its way: from where its row stands to `up_to`."""
+    """A read cursor that moves, from its row's `read_seq` to `up_to`."""
 
     row: Participant
     up_to: int
@@ -42,7 +42,7 @@ class _Reading(NamedTuple):
 
 
 def mark_delivered(*, user_id: int, conversation_id: int, up_to_seq: int) -> Membership:
-    """Note that the user's device has everything up to a seq."""
+    """Note that a device of the user has received everything up to a seq."""
     return _move((user_id, conversation_id), Cursor(delivered=up_to_seq))
 
 
@@ -60,7 +60,7 @@ def _move(share: Share, cursor: Cursor) -> Membership:
 
 @announcing()
 def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotAParticipantError]:
-    """Move cursors forward, where they are not there yet; returns where each member stands then.
+    """Move cursors forward; returns each user's membership after the move.
 
     The number of statements does not grow with the number of moves.
     """
@@ -72,7 +72,7 @@ def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotA
         membership = memberships[share]
         if share not in rows or isinstance(membership, NotAParticipantError):
             continue
-        head = membership.head  # nobody has read beyond it
+        head = membership.head  # nobody can have read beyond the head
         read = max(membership.read_seq, min(cursor.read, head))
         delivered = max(membership.delivered_seq, min(cursor.delivered, head), read)
         if cursor.read and (read > membership.read_seq or min(cursor.read, head) == head):
@@ -91,7 +91,7 @@ def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotA
 
 
 def _locked(shares: Iterable[Share]) -> list[Participant]:
-    """The locked rows of these users in these conversations, also of pairs that were not asked for."""
+    """The locked participations of these users in these conversations, in every combination of the two."""
     rows = Participant.objects.select_for_update(no_key=True).filter(
         user_id__in={user_id for user_id, _ in shares},
         conversation_id__in={conversation_id for _, conversation_id in shares},
@@ -119,7 +119,7 @@ def _own(membership: Membership) -> Logged:
 
 
 def _uncount(readings: Iterable[_Reading]) -> None:
-    """Take what was read off the unread entries that count it."""
+    """Take read messages off the unread entries that count them."""
     by_entry = {
         (reading.row.user_id, COLLAPSE_KEY.format(reading.row.conversation_id)): reading
         for reading in readings
@@ -136,7 +136,7 @@ def _uncount(readings: Iterable[_Reading]) -> None:
 
 
 def _read_in(partly: Mapping[int, tuple[Notification, _Reading]]) -> Iterable[tuple[int, int]]:
-    """For each participant, how much of what they read their entry counts. One query."""
+    """For each participant, how many of the messages just read the entry counts. One query."""
     after = {pk: max(reading.row.read_seq, entry.counted_after) for pk, (entry, reading) in partly.items()}
     up_to = {pk: reading.up_to for pk, (_, reading) in partly.items()}
     read = (
@@ -156,12 +156,12 @@ def _read_in(partly: Mapping[int, tuple[Notification, _Reading]]) -> Iterable[tu
         after=_of_each(after), up_to=_of_each(up_to), read_of_entry=Coalesce(Subquery(read), 0)
     )
     for pk, count, noticed_seq in rows.values_list("pk", "read_of_entry", "conversation__noticed_seq"):
-        # Past what was noted nothing is left of an entry, however it was counted.
+        # A user who has read all noted messages has nothing left in the entry, however it was counted.
         yield pk, partly[pk][0].count if up_to[pk] >= noticed_seq else count
 
 
 def _of_each(values: Mapping[int, int]) -> Case:
-    """A value for each participant, as an expression."""
+    """An expression with one value per participant."""
     return Case(
         *[When(pk=pk, then=Value(value, BigIntegerField())) for pk, value in values.items()],
         output_field=BigIntegerField(),

@@ -1,7 +1,7 @@
-"""Sends are stored in batches: one transaction, in which each send has an outcome of its own.
+"""Sends are stored in batches: one transaction, in which each send has its own outcome.
 
 The topics of the conversations are locked first. What is checked under the lock (membership, duplicates)
-therefore holds at the very seq that the message gets.
+therefore still holds at the message's seq.
 """
 
 from __future__ import annotations
@@ -61,24 +61,24 @@ Outcome = Sent | RealtimeError
 
 
 def send_messages(drafts: Sequence[Draft], *, patience: float = LOCK_SECONDS) -> list[Outcome]:
-    """Store drafts in their order and announce them; one that is refused refuses no other.
+    """Store drafts in their order and announce them; a refused draft does not affect the others.
 
-    A conversation that another transaction holds is waited for `patience` seconds, and then all drafts are
-    refused with a BusyError. With a patience of 0 only the drafts to held conversations are refused.
+    With a `patience` in seconds, a conversation that another transaction holds is waited for that long; after
+    that all drafts are refused with a BusyError. With 0, only the drafts to held conversations are refused.
     """
     try:
         return _send_together(drafts, patience)
     except BusyError as busy:
         return [busy] * len(drafts)
     except (IntegrityError, DataError):
-        # The database refused one of them: find out which.
+        # The database refused one of the drafts: store each alone to find out which.
         if len(drafts) == 1:
             raise
         return _send_each(drafts, patience)
 
 
 def _send_each(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
-    """Store each draft alone; after a BusyError the rest of that conversation is refused with it."""
+    """Store each draft alone; after a BusyError, later drafts to that conversation are refused too."""
     outcomes: list[Outcome] = []
     held: dict[int, Outcome] = {}
     for draft in drafts:
@@ -86,7 +86,7 @@ def _send_each(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
         outcomes.append(outcome)
         if isinstance(outcome, BusyError):
             held[draft.conversation_id] = outcome
-        elif isinstance(outcome, UnavailableError):  # the others would be too: none of them is tried
+        elif isinstance(outcome, UnavailableError):  # the database is away: the other drafts would fail too
             untried = len(drafts) - len(outcomes)
             return outcomes + [UnavailableError(retry_after_ms=RETRY_MS) for _ in range(untried)]
     return outcomes
@@ -155,7 +155,7 @@ def _store(drafts: Sequence[Draft], patience: float) -> list[Outcome]:
 
     sent = _tell_and_keep([(names[event.conversation_id], event) for event in told.values()], topics, moment)
     outcomes.update(zip(told, sent, strict=True))
-    # Read after the insert: a draft may repeat one of its own batch.
+    # Read after the insert: a draft may repeat another one of its batch.
     stored = Message.objects.in_bulk(set(repeats.values()))
     for place, message_id in repeats.items():
         message = stored[message_id]

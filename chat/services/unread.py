@@ -1,11 +1,11 @@
-"""Unread messages become entries in the members' inboxes, some time after the messages themselves.
+"""Unread messages become entries in the members' inboxes, a moment after the messages are stored.
 
-The unread entry of a conversation counts messages of others, as of the seq up to which the conversation was
-noted: those said up to there and not deleted by then, after the member's cursor and after the seq where the
-entry began. Noting moves that seq, reading moves the cursor; both take off the entry what it counts no more.
+The unread entry of a conversation counts others' messages up to the seq at which the conversation was noted,
+as far as they were not deleted by then, and after both the member's read cursor and the seq where the entry
+began. Noting moves the noted seq, reading moves the cursor; either way the entry's count follows.
 
-Those who write say which conversations moved (`conversations_moved`); `chat.notifier` takes them and has them
-noted.
+Services that write report the conversations that have something new (`conversations_moved`); `chat.notifier`
+takes those and has them noted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from notifications.collapsed import Collapsed, collapse
 from notifications.models import Notification
 from realtime import announcing, log
 
-#: The inbox entry that stands for a conversation's unread messages.
+#: The key of the inbox entry that counts a conversation's unread messages.
 COLLAPSE_KEY = "conversation.{}"
 
 
@@ -33,16 +33,16 @@ _moved_lock = threading.Lock()
 
 
 def conversations_moved(conversation_ids: Iterable[int]) -> None:
-    """Say that these have something new to note, from any thread.
+    """Report conversations with something new to note, from any thread.
 
-    In a process without a hub nobody takes them: another process's sweep finds them in the database.
+    In a process without a hub nothing takes them; another process's sweep finds them in the database.
     """
     with _moved_lock:
         _moved.update(conversation_ids)
 
 
 def take_moved() -> list[int]:
-    """The conversations that moved since the last call."""
+    """Take the conversations that were reported since the last call."""
     with _moved_lock:
         taken = sorted(_moved)
         _moved.clear()
@@ -50,22 +50,22 @@ def take_moved() -> list[int]:
 
 
 class CountedMessage(NamedTuple):
-    """As much of a message as is counted."""
+    """The part of a message that counting needs."""
 
     seq: int
     sender_id: int
     sender_username: str
 
 
-#: How far each member of a conversation has read, by user.
+#: The read cursors of a conversation's members, by user.
 Cursors = Mapping[int, int]
 
 
 @announcing()
 def note_unread(conversation_ids: Sequence[int]) -> None:
-    """Bring the inboxes of these conversations' members up to their heads; doing it twice changes nothing.
+    """Bring the inboxes of these conversations' members up to date; a second call changes nothing.
 
-    A conversation that another process is noting at this moment is left to it.
+    A conversation that another process is noting at this moment is left to that process.
     """
     rows = Conversation.objects.select_for_update(no_key=True, skip_locked=True).filter(
         pk__in=conversation_ids
@@ -84,7 +84,7 @@ def note_unread(conversation_ids: Sequence[int]) -> None:
     gone = _gone(behind.values(), heads)
     cursors = _cursors({*said, *gone})
     if gone:
-        # All of them, before any is written: another order than everybody's would end in a deadlock.
+        # All entries are locked before any is written, in the common order: another order would deadlock.
         open_entries = collapsed.open_entries(keys=[COLLAPSE_KEY.format(pk) for pk in cursors])
         for pk, messages in gone.items():
             entries = [entry for entry in open_entries if entry.collapse_key == COLLAPSE_KEY.format(pk)]
@@ -105,7 +105,7 @@ def counted_up_to(seq: object) -> Q:
 
 
 def _said(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[CountedMessage]]:
-    """The messages of these conversations that are not noted yet, in order. One query."""
+    """The undeleted messages of these conversations that are not noted yet, in their order. One query."""
     rows = _messages(conversations).filter(
         Q(deleted_at=None) | Q(deleted_seq__isnull=False), seq__gt=F("conversation__noticed_seq")
     )
@@ -118,7 +118,7 @@ def _said(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> di
 
 
 def _gone(conversations: Iterable[Conversation], heads: Mapping[str, int]) -> dict[int, list[CountedMessage]]:
-    """The messages that were noted and have been deleted since. One query."""
+    """The noted messages of these conversations that were deleted since. One query."""
     rows = _messages(conversations).filter(
         deleted_seq__gt=F("conversation__noticed_seq"), seq__lte=F("conversation__noticed_seq")
     )
@@ -139,7 +139,7 @@ def _messages(
 
 
 def _cursors(conversation_ids: Collection[int]) -> dict[int, dict[int, int]]:
-    """How far each member has read, by conversation. One query.
+    """The members' read cursors, by conversation. One query.
 
     The rows are locked: a member who reads meanwhile waits, and then finds the entry that is written here.
     """
@@ -155,9 +155,9 @@ def _cursors(conversation_ids: Collection[int]) -> dict[int, dict[int, int]]:
 def _entries(
     conversation: Conversation, messages: Sequence[CountedMessage], cursors: Cursors
 ) -> Iterable[Collapsed]:
-    """The entries to write: how many messages are new to each member, and the latest sender's name.
+    """The entries to write: each member's new unread messages, with the latest sender's name.
 
-    For the latest sender the name is that of the latest other sender.
+    In the latest sender's own entry, that is the name of the latest other sender.
     """
     by_sender = Counter(message.sender_id for message in messages)
     counts: dict[int, int] = {}
