@@ -1,1 +1,1 @@
-"""Notifications: their kinds, each user's inbox, and the socket that shows new ones as they happen."""
+"""Notifications: their kinds, each user's inbox, and the sockets that show new ones at once."""

@@ -1,4 +1,4 @@
-"""Notifications in the Django admin: one can be sent, and what was sent can be seen, not changed."""
+"""Notifications in the Django admin: they can be sent and read there, not changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from realtime import RealtimeError, parse_json
 
 
 class DataField(forms.JSONField):
-    """An object, by the rules of a frame; Django's own field raises at a deep one, or at half a character."""
+    """A JSON object under the rules of frames; Django's field raises at a deep one, or half a character."""
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:
@@ -28,12 +28,12 @@ class DataField(forms.JSONField):
             raise ValidationError("This is not a JSON object, or one that cannot be stored.") from error
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """The value to show again: what was typed."""
+        """The value to show again after an error: the text as it was typed."""
         return InvalidJSONInput(data or "")
 
 
 class SendForm(forms.ModelForm):
-    """The form of a new notification: for whom, of which kind, with what data."""
+    """The form of a new notification: its recipient, kind and data."""
 
     kind = forms.ChoiceField(choices=lambda: [(kind.name, kind.title) for kind in kinds.registered()])
 
@@ -54,7 +54,7 @@ class SendForm(forms.ModelForm):
 
 @admin.register(Notification)
 class NotificationAdmin(admin.ModelAdmin):
-    """Adding one goes through `notify`, and so reaches the user's open sockets."""
+    """Notifications in the admin; a new one goes through `notify`, and so reaches the user's open sockets."""
 
     list_display = ("id", "user", "kind", "title", "count", "created_at", "read_at")
     list_filter = ("kind", ("read_at", admin.EmptyFieldListFilter))

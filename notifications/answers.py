@@ -1,4 +1,4 @@
-"""What is answered to questions about an inbox, and done on request, over REST and on the native socket."""
+"""Answers about an inbox: questions and changes, for REST and the native socket alike."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from notifications import selectors, serializers, services
 def inbox(
     user_id: int, *, limit: int, before: int | None = None, after: int | None = None, unread: bool = False
 ) -> dict[str, Any]:
-    """A page of the inbox, newest first, and by what to ask for those before and after it."""
+    """A page of the inbox, newest first, with the ids from which its neighbours are asked for."""
     return shown(selectors.inbox(user_id=user_id, limit=limit, before=before, after=after, unread=unread))
 
 
 def shown(page: selectors.InboxPage) -> dict[str, Any]:
-    """A page that was read."""
+    """A page of the inbox in the form of an answer."""
     return {
         "results": serializers.NotificationSerializer(page.notifications, many=True).data,
         "has_more": page.older_before is not None,
@@ -28,5 +28,5 @@ def shown(page: selectors.InboxPage) -> dict[str, Any]:
 
 
 def read_all(user_id: int) -> dict[str, int]:
-    """Mark everything as read."""
+    """Mark all entries as read."""
     return {"read": services.mark_all_read(user_id=user_id), "unread_count": 0}

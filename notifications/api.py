@@ -1,4 +1,4 @@
-"""The HTTP edge of notifications: the inbox for its owner, and the door through which other services tell.
+"""The HTTP API of notifications: the inbox for its owner, and sending for other services.
 
 What the OpenAPI document says of each operation is in `operations.py`.
 """
@@ -23,10 +23,10 @@ from realtime import PROBLEM_JSON, NotFoundError
 
 
 class InboxView(ApiView):
-    """My notifications; and for services, the way to send one."""
+    """GET: the user's inbox. POST: a service sends a notification."""
 
     def get_authenticators(self) -> Sequence[BaseAuthentication]:  # type: ignore[override]  # any sequence is read
-        # While the OpenAPI document is made, there is no request yet.
+        # While the OpenAPI document is made, no request exists.
         services_too = [ServiceKeyAuthentication()] if getattr(self.request, "method", "") == "POST" else []
         return [*services_too, BearerAuthentication()]
 
@@ -34,7 +34,7 @@ class InboxView(ApiView):
         return [IsService() if self.request.method == "POST" else IsAuthenticated()]
 
     def get_throttles(self) -> list[BaseThrottle]:
-        # A service speaks for many users, and is trusted not to shout.
+        # A service sends for many users, and is trusted not to flood.
         return [] if self.request.method == "POST" else super().get_throttles()
 
     @operations.notifications_list
@@ -44,7 +44,7 @@ class InboxView(ApiView):
         older_before, newer_after = page.pop("older_before"), page.pop("newer_after")
         older = newer = None
         if older_before is not None:
-            # Older pages between two ids stay between them.
+            # A link to older pages keeps the lower bound that this request has.
             within = {"after": query["after"]} if {"before", "after"} <= query.keys() else {}
             older = _link(request, query, before=older_before, **within)
         if newer_after is not None:

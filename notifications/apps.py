@@ -1,4 +1,4 @@
-"""The Django app of notifications: when the apps are ready, it looks for the kinds each of them has."""
+"""The Django app of notifications: when the apps are ready, it imports each app's `notification_kinds`."""
 
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules

@@ -1,4 +1,4 @@
-"""A user's data in inboxes, to export and to forget: their own entries, and others' that name them."""
+"""A user's data in inboxes, for export and forgetting: their own entries, and others' that name them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from realtime import Delivery, LoggedEvent, Topic, announcing, events, id_ranges
 
 @exported("notifications")
 def notifications(user: User) -> Iterator[Row]:
-    """Their inbox."""
+    """Export the user's inbox."""
     rows = Notification.objects.filter(user=user).order_by("pk")
     yield from rows.values(
         "id", "kind", "data", "title", "message", "count", "created_at", "read_at"
@@ -29,13 +29,13 @@ def notifications(user: User) -> Iterator[Row]:
 
 @forgotten("entries of the user's own inbox were deleted")
 def own_entries(person: Forgetting) -> int:
-    """Nobody can read them any more."""
+    """Delete the user's inbox, which nobody can read any more."""
     return delete_in_batches(Notification.objects.filter(user=person.user_id))
 
 
 @forgotten("entries of others' inboxes were rewritten without the name")
 def others_entries(person: Forgetting) -> int:
-    """Their words, and the texts of their data."""
+    """Take the user's name out of others' entries: their words, and the texts of their data."""
     if not (names := _names(person)):
         return 0
     renaming, rewritten = Renaming(names, person.user.username), 0
@@ -69,7 +69,7 @@ def _rewrite_entries(ids: list[int], renaming: Renaming) -> int:
 
 @forgotten("notifications in others' logs were rewritten without the name")
 def others_logs(person: Forgetting) -> int:
-    """What their devices read that come back."""
+    """Take the user's name out of the logs that others' devices read when they resume."""
     if not (names := _names(person)):
         return 0
     renaming, rewritten = Renaming(names, person.user.username), 0
@@ -91,7 +91,7 @@ def _rewrite_log(topic: str, told: QuerySet[LoggedEvent], renaming: Renaming) ->
 
 @announcing()
 def _rewrite_page(topic: str, told: QuerySet[LoggedEvent], renaming: Renaming) -> tuple[int, int] | None:
-    """The last seq of the page and the number of its events that were rewritten; None after the last page."""
+    """Rewrite one page of a log: the page's last seq and the number of changed events; None at the end."""
     log.lock([topic], create=False)
     page = dict(told.order_by("seq").values_list("seq", "body")[:BATCH])
     if not page:
@@ -111,7 +111,7 @@ def _renamed(seq: int, body: str, renaming: Renaming) -> str:
 
 @forgotten("answers to other services were rewritten without the name")
 def answers(person: Forgetting) -> int:
-    """What a service is told that asks again; kept for a day."""
+    """Take the user's name out of the answers to repeated requests of services; kept for a day."""
     if not (names := _names(person)):
         return 0
     renaming, rewritten = Renaming(names, person.user.username), 0
@@ -124,12 +124,12 @@ def answers(person: Forgetting) -> int:
 
 
 def _names(person: Forgetting) -> list[str]:
-    """The former names of a user; none where a finished forgetting runs again."""
+    """The user's former names; none where forgetting runs again after it had finished."""
     return [name for name in (person.username, person.email) if name and name != person.user.username]
 
 
 def _any_in(field: str, names: list[str]) -> Q:
-    """The condition that a field may hold one of the names, as it is or as JSON writes it."""
+    """The condition that a field contains one of the names, plain or as JSON writes it."""
     found = Q()
     for name in names:
         for written in {name, events.encode_text(name)[1:-1], json.dumps(name)[1:-1]}:

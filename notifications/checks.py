@@ -1,4 +1,4 @@
-"""The system check of kinds: an event that is declared after a kind may have taken its name."""
+"""The system check of kinds: no event declared after a kind may have the kind's name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from realtime import TAG
 
 @register(TAG)
 def check_kinds(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """No kind has the type of another event: on the socket a type means one thing."""
+    """No kind has the type of another event: on the socket, a type has one meaning."""
     taken = kinds.event_types()
     return [
         Error(f"The kind {kind.name!r} has the type of another event.", id="relais.E020")

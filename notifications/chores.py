@@ -1,4 +1,4 @@
-"""The daily chore of notifications: answers that are kept for services expire."""
+"""The daily chore of notifications: it deletes expired answers to services."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from realtime import daily, delete_some
 
 @daily("idempotency_keys")
 def forget_idempotency_keys(_position: Any) -> tuple[int, Any]:
-    """Delete expired keys. Each new key deletes older ones too, so this finds only the last."""
+    """Delete expired idempotency keys. Each new key deletes older ones too, so few are left here."""
     return delete_some(IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT))

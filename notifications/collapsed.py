@@ -1,7 +1,7 @@
-"""Collapsed entries stand for many things, such as the unread messages of a conversation.
+"""Collapsed entries: one entry that stands for many things, such as the unread messages of a conversation.
 
-There is one unread entry per user and key. What it stands for was shown when it happened (`sources.py`), so
-nothing here is announced. A transaction that changes several entries locks them first with `open_entries`,
+A user has one unread entry per key. The things that it counts were shown when they happened (`sources.py`),
+so nothing here is announced. A transaction that changes several entries locks them first with `open_entries`,
 always in the same order.
 """
 
@@ -21,21 +21,21 @@ from notifications.models import Notification
 from notifications.texts import supported_language
 from realtime import announcing, events
 
-#: Entries changed by one statement: SQLite takes 32,766 parameters, and a plan for fewer is made sooner.
+#: Entries changed by one statement: SQLite takes 32,766 parameters, and a short statement is planned sooner.
 MAX_IN_STATEMENT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Collapsed:
-    """An entry to collapse, for several users: how many new things each has, in the same words."""
+    """One entry to write for several users: the same words, and how many new things each user has."""
 
     collapse_key: str
     kind: str
     data: Mapping[str, Any]
-    #: How many new things there are for each user, by id.
+    #: The number of new things, by the user's id.
     counts: Mapping[int, int]
     variables: Mapping[str, object] = field(default_factory=dict)
-    #: The seq in their source after which they come; kept by an entry that is new.
+    #: The seq in the source after which the things come; an existing entry keeps its own.
     counted_after: int = 0
 
 
@@ -43,7 +43,7 @@ class Collapsed:
 def collapse(*, entries: Iterable[Collapsed]) -> None:
     """Write one unread entry per user and key, or add to the one that is there.
 
-    Two statements, however many entries and people; users that do not exist are left out.
+    Two statements, however many entries and users; unknown users are left out.
     """
     wanted = [entry for entry in entries if entry.counts]
     languages = _languages({user_id for entry in wanted for user_id in entry.counts})
@@ -53,7 +53,7 @@ def collapse(*, entries: Iterable[Collapsed]) -> None:
 
 
 def open_entries(*, keys: Collection[str], user_ids: Collection[int] | None = None) -> list[Notification]:
-    """The unread entries under these keys, of everybody or of these users, locked until the commit."""
+    """The unread entries under these keys, of all users or of these, locked until the commit."""
     entries = unread_entries().filter(collapse_key__in=keys)
     if user_ids is not None:
         entries = entries.filter(user_id__in=user_ids)
@@ -61,7 +61,7 @@ def open_entries(*, keys: Collection[str], user_ids: Collection[int] | None = No
 
 
 def in_order(entries: QuerySet[Notification]) -> QuerySet[Notification]:
-    """Lock entries, in the order in which all do it, `collapsing.upsert` included."""
+    """Entries in the order in which all code locks them, `collapsing.upsert` included."""
     return entries.select_for_update(no_key=True).order_by("user_id", "collapse_key", "pk")
 
 
@@ -72,14 +72,14 @@ def read(entries: Iterable[Notification]) -> None:
 
 
 def read_collapsed(*, user_id: int, collapse_key: str) -> int:
-    """Mark a user's entry under a key as read; returns how many entries that were."""
+    """Mark a user's entry under a key as read; returns the number of entries marked, 0 or 1."""
     entries = open_entries(keys=[collapse_key], user_ids=[user_id])
     read(entries)
     return len(entries)
 
 
 def uncount(less: Mapping[Notification, int]) -> list[Notification]:
-    """Take so many things off each entry; entries left with nothing are read, the others are returned."""
+    """Lower the count of each entry. Entries at 0 are marked as read; the others are returned."""
     read(entry for entry, count in less.items() if count >= entry.count)
     left: dict[int, list[Notification]] = defaultdict(list)
     for entry, count in less.items():
@@ -92,7 +92,7 @@ def uncount(less: Mapping[Notification, int]) -> list[Notification]:
 
 
 def reword(entries: Collection[Notification], *, variables: Mapping[str, object]) -> None:
-    """Reword entries of one kind and with the same data, with other variables."""
+    """Write the words of entries of one kind and the same data again, with other variables."""
     if not entries:
         return
     first, languages = next(iter(entries)), _languages({entry.user_id for entry in entries})
@@ -106,7 +106,7 @@ def reword(entries: Collection[Notification], *, variables: Mapping[str, object]
 
 
 def unread_entries() -> QuerySet[Notification]:
-    """Entries that their users have not read."""
+    """The unread entries of all users."""
     return Notification.objects.filter(read_at=None)
 
 

@@ -1,6 +1,7 @@
-"""The statement that writes collapsed entries: one unread row per user and key, counted up until it is read.
+"""The statement that writes collapsed entries: one unread row per user and key, which counts up until it is
+read.
 
-It is one statement, however many users it concerns; its rows travel as one JSON parameter.
+It is one statement, however many users there are; its rows travel as one JSON parameter.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from django.db import connection
 
 from notifications.models import Notification
 
-# Always in the same order, so that two writers of the same rows wait for each other instead of deadlocking.
-# The conflict's condition is the index's own, word for word.
+# In a fixed order, so that two writers of the same rows wait for each other instead of deadlocking. The
+# conflict's condition repeats the index's, word for word.
 _UPSERT = """
 INSERT INTO {table} (user_id, collapse_key, kind, data, title, message, created_at, count,
     counted_after)
@@ -33,8 +34,8 @@ SELECT (pair ->> 0)::bigint, entry ->> 'collapse_key', entry ->> 'kind', entry -
        entry ->> 'title', entry ->> 'message', %s, (pair ->> 1)::integer, (entry ->> 'counted_after')::bigint
 FROM jsonb_array_elements(%s::jsonb) AS entry, jsonb_array_elements(entry -> 'counts') AS pair
 """,
-    # SQLite reads all of a JSON text for each thing that is taken out of it: an entry's, with everybody it is
-    # for, must be read once, and not once more for each of them.
+    # SQLite parses a whole JSON text for each value that is taken out of it: so an entry with all its users
+    # is taken out once, not once per user.
     "sqlite": """
 SELECT json_extract(pair.value, '$[0]'), entry.collapse_key, entry.kind, entry.data, entry.title,
        entry.message, entry.at, json_extract(pair.value, '$[1]'), entry.counted_after
@@ -52,7 +53,7 @@ WHERE true
 
 
 class Row(msgspec.Struct, frozen=True):
-    """The same words for several users, with how many things each of them is told of."""
+    """One entry for several users: the same words, and how many things each user is told of."""
 
     collapse_key: str
     kind: str
@@ -60,7 +61,7 @@ class Row(msgspec.Struct, frozen=True):
     title: str
     message: str
     counts: list[tuple[int, int]]
-    #: The seq after which what the entry stands for begins; kept from its first row.
+    #: The seq after which the counted things begin; kept from the first row.
     counted_after: int = 0
 
 

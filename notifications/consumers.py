@@ -34,31 +34,31 @@ from realtime import (
     user_topic,
 )
 
-#: Entries marked by one command: a page of the inbox.
+#: Entries marked by one command: one page of the inbox.
 MAX_IDS = 200
 
 INBOX_URL = "/api/notifications/"
 
 
 class MarkRead(msgspec.Struct):
-    """These entries of the inbox were read."""
+    """Mark entries of the inbox as read."""
 
     ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class MarkAllRead(msgspec.Struct):
-    """Everything in the inbox was read."""
+    """Mark the whole inbox as read."""
 
 
 class Acknowledged(Event, tag="ack", frozen=True):
-    """It is done; so much is unread now."""
+    """The entries are marked as read; `unread_count` entries are unread now."""
 
     ref: Ref
     unread_count: Count
 
 
 class Subscribed(Event, tag="subscribed", frozen=True):
-    """The socket is live: `unread_count` is true as of `seq`, and every event after it will come."""
+    """The socket is live: `unread_count` holds at `seq`, and every event after that will come."""
 
     subscribed_seq: Seq = msgspec.field(name="seq")
     position: PositionText
@@ -67,7 +67,7 @@ class Subscribed(Event, tag="subscribed", frozen=True):
 
 
 class Resync(Event, tag="resync", frozen=True):
-    """What was missed cannot be told event by event: it is at `url`. Live from `position` on."""
+    """What was missed is not sent event by event: load it from `url`. Live from `position` on."""
 
     reason: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["unknown_position", "too_old"]})]
     url: Annotated[str, msgspec.Meta(examples=[INBOX_URL])]
@@ -75,7 +75,7 @@ class Resync(Event, tag="resync", frozen=True):
 
 
 class NotificationConsumer(FollowsSources, GuideConsumer):
-    """The notifications of the user, those of the inbox and those that are only shown."""
+    """The socket of one user's notifications, stored ones and notices."""
 
     kind = "notifications"
     guide = GuideDialect(tells_errors=False)
@@ -99,7 +99,7 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
     def on_request(self, request: Request) -> Awaitable[None] | None:
         is_shared = named_command(GuideConsumer.commands, request.name) is not None
         if not self.v1 and request.ref is None and request.flaw is None and not is_shared:
-            return None  # the guide's page sends nothing; an answer would be shown to its user
+            return None  # the guide's page sends nothing, and would show an answer to its user
         return super().on_request(request)
 
     async def _read(self, frame: MarkRead, ref: Ref) -> None:
@@ -129,30 +129,30 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
     # --- what it listens to -------------------------------------------------------------------------
 
     def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
-        if own is self.subscription(own.topic):  # else it is told to what hears of revocations
+        if own is self.subscription(own.topic):  # not the connection's own one, which hears of revocations
             self.following.enter(source, topic, after=after)
 
     def on_access_lost(self, subscription: Subscription) -> None:
         self.following.leave(subscription.topic)
 
     def on_misled(self, subscription: Subscription, seq: int) -> None:
-        if not self.following.was_misled(subscription):  # its user's sessions may not be what they were
+        if not self.following.was_misled(subscription):  # the user's own topic: sessions may have changed
             super().on_misled(subscription, seq)
 
     def listen_to(self, topic: str, _rendering: Rendering, position: Position) -> None:
-        """Follow a topic: for `following`, which `rendering_of` asks how."""
+        """Subscribe to a followed topic, for `following`; `rendering_of` asks it for the rendering."""
         self.join(topic, position=position, authorized_at=position)
 
     def subscription_to(self, topic: str) -> Subscription | None:
-        """Whether it follows a topic."""
+        """The subscription to a followed topic, if there is one."""
         return self.subscription(topic)
 
     def fail(self, error: errors.RealtimeError) -> None:
-        """It cannot go on: for `following`."""
+        """Close the socket, for `following`."""
         self.refuse(error)
 
     def _listen_to_own_topic(self, following: selectors.Following, since: Position | None) -> None:
-        """Join the user's own topic from where the client is."""
+        """Subscribe to the user's own topic, from where the client is."""
         known, there = following.places
         if not self.v1:
             self._join_own(known, known)
@@ -179,7 +179,7 @@ class NotificationConsumer(FollowsSources, GuideConsumer):
         self.spawn(self._say_subscribed(resumed=resumed))
 
     async def _say_subscribed(self, *, resumed: bool) -> None:
-        """Tell how much is unread at a position that this socket has reached: later events add to it."""
+        """Tell the unread count at a position that this socket has reached; later events add to it."""
         own = self.subscription(user_topic(self.user_id))
         if own is None:
             return  # closed meanwhile

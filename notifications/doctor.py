@@ -1,4 +1,4 @@
-"""What must hold of stored entries: the notifications' examinations for `manage.py doctor`."""
+"""The notifications' examinations for `manage.py doctor`: what must hold of stored entries."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from doctor.examinations import Finding, examination
 from notifications import kinds
 from notifications.models import Notification
 
-#: Rows shown of one fault.
+#: Rows shown of one fault; there may be millions.
 SHOWN = 100
 
 
 @examination(remedy="Install the app that registers this kind again, or delete its entries.")
 def known_kinds() -> Iterator[Finding]:
-    """Every entry is of a kind that an installed app has registered."""
+    """Each entry's kind is registered by an installed app."""
     stored = (
         Notification.objects.order_by()
         .values("kind")
@@ -31,7 +31,7 @@ def known_kinds() -> Iterator[Finding]:
 
 @examination(remedy="Set the count to 1, or mark the entry read: its user then loses nothing but a number.")
 def counts() -> Iterator[Finding]:
-    """Every entry stands for at least one thing, and for several only under a key."""
+    """Each entry stands for at least one thing, and for several only under a key."""
     empty = Notification.objects.filter(count__lt=1) | Notification.objects.filter(
         count__gt=1, collapse_key=""
     )

@@ -1,4 +1,4 @@
-"""What can go wrong with a notification, by name."""
+"""The errors of notifications; each docstring is the message that clients see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events of notifications on `user.<id>`, and the rendering of each kind of client.
+"""The events of notifications on `user.<id>`, and the renderings of sockets.
 
 The field names are the wire's, and frozen: `docs/protocols/guide.md`.
 """
@@ -53,7 +53,7 @@ class Notified(Event, frozen=True):
 
 
 class Noticed(Event, frozen=True):
-    """A notification that is shown and not stored: it has no id in the inbox, and no number."""
+    """A notification that is shown and not stored: it has no id in the inbox, and no seq."""
 
     is_notification: ClassVar[bool] = True
 
@@ -71,7 +71,7 @@ N = TypeVar("N", Notified, Noticed)
 
 @cache  # as many as there are kinds, twice
 def of_kind(kind: str, base: type[N]) -> type[N]:
-    """The class of the notifications of one kind, stored or only shown."""
+    """The event class of a kind, stored or only shown."""
     known = kinds.get(kind).known_fields if kinds.is_registered(kind) else {}
     return msgspec.defstruct(  # type: ignore[return-value]  # typed as any Struct
         f"{base.__name__}_{kind}",
@@ -95,7 +95,7 @@ class NotificationsRead(Event, tag="notifications_read", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NotificationsRendering:
-    """Renders notifications; what was read only for a client that opted in: the guide's page shows all."""
+    """Renders notifications; `notifications_read` only for clients that opted in, not the guide's page."""
 
     tells_what_was_read: bool
 

@@ -1,4 +1,4 @@
-"""What requests and answers about notifications look like, for the OpenAPI document: Ana has paid."""
+"""Example requests and answers about notifications for the OpenAPI document: Ana has paid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a listener follows besides its user's own topic: the topics of other apps that its user may read."""
+"""Following: a listener subscribes to the topics of other apps that its user may read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_TOPICS = 1_000
 
 
 class Listener(Protocol):
-    """Whoever follows: a socket, or a part of one."""
+    """Follows topics for its user: a notifications socket, or the inbox's feed on a native socket."""
 
     @property
     def user_id(self) -> int: ...
@@ -28,44 +28,44 @@ class Listener(Protocol):
     def spawn(self) -> Callable[..., object]: ...
 
     def listen_to(self, topic: str, rendering: Rendering, position: Position) -> None:
-        """Tell its client the notices of a topic from a position on."""
+        """Subscribe to a topic from a position on."""
 
     def subscription_to(self, topic: str) -> Subscription | None:
-        """Its subscription to a topic."""
+        """The listener's subscription to a topic, if there is one."""
 
     def fail(self, error: RealtimeError) -> None:
-        """It cannot go on."""
+        """End the listener, which cannot go on."""
 
 
 class Following:
-    """The sources that one listener follows, by topic."""
+    """The topics that one listener follows, each with its source."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener: Listener | None = listener
         self._followed: dict[str, Source] = {}
         self._language = supported_language(listener.user.language)
-        #: Whether it is about to ask again which topics its user may read.
+        #: Whether a task will ask again which topics the user may read.
         self._begins_anew = False
 
     def rendering_of(self, topic: str) -> Rendering | None:
-        """How the notices of a followed topic are told; None of a topic that is not followed."""
+        """The rendering of a followed topic's notices; None for a topic that is not followed."""
         source = self._followed.get(topic)
         return None if source is None else NoticeRendering(source, self._language)
 
     def begin(self, topics: selectors.Following) -> None:
-        """Follow what the user may read now."""
+        """Follow the topics that the user may read now."""
         for source, topic, head in topics.topics:
             if topic not in self._followed:
                 self._listen(source, topic, after=head)
 
     def enter(self, source: Source, topic: str, *, after: int) -> None:
-        """The user may read one topic more, after a seq."""
+        """Follow one more topic after a seq: the user may read it from there on."""
         if self._listener is None:
             return
         followed = self._listener.subscription_to(topic)
         if followed is not None:
-            # The removal before this event may not be told yet on that topic. It must not end what is
-            # followed anew, and what was said between the two is not for this user.
+            # The topic may still be behind an earlier removal of the user. That removal must not end the new
+            # subscription, and what was said between the two is not for this user.
             is_new = followed.seq < after
         else:
             is_new = len(self._followed) < MAX_TOPICS
@@ -73,11 +73,11 @@ class Following:
             self._listen(source, topic, after=after)
 
     def leave(self, topic: str) -> None:
-        """The user may read it no more."""
+        """Stop following a topic, which the user may no longer read."""
         self._followed.pop(topic, None)
 
     def was_misled(self, subscription: Subscription) -> bool:
-        """The log of a topic is another one: follow anew what is still allowed. False of any other topic."""
+        """A followed topic has another log: follow it anew if still allowed. False for other topics."""
         if subscription.topic not in self._followed:
             return False
         del self._followed[subscription.topic]
@@ -88,7 +88,7 @@ class Following:
         return True
 
     def end(self) -> None:
-        """The listener is over: it keeps this, and nothing here may keep it."""
+        """The listener has ended: drop the reference to it, since it holds this object."""
         self._listener = None
 
     def _listen(self, source: Source, topic: str, *, after: int) -> None:
@@ -98,7 +98,7 @@ class Following:
         self._listener.listen_to(topic, NoticeRendering(source, self._language), Position(after))
 
     async def _begin_anew(self) -> None:
-        """Follow again the topics left because their log was another one, as far as it is still allowed."""
+        """Follow again the topics whose log was another one, as far as the user may still read them."""
         self._begins_anew = False
         listener = self._listener
         if listener is None:

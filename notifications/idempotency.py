@@ -1,7 +1,7 @@
-"""Idempotency keys: what another service asks is done once, and its first answer is kept for a day.
+"""Idempotency keys: a service's request is done once, and its answer is kept for a day.
 
-A key is claimed before the work and answered in the work's own transaction. A process that dies in
-between leaves a claim without an answer, and nothing else; after a minute the next request takes it over.
+A key is claimed before the work, and answered in the transaction of the work. A process that dies in between
+leaves a claim without an answer; after a minute the next request takes it over.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from notifications.models import IdempotencyKey
 from realtime import RealtimeError, announcing, problem
 
 KEPT = dt.timedelta(hours=24)
-#: Longer than any request is worked on.
+#: Longer than any request takes.
 ABANDONED_AFTER = dt.timedelta(seconds=60)
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class Answer(NamedTuple):
-    """The answer to a request, from now or from the first time."""
+    """The answer to a request, new or repeated."""
 
     status: int
     body: dict[str, Any]
@@ -43,7 +43,8 @@ def answer_once(
 ) -> Answer:
     """Do the work of a request (201), or repeat the answer to the first request with this key.
 
-    A refusal (4xx) is an answer like any other; an error of ours (5xx) is not, and may be tried again.
+    A refusal (4xx) is kept as an answer; an error of the server (5xx) is not, so that the request may be
+    tried again.
     """
     if not _KEY.fullmatch(key):
         raise InvalidIdempotencyKeyError
@@ -66,7 +67,7 @@ def answer_once(
 
 @announcing()
 def _claim(scope: str, key: str, fingerprint: str) -> IdempotencyKey:
-    """The row of a key; without a status it is claimed for the caller, who answers it."""
+    """The row of a key; without a status it is claimed, and the caller has to answer it."""
     now = timezone.now()
     IdempotencyKey.objects.filter(created_at__lt=now - KEPT).delete()
     row, is_new = IdempotencyKey.objects.get_or_create(
@@ -86,7 +87,7 @@ def _claim(scope: str, key: str, fingerprint: str) -> IdempotencyKey:
 def _keep(claim: IdempotencyKey, answer: Answer) -> Answer:
     body = msgspec.json.encode(answer.body).decode()
     if not _claimed(claim).update(status=answer.status, body=body):
-        raise IdempotencyInProgressError(retry_after_ms=1000)  # taken over meanwhile: our work is undone
+        raise IdempotencyInProgressError(retry_after_ms=1000)  # taken over by another request: work is undone
     return answer
 
 
@@ -95,7 +96,7 @@ def _release(claim: IdempotencyKey) -> None:
 
 
 def _claimed(row: IdempotencyKey) -> Any:
-    """The row, as long as it is still the same claim."""
+    """The row as a query set, which is empty once another request has taken the claim over."""
     return IdempotencyKey.objects.filter(pk=row.pk, status=None, created_at=row.created_at)
 
 

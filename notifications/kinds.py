@@ -1,4 +1,4 @@
-"""The registry of kinds of notifications: their names, the data each needs, and their words.
+"""The registry of kinds of notifications: their names, data and words.
 
 An app adds a kind in its `notification_kinds.py`, which is found like `admin.py`:
 
@@ -23,7 +23,7 @@ from realtime import Event
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-#: Types that no kind may have: on the socket they mean something else.
+#: Names that no kind may have: as types on the socket they have another meaning.
 RESERVED = frozenset({"ack", "auth.refreshed", "error", "hello", "pong", "resync", "subscribed"})
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -45,14 +45,14 @@ class Kind:
     name: str
     title: StrOrPromise
     message: StrOrPromise
-    #: The members its data must have, with their types, which are types of JSON; others are welcome.
+    #: The members that the data must have, with the JSON types of their values; other members are welcome.
     data: Mapping[str, type] = field(default_factory=dict)
-    #: What is said in place of a placeholder that nothing fills.
+    #: The text in place of a placeholder without a value.
     neutral: Mapping[str, StrOrPromise] = field(default_factory=dict)
 
     @property
     def known_fields(self) -> dict[str, Any]:
-        """JSON Schema of the fields of its notifications, as far as the kind knows them."""
+        """The JSON Schema of the fields of its notifications, as far as the kind knows them."""
         words = self.text({}, language=settings.LANGUAGE_CODE)
         return {
             "title": {"examples": [words.title]},
@@ -65,11 +65,11 @@ class Kind:
         }
 
     def text(self, values: Mapping[str, object], *, language: str) -> Text:
-        """Its words in a language, the placeholders filled from `values`."""
+        """The title and message in a language, with the placeholders filled from `values`."""
         return render(self.title, self.message, values=values, neutral=self.neutral, language=language)
 
     def clean(self, data: object) -> dict[str, Any]:
-        """The data as it may be stored; an InvalidDataError when it is not what this kind requires."""
+        """The data as it may be stored; raises InvalidDataError if it lacks what this kind requires."""
         cleaned = clean_data(data)
         for name, expected in self.data.items():
             if name not in cleaned:
@@ -80,7 +80,7 @@ class Kind:
 
 
 def register(kind: Kind) -> Kind:
-    """Register a kind, whose name no other kind and no type of event may have."""
+    """Register a kind; no other kind and no event type may have its name."""
     if not _NAME.match(kind.name):
         raise ImproperlyConfigured(
             f"{kind.name!r} is no name for a kind: expected lower case like 'invoice_due'"
@@ -94,7 +94,7 @@ def register(kind: Kind) -> Kind:
 
 
 def get(name: str) -> Kind:
-    """The kind of that name, or an UnknownKindError."""
+    """The kind of a name; raises UnknownKindError."""
     try:
         return _kinds[name]
     except KeyError:
@@ -111,7 +111,7 @@ def registered() -> Iterator[Kind]:
 
 
 def event_types() -> set[str]:
-    """The types of all events known so far, but those of notifications themselves."""
+    """The types of all events declared so far, except those of notifications."""
     found, waiting = set(), [Event]
     while waiting:
         for event in waiting.pop().__subclasses__():

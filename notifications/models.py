@@ -1,4 +1,4 @@
-"""The entries of inboxes, and the idempotency keys of other services."""
+"""The entries of inboxes, and the idempotency keys of services."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.texts import MAX_TITLE_CHARACTERS
 
-#: What is unread and collapsed: one row per user and key. `collapsing.py` names the same condition.
+#: The condition of collapsed unread entries, of which a user has one per key; `collapsing.py` repeats it.
 COLLAPSED = Q(read_at__isnull=True) & ~Q(collapse_key="")
 
 
@@ -30,11 +30,11 @@ class Notification(models.Model):
     message = models.TextField(_("message"))
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     read_at = models.DateTimeField(_("read at"), null=True, editable=False)
-    #: While an entry with this key is unread, the next of the same key becomes part of it.
+    #: While an entry with this key is unread, the next one with the same key is added to it.
     collapse_key = models.CharField(max_length=100, default="", blank=True, editable=False)
-    #: How many things it stands for.
+    #: The number of things that the entry stands for.
     count = models.PositiveIntegerField(_("count"), default=1, editable=False)
-    #: Of an entry that stands for many things: the seq in their source after which they come.
+    #: In a collapsed entry: the seq in the source after which the counted things come.
     counted_after = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
@@ -55,12 +55,12 @@ class Notification(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """A request of another service with its answer. Secrets and names are kept as hashes."""
+    """A service's request with its answer. The key and the name of the service are kept as hashes."""
 
-    #: Whose key it is: SHA-256 of the API key, so that two services may use the same words.
+    #: SHA-256 of the service's API key: two services may use the same idempotency key.
     scope = models.CharField(max_length=64)
     key = models.CharField(max_length=64)
-    #: SHA-256 of what was asked.
+    #: SHA-256 of the request.
     fingerprint = models.CharField(max_length=64)
     #: The HTTP status of the answer; None while the first request is being answered.
     status = models.PositiveSmallIntegerField(null=True)

@@ -1,7 +1,8 @@
-"""A user's name is taken out of the words and data of notifications.
+"""Takes a user's name out of the words and data of notifications.
 
-Only where a name can stand: in what filled the placeholders of a kind, in words that a program wrote itself,
-and in the texts of the data. "Your payment has been processed" stays, also where a user was called "payment".
+It is replaced only where a name can stand: in filled placeholders of a kind, in words that a program wrote
+itself, and in texts of the data. "Your payment has been processed" stays, even if a user was called
+"payment".
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 class Renaming:
-    """Replaces former names by the present one, wherever one of them stands as a word of its own."""
+    """Replaces former names by the present one, where a former name stands as a word of its own."""
 
     def __init__(self, names: list[str], present: str) -> None:
-        # A character of usernames or e-mails beside it makes it another name; the end of a sentence does not.
+        # A neighbouring character of usernames or e-mails makes it another name; the end of a sentence does
+        # not.
         any_of_them = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
         self._named = re.compile(rf"(?<![\w@+-])(?<!\w\.)(?:{any_of_them})(?![\w@+-]|\.\w)")
         self._present = present
 
     def value(self, value: Any) -> Any:
-        """A value of JSON, with all that it holds."""
+        """Rename in a JSON value, and in everything that it holds."""
         match value:
             case str():
                 return self._named.sub(lambda _: self._present, value)
@@ -41,7 +43,7 @@ class Renaming:
                 return value
 
     def words(self, kind: str, text: str) -> str:
-        """A title or message of a kind."""
+        """Rename in a title or message of a kind."""
         for pattern in _patterns(kind):
             if found := pattern.fullmatch(text):
                 pieces, end = [], 0
@@ -53,7 +55,7 @@ class Renaming:
         return str(self.value(text))
 
     def notification(self, fields: dict[str, Any], *, kind: str) -> dict[str, Any]:
-        """The fields `title`, `message` and `data` of an entry, or of the event that told it."""
+        """Rename in the fields `title`, `message` and `data` of an entry, or of its event."""
         return {
             **fields,
             "title": self.words(kind, fields["title"]),
@@ -64,7 +66,7 @@ class Renaming:
 
 @cache
 def _patterns(kind: str) -> list[re.Pattern[str]]:
-    """The sentences of a kind in all languages, what fills their placeholders in groups."""
+    """The sentences of a kind in all languages as patterns; each placeholder is a group."""
     return list(_sentences(kind)) if kinds.is_registered(kind) else []
 
 
@@ -73,7 +75,7 @@ def _sentences(kind: str) -> Iterator[re.Pattern[str]]:
     for language, _ in settings.LANGUAGES:
         with translation.override(language):
             for template in (str(known.title), str(known.message)):
-                # Every other piece is the name of a placeholder.
+                # Every second piece is the name of a placeholder.
                 pieces = _PLACEHOLDER.split(template)
                 literal = [re.escape(piece.replace("%%", "%")) for piece in pieces[::2]]
                 yield re.compile("(.*)".join(literal), re.DOTALL)

@@ -1,4 +1,4 @@
-"""The inbox on the native socket: a feed of it, and its commands."""
+"""The inbox on the native socket: its feed, and its commands."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class ListNotifications(msgspec.Struct):
 
 
 class Everything(msgspec.Struct):
-    """Nothing needs to be said."""
+    """A command without fields."""
 
 
 class SubscribedToInbox(Subscribed, tag="subscribed", frozen=True, kw_only=True):
-    """`subscribed`, with how much is unread at its `seq`."""
+    """`subscribed` of the inbox, with the unread count at its `seq`."""
 
     unread_count: Count
 
 
 class Now:
-    """The inbox at one moment, and what its reader may follow."""
+    """The inbox at one moment, and the topics that its user may follow."""
 
     def __init__(self, user_id: int, since: int, limit: int) -> None:
         with one_moment():
@@ -69,7 +69,7 @@ class Now:
 
 @feed("inbox")
 class InboxFeed(Feed, FollowsSources):
-    """The stored notifications of the user, and the notices of what happens where they take part."""
+    """The stored notifications of the user, and the notices from topics that the user may read."""
 
     most = MAX_FOLLOWING
 
@@ -151,46 +151,46 @@ class InboxFeed(Feed, FollowsSources):
         self.following.leave(subscription.topic)
 
     def on_misled(self, subscription: Subscription, seq: int) -> None:
-        if not self.following.was_misled(subscription):  # its user's sessions may not be what they were
+        if not self.following.was_misled(subscription):  # the user's own topic: sessions may have changed
             super().on_misled(subscription, seq)
 
     def named(self, topic: str | None = None) -> Named:
-        """Without the id of the subscription: a notification has one of its own."""
+        """An envelope without the subscription's id: a notification has an `id` of its own."""
         return Named(topic or self.topic)
 
     # --- for `following` ----------------------------------------------------------------------------
 
     @property
     def user(self) -> User:
-        """Whose inbox it is."""
+        """The user whose inbox it is."""
         user: User = self.socket.user
         return user
 
     @property
     def user_id(self) -> int:
-        """Their id."""
+        """The user's id."""
         return self.socket.user_id
 
     @property
     def run(self) -> Callable[..., Awaitable[Any]]:
-        """Runs what uses the database."""
+        """Runs synchronous code that uses the database."""
         return self.socket.run
 
     @property
     def spawn(self) -> Callable[..., object]:
-        """Runs something beside the conversation."""
+        """Starts a task of the socket."""
         return self.socket.spawn
 
     def listen_to(self, topic: str, rendering: Rendering, position: Position) -> None:
-        """Tell the client the notices of a topic."""
+        """Subscribe to a followed topic, for `following`."""
         self.listen(topic, rendering, position=position, authorized_at=position)
 
     def subscription_to(self, topic: str) -> Subscription | None:
-        """Its subscription to a topic."""
+        """The subscription to a topic, if there is one."""
         return self.socket.subscription(topic, self)
 
     def fail(self, error: RealtimeError) -> None:
-        """It cannot go on."""
+        """End this feed, for `following`."""
         self.give_up(error)
 
 

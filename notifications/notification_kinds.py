@@ -1,4 +1,4 @@
-"""The three kinds of the guide."""
+"""The three kinds of notifications of the guide."""
 
 from django.utils.translation import gettext_lazy as _
 

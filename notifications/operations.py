@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each operation on notifications; `api.py` has the code."""
+"""The OpenAPI descriptions of the operations on notifications; the code is in `api.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of a notification is checked: JSON that any database can store and any client can read."""
+"""Checks the data of notifications: JSON that every database can store and every client can read."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from notifications.errors import InvalidDataError
 from realtime import MAX_INTEGER, InvalidTextError, clean_text, events
 
-#: The data names what the notification is about, to be fetched; and a frame has room for 128 KiB.
+#: The data names the thing that a notification is about; a client fetches the rest. A frame holds 128 KiB.
 MAX_DATA_BYTES = 16 * 1024
 MAX_DATA_DEPTH = 8
 
 
 def clean_data(data: object) -> dict[str, Any]:
-    """A copy of the data made of plain JSON values, or an InvalidDataError that says where it is not."""
+    """A copy of the data in plain JSON values; raises InvalidDataError, which says where it is wrong."""
     if not isinstance(data, Mapping):
         raise InvalidDataError("data must be an object.")
     cleaned: dict[str, Any] = _clean(data, where="data", depth=1)

@@ -1,4 +1,4 @@
-"""SQL by hand, for what each socket asks that opens; built by the ORM it takes ten times as long."""
+"""SQL written by hand for a lookup of each opening socket; the ORM takes ten times as long to build it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from realtime import statements
 
 
 def standing(user_id: int, topic: str) -> tuple[int, dt.datetime | None, int] | None:
-    """The head of a user's topic, when its event was stored, and how many entries are unread right there.
+    """The head of a user's topic, when its event was stored, and how many entries are unread at that head.
 
     None for a user who does not exist.
     """

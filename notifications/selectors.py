@@ -1,4 +1,4 @@
-"""Questions about somebody's inbox, and about what their notifications socket may hear."""
+"""Selectors: questions about a user's inbox, and about the topics that their sockets may follow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from realtime import NO_NUMBERS, START, Position, log, positions, slice_of, user
 
 
 class Standing(NamedTuple):
-    """The end of a user's own topic, and how many entries are unread right there."""
+    """The end of a user's own topic, and how many entries are unread there."""
 
     end: Position
     unread_count: int
@@ -34,17 +34,17 @@ def standing(user_id: int) -> Standing:
 
 
 def unread_count(user_id: int) -> int:
-    """How many entries are unread."""
+    """The number of a user's unread entries."""
     return Notification.objects.filter(user_id=user_id, read_at=None).count()
 
 
 def notification_of(*, user_id: int, notification_id: int) -> Notification | None:
-    """An entry, if it is this user's."""
+    """An entry of this user, if there is one with this id."""
     return Notification.objects.filter(user_id=user_id, pk=notification_id).first()
 
 
 def users_named(recipients: Sequence[int | str]) -> list[User]:
-    """The users that a service named by id or username; an UnknownUserError when one is missing."""
+    """The users that a service named by id or username; raises UnknownUserError if one is missing."""
     ids = {name for name in recipients if isinstance(name, int)}
     names = {name for name in recipients if isinstance(name, str)}
     found = list(User.objects.filter(Q(pk__in=ids) | Q(username__in=names)).order_by("pk"))
@@ -56,12 +56,12 @@ def users_named(recipients: Sequence[int | str]) -> list[User]:
 
 @dataclass(frozen=True, slots=True)
 class InboxPage:
-    """Entries, newest first, and where the inbox stood just before they were read."""
+    """A page of entries, newest first, and the position of the inbox just before they were read."""
 
     notifications: Sequence[Notification]
-    #: There are older ones with ids below this; None: there are none.
+    #: Older entries have ids below this; None where there are none.
     older_before: int | None
-    #: There are newer ones with ids above this; None: there are none.
+    #: Newer entries have ids above this; None where there are none.
     newer_after: int | None
     standing: Standing
 
@@ -70,7 +70,7 @@ def inbox(
     *, user_id: int, limit: int, before: int | None = None, after: int | None = None, unread: bool = False
 ) -> InboxPage:
     """The newest entries, those with ids below `before`, or the oldest above `after`. Three queries."""
-    # First the position, then the rows: what arrives between the two is told again, and never missed.
+    # The position is read before the rows: an entry that arrives in between is told again, and never missed.
     now = standing(user_id)
     entries = Notification.objects.filter(user_id=user_id)
     if unread:
@@ -87,16 +87,16 @@ def inbox(
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What a socket follows besides its user's own topic, and how far back that one goes."""
+    """The topics that a socket may follow, and the state of its user's own topic."""
 
-    #: Events of the user's own topic up to this seq are gone.
+    #: The seq up to which the user's own topic is pruned.
     floor: int
-    #: The positions of that topic at the seqs that were asked about.
+    #: The positions of that topic at the given seqs.
     places: Sequence[Position]
     topics: Sequence[tuple[Source, str, int]]
 
 
 def following(*, user_id: int, limit: int, seqs: Sequence[int] = ()) -> Following:
-    """What a notifications socket may follow now, and the positions at some seqs of its user's own topic."""
+    """The topics that a socket may follow now, and the positions of its user's own topic at `seqs`."""
     floor, places = log.floor_and_places(user_topic(user_id), seqs)
     return Following(floor=floor, places=places, topics=topics_for(user_id, limit=limit))

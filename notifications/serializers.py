@@ -1,4 +1,4 @@
-"""What notifications look like over HTTP: input checked for shape, rows like the socket's frames."""
+"""The serializers of notifications: they check the shape of input, and show rows as the sockets do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from notifications.texts import MAX_MESSAGE_CHARACTERS, MAX_TITLE_CHARACTERS
 from realtime import MAX_INTEGER, QuerySerializer
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
-#: People told by one request.
+#: Users notified by one request.
 MAX_RECIPIENTS = 1_000
 
 
@@ -24,7 +24,7 @@ class IdField(serializers.IntegerField):
 
 
 class NotificationSerializer(serializers.ModelSerializer[Notification]):
-    """An entry of the inbox: what a socket was told, and when it was read."""
+    """An entry of the inbox: the fields that a socket was sent, and when it was read."""
 
     type = serializers.CharField(source="kind", read_only=True, help_text="The kind, as a socket calls it.")
 
@@ -36,7 +36,7 @@ class NotificationSerializer(serializers.ModelSerializer[Notification]):
 
 
 class SentToOneSerializer(NotificationSerializer):
-    """What a user was sent."""
+    """A notification that one user was sent."""
 
     user_id = serializers.IntegerField(read_only=True)
 
@@ -46,7 +46,7 @@ class SentToOneSerializer(NotificationSerializer):
 
 
 class SentToManySerializer(serializers.Serializer[Any]):
-    """What each of several users was sent."""
+    """The notifications that several users were sent."""
 
     results = SentToOneSerializer(many=True)
 
@@ -75,13 +75,13 @@ class InboxSerializer(serializers.Serializer[Any]):
 
 
 class UnreadCountSerializer(serializers.Serializer[Any]):
-    """How many entries are unread."""
+    """The number of unread entries."""
 
     unread_count = serializers.IntegerField()
 
 
 class ReadAllSerializer(serializers.Serializer[Any]):
-    """The inbox, all read."""
+    """The number of entries that were marked as read."""
 
     read = serializers.IntegerField(help_text="How many entries were unread before.")
     unread_count = serializers.IntegerField()
@@ -105,7 +105,7 @@ class RecipientField(serializers.Field[Any, Any, Any, Any]):
 
 
 class NotifySerializer(serializers.Serializer[Any]):
-    """What is told, and whom: exactly one of `user_id`, `username` and `users`."""
+    """A notification and its recipients: exactly one of `user_id`, `username` and `users`."""
 
     user_id = IdField(required=False)
     username = serializers.CharField(max_length=150, required=False)

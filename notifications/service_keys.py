@@ -1,4 +1,4 @@
-"""Other services sign in with a key instead of a user, and may only send notifications."""
+"""Keys of other services, which sign in with a key instead of a user, and may only send notifications."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Service:
 
 
 class ServiceKeyAuthentication(BaseAuthentication):
-    """`Authorization: Api-Key <key>` or `X-Api-Key: <key>`."""
+    """Authenticates by `Authorization: Api-Key <key>` or `X-Api-Key: <key>`."""
 
     def authenticate(self, request: Request) -> tuple[Service, Service] | None:
         offered = _key_in(request)
@@ -50,10 +50,10 @@ class ServiceKeyAuthentication(BaseAuthentication):
 
 
 class IsService(BasePermission):
-    """Users, even the most trusted, do not speak for the server."""
+    """Lets only services pass: no user, however trusted, speaks for the server."""
 
     message = "Only services with an API key may do this."
-    #: What satisfies it, as the OpenAPI document calls it.
+    #: The credentials that pass, as the OpenAPI document names them.
     security_scheme = "serviceKey"
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -61,7 +61,7 @@ class IsService(BasePermission):
 
 
 def has_service_key(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether the headers of an ASGI scope show one of our keys."""
+    """Whether the headers of an ASGI scope contain one of the keys."""
     shown = {name: value.decode("latin1") for name, value in headers if name in _HEADERS}
     offered = _key(shown.get(b"authorization", ""), shown.get(b"x-api-key"))
     return offered is not None and _is_ours(_digest(offered))
@@ -79,7 +79,7 @@ def _key(authorization: str, api_key: str | None) -> str | None:
 
 
 def _is_ours(digest: str) -> bool:
-    # Compared in constant time, and with every key: how long it takes says nothing about any of them.
+    # Compares in constant time and with every key, so that the time taken says nothing about any key.
     known = [hmac.compare_digest(digest, _digest(key)) for key in conf.service_api_keys if key]
     return any(known)
 
@@ -89,7 +89,7 @@ def _digest(key: str) -> str:
 
 
 class ServiceKeyScheme(OpenApiAuthenticationExtension):
-    """Lets the browsable page ask for a key."""
+    """Describes the API key in the OpenAPI document, so that its page can ask for one."""
 
     target_class = "notifications.service_keys.ServiceKeyAuthentication"
     name = IsService.security_scheme

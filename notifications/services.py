@@ -1,4 +1,4 @@
-"""Notifications are sent and marked as read; both are announced on `user.<id>`."""
+"""Services of notifications: sending, and marking as read; both are announced on `user.<id>`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def notify(
     message: str = "",
     collapse_key: str = "",
 ) -> Notification:
-    """Put an entry into a user's inbox and show it on their open sockets; see `notify_many`."""
+    """Put an entry into a user's inbox and show it on the user's open sockets; see `notify_many`."""
     (notification,) = notify_many(
         users=[user],
         kind=kind,
@@ -51,10 +51,10 @@ def notify_many(
     message: str = "",
     collapse_key: str = "",
 ) -> list[Notification]:
-    """Notify several users of the same thing, each in their language, once it is committed.
+    """Notify several users of the same thing, each in their language; announced at the commit.
 
-    `variables` fill placeholders that are no part of the data. `title` and `message` replace the kind's
-    own words. While an entry with the same `collapse_key` is unread, this one becomes part of it.
+    `variables` fill placeholders that are no part of the data. `title` and `message` replace the kind's own
+    words. While an entry with the same `collapse_key` is unread, the new one is added to it.
     """
     chosen = kinds.get(kind)
     data = chosen.clean(data)
@@ -82,7 +82,7 @@ def notify_many(
         for user_id, language in recipients.items()
     ]
     if collapse_key:
-        # Topics are locked before entries: see docs/subsystems/locks.md.
+        # Topics are locked before entries: docs/subsystems/locks.md.
         log.lock(user_topic(user_id) for user_id in recipients)
         stored = _collapsed(stored, collapse_key)
     else:
@@ -118,7 +118,7 @@ def mark_read(*, user_id: int, ids: Collection[int]) -> int:
     unread = unread_entries().filter(user_id=user_id)
     if not unread.filter(pk__in=ids).exists():
         return unread.count()
-    # Counted under the lock, so that counts are right in the order in which they are told.
+    # Counted under the lock, so that counts are right in the order in which they are announced.
     log.lock([user_topic(user_id)])
     newly_read = sorted(entry.pk for entry in in_order(unread.filter(pk__in=ids)))
     unread.filter(pk__in=newly_read).update(read_at=timezone.now())
@@ -135,7 +135,8 @@ def mark_all_read(*, user_id: int) -> int:
     if not unread.exists():
         return 0
     log.lock([user_topic(user_id)])
-    # An update locks rows in any order; only collapsed entries are written by other transactions too.
+    # The update locks rows in any order. Other transactions write collapsed entries, so those are locked
+    # first.
     list(in_order(unread.exclude(collapse_key="")).values_list("pk"))
     newly_read = unread.update(read_at=timezone.now())
     if newly_read:

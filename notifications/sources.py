@@ -1,7 +1,7 @@
 """Sources: topics of other apps that notifications sockets follow, so that a notice costs no row per user.
 
-An app registers a source. Notifications sockets join those of its topics that their user may read; a notice
-is worded once per event, language and process, and shown to everybody but the user whose doing it is.
+An app registers a source. Notifications sockets subscribe to those of its topics that their user may read. A
+notice is worded once per event, language and process; the user who caused the event does not see it.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from realtime import Delivery, Frame, Subscription, Told, acts_on, events
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notification that is shown and not stored: what an event means to those who follow its topic."""
+    """A notification that is shown and not stored: the meaning of an event for those who follow its topic."""
 
     kind: str
     data: Mapping[str, Any]
-    #: Values of the kind's placeholders that are no part of the data.
+    #: Values of placeholders of the kind that are no part of the data.
     variables: Mapping[str, object] = field(default_factory=dict)
-    #: The user who is not told, because it is their own doing.
+    #: The user who caused the event, and does not see the notice.
     not_for: int | None = None
 
 
 class Source(Protocol):
-    """An app's topics, and what their events mean."""
+    """An app's topics, and the notices that their events become."""
 
-    #: The type of the event on `user.<id>` which says that the user may read one topic more. When they lose
-    #: one, a reaction of the app ends the subscriptions, at the event that says so.
+    #: The type of the event on `user.<id>` by which the user may read one more topic. When the user may no
+    #: longer read a topic, a reaction of the app ends the subscriptions at the event that says so.
     entered_on: str
 
     def topics(self, user_id: int, limit: int) -> dict[str, int]:
-        """The topics that the user may read, the most recent first, each with its head. Uses the database."""
+        """The topics that the user may read, the latest first, each with its head. Uses the database."""
 
     def notice(self, delivery: Delivery) -> Notice | None:
-        """The notice of an event on one of these topics, if any. Runs on the loop: no database, no wait."""
+        """The notice of an event on one of the topics, if any. Runs on the loop: no database, no waiting."""
 
     def entered(self, delivery: Delivery) -> tuple[str, int]:
-        """The topic that an event of type `entered_on` opens, and the seq after which it may be read."""
+        """The topic that an `entered_on` event opens to the user, and the seq after which to read it."""
 
 
 class FollowsSources:
-    """A socket, or the id of a subscription, that follows its user into new topics."""
+    """The consumer or feed of a subscription that follows its user into new topics."""
 
     def follow(self, source: Source, own: Subscription, topic: str, *, after: int) -> None:
-        """Follow `topic` after seq `after`: an event on the user's own topic, told to `own`, allows it."""
+        """Follow `topic` after seq `after`; `own` is the user's subscription that received the event."""
         raise NotImplementedError
 
 
@@ -57,7 +57,7 @@ _sources: list[Source] = []
 
 
 def register_source(source: Source) -> None:
-    """Let notifications sockets listen to an app's topics; called once, when the app is ready."""
+    """Register an app's source; called once, when the app is ready."""
     if source not in _sources:
         _sources.append(source)
         acts_on(source.entered_on)(partial(_follow, source))
@@ -82,7 +82,7 @@ def _follow(source: Source, delivery: Delivery, told: Told) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NoticeRendering:
-    """Renders a source's events in one language, for everybody but the user whose doing each is."""
+    """Renders the notices of a source in one language; a notice skips the user who caused the event."""
 
     source: Source
     language: str
@@ -96,6 +96,6 @@ class NoticeRendering:
     def _worded(self, notice: Notice) -> str:
         kind = kinds.get(notice.kind)
         text = kind.text({**notice.data, **notice.variables}, language=self.language)
-        # The guide's frame and no more: what is not stored has no id, and no seq in the user's own log.
+        # Only the guide's fields: a notice that is not stored has no id, and no seq in the user's own log.
         shown = of_kind(kind.name, Noticed)
         return events.encode(shown(title=text.title, message=text.message, data=dict(notice.data)))

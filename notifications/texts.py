@@ -12,11 +12,11 @@ from django.utils.translation import get_supported_language_variant
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-#: Characters of a placeholder's value: a name, not a story.
+#: Characters of a placeholder's value: enough for a name.
 MAX_VALUE_CHARACTERS = 100
 MAX_TITLE_CHARACTERS = 200
 MAX_MESSAGE_CHARACTERS = 1000
-#: Shown where a value is missing and the kind names nothing better.
+#: The text for a missing value, where the kind has none of its own.
 NEUTRAL = "…"
 
 
@@ -28,7 +28,7 @@ class Text(NamedTuple):
 
 
 class _Values(dict[str, object]):
-    """Fills placeholders; a missing one must not keep a notification from its reader."""
+    """Fills placeholders; a missing value must not keep a notification from its reader."""
 
     def __init__(self, values: Mapping[str, object], neutral: Mapping[str, StrOrPromise]) -> None:
         super().__init__({name: str(value)[:MAX_VALUE_CHARACTERS] for name, value in values.items()})
@@ -46,7 +46,7 @@ def render(
     neutral: Mapping[str, StrOrPromise],
     language: str,
 ) -> Text:
-    """The two templates in one language, their `%(named)s` placeholders filled."""
+    """Both templates in one language, with their `%(named)s` placeholders filled."""
     filled = _Values(values, neutral)
     with translation.override(language):
         return Text(
