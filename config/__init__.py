@@ -1,1 +1,1 @@
-"""The assembly: settings, application, URLs, the two programs. Imports everything; nothing imports it."""
+"""The assembly: settings, ASGI application, URLs and server programs; no package imports it."""

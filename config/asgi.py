@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 def refuse_unsafe_settings() -> None:
-    """Run our system checks, as `manage.py` does: an ASGI server imports this module and runs none."""
+    """Run the system checks, as `manage.py` does: an ASGI server imports this module without running any."""
     problems = [
         message
         for message in run_checks(tags=["relais"], include_deployment_checks=True)
@@ -69,7 +69,7 @@ router = ProtocolTypeRouter(
         "lifespan": Lifespan(on_startup=health.look),
     }
 )
-# The metrics page stands first: it judges who asks by headers that `ForwardedHeaders` drops.
+# The metrics page stands first: it judges a client by headers that `ForwardedHeaders` drops.
 application = WithHub(MetricsPage(ForwardedHeaders(router), refresh=health.health))
 
 heap.share_among_threads()

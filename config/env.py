@@ -1,7 +1,7 @@
-"""Typed reading of the environment and of `.env`; a wrong value stops the start with one sentence.
+"""Reads the environment and `.env` with types; a wrong value stops the start with one sentence.
 
-The real environment wins over the file. An empty value is the same as none, so that
-`REDIS_URL=` in a compose file means "no Redis".
+The real environment wins over the file. An empty value counts as absent, so that `REDIS_URL=` in a compose
+file means "no Redis".
 """
 
 import ipaddress
@@ -34,7 +34,7 @@ class SettingError(ImproperlyConfigured):
 
 
 class Environment:
-    """The variables we were started with. It remembers which ones were asked for."""
+    """The variables of this process. It remembers which of them were read."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         self._variables = variables
@@ -45,8 +45,8 @@ class Environment:
         """The environment, completed by the file that `ENV_FILE` names, else by `.env` in `directory`."""
 
         class Reader(environ.Env):
-            # A copy: what the file says must not leak into child processes as if it were real environment,
-            # or `runserver` would go on with the old values after the file was edited.
+            # A copy: child processes must not take the file's values for the real environment, or `runserver`
+            # would keep the old values after the file was edited.
             ENVIRON = dict(os.environ)
 
         named = os.environ.get("ENV_FILE", "")
@@ -58,7 +58,7 @@ class Environment:
         return environment
 
     def read(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
-        """The parsed value of a variable, or the default; `parse` raises ValueError for a wrong one."""
+        """The parsed value of a variable, or the default; `parse` raises ValueError for a wrong value."""
         self.asked_for.add(name)
         value = self._variables.get(name, "").strip()
         if not value:
@@ -70,12 +70,12 @@ class Environment:
             raise SettingError(f"{name} is {without_password(value)!r}{why}: expected {expected}.") from None
 
     def require(self, name: str, fulfilled: bool, expected: str) -> None:  # noqa: FBT001 - it reads as a sentence
-        """Refuse a value that is fine by itself and wrong beside the others."""
+        """Refuse a value that is valid alone, but not together with other variables."""
         if not fulfilled:
             raise SettingError(f"{name} is {self._variables.get(name, '')!r}: expected {expected}.")
 
     def text(self, name: str, default: str = "") -> str:
-        """A text, as it stands."""
+        """A text as it is."""
         return self.read(name, default, str, "a text")
 
     def flag(self, name: str, *, default: bool = False) -> bool:
@@ -113,7 +113,7 @@ class Environment:
         return self.read(name, list(default), comma_separated, "texts separated by commas")
 
     def packages(self, name: str, *, taken: Collection[str]) -> list[str]:
-        """Names of Python packages that are there, each once and none of `taken`."""
+        """Names of importable Python packages, each once and none of `taken`."""
         packages = self.words(name)
         for package in packages:
             if not package.isidentifier() or package in taken or packages.count(package) > 1:
@@ -125,21 +125,21 @@ class Environment:
         return packages
 
     def keys(self, name: str) -> list[str]:
-        """Secrets separated by commas, each long enough not to be guessed; never shown in an error."""
+        """Secrets separated by commas, each long enough not to be guessed; an error never shows them."""
         keys = self.words(name)
         for number, key in enumerate(keys, start=1):
             self._require_strong(f"{name}, key {number} of {len(keys)},", key)
         return keys
 
     def key(self, name: str) -> str:
-        """A secret that may be absent, else long enough not to be guessed."""
+        """A secret, which may be absent; else it must be long enough not to be guessed."""
         key = self.text(name)
         if key:
             self._require_strong(name, key)
         return key
 
     def directory(self, name: str) -> str:
-        """A directory that exists, or none."""
+        """An existing directory, or ""."""
 
         def parse(value: str) -> str:
             if not Path(value).is_dir():
@@ -149,7 +149,7 @@ class Environment:
         return self.read(name, "", parse, "a directory that exists")
 
     def revision(self, *names: str) -> str:
-        """Which commit runs: the first of these variables that has a value."""
+        """The commit that runs: the first of these variables with a value."""
 
         def parse(value: str) -> str:
             if not _REVISION.match(value):
@@ -162,7 +162,7 @@ class Environment:
         return next(filter(None, found), "")
 
     def secret_key(self, name: str) -> str:
-        """The one secret without which nothing starts."""
+        """The secret without which nothing starts."""
         key = self.text(name)
         if not key:
             raise SettingError(
@@ -173,7 +173,7 @@ class Environment:
         return key
 
     def rate(self, name: str, default: str) -> str:
-        """A limit: `off`, or how many in how long, and how many of them at once."""
+        """A rate limit: `off`, or a count per period and a burst."""
 
         def parse(value: str) -> str:
             if value != "off" and not _RATE.match(value):
@@ -246,7 +246,7 @@ class Environment:
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "*" in parts.hostname or rest:
             raise problem
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        # As browsers write it: lower case, and the port only where it is not the usual one.
+        # As browsers write an origin: in lower case, with the port only where it is not the usual one.
         usual = port in (None, _DEFAULT_PORTS[parts.scheme])
         return f"{parts.scheme}://{host}" if usual else f"{parts.scheme}://{host}:{port}"
 
@@ -262,5 +262,5 @@ def comma_separated(value: str) -> list[str]:
 
 
 def without_password(value: str) -> str:
-    """A value that may be a URL, fit to be shown."""
+    """A value, which may be a URL, without a password in it, for error messages."""
     return _PASSWORD.sub(r"\1…", value)

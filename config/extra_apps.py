@@ -1,4 +1,4 @@
-"""The apps of others, which EXTRA_APPS names: their sockets and their REST paths are found like our own."""
+"""Apps of others, named by EXTRA_APPS: their sockets and REST paths are found by module names."""
 
 from importlib import import_module
 from types import ModuleType
@@ -9,12 +9,12 @@ from django.utils.module_loading import module_has_submodule
 
 
 def socket_routes() -> list[Any]:
-    """`websocket_urlpatterns` of each app's module `routing`."""
+    """The `websocket_urlpatterns` of each app's module `routing`."""
     return [route for module in _modules("routing") for route in module.websocket_urlpatterns]
 
 
 def rest_modules() -> list[ModuleType]:
-    """Each app's module `urls`, whose paths lie below `/api/`."""
+    """The module `urls` of each app, whose paths lie below `/api/`."""
     return _modules("urls")
 
 

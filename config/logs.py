@@ -1,7 +1,7 @@
-"""The configuration of logging: JSON in production, readable lines in development, no secret in either.
+"""The configuration of logging: JSON in production, readable lines in development, secrets in neither.
 
-All loggers of the process, ours, Django's and those of both servers, end in one handler. Socket and
-user ids come from context variables, which the sockets and django-structlog bind.
+All loggers of the process, of this project, Django and both servers, end in one handler. Socket and user ids
+come from context variables, which the sockets and django-structlog bind.
 """
 
 import logging
@@ -18,12 +18,12 @@ MAX_FIELD = 2_000
 
 
 def is_no_clients_fault(record: logging.LogRecord) -> bool:
-    """False for a text frame that is not UTF-8: uvicorn logs a traceback for each that anybody sends."""
+    """Drop uvicorn's traceback for a text frame that is not UTF-8: any client can send one."""
     return not (record.exc_info and record.exc_info[0] is UnicodeDecodeError)
 
 
 def without_traceback_of_clients(record: logging.LogRecord) -> bool:
-    """Log one line, where Django logs a traceback, when a client sends what cannot be read."""
+    """Log one line instead of Django's traceback when a client sends something unreadable."""
     if record.name.startswith("django.security"):
         record.exc_info = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -43,16 +43,16 @@ def _before_rendering() -> list[Any]:
 
 
 def _name_worker(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Add the process id, by which the supervisor's lines call a worker too."""
+    """Add the process id, by which the supervisor's lines name the worker too."""
     event.setdefault("worker", os.getpid())
     return event
 
 
 def _shorten(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Cut long fields, or a request's two lines could be as long as its head; our own message stays whole."""
+    """Cut long fields, or a request's lines could be as long as its head; the message itself stays whole."""
     for name, value in event.items():
         if isinstance(value, str) and len(value) > MAX_FIELD and name not in ("event", "stack"):
-            # Redacted before it is cut: half a secret is not recognised.
+            # Redact before cutting: half a secret is not recognised.
             event[name] = f"{redact(value)[:MAX_FIELD]}…"
     return event
 
@@ -70,7 +70,7 @@ def _rendering(*, readable: bool) -> list[Any]:
             remove_meta,
             _shorten,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),  # in a file they are in the way of every search
+                colors=sys.stderr.isatty(),  # in a file, colours get in the way of every search
                 exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
@@ -114,35 +114,36 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
             "faults": {"()": lambda: is_no_clients_fault},
             "unreadable": {"()": lambda: without_traceback_of_clients},
         },
-        # On standard error: programs read what a command prints on standard output (`manage.py token ana`).
+        # To standard error: programs read a command's standard output (`manage.py token ana`).
         "handlers": {
             "relais": {"class": "logging.StreamHandler", "formatter": "relais", "filters": ["unreadable"]}
         },
         "root": {"handlers": ["relais"], "level": level},
-        # Loggers with handlers of their own, which would write the same line without our formatter.
+        # These loggers have handlers of their own, which would write each line again, without this formatter.
         "loggers": {
             "django": {**ours, "level": level},
             "django.server": {**ours, "level": level},
             "django.channels.server": {**ours, "level": level},
             "uvicorn": {**ours, "level": level},
-            # Never DEBUG, which logs every header of a handshake and every frame as they came.
+            # Never DEBUG, which logs each handshake's headers and each frame in full.
             "uvicorn.error": {
                 **ours,
                 "level": "INFO" if level == "DEBUG" else level,
                 "filters": ["faults"],
             },
             "uvicorn.access": {**ours, "level": level},
-            # It logs several attempts to reconnect a second; we log once that the database is away.
+            # The pool logs several attempts to reconnect a second; the outage itself is logged once.
             "psycopg.pool": {**ours, "level": "ERROR"},
             "daphne": {**ours, "level": level},
             "twisted": {**ours, "level": level},
             # django-structlog logs each request too, once and with its ids.
             "django.request": {**ours, "level": "ERROR"},
-            # It logs a traceback a second while Redis is away; we log "away" and "back" once each.
+            # Logs a traceback a second while Redis is away; the start and end of that outage are logged once
+            # each.
             "channels_redis.pubsub": {**ours, "level": "CRITICAL"},
-            # They log a line per frame, query or turn of the loop, which nobody wants, even with DEBUG.
+            # These log a line per frame, query or turn of the loop, which nobody wants, even with DEBUG.
             "asyncio": {**ours, "level": "WARNING"},
-            # Its INFO names a missing extra for HTTP/2. `realtime/servers` logs where it listens.
+            # At INFO, Daphne names a missing extra for HTTP/2. `realtime/servers` logs where it listens.
             "daphne.server": {**ours, "level": level if level in ("ERROR", "CRITICAL") else "WARNING"},
             "daphne.ws_protocol": {**ours, "level": "INFO"},
             "daphne.http_protocol": {**ours, "level": "INFO"},

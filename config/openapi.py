@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the API as a whole; of each operation, `operations.py` of its app."""
+"""The OpenAPI description of the API as a whole; the `operations.py` of each app describes its operations."""
 
 from typing import Any
 

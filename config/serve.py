@@ -1,6 +1,6 @@
-"""The server of production, `python -m config.serve`, which `scripts/serve` runs.
+"""The production server, `python -m config.serve`; `scripts/serve` runs it.
 
-It takes the port and starts the workers (`config/worker.py`) that serve on it. `realtime/servers/workers.py`
+It opens the port and starts the workers (`config/worker.py`) that serve on it. `realtime/servers/workers.py`
 keeps, replaces and stops them.
 """
 
@@ -20,7 +20,7 @@ from realtime.servers.workers import Supervisor
 
 
 def _worker(listener: int, line: int) -> Sequence[str]:
-    # A new program rather than a fork of this one: a worker that starts after a release runs the new code.
+    # A new program, not a fork of this one: a worker started after a release runs the new code.
     return [sys.executable, "-m", "config.worker", str(listener), str(line)]
 
 
@@ -29,7 +29,7 @@ async def _serve(port: Port, workers: int) -> int:
 
 
 def main() -> int:
-    """Serve until SIGTERM; the exit status."""
+    """Serve until SIGTERM; returns the exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         logging.config.dictConfig(settings.LOGGING)
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _scoreboard() -> AbstractContextManager[str]:
-    """The directory in which the workers share their counters (`realtime/metrics/scoreboard.py`)."""
+    """The directory in which the workers share their instruments (`realtime/metrics/scoreboard.py`)."""
     if settings.METRICS_DIR:
         return nullcontext(settings.METRICS_DIR)
     return tempfile.TemporaryDirectory(prefix="relais-metrics-")

@@ -1,7 +1,7 @@
-"""Django's settings: one file for every machine; what differs is read from the environment.
+"""Django's settings: one file for every machine; the environment holds what differs.
 
-Each variable is explained in `docs/settings.md` and `.env.example`. What the core understands, with
-its defaults, is `realtime/defaults.py`.
+Each variable is explained in `docs/settings.md` and `.env.example`. The core's settings and their defaults
+are in `realtime/defaults.py`.
 """
 
 from datetime import timedelta
@@ -20,14 +20,14 @@ env = Environment.load(BASE_DIR)
 
 DEBUG = env.flag("DEBUG")
 DEMO_ENABLED = env.flag("DEMO_ENABLED")
-# Of the demo's administrator. Everybody knows the default; `scripts/dev` writes a secret one.
+# The password of the demo's administrator. Everybody knows the default; `scripts/dev` writes a secret one.
 DEMO_ADMIN_PASSWORD = env.text("DEMO_ADMIN_PASSWORD", "admin-password-1")
 SECRET_KEY = env.secret_key("SECRET_KEY")
 SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS")
 
 # --- Where it is reached -----------------------------------------------------------------------------
 
-# Render and Railway tell a service the name they gave it; it is reached there and nowhere else.
+# Render and Railway tell a service its public name, the only one by which it is reached there.
 PLATFORM_HOSTS = [
     name for name in (env.text("RENDER_EXTERNAL_HOSTNAME"), env.text("RAILWAY_PUBLIC_DOMAIN")) if name
 ]
@@ -36,16 +36,17 @@ LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = (
     env.hosts("ALLOWED_HOSTS", () if PLATFORM_HOSTS else LOCAL_HOSTS, wildcard=DEBUG) + PLATFORM_HOSTS
 )
-# Their proxies speak TLS to the browser and plain HTTP to us: without the full origin,
-# "the same origin" would depend on headers that are believed only from TRUSTED_PROXIES.
+# The proxies of both speak TLS to browsers and plain HTTP to this server: without the full origin here, "the
+# same origin" would depend on headers that are believed only from TRUSTED_PROXIES.
 ALLOWED_ORIGINS = env.origins("ALLOWED_ORIGINS", wildcard=DEBUG) + [
     f"https://{name}" for name in PLATFORM_HOSTS
 ]
-# A page under development is served by a program of its own, on another port of this machine.
+# In development, pages are served by another program on another port of this machine.
 LOCAL_ORIGINS = [r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?\Z"] if DEBUG else []
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", everyone=DEBUG)
 
-# For `scripts/serve` and `scripts/dev`, which start the server; read here so that a wrong one is told.
+# For `scripts/serve` and `scripts/dev`, which start the server. Read here, so that a wrong value stops the
+# start.
 SERVER = env.choice("SERVER", "daphne", ("daphne", "uvicorn"))
 WORKERS = env.integer("WORKERS", 1, maximum=256)
 HOST = env.text("HOST", "0.0.0.0")  # noqa: S104 - the contract; a container is reached from outside
@@ -77,7 +78,7 @@ INSTALLED_APPS = [
     "chat",
     "typing_indicator",
 ]
-# Apps of others: those on PYTHONPATH, without a file of ours being touched.
+# Apps of others, found on PYTHONPATH: this file need not be edited for them.
 EXTRA_APPS = env.packages("EXTRA_APPS", taken=INSTALLED_APPS)
 INSTALLED_APPS += EXTRA_APPS
 if DEMO_ENABLED:
@@ -89,7 +90,7 @@ MIDDLEWARE = [
     "realtime.http.static_files.StaticFiles",
     "django_structlog.middlewares.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "realtime.http.middleware.ReadableRequests",  # before whatever asks for the host or a cookie
+    "realtime.http.middleware.ReadableRequests",  # before all code that asks for the host or a cookie
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -123,20 +124,20 @@ LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "en", ("en", "fr"))
 LANGUAGES = [("en", "English"), ("fr", "Français")]
 USE_I18N = True
 USE_TZ = True
-TIME_ZONE = "UTC"  # the wire speaks UTC; a page shows the reader's own time
+TIME_ZONE = "UTC"  # the wire is in UTC; a page converts to the reader's time
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Larger bodies are refused by the server before they come here (`realtime/servers/`), and by Django where
-# another server runs. What is allowed stays in memory: nothing is written to a disk that may be full or slow.
+# The servers refuse larger bodies before they arrive here (`realtime/servers/`), and Django does where
+# another server runs. An allowed body stays in memory: none is written to a disk that may be full or slow.
 LIMIT_BODY_BYTES = env.integer("LIMIT_BODY_BYTES", 1_048_576, minimum=16_384, maximum=16_777_216)
 DATA_UPLOAD_MAX_MEMORY_SIZE = LIMIT_BODY_BYTES
 FILE_UPLOAD_MAX_MEMORY_SIZE = LIMIT_BODY_BYTES
 
 # --- Database, channel layer, cache ------------------------------------------------------------------
 
-# 8 connections for the sockets of a process (`realtime/defaults.py`, database_threads), the rest for HTTP.
-# PostgreSQL allows 100 by default: four workers of 20, and room for commands and for whoever repairs.
+# 8 connections are for the sockets of a process (`realtime/defaults.py`, database_threads), the rest for
+# HTTP. PostgreSQL allows 100 by default: four workers of 20, and room for commands and for repairs.
 DB_POOL = env.integer("DB_POOL", 20, minimum=10, maximum=1000)
 DATABASES = {
     "default": env.read(
@@ -159,7 +160,7 @@ env.require(
     "1, or a REDIS_URL: without Redis the workers would not hear each other",
 )
 
-# What is cached may be lost and may differ between processes; nothing here needs more.
+# A cache entry may be lost, or differ between processes; nothing here needs more.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Who is asking -----------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = [
     "accounts.hashing.Argon2Hasher",
-    "accounts.hashing.PBKDF2Hasher",  # for users that an older Django made
+    "accounts.hashing.PBKDF2Hasher",  # for users created by an older Django
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -186,9 +187,9 @@ SIMPLE_JWT = {
     ),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
-    "ALGORITHM": "HS256",  # fixed here and never taken from a token (RFC 8725 §3.1)
+    "ALGORITHM": "HS256",  # fixed here, never taken from a token (RFC 8725 §3.1)
     "SIGNING_KEY": SECRET_KEY,
-    "UPDATE_LAST_LOGIN": False,  # each sign-in would write to the user's row
+    "UPDATE_LAST_LOGIN": False,  # otherwise each sign-in would write to the user's row
     "AUTH_HEADER_TYPES": ("Bearer",),
 }
 
@@ -207,7 +208,7 @@ SPECTACULAR_SETTINGS = openapi.SETTINGS
 
 # --- Browsers ----------------------------------------------------------------------------------------
 
-# Tokens, not cookies, authenticate the API: so no credentials across origins.
+# Tokens authenticate the API, not cookies: so no credentials across origins.
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_ALL_ORIGINS = "*" in ALLOWED_ORIGINS
 CORS_ALLOWED_ORIGIN_REGEXES = LOCAL_ORIGINS
@@ -216,13 +217,13 @@ CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-typ
 CORS_EXPOSE_HEADERS = ["retry-after"]
 CSRF_TRUSTED_ORIGINS = CORS_ALLOWED_ORIGINS
 
-# Over plain HTTP a browser drops a secure cookie, and nobody could sign in to the admin.
+# Over plain HTTP a browser drops a secure cookie, so that nobody could sign in to the admin.
 SECURE_COOKIES = env.flag("SECURE_COOKIES", default=not DEBUG)
 SESSION_COOKIE_SECURE = SECURE_COOKIES
 CSRF_COOKIE_SECURE = SECURE_COOKIES
-# Sent over HTTPS only. A month, and no subdomains: what this server may promise about its own name.
+# Sent over HTTPS only. A month, without subdomains: this server may only speak for its own name.
 SECURE_HSTS_SECONDS = 0 if DEBUG else 30 * 24 * 3600
-SECURE_REFERRER_POLICY = "same-origin"  # a page's address may hold a token; other sites never see it
+SECURE_REFERRER_POLICY = "same-origin"  # a page's address may hold a token, which other sites must not see
 X_FRAME_OPTIONS = "DENY"
 
 # --- Static files ------------------------------------------------------------------------------------
@@ -237,7 +238,7 @@ STORAGES = {
         else "realtime.http.static_files.HashedWhenCollected"
     },
 }
-# Before `collectstatic` has run, files are served from where the apps keep them.
+# Before `collectstatic` has run, files are served from the apps' own directories.
 WHITENOISE_USE_FINDERS = DEBUG or not STATIC_ROOT.exists()
 WHITENOISE_AUTOREFRESH = DEBUG
 
@@ -249,7 +250,7 @@ LOGGING = logs.configuration(readable=DEBUG, level=LOG_LEVEL)
 # --- Metrics -----------------------------------------------------------------------------------------
 
 METRICS_TOKEN = env.key("METRICS_TOKEN")
-# Set by what starts several workers, for their lifetime: `scripts/serve`.
+# Set by the program that starts several workers (`scripts/serve`), for their lifetime.
 METRICS_DIR = env.directory("METRICS_DIR")
 REVISION = env.revision("REVISION", "RENDER_GIT_COMMIT", "RAILWAY_GIT_COMMIT_SHA")
 

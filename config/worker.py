@@ -1,4 +1,4 @@
-"""One worker of `config/serve.py`: runs Daphne or uvicorn on a listening socket that it inherits.
+"""One worker of `config/serve.py`: runs Daphne or uvicorn on an inherited listening socket.
 
     python -m config.worker LISTENER LINE
 
@@ -18,7 +18,7 @@ SERVERS = {"daphne": daphne.serve, "uvicorn": uvicorn.serve}
 
 
 def main(listener: int, line: int) -> None:
-    """Serve until SIGTERM, or until the supervisor at the other end of the line is gone."""
+    """Serve until SIGTERM, or until the supervisor at the other end of `line` is gone."""
     ready = hold_line(line)
     inherited = socket.socket(fileno=listener)
     inherited.set_inheritable(False)

@@ -1,4 +1,4 @@
-"""Every WebSocket path: those of the apps, and one that refuses all others."""
+"""The routes of all WebSockets: those of the apps, and one that refuses every other path."""
 
 from django.urls import re_path
 

@@ -1,1 +1,1 @@
-"""The contract: what the sockets say and understand, as a document made from the code that does both."""
+"""The contract: all frames that the sockets send and understand, as a document made from the code itself."""

@@ -1,7 +1,7 @@
-"""The AsyncAPI document: every socket, what may be said on it, and everything that it tells.
+"""The AsyncAPI document: every socket, its commands, and all frames that it sends.
 
-Put together from the tables of commands and the classes of frames that the consumers name. A consumer of any
-app joins by its route, with `commands` and `frames`.
+It is made from the tables of commands and the classes of frames that the consumers list. A consumer of any
+app is included if it has a route and lists its `commands` and `frames`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from realtime import Command, ErrorTold, Event, InvalidFrameError
 
 Document = dict[str, Any]
 
-#: The name of each way to say who is asking, with what AsyncAPI says of it.
+#: The ways to authenticate, by name, each as an AsyncAPI security scheme.
 CREDENTIALS: dict[str, dict[str, Any]] = {
     "header": {
         "type": "http",
@@ -58,7 +58,7 @@ subprotocol `relais.v1`, or by using what the Channels guide does not have."""
 
 
 def document(of: Iterable[Socket] | None = None) -> Document:
-    """The contract of these sockets, or of all that the project has."""
+    """The contract of these sockets, or of all sockets of the project."""
     writer = _Writer()
     for socket in sockets() if of is None else of:
         writer.add(socket)
@@ -96,7 +96,7 @@ def _ref(*path: str) -> dict[str, str]:
 
 
 class _Writer:
-    """Writes down sockets one after the other."""
+    """Collects channels, operations and schemas, one socket after the other."""
 
     def __init__(self) -> None:
         self.channels: dict[str, Any] = {}
@@ -115,7 +115,7 @@ class _Writer:
         told = [each for event in consumer.frames for each in event.variants()]
         for_guide = {each for event in getattr(consumer, "guide_frames", ()) for each in event.variants()}
         default = getattr(getattr(consumer, "guide", None), "default_command", None)
-        # By the names of their classes: several may have one type.
+        # Keyed by class name, since several classes may share a type.
         messages = {event.__name__: self._told(event, is_guide=event in for_guide) for event in told}
         for event in consumer.enveloped():
             assert event.__name__ not in messages, f"{event.__name__} is told with and without an envelope"

@@ -1,4 +1,4 @@
-"""The closed lists of the contract: the codes of errors, and those with which a socket is closed."""
+"""The closed lists of the contract: error codes and close codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime import CloseCode, RealtimeError
 
 
 def errors() -> dict[str, type[RealtimeError]]:
-    """What can go wrong, by its code: the errors of the core and of the apps that are installed."""
+    """The errors of the core and of the installed apps, by code."""
     ours = {config.name for config in apps.get_app_configs()}
     found: dict[str, type[RealtimeError]] = {}
     for kind in _kinds(RealtimeError):
@@ -27,7 +27,7 @@ def _kinds(kind: type[RealtimeError]) -> Iterator[type[RealtimeError]]:
 
 
 def error_table() -> dict[str, dict[str, Any]]:
-    """Each code: what it means, whether the same may work later, and with what a socket is closed."""
+    """Each error code with its meaning, whether a retry may help, and the close code that it leads to."""
     return {
         code: {
             "description": kind().message,

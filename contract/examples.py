@@ -1,4 +1,4 @@
-"""An example of what a schema describes, put together from the examples of its fields."""
+"""Examples of schemas, put together from the examples of their fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from contract.schemas import SCHEMAS
 
-#: Where a field names no example; by its type.
+#: The example of a field that has none of its own, by its type.
 _OF_TYPES: dict[str | None, Any] = {
     "string": "text",
     "integer": 1,
@@ -19,7 +19,7 @@ _OF_TYPES: dict[str | None, Any] = {
 
 
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> Any:
-    """A value that fits, with every field; `schemas` are those that it may refer to."""
+    """A value that the schema allows, with every field; `schemas` resolves its references."""
     if "const" in schema:
         return schema["const"]
     for values in (schema.get("examples"), schema.get("enum")):

@@ -1,4 +1,4 @@
-"""What the page of the contract shows: the document, turned into tables of fields."""
+"""The data of the contract's page: the document turned into tables of fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from contract.asyncapi import Document
 from contract.schemas import ERROR_CODE, SCHEMAS, Schema
 
-#: How a constraint is told to people, by the keyword that a schema has for it.
+#: A constraint in words, by its keyword in the schema.
 _CONSTRAINTS = {
     "minimum": "from {}",
     "maximum": "to {}",
@@ -22,7 +22,7 @@ _CONSTRAINTS = {
 
 
 def contents(document: Document) -> dict[str, Any]:
-    """What the template needs: sockets with what may be said and what is told, and the closed lists."""
+    """The template's context: sockets with their commands and frames, and the closed lists."""
     schemas = document["components"]["schemas"]
     return {
         "title": document["info"]["title"],
@@ -77,7 +77,7 @@ def _frame(
 
 
 def _fields(schema: Schema, schemas: Mapping[str, Schema]) -> list[dict[str, Any]]:
-    """The fields of an object; those of an object in it follow with their path."""
+    """The fields of an object; a nested object's fields follow it under their path."""
     required = schema.get("required", ())
     shown = []
     for name, field in schema["properties"].items():
@@ -89,7 +89,7 @@ def _fields(schema: Schema, schemas: Mapping[str, Schema]) -> list[dict[str, Any
 
 
 def _objects(field: Schema, schemas: Mapping[str, Schema]) -> list[Schema]:
-    """The objects that a field may hold, with known fields."""
+    """The nested objects that a field may hold."""
     found = []
     for choice in [*field.get("anyOf", [field]), *([field["items"]] if "items" in field else [])]:
         reference = choice.get("$ref", "").removeprefix(SCHEMAS)
@@ -100,7 +100,7 @@ def _objects(field: Schema, schemas: Mapping[str, Schema]) -> list[Schema]:
 
 
 def _about(field: Schema) -> str:
-    """A field in words."""
+    """A field's type, limits and description in words."""
     return ". ".join(part for part in (_kind(field), field.get("description", "").rstrip(".")) if part)
 
 

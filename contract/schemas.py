@@ -1,7 +1,7 @@
-"""JSON Schema of frames, from the classes that the server encodes and decodes them with.
+"""JSON Schemas of frames, made from the classes that the server encodes and decodes them with.
 
-What the server sends is described strictly: every field, and no other. What it is sent may have fields that
-it does not know. The schemas read the same in Draft 7, which AsyncAPI takes for granted, and in 2020-12.
+The server's frames are described strictly: every field and no other. A client's frame may have fields that
+the server does not know. The schemas mean the same in Draft 7, which AsyncAPI assumes, and in 2020-12.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from realtime import Event, PositionText, Ref
 Schema = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
-#: The name of the closed list of error codes among the schemas.
+#: The schema of the closed list of error codes.
 ERROR_CODE = "ErrorCode"
-#: In the place of a type, for a list that is only known when all apps are ready.
+#: Markers in fields, which stand for lists that are known only when all apps are ready.
 _CLOSED_LISTS = {"error codes": ERROR_CODE}
 
 
 def told(event: type[Event], around: type[msgspec.Struct] | None = None) -> tuple[Schema, dict[str, Schema]]:
-    """The schema of a frame that the server sends, and those of the structures in it.
+    """The schema of a frame that the server sends, and the schemas of the structures in it.
 
-    `around` are fields that stand before those of the event, where a dialect puts it into an envelope.
+    `around` holds the fields that an envelope puts before the event's own.
     """
     schema, inner = _described(event)
     properties = schema["properties"]
@@ -54,7 +54,7 @@ def told(event: type[Event], around: type[msgspec.Struct] | None = None) -> tupl
 
 
 def asked(name: str, fields: type[msgspec.Struct], *, is_default: bool) -> tuple[Schema, dict[str, Schema]]:
-    """The schema of a command, and those of the structures in it; the default needs no `type`."""
+    """The schema of a command, and of the structures in it; the socket's default command needs no `type`."""
     schema, inner = _described(fields)
     properties = {"type": {"const": name}, **schema.get("properties", {})}
     ref, _ = _described_type(Ref)
@@ -62,14 +62,14 @@ def asked(name: str, fields: type[msgspec.Struct], *, is_default: bool) -> tuple
     required = [*([] if is_default else ["type"]), *_required(schema)]
     for each in properties.values():
         if "default" in each and each["default"] is None:
-            del each["default"]  # null is what is meant by leaving it out
+            del each["default"]  # null means the same as leaving the field out
     schema |= {"properties": properties}
     schema.pop("required", None)
     return schema | ({"required": required} if required else {}), inner
 
 
 def parameters(fields: type[msgspec.Struct]) -> Schema:
-    """The schema of the parameters of an address: texts, which one may leave out."""
+    """The schema of the query parameters of an address: texts, all optional."""
     schema, _ = _described(fields)
     properties = {}
     for name, field in schema["properties"].items():
@@ -81,12 +81,12 @@ def parameters(fields: type[msgspec.Struct]) -> Schema:
 
 
 def _is_kept(event: type[Event]) -> bool:
-    """Whether the log keeps such events: it fills in their `seq`, and tells where each stands."""
+    """Whether the log keeps the event, and so fills in `seq` and adds its position."""
     return any(field.name == "seq" and field.default == 0 for field in msgspec.structs.fields(event))
 
 
 def _required(schema: Schema) -> Iterable[str]:
-    """What must be there: also a field whose default is nothing that a client could say."""
+    """The required fields; a field is also required if its default is a value that no client could send."""
     for name, field in schema.get("properties", {}).items():
         may_be_left_out = "default" in field and (field["default"] is not None or _allows_null(field))
         if not may_be_left_out:
@@ -100,7 +100,7 @@ def _allows_null(field: Mapping[str, Any]) -> bool:
 
 
 def _described(kind: type[msgspec.Struct]) -> tuple[Schema, dict[str, Schema]]:
-    """A class as msgspec describes it, in the words of its docstring, and the classes in it."""
+    """The schema of a class, described by its docstring, and the schemas of the classes in it."""
     (reference,), found = msgspec.json.schema_components([kind], ref_template=SCHEMAS + "{name}")
     schema = _with_closed_lists(found.pop(reference["$ref"].removeprefix(SCHEMAS)))
     inner = {name: _with_closed_lists(each) for name, each in found.items()}

@@ -1,4 +1,4 @@
-"""The sockets of the contract: those of the project's routes whose consumers say what they tell."""
+"""The sockets of the contract: the project's routes whose consumers list their frames."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 
 @dataclass(frozen=True)
 class Socket:
-    """A path, and the consumer behind it."""
+    """A path and its consumer."""
 
-    #: `/ws/chat/{conversation_id}/`.
+    #: Such as `/ws/chat/{conversation_id}/`.
     address: str
-    #: What the path leaves open.
+    #: The names of the variable parts of the path.
     places: tuple[str, ...]
     consumer: type[Connection]
 
@@ -32,7 +32,7 @@ class Socket:
 
 
 def sockets(routes: Iterable[URLPattern] | None = None) -> list[Socket]:
-    """The sockets of these routes, or of all that the project has."""
+    """The sockets of these routes, or of the whole project."""
     if routes is None:
         routes = cast("list[URLPattern]", import_module(settings.ROOT_WS_ROUTING).websocket_urlpatterns)
     found = []

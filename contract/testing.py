@@ -1,10 +1,10 @@
-"""Every frame that a test's sockets say and are told is held to the contract; load it as a pytest plugin.
+"""A pytest plugin that compares every frame of a test's sockets with the contract.
 
     pytest_plugins = ["realtime.testing", "contract.testing"]
 
-A test in which the server tells what the contract does not know, or a client says what it does not allow,
-fails at its end. What is wrong on purpose goes out by `send_wrong`, and must not be allowed by the
-contract; what may be either, by `send_text`. On a socket that is not in the contract nothing is judged.
+A test fails at its end if the server sent a frame that the contract does not know, or a client one that it
+does not allow. A test sends a frame that is wrong on purpose with `send_wrong`, and fails if the contract
+allows it; `send_text` takes either kind. Sockets outside the contract are not checked.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ def contract() -> Contract:
 
 
 class Witness:
-    """Sees what is said on one socket, and remembers what is wrong with it."""
+    """Checks the frames of one socket, and notes each flaw."""
 
     def __init__(self, path: str, subprotocols: Sequence[str] = ()) -> None:
         self._path = path.partition("?")[0]
         self._conversation: Conversation = contract().conversation(path, subprotocols)
 
     def told(self, payload: str | bytes) -> None:
-        """The server told this."""
+        """Check a frame of the server."""
         self._note("the server told", payload, self._conversation.told(payload))
 
     def said(self, payload: str | bytes, manner: testing.Manner = "right") -> None:
-        """The client said this, which is what it should be, or what no client should say."""
+        """Check a frame of the client; `manner` says whether it should be right, wrong, or either."""
         flaw = self._conversation.said(payload)
         if manner == "wrong":
             flaw = None if flaw else "which the contract allows, and the test does not expect it to"
@@ -53,14 +53,14 @@ class Witness:
 
 @pytest.fixture
 def unjudged(_contract_is_kept: None) -> Iterator[None]:
-    """For a test whose sockets are another server's: nothing that it is told is held against it."""
+    """For a test whose sockets belong to another server: no frame counts against it."""
     yield
     _flaws.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _frames_are_seen() -> Iterator[None]:
-    contract()  # before a test registers something of its own
+    contract()  # before a test registers feeds or commands of its own
     testing.witness_of = Witness
     yield
     testing.witness_of = None

@@ -1,4 +1,4 @@
-"""The addresses of the contract: for programs, and for people."""
+"""The paths of the contract: the document for programs, and the page for people."""
 
 from django.urls import path
 

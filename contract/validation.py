@@ -1,7 +1,6 @@
-"""Holds frames to the contract, as the published document states it.
+"""Compares frames with the contract, as the published document states it.
 
-Needs `jsonschema_rs`, which the server itself does not: this is for tests, and for programs that prove
-things.
+Needs `jsonschema_rs`, which the server does not: for tests, and for the programs of `proof/`.
 """
 
 from __future__ import annotations
@@ -21,35 +20,35 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Contract:
-    """An AsyncAPI document of ours, ready to judge frames."""
+    """An AsyncAPI document of this project, with validators for its frames."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.channels = [_Channel(name, document) for name in document["channels"]]
-        #: The frames that may be told, and those that were, as (channel, type).
+        #: The server's frames in the contract, and those that were seen, as (channel, type).
         self.known = {(channel.name, kind) for channel in self.channels for kind in channel.told_types}
         self.seen: set[tuple[str, str]] = set()
 
     def channel_at(self, path: str) -> _Channel | None:
-        """The channel of a path, which may have a query; None where the contract knows none."""
+        """The channel of a path, which may have a query; None for a path outside the contract."""
         path = "/" + path.partition("?")[0].lstrip("/")
         return next((channel for channel in self.channels if channel.address.fullmatch(path)), None)
 
     def conversation(self, path: str, subprotocols: Sequence[str] = ()) -> Conversation:
-        """What follows on a socket that is opened there; outside of the contract nothing is judged."""
+        """The validation of one socket that is opened there; outside the contract every frame passes."""
         has_opted_in = "relais.v1" in subprotocols or bool(re.search(r"[?&](v=1(&|$)|since=)", path))
         return Conversation(self, self.channel_at(path), has_opted_in=has_opted_in)
 
 
 @dataclass
 class Conversation:
-    """One socket: each frame is held to the contract, in both directions."""
+    """One socket, whose frames are validated in both directions."""
 
     contract: Contract
     channel: _Channel | None
     has_opted_in: bool = False
 
     def told(self, payload: str | bytes) -> str | None:
-        """What is wrong with a frame of the server; None where nothing is."""
+        """The flaw of a server's frame, or None."""
         if self.channel is None:
             return None
         frame, flaw = self.channel.flaw_of_told(payload)
@@ -60,17 +59,17 @@ class Conversation:
         return flaw
 
     def said(self, payload: str | bytes) -> str | None:
-        """What is wrong with a frame of the client; None where nothing is."""
+        """The flaw of a client's frame, or None."""
         if self.channel is None:
             return None
         frame, flaw = self.channel.flaw_of_said(payload)
-        # The guide has one frame on each socket, of one field; it does not know whatever else is said.
+        # A guide client sends one frame per socket, with one field; any other frame opts in.
         self.has_opted_in = self.has_opted_in or len(frame) > 1 or "type" in frame
         return flaw
 
 
 class _Channel:
-    """What may be said and told on one socket."""
+    """The validators of one socket's frames."""
 
     def __init__(self, name: str, document: Mapping[str, Any]) -> None:
         channel = document["channels"][name]
@@ -100,7 +99,7 @@ class _Channel:
 
     @property
     def told_types(self) -> Collection[str]:
-        """The types of the frames that are told here."""
+        """The types of the server's frames here."""
         return self._told.keys()
 
     def flaw_of_told(self, payload: str | bytes) -> tuple[dict[str, Any], str | None]:

@@ -24,7 +24,7 @@ class AsyncApiView(DocumentView):
 
 
 class AsyncApiPageView(DocumentView):
-    """The same for people: a page without a script, and with nothing from elsewhere."""
+    """The document as a page for people: without a script, and with nothing from other servers."""
 
     renderer_classes = [StaticHTMLRenderer]
 

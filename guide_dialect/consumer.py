@@ -1,7 +1,7 @@
-"""GuideConsumer: the base of the consumers of the guide's sockets.
+"""GuideConsumer, the base class of the consumers of the guide's sockets.
 
-It speaks for one user, whose token opened the socket and whose token's end closes it. A consumer adds
-`authorize`, its `commands`, how it is told events and, where it holds something of its own, `left`.
+A socket speaks for one user: the one whose token opened it, and it closes when that token ends. A subclass
+adds `authorize`, its `commands`, its renderings and, where it holds something of its own, `left`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from realtime import (
 
 
 class Ping(msgspec.Struct):
-    """Is anybody there?"""
+    """Ask whether the server is there."""
 
 
 class Pong(Event, tag="pong", frozen=True):
@@ -50,7 +50,7 @@ class Pong(Event, tag="pong", frozen=True):
 class RefreshToken(msgspec.Struct):
     """Go on with a new access token of the same user."""
 
-    # Whatever it is, `identify` has one answer to all that is no token.
+    # Any JSON value: `identify` answers everything that is no token in the same way.
     token: Annotated[Any, Meta(extra_json_schema={"type": "string", "examples": ["eyJhbGciOi…"]})] = None
 
 
@@ -61,12 +61,12 @@ class AuthRefreshed(Event, tag="auth.refreshed", frozen=True):
     expires_at: UnixTime
 
 
-#: What every socket of the guide tells; a consumer names them among its `frames`.
+#: The frames that every socket of the guide may send; a consumer includes them in its `frames`.
 COMMON_FRAMES = (ErrorTold, Pong, AuthRefreshed)
 
 
 class Parameters(msgspec.Struct):
-    """What the address of one of the guide's sockets may say, besides who is asking."""
+    """The query parameters of the guide's sockets, besides credentials."""
 
     v: Annotated[
         str | None,
@@ -75,22 +75,22 @@ class Parameters(msgspec.Struct):
 
 
 class ResumingParameters(Parameters):
-    """The same, for a socket that goes on where its client was."""
+    """The query parameters of sockets whose clients can resume."""
 
     since: Annotated[PositionText | None, Meta(description="Go on after this position.")] = None
 
 
 class GuideConsumer(Connection):
-    """Base of the sockets that the guide knows."""
+    """Base class of the consumers of the guide's three sockets."""
 
     __slots__ = ("access", "dialect", "user_id")
 
-    #: What is spoken to a client that has not opted in.
+    #: The dialect of a client that has not opted in.
     guide: ClassVar[GuideDialect] = GuideDialect()
-    #: Those of its `frames` that are told to such a client too.
+    #: Those of `frames` that such a client may be sent.
     guide_frames: ClassVar[tuple[type[Event], ...]] = ()
 
-    #: None until the socket knows who is there.
+    #: None until the socket is authenticated.
     access: Access | None
     user_id: int
 
@@ -106,27 +106,27 @@ class GuideConsumer(Connection):
         raise NotImplementedError(f"{type(self).__name__}.authorize must say who may listen, and to what")
 
     async def left(self) -> None:
-        """Tidy what the consumer holds; runs once, at the end, for every socket whose `authorize` began."""
+        """Release what the consumer holds; runs once, at the end of each socket whose `authorize` began."""
 
     def rendering_of(self, topic: str) -> Rendering:
-        """How this socket, with what its client understands, is told the events of a topic it joins."""
+        """The rendering of a topic that this socket subscribes to, by what its client understands."""
         raise NotImplementedError(f"{type(self).__name__}.rendering_of must choose how {topic} is told")
 
     @property
     def v1(self) -> bool:
-        """Whether the client opted in to more than the guide knows."""
+        """Whether the client opted in to frames that the guide does not know."""
         return self.dialect.is_v1
 
     @property
     def identity(self) -> Identity:
-        """Who is there."""
+        """The identity that the socket speaks for."""
         assert self.access is not None
         assert self.access.identity is not None
         return self.access.identity
 
     @property
     def user(self) -> Any:
-        """The user, as the last token found them and as what was told since has changed them."""
+        """The user, as the last token found them, updated by later events."""
         return self.identity.user
 
     def join(
@@ -137,7 +137,7 @@ class GuideConsumer(Connection):
         authorized_at: Position | None = None,
         on_live: Callable[[Position], None] | None = None,
     ) -> Subscription:
-        """Listen to a topic, told as `rendering_of` says. A durable one is told from `position` on."""
+        """Subscribe to a topic, rendered by `rendering_of`; a durable topic is read from `position` on."""
         assert self.access is not None
         return self.subscribe(
             topic,
@@ -149,7 +149,7 @@ class GuideConsumer(Connection):
         )
 
     def opt_in(self) -> None:
-        """The client used what the guide does not know: from now on it is told such things as well."""
+        """Note that the client used something beyond the guide: from now on it is sent everything."""
         if not self.v1:
             self.dialect = self.dialect.opted_in()
             for subscription in self.subscriptions():
@@ -201,7 +201,7 @@ class GuideConsumer(Connection):
         self.opt_in()
         self.push(Pong(ref=ref, server_time=events.now()))
 
-    #: What a client may ask; a consumer adds its own.
+    #: The commands of every socket; a consumer adds its own.
     commands: ClassVar[Commands] = {
         "ping": Command(Ping, _ping, (Pong,)),
         "auth.refresh": Command(RefreshToken, _auth_refresh, (AuthRefreshed,)),

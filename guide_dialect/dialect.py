@@ -1,8 +1,8 @@
-"""The frames of the guide's sockets: JSON objects in text frames.
+"""The dialect of the guide's sockets: JSON objects in text frames.
 
-A page copied from the guide shows or reacts to what it receives, so it is told nothing that the guide does
-not know. A client opts in to the rest: by `?v=1`, by `?since=`, by the subprotocol, or by using what the
-guide has not, such as a `ref` by which it finds the answers.
+A page copied from the guide shows or reacts to whatever it receives, so it is sent nothing that the guide
+does not know. A client opts in to the rest: by `?v=1`, by `?since=`, by the subprotocol, or by using
+something that the guide does not have, such as a `ref`, which comes back in the answer.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ SUBPROTOCOL = "relais.v1"
 
 @dataclass(frozen=True)
 class GuideDialect(JsonErrors):
-    """What is spoken on one of the sockets of the guide."""
+    """The dialect of one of the guide's sockets."""
 
-    #: What a frame without a `type` asks for.
+    #: The command of a frame without a `type`.
     default_command: str | None = None
-    #: Whether a client that has not opted in is told its mistakes. The page of the notifications would show
-    #: them to its user.
+    #: Whether a client that has not opted in is sent errors. The page of the notifications would show them to
+    #: its user.
     tells_errors: bool = True
-    #: The client has opted in to more than the guide knows.
+    #: Whether the client has opted in to frames that the guide does not know.
     is_v1: bool = False
 
     def opted_in(self) -> GuideDialect:
-        """The same for a client that has opted in."""
+        """This dialect for a client that has opted in."""
         return GuideDialect(self.default_command, self.tells_errors, is_v1=True)
 
     def subprotocol(self, offered: Sequence[str]) -> str | None:
@@ -62,5 +62,5 @@ class GuideDialect(JsonErrors):
 
 
 def opts_in(query: Mapping[str, str], subprotocols: Sequence[str]) -> bool:
-    """Whether a handshake says that the client understands more than the guide."""
+    """Whether the handshake of a client opts in to frames that the guide does not know."""
     return query.get("v") == "1" or "since" in query or SUBPROTOCOL in subprotocols

@@ -1,4 +1,4 @@
-"""The Django app of the native socket: when the apps are ready, it looks for what each of them adds."""
+"""The Django app of the native socket: when the apps are ready, it imports the module `native` of each."""
 
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules

@@ -1,4 +1,4 @@
-"""What a client may ask on the native socket: apps add their commands here.
+"""The commands of the native socket; apps register theirs here.
 
     class Ship(msgspec.Struct):
         order_id: int
@@ -7,9 +7,8 @@
     def ship(user: User, wish: Ship) -> dict[str, Any]:
         ...
 
-A function that uses the database runs in a thread, and what it returns is the `result` of the `ack`. Pages
-are made with `pages.fitting`.
-`on_loop` is for what needs the socket, and must not block.
+`in_thread` is for functions that use the database; the return value is the `result` of the `ack`, and
+`pages.fitting` makes pages. `on_loop` is for functions that need the socket; they must not block.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from realtime import Command, Event, RestThrottle
 if TYPE_CHECKING:
     from native.consumer import NativeConsumer
 
-#: Every command of the socket, by its name.
+#: All commands of the socket, by name.
 COMMANDS: dict[str, Command] = {}
 
 W = TypeVar("W")
@@ -38,7 +37,7 @@ InThread = Callable[[Any, W], Any]
 def on_loop(
     name: str, fields: type[W], answers: type[Event] | None = Ack
 ) -> Callable[[OnLoop[W]], OnLoop[W]]:
-    """Register a function of the socket, the fields, what the answer goes to, and the answer."""
+    """Register a function of a socket, the fields and the `Asked`; `answers` is its answer's class."""
 
     def register(function: OnLoop[W]) -> OnLoop[W]:
         _add(name, Command(fields, function, () if answers is None else (answers,)))
@@ -48,11 +47,11 @@ def on_loop(
 
 
 def in_thread(name: str, fields: type[W]) -> Callable[[InThread[W]], InThread[W]]:
-    """Register a function of the user and the fields, which may use the database."""
+    """Register a function of a user and the fields; it may use the database."""
 
     def register(function: InThread[W]) -> InThread[W]:
         async def obey(socket: NativeConsumer, wish: W, asked: Asked) -> None:
-            RestThrottle.take(socket.user_id)  # what can be asked there as well is counted with it
+            RestThrottle.take(socket.user_id)  # counted together with REST, which answers the same questions
             result = await socket.run(_asked_in_thread, function, socket.user, wish)
             await socket.outbox.room_for(len(result))
             socket.push(Result(ref=asked.ref, result=result))

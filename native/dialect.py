@@ -1,4 +1,4 @@
-"""The frames of the native socket: JSON objects in text frames, each command with a `ref` and an `id`."""
+"""The dialect of the native socket: JSON objects in text frames, with a `ref` and an `id` in each command."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from realtime import (
 
 SUBPROTOCOL = "relais.v1"
 
-#: What all later commands wait for.
+#: Commands that all later ones wait for.
 _IDENTIFYING = frozenset({"auth", "auth.refresh"})
-#: What names a subscription by its topic, where it has no id.
+#: Commands that name a subscription by its topic, where it has no id.
 _SUBSCRIBING = frozenset({"subscribe", "unsubscribe"})
 
 
 class Asked(NamedTuple):
-    """By what a client finds the answer to a command: both come back in it."""
+    """The `ref` and `id` of a command, which come back in its answer, so that the client finds it."""
 
     ref: Ref = None
     #: The subscription that the command is about.
@@ -42,7 +42,7 @@ NOBODY_ASKED = Asked()
 
 @dataclass(frozen=True)
 class NativeDialect(JsonErrors):
-    """What is spoken on `/ws/`."""
+    """The dialect of `/ws/`."""
 
     def subprotocol(self, offered: Sequence[str]) -> str | None:
         return SUBPROTOCOL if SUBPROTOCOL in offered else None
@@ -52,7 +52,7 @@ class NativeDialect(JsonErrors):
             raise InvalidJsonError("Binary frames are not understood.")
         fields = parse_json(payload)
         said = fields.get("type")
-        name = said if isinstance(said, str) else ""  # a client may write anything there
+        name = said if isinstance(said, str) else ""  # a client may send any JSON value there
         ref = id_ = flaw = None
         try:
             ref = ref_of(fields)
@@ -74,7 +74,7 @@ def _id_of(name: str, fields: dict[str, Any]) -> Ref:
 
 
 def _lane(name: str, id_: Ref, fields: dict[str, Any]) -> Hashable:
-    """Commands about one subscription, or one conversation, are obeyed in their order."""
+    """A command's lane: commands about one subscription or one conversation are obeyed in order."""
     if name in _IDENTIFYING:
         return BARRIER
     if id_ is not None:

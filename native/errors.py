@@ -1,4 +1,4 @@
-"""What can go wrong with a subscription, by name."""
+"""The errors of subscriptions; each docstring is the message that clients see."""
 
 from realtime import InvalidInputError, NotFoundError
 

@@ -1,4 +1,4 @@
-"""What the server says on the native socket besides events: greetings, answers, and how subscriptions stand.
+"""The frames that the server sends on the native socket besides events.
 
 The field names are the wire's, and frozen: `docs/protocols/native.md`.
 """
@@ -13,21 +13,21 @@ from msgspec import UNSET, Meta, UnsetType
 
 from realtime import Count, ErrorTold, Event, Id, Moment, PositionText, Ref, Seq, UnixTime
 
-#: A topic, as clients name it.
+#: A topic, by the name that clients use.
 TopicName = Annotated[str, Meta(max_length=64, examples=["conversation.123"])]
-#: What a client calls a subscription.
+#: The client's id for a subscription, or else its topic.
 SubscriptionId = Annotated[
     Ref,
     Meta(
         description="The subscription: what the client calls it, or its topic.", examples=["conversation.123"]
     ),
 ]
-#: What is there, as REST answers it.
+#: Something in the form that REST gives it.
 Shown = Annotated[Any, Meta(description="As REST shows it, without links.")]
 
 
 class Envelope(msgspec.Struct, kw_only=True):
-    """What stands in front of an event."""
+    """The fields in front of an event's own."""
 
     id: (
         Annotated[Ref, Meta(description="The subscription, where it was asked for (`with_id`).")] | UnsetType
@@ -36,14 +36,14 @@ class Envelope(msgspec.Struct, kw_only=True):
 
 
 class Me(msgspec.Struct, frozen=True):
-    """Who is signed in."""
+    """The user who is signed in."""
 
     id: Id
     username: Annotated[str, Meta(examples=["ana"])]
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What this server takes."""
+    """The limits of this server."""
 
     frame_bytes: Annotated[Count, Meta(examples=[131_072])]
     subscriptions: Annotated[Count, Meta(examples=[200])]
@@ -52,7 +52,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Family(Event, frozen=True):
-    """Frames of one type, of which each command or feed may have its own."""
+    """A frame type of which a command or feed may have its own variant."""
 
     @classmethod
     def variants(cls) -> Iterable[type[Event]]:
@@ -60,7 +60,7 @@ class Family(Event, frozen=True):
 
 
 class Hello(Event, tag="hello", frozen=True):
-    """The first thing told to whoever is signed in."""
+    """The first frame after signing in."""
 
     ref: Ref
     session: Annotated[
@@ -82,7 +82,7 @@ class AuthRefreshed(Event, tag="auth.refreshed", frozen=True):
 
 
 class ServerPing(Event, tag="ping", frozen=True):
-    """The connection is alive, and this is the server's time."""
+    """The connection is alive; `server_time` is the server's clock."""
 
     server_time: Moment
 
@@ -95,19 +95,19 @@ class Pong(Event, tag="pong", frozen=True):
 
 
 class NativeError(ErrorTold, tag="error", frozen=True):
-    """What was asked for was refused, or the socket is about to be closed: `code` says why."""
+    """A command was refused, or the socket is about to be closed: `code` says why."""
 
     id: Annotated[Ref, Meta(description="The subscription that it is about, if it is about one.")]
 
 
 class Ack(Family, tag="ack", frozen=True):
-    """What was asked for is done."""
+    """The command was obeyed."""
 
     ref: Ref
 
 
 class Result(Event, tag="ack", frozen=True):
-    """What was asked for."""
+    """The command was obeyed; `result` is its answer."""
 
     ref: Ref
     result: Shown
@@ -130,7 +130,7 @@ class Subscribed(Family, tag="subscribed", frozen=True):
 
 
 class Resync(Event, tag="resync", frozen=True):
-    """What was missed cannot be told event by event; load what is at `url`, and go on from `position`."""
+    """What was missed is not sent event by event: load it from `url`. Live from `position` on."""
 
     ref: Ref
     id: SubscriptionId
@@ -142,7 +142,7 @@ class Resync(Event, tag="resync", frozen=True):
 
 
 class Unsubscribed(Event, tag="unsubscribed", frozen=True):
-    """The subscription is over: as asked, or because the right to listen was lost (`code`)."""
+    """The subscription has ended: on request, or because the user may no longer listen (`code`)."""
 
     ref: Ref
     id: SubscriptionId

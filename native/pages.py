@@ -1,4 +1,4 @@
-"""Pages on the native socket: as many rows as were asked for, or as many as a frame should hold."""
+"""Pages on the native socket: as many rows as the client asks for, or as fit into a frame."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 import msgspec
 
-#: Bytes of a page: as long as the longest frame of a client, and half of what may wait for one socket.
+#: Bytes of a page: the longest frame of a client, and half of what may wait for one socket.
 MAX_PAGE_BYTES = 128 * 1024
 
 _encode = msgspec.json.Encoder().encode
 
 
 def encoded(result: Any) -> msgspec.Raw:
-    """A result as it stands in an answer; encoded once, and where it was read."""
+    """Encode a result once, in the thread that read it."""
     return msgspec.Raw(_encode(result))
 
 
 def fitting(page_of: Callable[[int], Any], limit: int) -> msgspec.Raw:
-    """A page of at most `limit` rows, encoded; of fewer where those are long. One row always fits.
+    """A page of at most `limit` rows, encoded; fewer if they are long, but at least one.
 
-    The page says itself how to go on: it is asked for again, shorter.
+    Rows are left out by asking for a shorter page, so that the page's own cursor is right.
     """
     while True:
         text = _encode(page_of(limit))

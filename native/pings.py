@@ -1,7 +1,7 @@
-"""Pings that pages can see: a browser shows its scripts nothing of the protocol's own.
+"""Pings as frames: a browser does not show its scripts the protocol's own pings.
 
-One task for all native sockets of a process. Each socket belongs to one second of the interval, so that they
-are not all written to at once.
+One task pings all native sockets of a process. Each socket belongs to one second of the interval, so that
+they are not all written to at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from realtime import FrameBatch, conf, events, runs_with_hub
 if TYPE_CHECKING:
     from native.consumer import NativeConsumer
 
-#: Where pings of the protocol are switched off, pages are still told.
+#: The interval where pings of the protocol are switched off; these go on.
 DEFAULT_SECONDS = 25
 
 
@@ -26,7 +26,7 @@ def interval_seconds() -> int:
 
 
 class Pings:
-    """The native sockets of one event loop, by the second in which they are pinged."""
+    """The native sockets of one event loop, by the second in which each is pinged."""
 
     _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pings] = weakref.WeakKeyDictionary()
 
@@ -36,7 +36,7 @@ class Pings:
 
     @classmethod
     def current(cls) -> Pings:
-        """Those of the running loop."""
+        """The pings of the running loop."""
         loop = asyncio.get_running_loop()
         pings = cls._of_loop.get(loop)
         if pings is None:
@@ -44,22 +44,22 @@ class Pings:
         return pings
 
     def add(self, socket: NativeConsumer) -> None:
-        """Ping a socket from now on, the first time after a whole interval."""
+        """Ping a socket from now on, for the first time after a whole interval."""
         self._seconds[self._now - 1].add(socket)
 
     def forget(self, socket: NativeConsumer) -> None:
-        """It is over."""
+        """Stop pinging a socket."""
         for second in self._seconds:
             second.discard(socket)
 
     async def run(self) -> None:
-        """Ping, second by second."""
+        """Ping the sockets of each second in turn, for ever."""
         while True:
             await asyncio.sleep(1)
             self.ping()
 
     def ping(self) -> None:
-        """Ping those whose second it is."""
+        """Ping the sockets of the next second."""
         due = self._seconds[self._now]
         self._now = (self._now + 1) % len(self._seconds)
         if due:
@@ -71,5 +71,5 @@ class Pings:
 
 @runs_with_hub
 async def ping_sockets() -> None:
-    """Runs as long as the hub of a process does."""
+    """Ping as long as the hub of a process runs."""
     await Pings.current().run()

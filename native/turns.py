@@ -1,7 +1,7 @@
-"""Turns: how much of one user's work is under way at once in the threads that all sockets of a process share.
+"""Turns: how much of one user's work runs at once in the threads that all sockets of a process share.
 
-A socket may ask for many pages in one breath. They are read for it a few at a time, however many sockets its
-user has, so that what others ask is not queued behind them.
+A socket may ask for many pages at once. They are read a few at a time, however many sockets the user has, so
+that other users' requests do not queue behind them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import weakref
 
-#: One that is slow does not hold up the next, and most threads are there for others.
+#: A slow query does not hold up the user's next one, and most threads stay free for others.
 AT_ONCE = 2
 
 _turns: weakref.WeakValueDictionary[int, asyncio.Semaphore] = weakref.WeakValueDictionary()
 
 
 def turn_of(user_id: int) -> asyncio.Semaphore:
-    """`async with turn_of(7):` when it is the turn of this user's next work."""
+    """The user's semaphore: `async with turn_of(7):` waits for the user's turn."""
     turns = _turns.get(user_id)
     if turns is None:
         turns = _turns[user_id] = asyncio.Semaphore(AT_ONCE)

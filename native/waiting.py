@@ -1,7 +1,7 @@
-"""The sockets that wait for their first frame, `auth`: so many in a process, and fairly by address.
+"""Sockets that wait for their first frame, `auth`: a limited number per process, shared fairly by address.
 
-Whoever they are, nobody knows yet. When all places are taken, the one that has waited longest makes room, at
-the address that has the most: strangers who open sockets and say nothing keep nobody else out.
+Nobody knows yet whose they are. When all places are taken, the address with the most sockets loses its oldest
+one: strangers who open sockets and say nothing keep nobody else out.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from typing import Protocol
 
 from realtime import OverloadedError, RealtimeError, UnauthenticatedError, conf
 
-#: Seconds that a socket has to say who is there.
+#: Seconds until a socket must have sent `auth`.
 AUTH_SECONDS = 10.0
 RETRY_MS = 2_000
 
 
 class Waiting(Protocol):
-    """A socket that waits."""
+    """A socket that waits to be authenticated."""
 
     def refuse(self, error: RealtimeError) -> None: ...
     def __hash__(self) -> int: ...
 
 
 class WaitingRoom:
-    """The places of a process."""
+    """The waiting sockets of a process."""
 
     def __init__(self) -> None:
         self.count = 0
-        #: By address, and in the order in which they came.
+        #: By address, each in the order of arrival, with the timer that ends the wait.
         self._waiting: dict[str, dict[Waiting, asyncio.TimerHandle]] = {}
 
     def enter(self, socket: Waiting, address: str) -> None:
-        """Give a socket its time; its place is taken from another where none is left."""
+        """Let a socket wait; if no place is free, the busiest address loses its oldest socket."""
         if 0 < conf.limit_pending_sockets <= self.count:
             most = max(self._waiting, key=lambda each: len(self._waiting[each]))
             oldest = next(iter(self._waiting[most]))
@@ -43,7 +43,7 @@ class WaitingRoom:
         self.count += 1
 
     def leave(self, socket: Waiting, address: str) -> None:
-        """It has said who is there, or is gone; a second time this does nothing."""
+        """The socket was authenticated, or is closed; a second call does nothing."""
         here = self._waiting.get(address, {})
         late = here.pop(socket, None)
         if late is not None:

@@ -1,1 +1,1 @@
-"""The typing indicator: ephemeral, so it has no models; typists are forgotten by themselves."""
+"""The typing indicator. Typing is ephemeral: it has no models, and expires by itself."""

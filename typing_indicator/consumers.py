@@ -17,13 +17,13 @@ from typing_indicator.voices import Voice
 
 
 class SetTyping(msgspec.Struct):
-    """I type, or have stopped: at every keystroke, if you like."""
+    """You type, or have stopped; may be sent at every keystroke."""
 
     is_typing: Annotated[bool, msgspec.Meta(examples=[True])]
 
 
 class TypingIndicatorConsumer(GuideConsumer):
-    """Who types in a conversation. The typist is never told."""
+    """The socket of one conversation's typing. It does not show the user's own."""
 
     kind = "typing"
     guide = GuideDialect(default_command="typing")
@@ -36,7 +36,7 @@ class TypingIndicatorConsumer(GuideConsumer):
         assert self.access is not None
         self._voice = Voice(self.access, conversation_id, Bucket())
         self.join(typing_topic(conversation_id))
-        # Joined for reactions: a message ends its sender's typing, a removal ends this socket.
+        # Subscribed for reactions: a message ends its sender's typing, a removal ends this socket.
         self.join(conversation_topic(conversation_id), position=membership.end, authorized_at=membership.end)
 
     def rendering_of(self, topic: str) -> Rendering:

@@ -1,4 +1,4 @@
-"""The topic and the event of typing, and its rendering."""
+"""The topic of typing, its event, and its rendering."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from msgspec import Meta
 from chat.events import Username, conversation_topic
 from realtime import Count, Delivery, Event, Frame, Id
 
-#: A typist repeats itself every 3 s at most; one lost frame must not make the indicator flicker.
+#: Seconds after which typing expires. A client repeats it every 3 s: one lost frame does not show.
 TYPING_TTL_SECONDS = 6
-#: Keystrokes within this time are one event.
+#: Seconds for which further keystrokes cause no new event.
 COALESCE_SECONDS = 3
 
 
 def typing_topic(conversation_id: int) -> str:
-    """The topic of who types in a conversation; ephemeral."""
+    """The ephemeral topic of typing in a conversation."""
     return f"{conversation_topic(conversation_id)}.typing"
 
 
 class Typing(Event, tag="typing", frozen=True):
-    """Somebody else types, or stopped. Who says nothing more for `expires_in_ms` has stopped."""
+    """Another member types, or stopped. After `expires_in_ms` without another frame they have stopped."""
 
     username: Username
     is_typing: Annotated[bool, Meta(examples=[True])]
@@ -34,14 +34,14 @@ class Typing(Event, tag="typing", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TypingRendering:
-    """Renders typing as it is, for everybody but the typist."""
+    """Renders typing for everybody but the typist."""
 
     def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
         return [Frame(event.body, (event.fields["user_id"],)) for event in write if event.type == "typing"]
 
 
 def typing(*, username: str, user_id: int, conversation_id: int, is_typing: bool) -> Typing:
-    """The event that somebody types, or stopped."""
+    """The event that a user types, or stopped."""
     return Typing(
         username=username,
         is_typing=is_typing,

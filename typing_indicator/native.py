@@ -1,4 +1,4 @@
-"""Typing on the native socket: it comes along with a conversation, and is said with a command."""
+"""Typing on the native socket: a companion of conversations, and the command `typing`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ add_companion(Companion(typing_topic, TypingRendering(), lambda wish: wish.typin
 
 
 class SetTyping(msgspec.Struct):
-    """The user types, or stopped."""
+    """You type, or have stopped; may be sent at every keystroke."""
 
     conversation_id: Id
     is_typing: bool
 
 
 class Voices:
-    """Where one socket's user types."""
+    """The voices of one socket, by conversation."""
 
     def __init__(self, socket: NativeConsumer) -> None:
         self._socket = socket
@@ -33,7 +33,7 @@ class Voices:
         self._voices: dict[int, Voice] = {}
 
     async def say(self, conversation_id: int, *, is_typing: bool) -> None:
-        """Tell the others in a conversation of the user's."""
+        """Tell the others in one of the user's conversations."""
         if not self._socket.covers(conversation_topic(conversation_id)):
             self._voices.pop(conversation_id, None)
             await membership_of((self._socket.user_id, conversation_id))
@@ -43,7 +43,7 @@ class Voices:
         voice.say(is_typing=is_typing)
 
     async def close(self) -> None:
-        """The socket is over."""
+        """Tell that the user stopped, when the socket closes."""
         for voice in self._voices.values():
             voice.fall_silent()
 

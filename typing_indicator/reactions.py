@@ -1,4 +1,4 @@
-"""What this process does when typing or a message passes: it keeps its typists up to date."""
+"""Reactions of the typing indicator: typing and messages keep a process's typists up to date."""
 
 from __future__ import annotations
 

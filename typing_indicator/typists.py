@@ -1,7 +1,7 @@
-"""The typists of a process: who types now, as its sockets were told, and until when.
+"""The typists of a process: the users whose typing its sockets show, and until when.
 
-A typist is forgotten after the time that was announced, and as soon as their message arrives. Both happen in
-the process that listens, so a typist whose own process was killed cannot stick.
+A typist is forgotten after the announced time, or when their message arrives. The process of the listeners
+does both, so that typing ends even if the typist's own process was killed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing_indicator.events import TYPING_TTL_SECONDS, typing, typing_topic
 
 
 class _Typist(NamedTuple):
-    """Somebody who types, as this process remembers them."""
+    """A user who types, as this process remembers it."""
 
-    #: Tells this process's sockets that it is over.
+    #: The timer that tells this process's sockets that the user stopped.
     expiry: asyncio.TimerHandle
-    #: The conversation's seq when they began: only a later message ends it.
+    #: The conversation's seq when the user began: only a later message ends the typing.
     began_at: int
 
 
@@ -27,12 +27,12 @@ _typists: dict[tuple[asyncio.AbstractEventLoop, str, int], _Typist] = {}
 
 
 def is_typing_here(topic: str, user_id: int) -> bool:
-    """Whether the sockets of this process were told that a user types, and not yet that they stopped."""
+    """Whether the sockets of this process show that a user types."""
     return (asyncio.get_running_loop(), topic, user_id) in _typists
 
 
 def remember_typist(delivery: Delivery) -> None:
-    """Start the typist's time again, or forget a typist who stopped."""
+    """Restart a typist's timer, or forget a typist who stopped."""
     loop = asyncio.get_running_loop()
     key = (loop, delivery.topic, delivery.fields["user_id"])
     if (typist := _typists.pop(key, None)) is not None:
@@ -44,9 +44,9 @@ def remember_typist(delivery: Delivery) -> None:
 
 
 def forget_sender(delivery: Delivery) -> None:
-    """Forget the typist whose message arrived: their next keystroke is news again."""
+    """Forget the typist whose message arrived, so that their next keystroke is announced again."""
     if not _typists:
-        return  # most of the time; the message is not even parsed then
+        return  # the usual case; the message is not even parsed
     message = delivery.fields
     key = (asyncio.get_running_loop(), typing_topic(message["conversation_id"]), message["sender_id"])
     typist = _typists.get(key)

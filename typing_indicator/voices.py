@@ -1,4 +1,4 @@
-"""A voice tells the others in a conversation that one socket's user types: coalesced, and if it is shared."""
+"""A voice announces that a socket's user types in a conversation: coalesced, and only if shared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing_indicator.typists import is_typing_here
 
 
 class Voice:
-    """One socket in one conversation. Its `bucket` is the socket's share of LIMIT_TYPING."""
+    """The typing of one socket's user in one conversation. `bucket` is the socket's share of LIMIT_TYPING."""
 
     __slots__ = ("_access", "_bucket", "_conversation_id", "_told_at")
 
@@ -18,11 +18,11 @@ class Voice:
         self._access = access
         self._conversation_id = conversation_id
         self._bucket = bucket
-        #: When it last told the others that its user types; None once it told that they stopped.
+        #: When it last announced that the user types; None after it announced that they stopped.
         self._told_at: float | None = None
 
     def say(self, *, is_typing: bool) -> None:
-        """A page says so at every keystroke: the others are told what is news."""
+        """Announce that the user types, or stopped, if that is news: a page calls this at every keystroke."""
         now = time.monotonic()
         since_told = self._since_told(now)
         is_news = since_told >= COALESCE_SECONDS if is_typing else since_told < TYPING_TTL_SECONDS
@@ -30,12 +30,12 @@ class Voice:
             self._tell(is_typing=is_typing)
 
     def fall_silent(self) -> None:
-        """The socket is over."""
+        """Announce that the user stopped, when the socket closes."""
         if self._since_told(time.monotonic()) < TYPING_TTL_SECONDS:
             self._tell(is_typing=False)
 
     def _since_told(self, now: float) -> float:
-        """Seconds since it told that its user types; the full time if that has ended since."""
+        """Seconds since typing was announced; the full time if it has ended since."""
         topic, user_id = typing_topic(self._conversation_id), self._access.user_id
         if self._told_at is None or user_id is None or not is_typing_here(topic, user_id):
             return TYPING_TTL_SECONDS
@@ -44,7 +44,7 @@ class Voice:
     def _tell(self, *, is_typing: bool) -> None:
         user = self._access.user
         if not user.shares_typing:
-            return  # nor that they stopped: what was told before the setting changed expires
+            return  # nothing is announced, not even the end: what was announced before expires
         self._told_at = time.monotonic() if is_typing else None
         event = typing(
             username=user.username,

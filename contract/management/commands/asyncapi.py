@@ -12,7 +12,7 @@ from contract import asyncapi
 
 class Command(BaseCommand):
     help = "Print the AsyncAPI document of the sockets."
-    # What a deployment lacks does not change what its sockets say.
+    # A deployment's settings do not change the contract, so they are not checked.
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
