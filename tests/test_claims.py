@@ -210,6 +210,24 @@ def test_readme_has_the_defaults_of_the_settings() -> None:
     assert {name: short.get(name) for name in checked} == {name: told[name] for name in checked}
 
 
+def test_measured_figures_of_the_readme_stand_in_their_reports() -> None:
+    """A row links to its report; those of the first table share the one that is linked above it."""
+    section = text("README.md").partition("## What it does that others do not\n")[2].partition("\n## ")[0]
+    [shared] = re.findall(r"\((docs/proof/2[\d-]+\.md)", section)
+    measured = re.findall(r"^\| [^|]*\| ([^|]*\d[^|]*) \| ([^|]*) \|$", section, re.MULTILINE)
+
+    assert len(measured) > 8
+    missing = {}
+    for figures, last in measured:
+        linked = re.findall(r"\((\S+\.md)\)", last)
+        cells = figures if linked else f"{figures} {last}"
+        report = text(linked[0] if linked else shared)
+        for figure in re.findall(r"\d[\d,.]*\d|\d", re.sub(r"\b99 of 100\b", "", cells)):
+            if not re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d,]|\.\d)", report):
+                missing[figure] = linked or shared
+    assert missing == {}
+
+
 def test_sizes_and_seconds_are_counted_right() -> None:
     limits = [name for name, *_ in rows("docs/settings.md", "### Limits")]
     [count] = re.findall(r"The first (\w+) are sizes\s+and seconds", text("docs/settings.md"))

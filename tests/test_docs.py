@@ -317,6 +317,44 @@ def test_decisions_are_numbered_once_and_listed_in_order() -> None:
     )
 
 
+def contrast(one: str, other: str) -> float:
+    """How well a colour reads on another, by WCAG 2: from 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_picture_reads_in_light_and_dark() -> None:
+    """It brings its own ground, so that it does not matter on which page it stands."""
+    light, dark = text("docs/relais.svg").split("@media (prefers-color-scheme: dark)")
+
+    for scheme in (light, dark):
+        rules = re.findall(r"((?:\.\w+(?:, )?)+) \{ fill: (#[0-9a-f]{6})", scheme)
+        fill = {name: colour for names, colour in rules for name in re.findall(r"\w+", names)}
+        drawn = {"name": "panel", "note": "panel", "bad": "panel", "on": "dot", "in": "box"}
+
+        assert {
+            words: ground for words, ground in drawn.items() if contrast(fill[words], fill[ground]) < 4.5
+        } == {}
+
+
+def test_picture_keeps_the_promise_it_draws() -> None:
+    """Each person is told the numbers of the log in order, once; who is removed, up to there."""
+    groups = re.findall(r'<g id="(\w+)">(.*?)</g>', text("docs/relais.svg"), re.DOTALL)
+    told = {
+        who: [int(n) for n in re.findall(r'class="(?:on|in)"[^>]*>(\d)<', drawn)] for who, drawn in groups
+    }
+
+    assert told.pop("log") == list(range(1, 10))
+    assert told.pop("redis") == []
+    assert told == {"bruno": list(range(1, 10)), "clara": list(range(1, 10)), "dan": list(range(1, 7))}
+
+
 def test_changes_are_told_once_under_one_heading_each() -> None:
     """Branches that are merged each bring their own heading, and an entry that both had comes twice."""
     _, *releases = re.split(r"^## ", text("CHANGELOG.md"), flags=re.MULTILINE)
