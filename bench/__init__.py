@@ -1,1 +1,1 @@
-"""Benchmarks: a load generator, the servers it measures, the scenarios, and the report. See README.md."""
+"""Benchmarks: the load generator, the measured servers, the scenarios, and the report. See README.md."""

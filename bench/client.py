@@ -1,4 +1,4 @@
-"""One socket of the generator: connecting, shaking hands, open, closed."""
+"""One socket of the generator, from its connection and handshake to its close."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from bench.counting import Inbound, Saw
 from bench.wire import CLOSE, PONG, frame, handshake, status_of
 
-#: A handshake's answer is a few hundred bytes; more is not an answer.
+#: An answer to a handshake has a few hundred bytes; more is no answer.
 MAX_ANSWER = 8_192
 
 
 class Client(Inbound):
-    """One of thousands, so it holds no more than it must. What it is told goes through `Inbound.take`."""
+    """One socket of thousands, so it holds as little as it can. `Inbound.take` counts its frames."""
 
     __slots__ = (
         "awaiting_since",
@@ -38,34 +38,35 @@ class Client(Inbound):
     def __init__(self, *, path: str, conversation: int, sender: int, opening: Sequence[str] = ()) -> None:
         super().__init__()
         self.path = path
-        #: What it says, in one piece, as soon as it is open.
+        #: The frames that the socket sends in one piece as soon as it is open.
         self.opening = b"".join([frame(text.encode()) for text in opening])
         self.conversation = conversation
-        #: Its number among those who speak; -1 only listens.
+        #: The speaker's number; -1 for a socket that only listens.
         self.sender = sender
         self.echo_marker = b""
         self.number = 0
-        #: When the message whose echo it waits for was said; 0 when it waits for none.
+        #: When the message was sent whose echo the speaker waits for; 0 when it waits for none.
         self.awaiting_since = 0
-        #: Of the messages those that were told, without acks and the like; counted where they differ.
+        #: The messages received, without acks and other answers; counted where those exist.
         self.message_count = 0
-        #: The seq of the message that must come next; None before the first.
+        #: The seq that the next message must have; None before the first one.
         self.next_seq: int | None = None
-        #: For the few whose every frame is read: the number that each sender was last heard with.
+        #: The last number of each sender, for the few sockets whose every frame is read; else None.
         self.watch: dict[int, int] | None = None
         self.is_open = False
         self.started_at = 0
-        #: Why it is closed, in a few words.
+        #: Why the socket was closed, in a few words; "" while it is not.
         self.why = ""
 
     def connect(self, host: str, port: int, *, source: str | None, now: int) -> None:
-        """Begin; the socket becomes writable when the connection stands."""
+        """Start connecting; the socket becomes writable once it is connected."""
         self.started_at = now
         self.socket = socket.socket()
         self.socket.settimeout(0)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source is not None:
-            # The port is chosen at connect, when the other end is known: else each serves one socket only.
+            # The port is chosen at connect, when the other end is known; otherwise a port would serve only
+            # one socket.
             self.socket.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
             self.socket.bind((source, 0))
         failure = self.socket.connect_ex((host, port))
@@ -73,14 +74,14 @@ class Client(Inbound):
             raise OSError(failure, errno.errorcode.get(failure, "connect"))
 
     def ask(self, host: str) -> None:
-        """The connection stands: send the handshake."""
+        """Send the handshake over the new connection."""
         failure = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if failure:
             raise OSError(failure, errno.errorcode.get(failure, "connect"))
         self.socket.send(handshake(self.path, host=host))
 
     def answered(self, data: bytes, saw: Saw, buffer: bytearray) -> None:
-        """Bytes that came before the socket was open: the answer, and perhaps the first frames."""
+        """Take the bytes that arrive before the socket is open: the answer, perhaps with first frames."""
         answer = self.rest + data
         head, separator, rest = answer.partition(b"\r\n\r\n")
         if not separator:
@@ -106,13 +107,13 @@ class Client(Inbound):
             return False
 
     def answer_pings(self) -> None:
-        """A pong for each ping, or the server would take us for gone."""
+        """Answer each ping, or the server would close the socket."""
         for payload in self.pings:
             self.say(frame(payload, PONG))
         self.pings.clear()
 
     def close(self, why: str) -> None:
-        """Gone, with a close frame where there is somebody to tell."""
+        """Close the socket, with a close frame if it is connected."""
         if self.is_open:
             with contextlib.suppress(OSError):
                 self.socket.send(frame(b"\x03\xe8", CLOSE))

@@ -1,7 +1,8 @@
-"""The phase in which the generator's sockets are opened: so many at a time, each until it is ready.
+"""The phase in which the generator opens its sockets: a limited number at a time, each until it is ready.
 
-Ready is a socket that was told so many frames (`frames`; 0: accepted is enough). A server that says nothing
-by itself is probed: one socket speaks until every socket has heard it, which proves that all are subscribed.
+A socket is ready when it has received `frames` frames; with 0, when the handshake is accepted. A server that
+sends nothing by itself is probed: one socket speaks until all sockets have heard it, which proves that all
+are subscribed.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from bench.counting import Saw
     from bench.generator import Generator
 
-#: Of silence, after which another probe is sent, or all of them have arrived.
+#: Seconds of silence after which another probe is sent; with all probes heard, the phase ends.
 QUIET_SECONDS = 0.5
 
 
 class Connecting:
-    """Opens every socket of a generator."""
+    """Opens all sockets of a generator."""
 
-    #: No rest: how long it takes is what is measured.
+    #: The loop does not rest in this phase, whose duration is the result.
     pause = 0.0
 
     def __init__(
@@ -43,7 +44,7 @@ class Connecting:
         self._timeout, self._patience = int(timeout * 1e9), int(patience * 1e9)
         self._waiting = list(enumerate(generator.clients))[::-1]
         self._in_flight: set[Client] = set()
-        #: Who is being read, and who of those in flight were told an error.
+        #: The socket that is being read, and the opening sockets that received an error.
         self._reading: Client | None = None
         self._refused: set[Client] = set()
         self._took: list[int] = []
@@ -60,7 +61,7 @@ class Connecting:
         return self._saw
 
     def heard_from(self, client: Client) -> None:
-        """It has gone a step on, or has gone."""
+        """A socket has made a step, or has closed."""
         if client in self._refused and not client.why:
             self.generator.drop(client, "told an error")
             return
@@ -74,7 +75,7 @@ class Connecting:
         self._fill()
 
     def tick(self, now: int) -> None:
-        """Give up who takes too long; probe when everybody is there."""
+        """Give up sockets that take too long; probe when all others are open."""
         if now - self._checked_at > 500_000_000:
             self._checked_at = now
             for client in [late for late in self._in_flight if now - late.started_at > self._patience]:
@@ -87,7 +88,7 @@ class Connecting:
             self._is_probed = is_quiet
         elif is_quiet and self.probe is not None:
             self._heard_at = now
-            # Without a speaker here, another generator has one.
+            # If this generator has no speaker, another one has.
             for speaker in [client for client in clients if client.sender >= 0][:1]:
                 speaker.say(command(self.probe, speaker.sender, speaker.number, now, speaker.conversation))
                 speaker.number += 1
@@ -126,7 +127,7 @@ class Connecting:
             self._in_flight.add(client)
 
     def _saw(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """Frames are counted by the client itself. An error is no sign of being subscribed."""
+        """Look for errors, which do not count as ready; the client itself counts the frames."""
         self._heard_at = time.monotonic_ns()
         if buffer.find(b'{"type":"error"', position, position + frames * stride) >= 0 and self._reading:
             self._refused.add(self._reading)

@@ -1,9 +1,9 @@
-"""Counting the frames of a server without parsing them: far below a microsecond for each.
+"""Counts a server's frames without parsing them, in far less than a microsecond each.
 
-What a busy server writes to one socket is a run of equally long messages. Where the first header says "text,
-n bytes", the next header must stand n bytes further, and so on: the columns of such a run are compared in C,
-with a slice per header byte. A frame counted this way was proven to begin where the one before it ended, so
-the count is exact, not an estimate.
+A busy server writes runs of equally long messages to a socket. If the first header says "text, n bytes", the
+next header must stand n bytes further, and so on: the columns of such a run are compared in C, with one slice
+per header byte. A frame counted in this way was proven to begin where the one before it ended, so the count
+is exact, not an estimate.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable
 
 from bench.wire import CLOSE, PING, PONG, TEXT
 
-#: No server under measurement sends longer messages; a header that claims more is a broken stream.
+#: No measured server sends longer messages; a header that claims more belongs to a broken stream.
 MAX_FRAME = 512 * 1024
 
-#: Called for each run of messages: buffer, position of the first, how many, bytes of each.
+#: Called for each run of messages, with the buffer, the first position, the count, and the bytes of each.
 Saw = Callable[[bytearray, int, int, int], None]
 
 
 class MalformedStreamError(ValueError):
-    """The server sent what no WebSocket server may send."""
+    """The server sent bytes that are no valid WebSocket stream."""
 
 
 def next_run(buffer: bytearray, position: int, end: int) -> tuple[int, int]:
-    """How many equally long text messages stand at `position`, and the bytes of each with its header.
+    """The number of equally long text messages at `position`, and the bytes of each with its header.
 
     (0, n) is one complete frame of another kind; (0, 0) means that the frame there has not all arrived.
     """
@@ -51,7 +51,7 @@ def next_run(buffer: bytearray, position: int, end: int) -> tuple[int, int]:
         return frames, stride if frames else 0
     for column in range(position, position + header):
         found = buffer[column : position + frames * stride : stride]
-        # What is left after the leading bytes like the first one begins where the run ends.
+        # The bytes left over after the last matching header begin where the run ends.
         frames = len(found) - len(found.lstrip(found[:1]))
     return frames, stride
 
@@ -67,20 +67,20 @@ def _check(first: int, header: int, length: int) -> None:
 
 
 class Inbound:
-    """What one socket has received: how many messages, pings, the close."""
+    """The received part of one socket: counts of messages and pings, and the close."""
 
     __slots__ = ("close_code", "messages", "pings", "rest")
 
     def __init__(self) -> None:
         self.messages = 0
-        #: The beginning of a frame whose end has not arrived.
+        #: The beginning of a frame that has not arrived completely.
         self.rest = b""
-        #: Payloads that wait for their pong.
+        #: Payloads of pings that wait for their pong.
         self.pings: list[bytes] = []
         self.close_code: int | None = None
 
     def take(self, buffer: bytearray, end: int, saw: Saw) -> None:
-        """Count what stands in the first `end` bytes, which begin with our own `rest`."""
+        """Count the frames in the first `end` bytes of the buffer, which begin with this socket's `rest`."""
         position = 0
         while position < end:
             frames, stride = next_run(buffer, position, end)
@@ -96,20 +96,20 @@ class Inbound:
         self.rest = bytes(buffer[position:end])
 
     def _other(self, frame: bytes) -> None:
-        """A complete frame that is not a whole text message."""
+        """Take a complete frame that is not a whole text message."""
         match frame[0]:
             case kind if kind == PING:
                 self.pings.append(frame[2:])
             case kind if kind == CLOSE:
                 self.close_code = int.from_bytes(frame[2:4], "big") if len(frame) >= 4 else 1005
             case kind if kind != PONG and kind & 0x80:
-                self.messages += 1  # binary, or the end of a message in several frames
+                self.messages += 1  # binary, or the end of a fragmented message
 
 
 def events_in(buffer: bytes | bytearray, position: int, frames: int, stride: int) -> int:
-    """How many of a run of the native socket's frames are events: they begin with their topic.
+    """The number of events in a run of the native socket's frames; an event begins with its topic.
 
-    All others, answers to what a client said among them, begin with their type: `{"type":`.
+    All other frames, answers to commands among them, begin with their type: `{"type":`.
     """
     header = 2 if stride < 128 else 4 if stride < 65_540 else 10
     column = position + header + len(b'{"t')
@@ -117,7 +117,7 @@ def events_in(buffer: bytes | bytearray, position: int, frames: int, stride: int
 
 
 def whole_number(frame: bytes, name: bytes) -> tuple[int, int] | None:
-    """The value of a number in a JSON frame, and where its last digit stands; found without parsing."""
+    """The value of a number in a JSON frame, and the place of its last digit; found without parsing."""
     start = frame.rfind(b'"' + name + b'":')
     if start < 0:
         return None

@@ -1,6 +1,6 @@
-"""A crowd of sockets on one server, from our side: starts generators, tells them what to do, adds up.
+"""A crowd of sockets on one server: starts generator processes, sends them orders, and adds up their answers.
 
-One process is enough for most servers; its share of CPU is in every result, and several can be asked for.
+One process is enough for most servers; every result shows its share of CPU, and more can be asked for.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from bench.latencies import Latencies
 from bench.machine import ROOT, pinned
 from bench.speech import Style
 
-#: In which several generators have all read what they are to do.
+#: Nanoseconds until several generators begin together, each having read its order.
 TOGETHER_NS = 200_000_000
 
 
 class CrowdError(RuntimeError):
-    """The sockets could not be opened, or a generator died."""
+    """Sockets could not be opened, or a generator process died."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """One socket to open: where, in which conversation, and whether it speaks."""
+    """A socket to open: its path, its conversation, and whether it speaks."""
 
     path: str
     conversation: int = 0
     speaks: bool = False
-    #: Texts that it sends together as soon as it is open.
+    #: Texts that the socket sends together as soon as it is open.
     opening: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Opened:
-    """How the sockets were opened."""
+    """The result of opening the sockets."""
 
     ready: int
     asked: int
@@ -55,7 +55,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of a load, over all generator processes."""
+    """The result of a load, over all generator processes."""
 
     seconds: float
     received: int
@@ -67,18 +67,18 @@ class Loaded:
     answered: int
     lost: int
     doubled: int
-    #: Frames that do not follow the one before them.
+    #: Messages whose seq does not follow the one before.
     faults: int
-    #: Sends without an answer, that the server did not take, or answered with an error.
+    #: Sends without an answer; and sends that the server did not take, or answered with an error.
     unanswered: int
     unsent: int
-    #: CPU of the busiest generator process, 1.0 being one core: near it, the generator was measured.
+    #: CPU of the busiest generator process, 1.0 being a core: near it, the generator itself is the limit.
     busy: float
     errors: dict[str, int] = field(default_factory=dict)
-    #: Sockets that ended by themselves, by reason.
+    #: Sockets that closed during the load, by reason.
     ended: dict[str, int] = field(default_factory=dict)
-    #: Where that was asked for: how long messages took to their first member, and to their last, and for how
-    #: long the message before them was still being told.
+    #: With `reach`: the time until a message reached its first member, until its last, and how long the
+    #: message before was still being delivered.
     first: Latencies = field(default_factory=Latencies)
     last: Latencies = field(default_factory=Latencies)
     behind: Latencies = field(default_factory=Latencies)
@@ -93,12 +93,12 @@ class Loaded:
 
     @property
     def is_whole(self) -> bool:
-        """Nothing was lost, doubled or out of order, and nobody was cut off."""
+        """Whether nothing was lost, doubled or out of order, and no socket closed."""
         return not (self.lost or self.doubled or self.faults or self.ended)
 
 
 class Crowd:
-    """Sockets that are opened once and loaded as often as one likes."""
+    """Sockets that are opened once and can be loaded several times."""
 
     def __init__(
         self, port: int, places: Sequence[Place], *, processes: int = 1, cores: Sequence[int] = ()
@@ -114,7 +114,7 @@ class Crowd:
                     cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    start_new_session=True,  # Ctrl-C is for us; the generators end when we close their input
+                    start_new_session=True,  # Ctrl-C is not for generators: they end when their input closes
                 )
             self._generators.append(generator)
             _tell(generator, {"port": port, "sockets": sockets[share::processes]})
@@ -151,7 +151,7 @@ class Crowd:
         timeout: float = 120,
         all_of_them: bool = True,
     ) -> Opened:
-        """Open the sockets, so many at a time; CrowdError when some do not open."""
+        """Open the sockets, a limited number at a time; raises CrowdError when some do not open."""
         share = len(self._generators)
         answers = self._all(
             do="connect", window=max(1, window // share), frames=frames, probe=probe, timeout=timeout
@@ -182,7 +182,8 @@ class Crowd:
     ) -> Loaded:
         """Put the server under load; `rate` is that of all speakers together.
 
-        `reach`: note when each message reached its first and its last member. For one speaker in closed loop.
+        `reach` also measures when each message reaches its first and its last member, for one speaker in
+        closed loop.
         """
         before = self._ended
         answers = self._all(
@@ -207,7 +208,7 @@ class Crowd:
 
 
 def added_up(answers: Sequence[dict[str, Any]], *, ended: dict[str, int]) -> Loaded:
-    """The answers of the generator processes as one."""
+    """Add up the answers of the generator processes."""
 
     def total(name: str) -> int:
         return sum(answer[name] for answer in answers)

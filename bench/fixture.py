@@ -1,4 +1,4 @@
-"""People to put under load: `python bench/fixture.py --members 1000 > fixture.json`.
+"""Users to put under load: `python bench/fixture.py --members 1000 > fixture.json`.
 
 Prints {"conversation_id": …, "tokens": […], …} for any load tool, having created the users, the conversation
 and a session per user in the database that DATABASE_URL names. The tokens are real access tokens and live
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
-if not TYPE_CHECKING and str(ROOT) not in sys.path:  # run by path, Python looks in bench/ only
+if not TYPE_CHECKING and str(ROOT) not in sys.path:  # Python was started by path, and looks in bench/ only
     sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Rows in one INSERT: SQLite allows 32,766 variables, and a user has a dozen columns.
 BATCH = 1_000
-#: Messages stored by the product's own service in one transaction.
+#: Messages that the product's own service stores in one transaction.
 SENT_TOGETHER = 64
 
 
@@ -41,9 +41,9 @@ def make(
     history: int = 0,
     logged: bool = False,
 ) -> dict[str, Any]:
-    """Create conversations of so many members each, and mint their tokens.
+    """Create conversations with so many members each, and a token per member.
 
-    Their members are all different people, or in all of them the same ones (`shared`).
+    Each conversation has its own users, or with `shared` all have the same ones.
     """
     users = _users(members if shared else members * conversations)
     tokens = _tokens(users)
@@ -68,11 +68,11 @@ def _users(count: int) -> list[User]:
 
     from accounts.models import User
 
-    # Unusable, and the same for all: hashing ten thousand passwords takes minutes.
+    # Unusable, and the same for all: hashing ten thousand passwords would take minutes.
     password = make_password(None)
-    # A new prefix each time, so that the command can be run again on the same database.
+    # A new prefix each time, so that the command can run again on the same database.
     prefix = f"bench-{secrets.token_hex(3)}"
-    # Names of one length: the frames of their messages are then equally long, as in a fair comparison.
+    # Names of equal length make the frames of messages equally long, for a fair comparison.
     people = [User(username=f"{prefix}-{n:05d}", email=None, password=password) for n in range(count)]
     return User.objects.bulk_create(people, batch_size=BATCH)
 
@@ -97,7 +97,8 @@ def _conversation(users: Sequence[User], *, title: str) -> Conversation:
     from chat.models import Conversation, Participant
     from realtime import log
 
-    # Not by the service: it would tell each member on a topic of their own, ten thousand events nobody reads.
+    # Not by the service, which would publish an event on each member's own topic: ten thousand that nobody
+    # reads.
     conversation = Conversation.objects.create(title=title, created_by=users[0], opens_history=True)
     roles = chain([Participant.Role.OWNER], repeat(Participant.Role.MEMBER))
     Participant.objects.bulk_create(

@@ -1,8 +1,7 @@
-"""The load generator: one process, one epoll loop, thousands of sockets. Started by `bench.crowd`.
+"""The load generator: one process with one epoll loop and thousands of sockets; `bench.crowd` starts it.
 
-It is told what to do by lines of JSON on its standard input (first its sockets, then `connect` and `load`),
-and answers each with a line. It answers pings while it waits. It ends with its input, or after
-LIFETIME_SECONDS.
+It reads lines of JSON from its standard input (its sockets first, then the orders `connect` and `load`), and
+answers each with a line. It answers pings between orders. It ends with its input, or after LIFETIME_SECONDS.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from bench.connecting import Connecting
 from bench.counting import MAX_FRAME, MalformedStreamError
 from bench.loads import Load
 
-#: Nothing we measure takes longer; a forgotten generator must not.
+#: No measurement takes longer; a forgotten generator must not live on.
 LIFETIME_SECONDS = 3_600
-#: One read. The largest frame fits behind what was left of the last read.
+#: Bytes of one read. The largest frame fits behind the rest of the read before.
 READ_BYTES = 256 * 1024
 MAX_SOCKETS = 50_000
 #: Client sockets per source address: the kernel has 28,000 ports for each.
@@ -31,7 +30,7 @@ PER_SOURCE = 25_000
 
 
 class Generator:
-    """The loop. What happens in it is a phase: connecting, a load, or none, when pings are answered."""
+    """The loop. It runs a phase: connecting, or a load; without a phase it only answers pings."""
 
     def __init__(self, *, port: int, sockets: list[list[Any]], host: str = "127.0.0.1") -> None:
         if not host.startswith("127."):
@@ -54,18 +53,18 @@ class Generator:
         self._pending = b""
 
     def source_of(self, number: int) -> str | None:
-        """The address a socket comes from; None leaves it to the kernel, as long as one has ports enough."""
+        """The source address of a socket; None lets the kernel choose, while one address has ports enough."""
         return None if len(self.clients) <= PER_SOURCE else f"127.0.0.{2 + number // PER_SOURCE}"
 
     def cpu_seconds(self) -> float:
-        """What this process has used."""
+        """CPU seconds that this process has used."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         return used.ru_utime + used.ru_stime
 
     # --- the loop -------------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Obey until the input ends."""
+        """Obey orders until the input ends."""
         self.epoll.register(self._input, select.EPOLLIN)
         try:
             while True:
@@ -77,7 +76,7 @@ class Generator:
             self.close()
 
     def run(self, phase: Connecting | Load) -> dict[str, Any]:
-        """One phase from its start to its end."""
+        """Run one phase from its start to its end; returns its result."""
         self.phase = phase
         try:
             phase.start()
@@ -91,7 +90,7 @@ class Generator:
         return phase.result()
 
     def turn(self, timeout: float) -> bool:
-        """Wait for something and see to it; whether there is a command to read."""
+        """Wait for events and handle them; returns whether there is an order to read."""
         commanded = False
         for number, event in self.epoll.poll(timeout, 4096):
             client = self.open.get(number)
@@ -104,7 +103,7 @@ class Generator:
         return commanded
 
     def drop(self, client: Client, why: str) -> None:
-        """A socket has ended, by the server or by a mistake of its stream."""
+        """Close a socket that the server ended, or whose stream is broken."""
         number = client.socket.fileno()
         self.open.pop(number, None)
         self.opening.pop(number, None)
@@ -147,10 +146,10 @@ class Generator:
 
     @staticmethod
     def _ignore(buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """Between two phases nothing is measured."""
+        """Ignore frames between two phases."""
 
     def _advance(self, client: Client, event: int) -> None:
-        """A step of a handshake."""
+        """Take one step of a handshake."""
         number = client.socket.fileno()
         try:
             if event & select.EPOLLOUT:
@@ -198,10 +197,10 @@ class Generator:
 
 
 def main() -> None:
-    """The process."""
+    """The command line of the process."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; our parent closes our input
+    )  # Ctrl-C reaches the whole group; the parent process closes the input
     signal.alarm(LIFETIME_SECONDS)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -211,12 +210,12 @@ def main() -> None:
 
 
 def _first_line() -> bytes:
-    """The sockets: one line, read by its bytes so that nothing after it is lost in a buffer."""
+    """Read the line with the sockets byte by byte, so that no later line is lost in a buffer."""
     parts = []
     while True:
         data = os.read(0, 1 << 20)
         parts.append(data)
-        if not data or data.endswith(b"\n"):  # the parent sends nothing more before we have answered
+        if not data or data.endswith(b"\n"):  # the parent sends nothing more before the answer
             return b"".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What the generator hears during a load: messages, the delays of some of them, acks, errors, echoes."""
+"""Hearing: counts what the sockets receive during a load, and samples delays of messages and answers."""
 
 from __future__ import annotations
 
@@ -12,66 +12,67 @@ from bench.speech import Style, heard, said_at
 if TYPE_CHECKING:
     from bench.client import Client
 
-#: The last digits of consecutive numbers, for the longest run a buffer can hold.
+#: The last digits of consecutive numbers, for the longest run that a buffer can hold.
 DIGITS = b"0123456789" * 50_000
-#: At most so many samples are kept, so that the generator's memory is bounded.
+#: The most samples kept, so that the generator's memory is bounded.
 MAX_SAMPLES = 2_000_000
 
 
 class Hearing:
-    """Counts what all sockets hear; who speaks next is `Load`'s part."""
+    """Counts the frames of all sockets; `Load` decides who speaks next."""
 
     def __init__(self, style: Style, client: Client, *, seq: bytes = b"", members: int = 0) -> None:
         self._client = client
-        #: Whether messages are among answers to what was said, so that they have to be told apart.
+        #: Whether answers to commands arrive among the messages, so that they have to be told apart.
         self.has_answers = style in ("acknowledged", "native")
         self._saw: Saw = {"acknowledged": self._saw_acknowledged, "native": self._saw_native}.get(
             style, self._saw_messages
         )
-        #: Of a conversation in which one message is told to all before the next; else 0.
+        #: The members of the conversation, if each message reaches all of them before the next is sent; else
+        #: 0.
         self._members = members
         if members:
             self._saw = self._saw_reach
-        #: Nanoseconds, as below: until a message reached its first member, and its last, and for how long the
-        #: one before it was still being told.
+        #: Nanoseconds, as below: until a message reached its first member, until its last, and how long the
+        #: message before was still being delivered.
         self.first: list[int] = []
         self.last: list[int] = []
         self.behind: list[int] = []
-        #: When the message was said that is being told.
+        #: When the message was sent that is being delivered.
         self._said = 0
         self.received = 0
-        #: Frames that do not follow the one before them.
+        #: Messages whose seq does not follow the one before.
         self.faults = 0
         self._seq = seq
-        #: Where the last digit of the seq stands in a frame, by the frame's length.
+        #: The place of the seq's last digit in a frame, by the frame's length.
         self._columns: dict[int, int] = {}
         self.errors: Counter[str] = Counter()
-        #: Nanoseconds, of messages said between the two times.
+        #: Nanoseconds, of messages sent between `opens_at` and `closes_at`.
         self.delivered: list[int] = []
         self.answered: list[int] = []
         self.opens_at = self.closes_at = 0
-        #: One delivery in so many is sampled.
+        #: One delivery of so many is sampled.
         self.every = 1
         self._until_sample = 0
 
     def echo(self, client: Client, said: int) -> None:
-        """What a speaker said has come back, or was acknowledged."""
+        """A speaker's message has come back, or was acknowledged."""
         raise NotImplementedError
 
     def said_since(self, said: int) -> int:
-        """When the message was said that follows the one of `said`; the present where nobody has yet."""
+        """When the message after the one sent at `said` was sent; the present if there is none yet."""
         raise NotImplementedError
 
     def listen(self, client: Client) -> Saw:
-        """From now on it is this client that hears."""
+        """Take the next frames as this client's; returns the function that sees them."""
         self._client = client
         return self._saw if client.watch is None else self._saw_watched
 
     def heard_from(self, client: Client) -> None:
-        """All that was read has been seen."""
+        """All frames of one read were seen."""
 
     def _saw_messages(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """A run of messages: the hot path, a few operations for any number of them."""
+        """See a run of messages. This is the hot path: a few operations for any number of them."""
         self.received += frames
         self._until_sample -= frames
         if self._until_sample < 0:
@@ -86,7 +87,7 @@ class Hearing:
             self.echo(client, client.awaiting_since)
 
     def _saw_reach(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """As `_saw_messages`, with the first and the last of each message's deliveries, found by counting."""
+        """Like `_saw_messages`; also notes each message's first and last delivery, found by counting."""
         told, members = self.received % self._members, self._members
         if not told:
             self._said = said_at(buffer, position, position + stride)
@@ -94,14 +95,14 @@ class Hearing:
         if told + frames >= members:
             self.keep(self.last, self._said)
             self.keep(self.behind, self.said_since(self._said))
-        if told + frames > members:  # one member was read late, with the next message as well
+        if told + frames > members:  # one member's read was late, and has the next message too
             end = position + frames * stride
             self._said = said_at(buffer, end - stride, end)
             self.keep(self.first, self._said)
         self._saw_messages(buffer, position, frames, stride)
 
     def _check_order(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """Every message must be the next one. In a run the last digits of the seqs stand in one column."""
+        """Check that every seq follows the last. In a run, the last digits of the seqs form one column."""
         client = self._client
         column = self._columns.get(stride)
         if client.next_seq is not None and column is not None:
@@ -110,7 +111,7 @@ class Hearing:
             if digits == DIGITS[expected : expected + frames]:
                 client.next_seq += frames
                 return
-        # The first run, a longer number, or a fault: look at each.
+        # The first run, a longer number, or a fault: look at each frame.
         for start in range(position, position + frames * stride, stride):
             found = whole_number(bytes(buffer[start : start + stride]), self._seq)
             if found is None:
@@ -120,8 +121,8 @@ class Hearing:
             client.next_seq = seq + 1
 
     def _saw_acknowledged(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """Messages and acks, told apart by the first letter of their type: slower, for many small topics."""
-        letter = position + (13 if stride > 127 else 11)  # after the header and {"type":"
+        """See messages and acks, told apart by the first letter of their type: slower, for small topics."""
+        letter = position + (13 if stride > 127 else 11)  # after the frame's header and {"type":"
         for start in range(position, position + frames * stride, stride):
             kind = buffer[letter + start - position]
             if kind == 0x6D:  # message
@@ -137,7 +138,7 @@ class Hearing:
                 self._heard_error(bytes(buffer[start : start + stride]))
 
     def _saw_native(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """As `_saw_messages`, without what answers a client: on the native socket every command is."""
+        """Like `_saw_messages`, but leaves out answers: on the native socket every command gets one."""
         events = events_in(buffer, position, frames, stride)
         if events == frames:
             self._client.message_count += frames
@@ -155,7 +156,7 @@ class Hearing:
         self.errors[code.decode("latin1")] += 1
 
     def _saw_watched(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """Every frame is read: each speaker's messages must come one after the other."""
+        """Read every frame: each speaker's numbers must follow each other."""
         client = self._client
         for start in range(position, position + frames * stride, stride):
             said = heard(buffer, start, start + stride)
@@ -167,7 +168,7 @@ class Hearing:
         self._saw(buffer, position, frames, stride)
 
     def _sample(self, buffer: bytearray, position: int, frames: int, stride: int) -> None:
-        """One delivery in so many, wherever in a run it falls."""
+        """Sample one delivery of so many, wherever it stands in a run."""
         index = frames + self._until_sample
         while index < frames:
             start = position + index * stride
@@ -176,6 +177,6 @@ class Hearing:
         self._until_sample = index - frames
 
     def keep(self, samples: list[int], said: int) -> None:
-        """A duration that began in the window."""
+        """Keep the time since `said`, if the message was sent in the window."""
         if self.opens_at <= said < self.closes_at and len(samples) < MAX_SAMPLES:
             samples.append(time.monotonic_ns() - said)

@@ -1,4 +1,4 @@
-"""What subscriptions cost the core itself, measured in a process that is a server but for its connections.
+"""The cost of subscriptions in the core, measured in a server's process that has no connections.
 
     python -m bench.inside memory [--traced]    bytes for a subscription and for a topic
     python -m bench.inside lone                 how long a lone topic waits, beside others
@@ -28,9 +28,9 @@ from bench.speech import said_at, text
 if TYPE_CHECKING:
     from bench.listener import CountingWire, Listener
 
-#: Seconds until what the hub does with new topics is over: it is when the memory stands still.
+#: Seconds between two looks at the memory, seconds until giving up, and the change below which it is stable.
 SETTLE_SECONDS, SETTLE_PATIENCE, STILL = 1.0, 60.0, 0.002
-#: Seconds between two events on the lone topic: it is never busy, so no window of its own is open.
+#: Seconds between two events on the lone topic, which is never busy: so no window of its own is open.
 LEAST_PAUSE, MOST_PAUSE = 0.008, 0.012
 LONE, FEW = "bench.lone", "bench.few"
 
@@ -39,7 +39,7 @@ LONE, FEW = "bench.lone", "bench.few"
 
 
 async def measure_memory(*, sockets: int, topics: int, is_traced: bool) -> dict[str, float]:
-    """Bytes for each subscription to a topic that others have as well, and for each topic of one's own."""
+    """Bytes of a subscription to a topic that others have too, and of a topic with one subscription."""
     if is_traced:
         tracemalloc.start()
     everybody = [await _opened(number) for number in range(sockets)]
@@ -56,13 +56,13 @@ async def measure_memory(*, sockets: int, topics: int, is_traced: bool) -> dict[
 
 
 def bytes_each(before: float, shared: float, own: float, *, count: int) -> dict[str, float]:
-    """Of memory before, with `count` subscriptions to shared topics, and with `count` topics of their own."""
+    """From the memory before, after `count` subscriptions to shared topics, and after `count` own topics."""
     subscription = (shared - before) / count
     return {"subscription": subscription, "topic": (own - shared) / count - subscription}
 
 
 async def _settled(*, is_traced: bool) -> float:
-    """The memory, as soon as it stands still."""
+    """Wait until the memory is stable, and return it."""
     deadline, last = time.monotonic() + SETTLE_PATIENCE, 0.0
     while True:
         await asyncio.sleep(SETTLE_SECONDS)
@@ -87,8 +87,9 @@ async def measure_lone(
 ) -> dict[str, Any]:
     """Delays on the lone topic, by state.
 
-    alone: nobody else is there. few: others, with one subscription each, are told so many events a second.
-    quiet: others with many subscriptions are silent. busy: they are told as many events, on all their topics.
+    alone: there are no other sockets. few: others, with one subscription each, receive so many events a
+    second. quiet: others, with many subscriptions, receive nothing. busy: they receive as many events, on all
+    their topics.
     """
     from bench.listener import CountingWire
 
@@ -115,14 +116,14 @@ async def measure_lone(
         for thread in threads:
             thread.start()
         await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in threads))
-        await asyncio.sleep(SETTLE_SECONDS / 10)  # what was told last is written
+        await asyncio.sleep(SETTLE_SECONDS / 10)  # until the last events are written
         return Latencies.of(wire.delays).counts()
 
-    await delays()  # warms everything
+    await delays()  # warms caches, and is not counted
     found: dict[str, Any] = {"alone": await delays()}
     wires = [CountingWire() for _ in range(sockets)]
     everybody = [await _opened(number + 1, each) for number, each in enumerate(wires)]
-    # As many are told each event as later, but they have only this subscription.
+    # An event reaches as many sockets as later, but these have no other subscription.
     for socket in everybody[: sockets * subscriptions // topics]:
         socket.listen_to(FEW)
     await asyncio.sleep(SETTLE_SECONDS)
@@ -140,19 +141,19 @@ async def measure_lone(
 
 
 def topics_of(socket: int, *, subscriptions: int, topics: int) -> Sequence[int]:
-    """The topics of one socket, spread so that each topic has equally many."""
+    """The topics of one socket, spread so that all topics have equally many sockets."""
     step = max(1, topics // subscriptions)
     return [(socket + number * step) % topics for number in range(subscriptions)]
 
 
 def pauses() -> Callable[[], float]:
-    """Seconds to the next event on the lone topic, not in step with anything."""
+    """Seconds until the next event on the lone topic, out of step with anything else."""
     chance = random.Random(1)
     return lambda: chance.uniform(LEAST_PAUSE, MOST_PAUSE)
 
 
 def speak_to(topics: Sequence[str], pause: Callable[[], float], seconds: float) -> None:
-    """Tell these topics something in turn, from a thread, as services do after a commit."""
+    """Publish to these topics in turn, from a thread, as services do after a commit."""
     from realtime.events import Event
     from realtime.publishing import publish_now
 

@@ -1,4 +1,4 @@
-"""Durations, and what is said of them: percentiles by nearest rank, so that each is a value that occurred."""
+"""Latencies and their percentiles, by nearest rank, so that each percentile is a value that occurred."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least so many percent of all do not exceed; 0 of nothing."""
+    """The smallest value that at least so many percent of all values do not exceed; 0 without values."""
     if not values:
         return 0.0
     rank = max(1, math.ceil(percent / 100 * len(values)))
@@ -16,7 +16,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle one; between two, their mean."""
+    """The middle value; of an even number, the mean of the middle two."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     if not ordered:
@@ -25,7 +25,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def rounded(nanoseconds: int) -> int:
-    """Three significant digits: an error under half a percent, and a million samples become a thousand."""
+    """Rounded to three significant digits: an error below 0.5 %; a million samples become a thousand."""
     digits = len(str(nanoseconds))
     return nanoseconds if digits <= 3 else round(nanoseconds, 3 - digits)
 
@@ -38,7 +38,7 @@ class Latencies:
 
     @classmethod
     def of(cls, nanoseconds: Iterable[int]) -> Latencies:
-        """The distribution of what was measured."""
+        """The distribution of these samples."""
         made = cls()
         made._counts.update(rounded(max(0, value)) for value in nanoseconds)
         return made
@@ -53,11 +53,11 @@ class Latencies:
         return both
 
     def counts(self) -> dict[int, int]:
-        """For JSON, and for the way back."""
+        """The counts by value, for JSON; the constructor takes them."""
         return dict(self._counts)
 
     def percentiles(self, percents: Sequence[float]) -> list[float]:
-        """Milliseconds at each percent, which must be in rising order."""
+        """The milliseconds at each percent; the percents must rise."""
         values = sorted(self._counts.items())
         total, seen, found = len(self), 0, []
         position = iter(values)
@@ -74,9 +74,9 @@ class Latencies:
         return found
 
     def mean(self) -> float:
-        """Milliseconds; 0 of nothing."""
+        """The mean in milliseconds; 0 without samples."""
         return sum(value * count for value, count in self._counts.items()) / max(1, len(self)) / 1e6
 
     def percentile(self, percent: float) -> float:
-        """Milliseconds that so many percent do not exceed."""
+        """The milliseconds that so many percent of the samples do not exceed."""
         return self.percentiles([percent])[0]

@@ -1,6 +1,6 @@
-"""Sockets of the core without a server or a client: for measuring what the core itself costs.
+"""Sockets of the core without server or client, for measuring the cost of the core itself.
 
-All that this bench knows about how a consumer listens to a topic is here.
+Everything that this package knows about a consumer's subscriptions is here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from realtime.wire.wire import EXTENSION
 
 
 class CountingWire:
-    """In the place of a server's connection: takes everything at once, and keeps count of it."""
+    """A wire without a connection: it takes all bytes at once, and counts them."""
 
     __slots__ = ("writes",)
 
@@ -32,14 +32,14 @@ class CountingWire:
         return 0
 
     def abort(self) -> None:
-        """Nobody is there."""
+        """Nothing to do: there is no connection."""
 
     def abandon(self) -> None:
-        """The server sees to its own buffer, and has none."""
+        """Nothing to do: there is no buffer."""
 
 
 class Listener(Connection):
-    """A socket that hears everything of the topics it is told to listen to."""
+    """A consumer that receives all events of the topics it listens to."""
 
     kind = "bench"
     dialect = GuideDialect()
@@ -48,14 +48,14 @@ class Listener(Connection):
         self.access = self.admit(self.scope["identity"])
 
     def listen_to(self, topic: str) -> None:
-        """Listen to a durable topic from its beginning on; nothing has been told there."""
+        """Subscribe to a durable topic from its beginning; it has no events yet."""
         self.subscribe(topic, EVERYTHING, access=self.access, position=START, authorized_at=START)
 
 
 async def open_listener(number: int, wire: CountingWire) -> Listener:
-    """A socket of a user of its own, open for as long as the loop runs."""
+    """Open a socket for a user of its own; it stays open as long as the loop runs."""
     socket, is_open = Listener(), asyncio.Event()
-    # As `accounts` would say who it is; the token outlives every run.
+    # The identity that `accounts` would find; its token outlives every run.
     identity = SimpleNamespace(
         user=SimpleNamespace(pk=number), session_id=None, expires_at=time.time() + 86_400, authorized_at=0
     )
@@ -79,5 +79,5 @@ async def open_listener(number: int, wire: CountingWire) -> Listener:
     return socket
 
 
-#: Of all open sockets: a loop holds its tasks weakly.
+#: The tasks of all open sockets: a loop holds its tasks only weakly.
 _courses: set[asyncio.Task[None]] = set()

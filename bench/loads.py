@@ -1,7 +1,8 @@
-"""The phase in which the generator speaks: `closed` (each waits for its own echo) or `open` (a fixed rate).
+"""The phase in which the generator speaks: `closed` (each speaker waits for its echo) or `open` (a fixed
+rate).
 
-What is measured lies in a window after the warm-up. Every message of every socket is counted, before and
-after the window too, so that at the end "nothing lost, nothing doubled" can be said of all that was sent.
+The measured window follows a warm-up. Every message of every socket is counted, outside the window too, so
+that "nothing lost, nothing doubled" holds for all messages sent.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
     from bench.client import Client
     from bench.generator import Generator
 
-#: A speaker whose echo does not come goes on after this: a server that loses some is measured too.
+#: Seconds after which a speaker goes on without its echo, so that a server that loses some is measured too.
 ECHO_PATIENCE_NS = 5_000_000_000
-#: Silence after which everything has arrived.
+#: Seconds of silence after which everything has arrived.
 QUIET_NS = 500_000_000
-#: Deliveries whose delay is read; of more than these, one in so many.
+#: Deliveries whose delay is read; of more, one in so many is read.
 SAMPLES_PER_SECOND = 20_000
 #: Sockets whose every frame is read.
 MAX_WATCHED = 4
-#: Seconds of rest after a turn of the loop, at most.
+#: The longest rest in seconds after a turn of the loop.
 MAX_PAUSE = 0.002
 
 
@@ -54,7 +55,7 @@ class Load(Hearing):
         self._seconds, self._warmup, self._drain = (int(value * 1e9) for value in (seconds, warmup, drain))
         self._interval = 1e9 / rate if rate else 0.0
         self._echoes, self._echo_time = 0, 0
-        #: Seconds the generator rests after each turn.
+        #: Seconds that the generator rests after each turn.
         self.pause = 0.0
         self._speakers: list[Client] = []
         self.sent = self.unsent = self.unanswered = 0
@@ -70,14 +71,14 @@ class Load(Hearing):
         for client in clients:
             client.messages = client.message_count = client.awaiting_since = 0
             client.watch = client.next_seq = None
-        # Spread over all: neighbours were connected together, and may share more than that.
+        # Spread over all sockets: neighbours were connected together, and may have more than that in common.
         watched = max(1, min(MAX_WATCHED, len(clients) // 50))
         for client in clients[:: max(1, len(clients) // watched)][:watched]:
             client.watch = {}
         self._speakers = [client for client in clients if client.sender >= 0]
         for client in self._speakers:
             client.echo_marker = marker(client.sender)
-        # Several generators begin together: who begins alone says things that the others do not count yet.
+        # Several generators begin together: a message sent before would not be counted by the others.
         now = max(time.monotonic_ns(), self._start_at)
         self._quiet_since = self._looked_at = now
         self.opens_at = now + self._warmup
@@ -90,7 +91,7 @@ class Load(Hearing):
         return 0.02
 
     def tick(self, now: int) -> None:
-        """After each turn of the loop: what is due, and what is overdue."""
+        """After each turn of the loop, send what is due, and give up what is overdue."""
         if self.mode == "closed" and not self._has_begun and now >= self._looked_at:
             self._has_begun = True
             for client in self._speakers:
@@ -99,7 +100,7 @@ class Load(Hearing):
             self._marks.append((now, self.received, self.sent, self.generator.cpu_seconds()))
         if self.mode == "open" and self._speakers:
             while self._due <= now < self.closes_at:
-                # Said to be said when it was due: a generator that is late must not flatter the server.
+                # Stamped with the time it was due: a late generator must not flatter the server.
                 self._say(self._speakers[self._turn % len(self._speakers)], int(self._due))
                 self._turn += 1
                 self._due += self._interval
@@ -118,10 +119,10 @@ class Load(Hearing):
         return now - self.closes_at > self._drain or (not waits and now - self._quiet_since > QUIET_NS)
 
     def _pace(self, seconds: float) -> None:
-        """Sample less when there is more, and rest when that changes nothing.
+        """Sample more rarely when more arrives, and rest where that does not change the result.
 
-        A rest lets several frames of a socket arrive, which are then read at once. It is a twentieth of the
-        delay that speakers see anyway, so it cannot move a result by more than that.
+        During a rest several frames of a socket arrive, which are then read at once. It is a twentieth of the
+        delay that speakers see anyway, so it moves a result by no more than that.
         """
         rate = (self.received - self._received_then) / seconds
         self.every = max(1, round(rate / SAMPLES_PER_SECOND))
@@ -150,7 +151,7 @@ class Load(Hearing):
                     self._say(client, now)
 
     def echo(self, client: Client, said: int) -> None:
-        """What a speaker said has come back, or was acknowledged."""
+        """A speaker's message has come back, or was acknowledged."""
         self.keep(self.answered, said)
         now = time.monotonic_ns()
         self._echoes += 1

@@ -1,4 +1,4 @@
-"""The machine: which cores are whose, what a process uses (from /proc), what the report says of it."""
+"""The machine: its cores and who uses them, what a process uses (from /proc), and its description."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Cores:
-    """Who runs where. With one core everybody shares it, and the report says so."""
+    """The cores of each program. With one core, all share it, and the report says so."""
 
     server: tuple[int, ...]
     generator: tuple[int, ...]
-    #: Redis, PostgreSQL: beside the generator, so that the server has its core alone; apart where they can.
+    #: For Redis and PostgreSQL: beside the generator, so that the server's core is its own; apart if
+    #: possible.
     services: tuple[int, ...]
 
     @classmethod
     def of_this_machine(cls) -> Cores:
-        """Core 0 for the server, core 1 for the generator, the rest for what they need."""
+        """Core 0 for the server, core 1 for the generator, and the rest for Redis and PostgreSQL."""
         cores = tuple(sorted(os.sched_getaffinity(0)))
         if len(cores) < 2:
             return cls((), (), ())
@@ -58,7 +59,7 @@ class Cores:
 
 @contextlib.contextmanager
 def pinned(cores: Sequence[int]) -> Iterator[None]:
-    """What is started inside runs on these cores, with all its threads; no cores: anywhere."""
+    """Processes started inside run on these cores, with all their threads; without cores, anywhere."""
     before = os.sched_getaffinity(0)
     if cores:
         os.sched_setaffinity(0, cores)
@@ -69,7 +70,7 @@ def pinned(cores: Sequence[int]) -> Iterator[None]:
 
 
 def pin(pid: int, cores: Sequence[int]) -> None:
-    """From now on a process, its threads and its descendants run on these cores."""
+    """Move a process, its threads and its descendants to these cores."""
     for each in family(pid):
         for task in (PROC / str(each) / "task").glob("*"):
             with contextlib.suppress(ProcessLookupError):
@@ -77,7 +78,7 @@ def pin(pid: int, cores: Sequence[int]) -> None:
 
 
 def allow_many_files() -> int:
-    """Raise our limit of open files, and that of what we start, as far as it goes; what it is then."""
+    """Raise the limit of open files for this process and its children as far as it goes; the new limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -97,28 +98,28 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and its living descendants have used."""
+    """CPU seconds that a process and its living descendants have used."""
     return sum(map(_cpu_seconds, family(pid)))
 
 
 def _cpu_seconds(pid: int) -> float:
     try:
-        # How Linux numbers the CPU clock of a process (clock_getcpuclockid); /proc has ticks of 10 ms.
+        # Linux's number of a process's CPU clock (clock_getcpuclockid); /proc counts in ticks of 10 ms.
         return time.clock_gettime(~pid << 3 | 2)
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return 0.0
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of user-space memory: what is a process's alone, and all that is resident."""
+    """Bytes of user-space memory: those of the process alone, and all that are resident."""
 
     unique: int
     resident: int
 
 
 def memory(pid: int) -> Memory:
-    """What a process and its descendants hold."""
+    """The memory of a process and its descendants."""
     unique = resident = 0
     for member in family(pid):
         text = (PROC / str(member) / "smaps_rollup").read_text()
@@ -131,7 +132,7 @@ def memory(pid: int) -> Memory:
 
 
 def peak_memory(pid: int) -> int:
-    """Bytes that a process has held at most, since it began or since `forget_peak`."""
+    """The most bytes that a process has held since its start, or since `forget_peak`."""
     text = (PROC / str(pid) / "status").read_text()
     found = re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE)
     assert found is not None, "a process that lives"
@@ -139,12 +140,12 @@ def peak_memory(pid: int) -> int:
 
 
 def forget_peak(pid: int) -> None:
-    """From now on only what it holds from now on counts."""
+    """Start the peak of a process's memory again from what it holds now."""
     (PROC / str(pid) / "clear_refs").write_text("5")
 
 
 def descriptors(pid: int | str = "self") -> int:
-    """Files and sockets that a process has open."""
+    """The number of files and sockets that a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
@@ -161,14 +162,14 @@ def model() -> str:
 
 
 def slug() -> str:
-    """A name for files: the number of cores and the processor, never the host."""
+    """A name for files: the number of cores and the processor, but never the host."""
     words = re.sub(r"\(.*?\)|@.*|\bCPU\b|\bprocessor\b", " ", model(), flags=re.IGNORECASE)
     name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
     return f"{len(os.sched_getaffinity(0))}-core-{name}"[:60].rstrip("-")
 
 
 def revision(tree: Path = ROOT) -> str:
-    """The commit of a checkout, and whether it was changed."""
+    """The commit of a checkout, and whether it has changes."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=tree, capture_output=True, text=True, check=False)
@@ -179,7 +180,7 @@ def revision(tree: Path = ROOT) -> str:
 
 
 def description(cores: Cores) -> dict[str, str]:
-    """Everything a reader needs to judge, or to repeat, a measurement."""
+    """Everything a reader needs in order to judge or repeat a measurement."""
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = [f"{name} {metadata.version(name)}" for name in PACKAGES]
     return {

@@ -1,9 +1,9 @@
-"""Two revisions measured in turn: the ratio of each pair, their median, and an interval around it.
+"""Compares two revisions, measured in turn: the median of the pairs' ratios, and an interval around it.
 
-Each pair is played within seconds, so that both meet the same machine, and every other pair the other way
-round, so that neither is always the one that comes first. The interval is made of ratios that occurred, by
-their order alone, and so it holds for any distribution: between the second and the eighth of nine lies the
-median with a probability of 96 %.
+The two of a pair are measured within seconds, on the same state of the machine, and in every other pair in
+the other order, so that neither is always first. The interval is made of ratios that occurred, chosen by rank
+alone, so it holds for any distribution: the median lies between the second and the eighth of nine ratios with
+a probability of 96 %.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONFIDENCE = 0.95
 
 
 def in_turn(base: Callable[[], T], head: Callable[[], T], *, pairs: int) -> list[tuple[T, T]]:
-    """(base, head) of each pair, played base first, head first, base first…"""
+    """The (base, head) of each pair; played base first, head first, base first…"""
     found = []
     for number in range(pairs):
         if number % 2:
@@ -39,7 +39,7 @@ def in_turn(base: Callable[[], T], head: Callable[[], T], *, pairs: int) -> list
 
 @dataclass(frozen=True)
 class Interval:
-    """Between which values the median lies, and how sure that is."""
+    """The bounds of the median, and the probability that it lies between them."""
 
     low: float
     high: float
@@ -47,9 +47,9 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The narrowest one that is sure enough; of fewer than six values all, which is less sure."""
+    """The narrowest interval that is sure enough; of fewer than six values all, which is less sure."""
     ordered, count = sorted(values), len(values)
-    # The median lies outside of the k-th and the k-th last when fewer than k values are on one side of it.
+    # The median lies outside the k-th and the k-th last value when fewer than k values are on one side of it.
     outside, k = 0.5**count, 1
     while k < (count + 1) // 2:
         more = outside + math.comb(count, k) * 0.5**count
@@ -61,17 +61,17 @@ def interval(values: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True)
 class Compared:
-    """One number of two revisions, over all pairs."""
+    """One figure of two revisions, over all pairs."""
 
     base: float
     head: float
-    #: Head as a multiple of base: the median over the pairs, which is not the ratio of the two medians.
+    #: Head divided by base: the median over the pairs, which is not the ratio of the two medians.
     ratio: float
     interval: Interval
 
 
 def compared(pairs: Sequence[tuple[float, float]]) -> Compared | None:
-    """The ratio of the second to the first; None where a first is nothing."""
+    """The ratios of second to first; None where a first is 0."""
     ratios = [head / base for base, head in pairs if base > 0]
     if not ratios or len(ratios) < len(pairs):
         return None
@@ -81,7 +81,7 @@ def compared(pairs: Sequence[tuple[float, float]]) -> Compared | None:
 
 @contextmanager
 def checkout(revision: str) -> Iterator[Path]:
-    """Another revision of this repository in a directory of its own, for as long as it is needed."""
+    """A checkout of another revision of this repository, removed at the end."""
     with tempfile.TemporaryDirectory(prefix="relais-base-") as directory:
         tree = Path(directory) / "tree"
         _git("worktree", "add", "--quiet", "--detach", str(tree), revision)

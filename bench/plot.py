@@ -10,14 +10,14 @@ from bench.results import Plot
 
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 84, 190, 44, 60
-#: Told apart by the colour-blind too (Okabe and Ito), and by their markers.
+#: Colours that the colour-blind tell apart too (Okabe and Ito); each line also has its own marker.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#999999")
 STYLE = f'width="{WIDTH}" height="{HEIGHT}" font-family="system-ui, sans-serif" font-size="12"'
 GRID, INK = "#e3e3e3", "#333333"
 
 
 class Axis:
-    """One axis: from values to pixels, and where its ticks stand."""
+    """One axis: converts values to pixels, and places its ticks."""
 
     def __init__(self, values: Sequence[float], *, start: float, end: float, log: bool) -> None:
         self.log = log and any(value > 0 for value in values)
@@ -41,7 +41,7 @@ class Axis:
         self._start, self._end = start, end
 
     def at(self, value: float) -> float:
-        """The pixel of a value; what a logarithm cannot show lies on the edge."""
+        """The pixel of a value; a value that a logarithm cannot show lies on the edge."""
         if self.log:
             share = math.log10(max(value, self.low) / self.low) / math.log10(self.high / self.low)
         else:
@@ -50,14 +50,14 @@ class Axis:
 
 
 def _round_step(span: float) -> float:
-    """1, 2 or 5 times a power of ten: about five steps in a span."""
+    """A step of 1, 2 or 5 times a power of ten: about five steps in a span."""
     rough = span / 5
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
 
 
 def label(value: float) -> str:
-    """A tick's text: 2,500 as 2.5k."""
+    """The text of a tick: 2.5k for 2,500."""
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:g}{suffix}"
@@ -65,7 +65,7 @@ def label(value: float) -> str:
 
 
 def svg(plot: Plot) -> str:
-    """The chart."""
+    """The chart as SVG."""
     points = [point for series in plot.series for point in series.points]
     x = Axis([p[0] for p in points], start=LEFT, end=WIDTH - RIGHT, log=plot.log_x)
     y = Axis([p[1] for p in points], start=HEIGHT - BOTTOM, end=TOP, log=plot.log_y)

@@ -1,4 +1,4 @@
-"""What is being measured, told to whoever waits."""
+"""Progress of a run, for whoever waits for it."""
 
 import sys
 import time
@@ -7,5 +7,5 @@ _started = time.monotonic()
 
 
 def say(text: str) -> None:
-    """One line on standard error, with the time since the start."""
+    """Print a line on standard error, with the time since the start."""
     print(f"{time.monotonic() - _started:6.0f} s  {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""How many queries one request makes: `python -m bench.queries PATH TOKEN`, where a server would run."""
+"""Counts the queries of one request, run like a server: `python -m bench.queries PATH TOKEN`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def main(path: str, token: str) -> None:
-    """Ask in this process, and print the queries of the page and those of the token."""
+    """Make the request in this process; print the number of the page's queries and of the token's."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
 

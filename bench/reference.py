@@ -1,6 +1,7 @@
-"""The gate of `scripts/bench --short`: ratios against the guide's server, beside those that are committed.
+"""The gate of `scripts/bench --short`: ratios to the guide's server, compared with the committed ones.
 
-Ratios, because both servers of a ratio meet the same machine: an absolute number fails on any slower one.
+Ratios, because both servers of a ratio run on the same machine: an absolute number would fail on any slower
+one.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FILE = Path(__file__).parent / "reference.json"
-#: Below this share of the reference something is slower; above it, it may be the machine.
+#: Below this share of the reference, something is slower; above it, the machine may be the cause.
 LEAST_SHARE = 0.5
 
 
 def read(file: Path = FILE) -> dict[str, float]:
-    """The committed ratios, by name; empty when none have been set."""
+    """The committed ratios, by name; empty before any were set."""
     if not file.exists():
         return {}
     ratios: dict[str, float] = json.loads(file.read_text())["ratios"]
@@ -23,13 +24,13 @@ def read(file: Path = FILE) -> dict[str, float]:
 
 
 def write(ratios: Mapping[str, float], *, about: str, file: Path = FILE) -> None:
-    """Make these the reference."""
+    """Store these ratios as the reference."""
     rounded = {name: round(value, 2) for name, value in sorted(ratios.items())}
     file.write_text(json.dumps({"measured": about, "ratios": rounded}, indent=2) + "\n")
 
 
 def regressions(found: Mapping[str, float], reference: Mapping[str, float]) -> list[str]:
-    """What is too slow, a sentence each. A ratio that was not measured is too slow as well."""
+    """One sentence per ratio that is too low. A ratio that was not measured counts as too low."""
     problems = []
     for name, before in reference.items():
         now = found.get(name, 0.0)

@@ -1,4 +1,4 @@
-"""Our own server under measurement: one process on Daphne or uvicorn, or several workers."""
+"""Relais as a measured server: one process on Daphne or uvicorn, or several workers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bench.machine import ROOT
 from tests.processes import ServerError
 from tests.servers import Kind, ServerProcess
 
-#: What a server is started with, and the commands that fill its database.
+#: The environment of a server, and of the commands that fill its database.
 ENVIRONMENT = {
-    "ENV_FILE": os.devnull,  # what someone's .env says is about their server
-    "DJANGO_SETTINGS_MODULE": "config.settings",  # and what someone's shell says, about their tests
+    "ENV_FILE": os.devnull,  # a developer's .env is about their own server
+    "DJANGO_SETTINGS_MODULE": "config.settings",  # and a developer's shell about their tests
     "SECRET_KEY": "only-for-benchmarks-and-as-long-as-a-real-one-has-to-be-0123456789",
     "SECRET_KEY_FALLBACKS": "",
     "DEBUG": "0",
@@ -51,13 +51,13 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Conversation:
-    """One conversation of a fixture, with a token for each of its members."""
+    """One conversation of a fixture, with a token for each member."""
 
     conversation_id: int
     tokens: list[str]
 
     def places(self, *, speakers: int = 0, number: int = 0, query: str = "v=1") -> list[Place]:
-        """A socket for each member, the first of them speaking. `v=1`: told when it is subscribed."""
+        """A socket for each member; the first `speakers` speak. With `v=1`, each is told when it is live."""
         path = f"/ws/chat/{self.conversation_id}/?{query}&token="
         return [
             Place(path + token, conversation=number, speaks=index < speakers)
@@ -70,7 +70,8 @@ def native_places(
 ) -> list[Place]:
     """A native socket for each member of these conversations, which have the same members.
 
-    It subscribes to all of them at once, or to the first so many; the first members speak in the first one.
+    Each socket subscribes at once to all conversations, or to the first `subscribed_to`; the first members
+    speak in the first conversation.
     """
     topics = [f"conversation.{each.conversation_id}" for each in conversations[:subscribed_to]]
     opening = [json.dumps({"type": "subscribe", "topic": topic}) for topic in topics]
@@ -82,7 +83,7 @@ def native_places(
 
 
 class Relais(ServerProcess):
-    """A running Relais, of this checkout or of another one (`tree`), with every limit off."""
+    """A running Relais of this checkout or of another one (`tree`), with all limits off."""
 
     def __init__(
         self,
@@ -110,14 +111,14 @@ class Relais(ServerProcess):
         self._environment |= {"HOST": "127.0.0.1", "PORT": str(self.port)}
 
     def command(self) -> list[str]:
-        """What the documents name: the servers' own commands, and for several workers `scripts/serve`."""
+        """The command from the documents: that of the ASGI server, or `scripts/serve` for several workers."""
         return ["scripts/serve"] if self.workers > 1 else super().command()
 
     def environment(self) -> Mapping[str, str]:
         return self._environment
 
     def fixture(self, *, shared: bool = False, **options: int) -> list[Conversation]:
-        """People in conversations, made by bench/fixture.py as anybody would."""
+        """Users in conversations, made by bench/fixture.py, as anybody could make them."""
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         arguments += ["--shared"] * shared
         made = json.loads(run_in(self.working_directory, self._environment, "bench/fixture.py", *arguments))
@@ -125,13 +126,13 @@ class Relais(ServerProcess):
 
 
 def migrate(*, database_url: str, tree: Path = ROOT) -> None:
-    """Make the tables of a checkout."""
+    """Create the tables of a checkout in a database."""
     environment = os.environ | ENVIRONMENT | {"DATABASE_URL": database_url, "PYTHONPATH": str(tree)}
     run_in(tree, environment, "manage.py", "migrate", "--verbosity", "0")
 
 
 def run_in(tree: Path | None, environment: Mapping[str, Any], *command: str) -> str:
-    """Run a Python program of a checkout; what it prints."""
+    """Run a Python program of a checkout; returns its output."""
     done = subprocess.run(
         [sys.executable, *command], cwd=tree, env=environment, capture_output=True, text=True, check=False
     )

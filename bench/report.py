@@ -1,4 +1,4 @@
-"""The report of a run: one Markdown file with its date and machine, and an SVG for each plot beside it.
+"""The report of a run: a Markdown file with date and machine, and an SVG file for each plot.
 
 Another run of the same scenarios on the same day is written below the one before.
 """
@@ -19,7 +19,7 @@ REACHED = {True: "yes", False: "**no**", None: "–"}
 def write(
     directory: Path, name: str, outcomes: Sequence[Outcome], *, about: Mapping[str, str], effort: str
 ) -> Path:
-    """Write the report and its plots; where it is."""
+    """Write the report and its plots; returns its path."""
     directory.mkdir(parents=True, exist_ok=True)
     report = directory / f"{name}.md"
     before = report.read_text() + "\n" if report.exists() else ""
@@ -39,7 +39,7 @@ def write(
 
 
 def text(outcomes: Sequence[Outcome], *, drawn: Mapping[str, Path] = MappingProxyType({})) -> str:
-    """The marks, and everything that the scenarios have to say, with the plots that were drawn."""
+    """The marks, and all tables and notes of the scenarios, with the plots that were drawn."""
     parts = ["## Marks", "", *_marks([mark for outcome in outcomes for mark in outcome.marks]), ""]
     for outcome in outcomes:
         parts += [f"## {outcome.title}", ""]
@@ -61,7 +61,7 @@ def text(outcomes: Sequence[Outcome], *, drawn: Mapping[str, Path] = MappingProx
 
 
 def _free(file: Path) -> Path:
-    """This name, or the next one that no plot has yet."""
+    """This file name, or the next one that no plot has yet."""
     number = 2
     found = file
     while found.exists():
@@ -76,7 +76,7 @@ def _marks(marks: Sequence[Mark]) -> list[str]:
 
 
 def _table(table: Table) -> list[str]:
-    """Markdown; a bar inside a cell would end it."""
+    """A table in Markdown, in which a bar inside a cell is escaped."""
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

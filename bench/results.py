@@ -1,4 +1,4 @@
-"""What a scenario finds: tables, marks reached or not, plots, and what must be known to read them."""
+"""Results of a scenario: tables, marks reached or not, plots, and notes for reading them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.latencies import median
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a plot."""
+    """One line of a plot."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -18,7 +18,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """One picture; `name` becomes part of its file's name."""
+    """A plot; `name` becomes part of its file's name."""
 
     name: str
     title: str
@@ -40,7 +40,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Mark:
-    """One of the marks; `reached` is None where it could not be judged."""
+    """One mark; `reached` is None where it could not be judged."""
 
     number: str
     wanted: str
@@ -50,32 +50,32 @@ class Mark:
 
 @dataclass
 class Outcome:
-    """All that one scenario has to say."""
+    """The whole result of one scenario."""
 
     title: str
     tables: list[Table] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    #: Numbers that are compared with a reference, by name.
+    #: The figures that are compared with a reference, by name.
     ratios: dict[str, float] = field(default_factory=dict)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """How many times theirs ours is: the median over rounds in which both were measured in turn."""
+    """The median ratio of ours to theirs, over the rounds in which both were measured in turn."""
     pairs = [one / other for one, other in zip(ours, theirs, strict=True) if other > 0]
     return median(pairs) if pairs else None
 
 
 def number(value: float) -> str:
-    """As many digits as mean something."""
+    """A number with as many digits as are significant."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median, and between which values it lies."""
+    """The median, and the smallest and largest value."""
     if not values:
         return "–"
     if len(values) == 1:
@@ -84,7 +84,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def at_least(label: str, wanted: str, value: float | None, limit: float, *, unit: str = "") -> Mark:
-    """A mark that is reached from `limit` on."""
+    """A mark that is reached from `limit` up."""
     if value is None:
         return Mark(label, wanted, "not measured: the peer is absent", None)
     return Mark(label, wanted, f"{number(value)}{unit}", value >= limit)

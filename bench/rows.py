@@ -1,7 +1,7 @@
-"""A long history, made by the database itself: a million messages in seconds.
+"""Makes a long history by SQL: a million messages in seconds.
 
-`insert_history` makes only the rows that REST reads. The log is marked as pruned up to the same place, which
-is what a database with such a history and no events would look like: `?since=` answers `resync` there, until
+`insert_history` makes only the rows that REST reads, and marks the log as pruned up to the same seq, as in a
+real database with such a history and no events: `?since=` is answered with `resync` there, until
 `log_history` gives the messages their events.
 """
 
@@ -31,7 +31,7 @@ _SQLITE = f"""
 
 
 def insert_history(*, conversation_id: int, sender_id: int, count: int) -> None:
-    """Append so many messages of one sender, a second apart, the last of them now."""
+    """Append so many messages of one sender, a second apart, the last one now."""
     with transaction.atomic():
         topic = log.lock([conversation_topic(conversation_id)])[conversation_topic(conversation_id)]
         values = {"conversation": conversation_id, "sender": sender_id, "head": topic.head, "count": count}
@@ -62,7 +62,7 @@ _CREATED_AT = {
 
 
 def log_history(*, conversation_id: int) -> None:
-    """Give messages that `insert_history` made the events that the product would have logged."""
+    """Give the messages of `insert_history` the events that the product would have logged."""
     topic = Topic.objects.filter(name=conversation_topic(conversation_id))
     event = _EVENT.format(created_at=_CREATED_AT[connection.vendor])
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""The command: `scripts/bench [--short] [scenario…]`. Measures, and writes the report into bench/results/.
+"""The command `scripts/bench [--short] [scenario…]`: measures, and writes the report into bench/results/.
 
 `scripts/bench pairs --base REVISION` compares this checkout with another one.
 """
@@ -35,16 +35,16 @@ SCENARIOS = (
     "history",
     "growth",
 )
-#: Only when it is named: it needs another revision.
+#: Scenarios that run only by name, since they need another revision.
 PAIRS = "pairs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 when nothing is slower than it may be."""
+    """The command line; 0 when nothing is slower than allowed."""
     options = parse(arguments)
     progress.say(f"seed {options.seed}: who of a crowd speaks")
     if options.short:
-        # A reference is compared with for a long time: five rounds are worth it.
+        # A reference is used for a long time: it is worth five rounds.
         effort = replace(
             short.EFFORT,
             scale=options.scale,
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_short(effort: Effort, *, set_reference: bool) -> int:
-    """Under two minutes: fan-out against the guide's server, compared with the committed reference."""
+    """Measure fan-out against the guide's server, compared with the reference; takes under two minutes."""
     with Workbench(effort=effort) as bench:
         found = short.measure(bench)
         cores = bench.cores
@@ -109,7 +109,7 @@ def run_short(effort: Effort, *, set_reference: bool) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help=", ".join((*SCENARIOS, PAIRS)))
     parser.add_argument("--short", action="store_true", help="the gate: under two minutes, no report")
@@ -149,7 +149,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    # Asked to end, as by Ctrl-C: what was started ends too, and nothing is left behind.
+    # On SIGTERM, as on Ctrl-C, the started programs end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     progress.say("started")
     sys.exit(main())

@@ -1,8 +1,8 @@
-"""What the generator says, and how it recognises what it hears.
+"""The generator's messages: makes them, and recognises them in a server's frames.
 
-Each message carries who said it, how many they had said before, and when, in fixed columns after an `@`:
-`@00007.00000123.0000123456789012345`. JSON escapes none of these characters, so they are found in any
-server's frame.
+Each message holds its sender, the number of the sender's messages before, and the time, in fixed columns
+after an `@`: `@00007.00000123.0000123456789012345`. JSON escapes none of these characters, so they are found
+in any server's frame.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from bench.wire import frame
 #: Columns after the `@`: the sender, the number, the time on the monotonic clock in nanoseconds.
 _SENDER, _NUMBER, _TIME = slice(1, 6), slice(7, 15), slice(16, 35)
 LENGTH = 35
-#: The text of a message is filled up to this: the guide's frame then has about 200 bytes, and ours 270.
+#: Messages are filled up to this length: a frame of the guide then has about 200 bytes, one of Relais 270.
 TEXT_LENGTH = 50
 
 Style = Literal["plain", "acknowledged", "event", "native"]
 
-#: For servers that hand on what they are given: the guide's own frame, as a client would have to make it.
+#: For servers that pass frames on unchanged: a frame of the guide, which the client has to make.
 _EVENT = (
     b'{"type":"message","message_id":123456,"sender_id":1001,"sender_username":"bench-0a1b2c-00001",'
     b'"content":"%b","created_at":"2025-12-09T10:30:00.123Z","is_read":false}'
@@ -34,14 +34,14 @@ def text(sender: int, number: int, now: int) -> bytes:
 
 
 def marker(sender: int) -> bytes:
-    """What every message of a sender contains, and no other's."""
+    """The bytes that all messages of a sender contain, and no other's."""
     return b"@%05d." % sender
 
 
 def command(style: Style, sender: int, number: int, now: int, conversation: int = 0) -> bytes:
-    """The frame that says it. `acknowledged` has a client id, and its time as the `ref` of its ack.
+    """The frame of a message; `acknowledged` has a client id, and its time as the `ref` of the ack.
 
-    `native` names the conversation, in which a socket of the guide stands.
+    `native` names the conversation; a guide socket has only one.
     """
     said = text(sender, number, now)
     if style == "plain":
@@ -56,7 +56,7 @@ def command(style: Style, sender: int, number: int, now: int, conversation: int 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a message says about itself."""
+    """The sender, number and time of a message."""
 
     sender: int
     number: int
@@ -64,7 +64,7 @@ class Said:
 
 
 def heard(buffer: bytes | bytearray, start: int, end: int) -> Said | None:
-    """What the frame between `start` and `end` says; None when the generator did not say it."""
+    """The message in the frame between `start` and `end`; None if it is not the generator's."""
     found = buffer.find(b"@", start, end)
     if found < 0 or found + LENGTH > end:
         return None
@@ -76,7 +76,7 @@ def heard(buffer: bytes | bytearray, start: int, end: int) -> Said | None:
 
 
 def said_at(buffer: bytes | bytearray, start: int, end: int) -> int:
-    """Only when it was said; 0 when the generator did not say it."""
+    """Only the time of the message; 0 if it is not the generator's."""
     found = buffer.find(b"@", start, end)
     if found < 0 or found + LENGTH > end:
         return 0

@@ -1,4 +1,4 @@
-"""Every server that can hold a conversation, seen alike: open its sockets, put it under load."""
+"""Targets: every server that can hold a conversation, behind one interface: open sockets, load them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from tests.servers import Kind
 
 @dataclass(frozen=True)
 class Target:
-    """One server under measurement."""
+    """One measured server."""
 
     name: str
     process: Process
-    #: Sockets of one new conversation: of so many members, so many of whom speak.
+    #: Makes the places of a new conversation, from the number of members and of speakers.
     places: Callable[[int, int], list[Place]]
     style: Style = "plain"
-    #: The number that rises by one with each message, where the server has one.
+    #: The field that rises by one with each message, if the server has one.
     seq: str = ""
-    #: Frames by which a socket is told that it is subscribed; where there are none it must be found out.
+    #: Frames after which a socket is subscribed; with 0, a probe finds out.
     greetings: int = 0
-    #: Handshakes at a time. The guide's server gives up after 5 s, so not too many wait.
+    #: Handshakes at a time. The guide's server gives up a handshake after 5 s, so few may wait.
     window: int = 32
 
     def open(self, bench: Workbench, members: int, speakers: int, *, turn: int = 0) -> Crowd:
-        """Everybody connected and subscribed; in another turn others speak."""
+        """Connect and subscribe all members; another turn has other speakers."""
         crowd = bench.crowd(self.process, self.places(members, speakers), turn=turn)
         if self.greetings:
             crowd.connect(frames=self.greetings, window=self.window, timeout=600)
@@ -41,12 +41,12 @@ class Target:
         return crowd
 
     def cpu_seconds(self) -> float:
-        """What the server has used."""
+        """CPU seconds that the server has used."""
         return cpu_seconds(self.process.pid)
 
 
 def relais(bench: Workbench, kind: Kind, *, tree: Path = ROOT) -> Target:
-    """Our server on one of its servers; of another checkout it is the one before."""
+    """Relais on an ASGI server; with another checkout, it is called "before"."""
     server = bench.relais(kind, tree=tree)
 
     def places(members: int, speakers: int) -> list[Place]:
@@ -57,7 +57,7 @@ def relais(bench: Workbench, kind: Kind, *, tree: Path = ROOT) -> Target:
 
 
 def both_sockets(bench: Workbench, kind: Kind) -> list[Target]:
-    """One server of ours twice: by its chat socket, and by the native one."""
+    """One Relais server as two targets: its chat socket, and its native socket."""
     chat = relais(bench, kind)
     server = chat.process
     assert isinstance(server, Relais)
@@ -70,7 +70,7 @@ def both_sockets(bench: Workbench, kind: Kind) -> list[Target]:
 
 
 def ours(bench: Workbench) -> list[Target]:
-    """Our server on both of its servers."""
+    """Relais on both ASGI servers."""
     return [relais(bench, kind) for kind in KINDS]
 
 
@@ -83,7 +83,7 @@ def guide(bench: Workbench) -> Target:
 
 
 def nchan(bench: Workbench) -> list[Target]:
-    """nginx with nchan, or nothing."""
+    """nginx with nchan, if it is there."""
     server = bench.nchan()
     if server is None:
         return []

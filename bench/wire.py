@@ -1,7 +1,7 @@
-"""The client's half of a WebSocket, as bytes: handshake, masked frames. No object, no state.
+"""The client's half of a WebSocket as bytes: the handshake and masked frames. No objects, no state.
 
-Masked with zeros: the mask protects proxies from hostile pages (RFC 6455 §10.3) and means nothing to a server
-but work, which is the same for every mask; bytes that stay readable are made at once.
+The mask is zero: it protects proxies from hostile pages (RFC 6455 §10.3), and to a server it is only work,
+which is the same for every mask. Frames that stay readable are quick to make.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ def frame(payload: bytes, first: int = TEXT) -> bytes:
 
 
 def status_of(answer: bytes) -> int:
-    """The HTTP status of an answer to a handshake; 0 when it is none."""
+    """The HTTP status of a handshake's answer; 0 when it is no answer."""
     words = answer[:32].split(b" ", 2)
     return int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() else 0

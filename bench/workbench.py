@@ -1,4 +1,4 @@
-"""What a scenario stands on: servers with what they need, on their cores, gone at the end."""
+"""The workbench of a scenario: it starts servers, databases and Redis on their cores, and ends them all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = ("uvicorn", "daphne")
 
 
 class DurablePostgres(services.PostgresServer):
-    """PostgreSQL as in production: a commit has reached the disk. The tests' own does without."""
+    """PostgreSQL as in production: a commit reaches the disk, unlike in the tests."""
 
     def command(self) -> list[str]:
         return [
@@ -45,18 +45,18 @@ class DurablePostgres(services.PostgresServer):
 
 @dataclass(frozen=True)
 class Effort:
-    """How long and how often things are measured, and which."""
+    """The options of a run: what is measured, for how long and how often."""
 
     runs: int = 5
     seconds: float = 5.0
     warmup: float = 1.5
-    #: Scales the numbers of sockets and rows; 1 is what the marks are about.
+    #: Scales the numbers of sockets and rows; the marks hold for 1.
     scale: float = 1.0
-    #: Decides who of a crowd speaks: one for a run, so that it can be repeated.
+    #: Decides which sockets speak; fixed for a run, so that it can be repeated.
     seed: int = 0
-    #: Of two revisions that are measured in turn; nine have an interval of 96 %.
+    #: Pairs of two revisions; the interval of nine is 96 %.
     pairs: int = 9
-    #: What two revisions are compared in, and on which servers.
+    #: The parts in which two revisions are compared, and on which servers.
     what: Sequence[str] = ()
     servers: Sequence[Kind] = ("uvicorn",)
 
@@ -67,10 +67,10 @@ class Effort:
 
 @dataclass
 class Workbench:
-    """Use as a context: what was started inside ends with it."""
+    """Starts servers inside a `with` block; they end with it."""
 
     effort: Effort = field(default_factory=Effort)
-    #: The checkout of another revision, whose servers are measured beside ours.
+    #: The checkout of another revision, which is measured beside this one.
     base: Path | None = None
     cores: Cores = field(default_factory=Cores.of_this_machine)
 
@@ -81,9 +81,9 @@ class Workbench:
         self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
         self._numbers = itertools.count(1)
         self._postgres: DurablePostgres | None = None
-        #: Peers that could not be measured, and why.
+        #: Peers that could not be measured, with the reason.
         self.absent: dict[str, str] = {}
-        #: What else was running, for the report.
+        #: Other programs that were running, for the report.
         self.versions: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class Workbench:
         self._stack.close()
 
     def part(self) -> Workbench:
-        """A bench of its own inside this one, for what must be gone before the end."""
+        """A workbench inside this one, for servers that must end earlier."""
         part = Workbench(effort=self.effort, base=self.base, cores=self.cores)
         part.absent, part.versions = self.absent, self.versions
         return part
@@ -109,7 +109,7 @@ class Workbench:
         tree: Path = ROOT,
         env: Mapping[str, str] | None = None,
     ) -> Relais:
-        """Ours, with a Redis and a database of its own. Several workers are not pinned."""
+        """Relais, with a Redis and a database of its own. Several workers are not pinned to cores."""
         server = Relais(
             kind,
             database_url=self.database(database, tree=tree),
@@ -125,7 +125,7 @@ class Workbench:
         return self._started(GuideServer(redis_url=self.redis().url), self.cores.server)
 
     def nchan(self) -> NchanServer | None:
-        """nginx with nchan; None where there is none, and the report says so."""
+        """nginx with nchan; None where it is missing, which the report says."""
         try:
             server = self._started(NchanServer(files=self.files), self.cores.server)
         except AbsentError as reason:
@@ -135,7 +135,7 @@ class Workbench:
         return server
 
     def redis(self) -> services.RedisServer:
-        """A Redis for one server: topics of two databases have the same names."""
+        """A Redis for one server, because topics of two databases have the same names."""
         server = self._started(services.RedisServer(), self.cores.services)
         self.versions["redis"] = f"{server.binary.path.name} {server.binary.version()}"
         return server
@@ -163,7 +163,7 @@ class Workbench:
         return process
 
     def inside(self, *arguments: str) -> Any:
-        """What `bench.inside` says in a process of its own, where a server would run."""
+        """The output of `bench.inside`, in a process of its own on a server's core."""
         environment = os.environ | ENVIRONMENT | {"DATABASE_URL": self.database("sqlite"), "REDIS_URL": ""}
         with pinned(self.cores.server):
             return json.loads(run_in(ROOT, environment, "-m", "bench.inside", *arguments))
@@ -173,10 +173,10 @@ class Workbench:
     def crowd(
         self, process: Process, places: Sequence[Place], *, generators: int = 1, turn: int = 0
     ) -> Crowd:
-        """Sockets on a server, not opened yet, in an order of the run's seed; another turn has another.
+        """Sockets of a server, not opened yet, in an order by the run's seed; each turn has another order.
 
-        A server writes to its sockets in the order in which they came. Speakers who came first would hear
-        themselves before everybody else, and speak again while the others are still being told.
+        A server writes to its sockets in the order in which they connected. Speakers who connected first
+        would receive their own message first, and speak again while the others still wait for it.
         """
         return self._stack.enter_context(
             Crowd(
@@ -189,5 +189,5 @@ class Workbench:
 
 
 def shuffled(places: Sequence[Place], *, seed: int, turn: int = 0) -> list[Place]:
-    """The same places in an order that is the same for equally many, of any server."""
+    """The places in an order by seed and turn, the same for equally many places of any server."""
     return random.Random(f"{seed} {turn}").sample(places, len(places))

@@ -1,1 +1,1 @@
-"""What ours is compared with, in the same run on the same machine."""
+"""The peers: servers that Relais is compared with, in the same run on the same machine."""

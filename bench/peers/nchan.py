@@ -1,12 +1,12 @@
 """nginx with nchan: a pub/sub server in C that stores nothing. One worker, in memory.
 
-Taken from Debian's packages `nginx` and `libnginx-mod-nchan`: those that are installed, else installed by apt
-when we are root, else the report says that it was absent.
+It is Debian's packages `nginx` and `libnginx-mod-nchan`: if they are missing, root installs them with apt;
+otherwise the report says that they were absent.
 
-nchan leaves Nagle's algorithm on for its sockets, and a message then waits up to 40 ms for an acknowledgement
-of the one before it. So that we are not compared with that, nginx is handed a listening socket without it
-(the sockets it accepts inherit the option), in the way nginx hands its own sockets to its successor:
-`python -m bench.peers.nchan PORT nginx …`.
+nchan leaves Nagle's algorithm on for its sockets, so that a message may wait up to 40 ms for the
+acknowledgement of the one before. To keep that out of the comparison, nginx inherits a listening socket
+without it, whose accepted sockets inherit the option, in the way nginx hands its own sockets to its
+successor: `python -m bench.peers.nchan PORT nginx …`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.programs import MissingProgramError, install_packages
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 PACKAGES = ("nginx", "libnginx-mod-nchan")
-# Every member publishes and subscribes on one socket, as in a chat. Messages wait for the slow for a while.
+# Every member publishes and subscribes on one socket, as in a chat. Messages for slow members wait a while.
 CONFIGURATION = """
 load_module {module};
 daemon off;
@@ -63,7 +63,7 @@ class AbsentError(RuntimeError):
 
 
 def program() -> Path:
-    """nginx with the module, installed when that is possible."""
+    """The path of nginx with the module, which is installed if possible."""
     if (found := _installed()) is None:
         try:
             install_packages(*PACKAGES)
@@ -101,7 +101,7 @@ class NchanServer(Process):
         )
 
     def version(self) -> str:
-        """nginx and the module's package."""
+        """The versions of nginx and of the module's package."""
         said = subprocess.run([self.program, "-v"], capture_output=True, text=True, check=False).stderr
         number = re.search(r"[\d.]+", said)
         package = subprocess.run(
@@ -117,13 +117,13 @@ class NchanServer(Process):
         return accepts(self.port)
 
     def places(self, members: int, *, speakers: int) -> list[Place]:
-        """Members of one channel; another number of them is another channel."""
+        """The members of one channel; each number of members has its own channel."""
         path = f"/ws/{members * 1000 + speakers}"
         return [Place(path, speaks=index < speakers) for index in range(members)]
 
 
 def become_nginx(port: int, command: Sequence[str]) -> None:
-    """Turn into nginx, with a listening socket whose children send at once."""
+    """Replace this process by nginx, with a listening socket whose accepted sockets send at once."""
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.set_inheritable(True)

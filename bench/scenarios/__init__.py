@@ -1,1 +1,1 @@
-"""What is measured. Each module has one function, `measure(bench)`, and says which marks it is about."""
+"""The scenarios. Each module has a function `measure(bench)`, and names the marks that it measures."""

@@ -1,7 +1,7 @@
-"""P6: how many sockets can come back per second: token checked, membership checked, 20 missed messages read.
+"""P6: reconnecting sockets per second, with token and membership checked and 20 missed messages read.
 
-A socket counts when it has been told that it is live again. The guide's server checks nothing and resumes
-nothing; its sockets count when they are accepted.
+A socket counts when it is told that it is live again. The guide's server checks and resumes nothing; its
+sockets count when they are accepted.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from bench.workbench import KINDS, Workbench
 
 SOCKETS = 1_000
 MISSED = 20
-#: What was missed, and the word that it is over.
+#: The frames of a resume: the missed messages, and the one that says they are complete.
 FRAMES = MISSED + 1
-#: Handshakes at a time: enough that the server never waits for us.
+#: Handshakes at a time: enough that the server never waits for the generator.
 WINDOW = 64
 MARKS = {"uvicorn": 400, "daphne": 150}
 PERCENTS = (0, 10, 25, 50, 75, 90, 95, 99, 100)
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Ours on both servers and both databases, and the guide's."""
+    """Measure Relais on both servers and both databases, and the guide's server."""
     outcome = Outcome(f"Connects: authenticated, resuming {MISSED} missed messages (P6)")
     sockets = bench.effort.sized(SOCKETS, least=20)
     rows, curves = [], []
@@ -54,7 +54,7 @@ def measure(bench: Workbench) -> Outcome:
 
 
 def places(server: Relais, sockets: int) -> list[Place]:
-    """Members of a new conversation who have missed its messages."""
+    """The members of a new conversation, all of whom missed its messages."""
     [conversation] = server.fixture(members=sockets, messages=MISSED)
     return conversation.places(query="since=0")
 
@@ -72,4 +72,4 @@ def _rounds(bench: Workbench, name: str, sockets: int) -> list[Opened]:
         crowd = bench.crowd(server, wanted)
         rounds.append(crowd.connect(frames=frames, window=WINDOW, timeout=300))
         crowd.close()
-    return rounds[1:]  # the first warms caches and opens database connections
+    return rounds[1:]  # the first round warms caches and opens database connections

@@ -1,7 +1,7 @@
-"""P1: one conversation of many members. Closed loop: each speaker waits for its own message.
+"""P1: one conversation of many members, in closed loop: each speaker waits for its own message.
 
-All servers are up and connected at once and measured in turn, round by round, so that a ratio compares
-neighbours in time.
+All servers are started and connected first, and measured in turn, round by round, so that a ratio compares
+measurements made one right after the other.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from bench.results import Outcome, Plot, Series, Table, at_least, at_most, numbe
 from bench.targets import Target
 from bench.workbench import Workbench
 
-#: Members, speakers: the first is P1.
+#: (members, speakers); the first pair is P1.
 SIZES = ((1000, 64), (200, 64))
 PERCENTS = (0, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
 
 
 class Rounds:
-    """The results of one server at one size, round by round."""
+    """The results of one server at one size, by round."""
 
     def __init__(self) -> None:
         self.loads: list[Loaded] = []
@@ -39,7 +39,7 @@ class Rounds:
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Everything about fan-out."""
+    """Measure all sizes on all servers."""
     everybody = [*targets.ours(bench), targets.guide(bench), *targets.nchan(bench)]
     outcome = Outcome("Fan-out: one conversation, every message to every member (P1)")
     found = {}
@@ -83,7 +83,7 @@ def rounds_of(
 
 
 def table(size: tuple[int, int], found: dict[str, Rounds]) -> Table:
-    """One size, a row for each server."""
+    """The table of one size, with a row per server."""
     header = ["server", "deliveries/s", "p50 ms", "p95 ms", "p99 ms", "max ms", "server CPU µs/delivery"]
     header += ["generator CPU", "lost", "doubled", "out of order", "no echo in 5 s"]
     rows = []
@@ -98,7 +98,7 @@ def table(size: tuple[int, int], found: dict[str, Rounds]) -> Table:
 
 
 def against(found: dict[str, Rounds], one: str, other: str) -> float | None:
-    """Deliveries per second of one server as a multiple of another's."""
+    """Deliveries per second of one server, divided by another's."""
     if one not in found or other not in found:
         return None
     return ratio(found[one].rates(), found[other].rates())

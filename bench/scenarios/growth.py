@@ -1,7 +1,7 @@
-"""P9: what grows with what. Eight speak in closed loop, so that batches are alike; CPU is compared, not time.
+"""P9: how cost grows. Eight speakers in closed loop make batches alike; CPU is compared, not time.
 
-A message costs something by itself (it is stored) and something for each member. The second is the slope
-between two sizes; it should be the same everywhere.
+A message has a cost of its own, to store it, and a cost per member. The latter is the slope between two
+sizes, and should be the same everywhere.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tests.servers import Kind
 SPEAKERS = 8
 MEMBERS = (10, 100, 1_000, 10_000)
 OTHERS = (0, 500, 2_000)
-#: For one worker and for two: as many members as both can be asked for.
+#: Sizes for one worker and for two: as many members as both can serve.
 SHARED_MEMBERS = 1_000
-#: Flat is what differs by less than this: two measurements of the same thing do.
+#: Costs that differ by less are the same: two measurements of one thing differ as much.
 FLAT = 1.25
 TWO_WORKERS = 1.15
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Members, other conversations, workers."""
+    """Measure growth with members, other conversations, and workers."""
     outcome = Outcome("Growth: what a message costs, and what that depends on (P9)")
     _by_members(bench, outcome)
     _by_other_conversations(bench, outcome)
@@ -38,7 +38,7 @@ def measure(bench: Workbench) -> Outcome:
 
 
 class Cost:
-    """CPU microseconds of the server, for each message and for each delivery, round by round."""
+    """CPU microseconds of the server per message and per delivery, by round."""
 
     def __init__(self, bench: Workbench, process: Process, crowd: Crowd) -> None:
         self.per_message: list[float] = []
@@ -124,7 +124,7 @@ def _by_other_conversations(bench: Workbench, outcome: Outcome) -> None:
 
 
 def _add_listeners(bench: Workbench, server: Relais, count: int) -> None:
-    """So many more conversations, each with one open socket."""
+    """Open so many more conversations, each with one socket."""
     if count > 0:
         places = [place for each in server.fixture(members=1, conversations=count) for place in each.places()]
         bench.crowd(server, places).connect(frames=1, timeout=600)

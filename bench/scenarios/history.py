@@ -15,14 +15,14 @@ from bench.workbench import KINDS, Database, Workbench
 
 MESSAGES = 1_000_000
 PAGE = 50
-#: Where in the history, as a share of it from its beginning.
+#: The measured positions, as a share of the history from its beginning.
 POSITIONS = (0.001, 0.25, 0.5, 0.75, 1.0)
 REQUESTS = 100
 DATABASES: tuple[Database, ...] = ("sqlite", "postgresql")
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Both databases, both servers."""
+    """Measure both databases and both servers."""
     outcome = Outcome(f"History: {PAGE} of {MESSAGES:,} messages (P7)")
     rows, curves = [], []
     total = bench.effort.sized(MESSAGES, least=1000)
@@ -34,7 +34,7 @@ def measure(bench: Workbench) -> Outcome:
                 progress.say(f"history: {name}: making {total:,} messages")
                 [conversation] = server.fixture(members=10, history=total)
                 reader = Reader(server, conversation, total)
-                reader.read(POSITIONS[0], REQUESTS // 5)  # caches and connections
+                reader.read(POSITIONS[0], REQUESTS // 5)  # warms caches and connections
                 runs = [[reader.read(at, REQUESTS) for at in POSITIONS] for _ in range(part.effort.runs)]
                 page, token = reader.count_queries()
             by_position = [[run[index] for run in runs] for index in range(len(POSITIONS))]
@@ -67,7 +67,7 @@ def measure(bench: Workbench) -> Outcome:
 
 
 class Reader:
-    """One member who reads, page after page, on one connection."""
+    """A member who reads page after page on one connection."""
 
     def __init__(self, server: Relais, conversation: Conversation, total: int) -> None:
         self._server, self._conversation, self._total = server, conversation, total
@@ -75,14 +75,14 @@ class Reader:
         self._headers = {"Authorization": f"Bearer {conversation.tokens[0]}"}
 
     def path(self, at: float) -> str:
-        """The page that ends at a share of the history."""
+        """The path of the page that ends at a share of the history."""
         before = max(PAGE + 1, int(self._total * at)) + 1
         return (
             f"/api/conversations/{self._conversation.conversation_id}/messages/?before={before}&limit={PAGE}"
         )
 
     def read(self, at: float, count: int) -> Latencies:
-        """Pages near a position, no two the same."""
+        """Read pages near a position, no two the same."""
         times = []
         for turn in range(count):
             path = self.path(max(0.0, at - turn * PAGE / self._total))
@@ -94,7 +94,7 @@ class Reader:
         return Latencies.of(times)
 
     def count_queries(self) -> tuple[int, int]:
-        """Queries of one page: its own, and those that check the token."""
+        """The number of a page's own queries, and of those that check the token."""
         arguments = (self.path(0.5), self._conversation.tokens[0])
         said = run_in(
             self._server.working_directory, self._server.environment(), "-m", "bench.queries", *arguments

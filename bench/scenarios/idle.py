@@ -1,4 +1,4 @@
-"""P5: what sockets cost that do nothing but answer pings: CPU. Their memory is in `memory`."""
+"""P5: the CPU of sockets that only answer pings; `memory` measures their memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CPU_MARKS = {"uvicorn": 5, "daphne": 15}
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Both servers, over ping periods."""
+    """Measure both servers over some ping periods."""
     outcome = Outcome("Idle sockets: CPU (P5)")
     sockets = bench.effort.sized(IDLE_SOCKETS, least=20)
-    # Each window holds one ping of every socket.
+    # Each window holds one ping per socket.
     window = Conf.limit_ping_seconds if bench.effort.scale == 1 else bench.effort.seconds
     rows = []
     for kind in KINDS:
@@ -28,7 +28,7 @@ def measure(bench: Workbench) -> Outcome:
             crowd = part.crowd(server, places)
             opened = crowd.connect(frames=1, timeout=1200)
             progress.say(f"idle: {kind}: {sockets} sockets open, {opened.per_second:.0f} a second")
-            time.sleep(window)  # what connecting left behind is over
+            time.sleep(window)  # until the work of connecting is over
             shares: list[float] = []
             for _ in range(bench.effort.runs):
                 before, began = cpu_seconds(server.pid), time.monotonic()

@@ -1,10 +1,11 @@
-"""A lone topic beside 1,000 sockets with 200 subscriptions each: do they make it wait?
+"""A lone topic beside 1,000 sockets with 200 subscriptions each: do they delay it?
 
-In one process without a server (bench/inside.py). Somebody who listens alone to a topic is told something a
-hundred times a second, from a thread, as services tell; the delay is from that call until the bytes are
-handed to the socket's connection. Twice it is compared: beside others who are silent, with nobody else there;
-and beside others who are told a hundred events a second on their many topics, with as many deliveries to
-others who have one topic only. So the work of telling, which is there in any case, is no part of the ratio.
+Measured in one process without a server (bench/inside.py). One socket listens alone to a topic, on which an
+event is published a hundred times a second from a thread, as services publish; the delay lasts from that call
+until the bytes are handed to the socket's connection. There are two comparisons: with silent others against
+nobody else; and with others who receive a hundred events a second on their many topics, against as many
+deliveries to others who have one topic only. So the work of the deliveries themselves, which is always there,
+is no part of the ratio.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from bench.results import Outcome, Table, at_most, number, ratio, spread
 from bench.workbench import Workbench
 
 SOCKETS, SUBSCRIPTIONS, TOPICS = 1000, 200, 1000
-#: Events a second on the topics of the others, each told to 200 of them.
+#: Events a second on the other sockets' topics; each reaches 200 sockets.
 RATE = 100
-#: p99 as a multiple of that without so many subscriptions.
+#: The p99 divided by the p99 without so many subscriptions.
 LIMIT = 2
 STATES = {
     "alone": "nobody else",
@@ -29,7 +30,7 @@ COMPARED = {"quiet": "alone", "busy": "few"}
 
 
 def measure(bench: Workbench) -> Outcome:
-    """A new process for each run."""
+    """Measure each run in a new process."""
     outcome = Outcome(f"A lone topic beside {SOCKETS:,} sockets with {SUBSCRIPTIONS} subscriptions each")
     sized = {
         "--sockets": bench.effort.sized(SOCKETS, least=10),

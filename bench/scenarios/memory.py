@@ -1,9 +1,9 @@
-"""P4: what sockets cost in memory that do nothing, and what subscriptions and topics cost the core.
+"""P4: the memory of idle sockets, and of subscriptions and topics in the core.
 
-Of a socket what only the server's process holds (USS), so neither shared libraries nor the kernel's buffers
-count. The first sockets are not counted either: they pay for what a process makes once. Subscriptions and
-topics are counted in a process of their own without a server (bench/inside.py), once as USS and once as what
-Python allocates, which is the same in each run.
+Of a socket, only the memory of the server's process alone counts (USS): neither shared libraries nor the
+kernel's buffers. The first sockets do not count, since they pay for what a process makes once. Subscriptions
+and topics are measured in a process without a server (bench/inside.py), once as USS and once as what Python
+allocates, which is the same in each run.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tests.processes import Process
 WARM, STEPS, STEP_SOCKETS = 200, 4, 500
 SETTLE_SECONDS = 2.0
 MARKS = {"uvicorn": 20, "daphne": 26}
-#: Sockets that subscribe, and to how many topics each: first to the same ones, then to topics of their own.
+#: The subscribing sockets, and the topics of each: first shared ones, then topics of its own.
 SUBSCRIBERS, TOPICS = 1000, 20
-#: Bytes of a subscription beyond its topic, and of a topic.
+#: Bytes of a subscription without its topic, and of a topic.
 SUBSCRIPTION_MARKS = {"subscription": 1000, "topic": 1500}
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Sockets, then subscriptions."""
+    """Measure sockets, then subscriptions."""
     outcome = Outcome("Memory of idle sockets, subscriptions and topics (P4)")
     _measure_sockets(bench, outcome)
     _measure_subscriptions(bench, outcome)
@@ -63,7 +63,7 @@ def _measure_sockets(bench: Workbench, outcome: Outcome) -> None:
         unique: list[float] = []
         resident: list[float] = []
         points: list[tuple[float, float]] = []
-        # A process gives little back, so each run has a new one.
+        # A process gives little memory back, so each run has a new one.
         for _ in range(bench.effort.runs):
             with bench.part() as part:
                 server, places = server_of(part, name, most_sockets(part))
@@ -83,12 +83,12 @@ def _measure_sockets(bench: Workbench, outcome: Outcome) -> None:
 
 
 def most_sockets(bench: Workbench) -> int:
-    """How many there are in the end."""
+    """The number of sockets at the end."""
     return bench.effort.sized(WARM, least=10) + STEPS * bench.effort.sized(STEP_SOCKETS, least=10)
 
 
 def kilobytes_each(points: Sequence[tuple[float, float]]) -> float:
-    """What each socket took from the first to the last of what `grow` found."""
+    """Kilobytes per socket, from the first to the last point of `grow`."""
     (few, before), (many, then) = points[0], points[-1]
     return (then - before) * 1024 / (many - few)
 
@@ -96,7 +96,7 @@ def kilobytes_each(points: Sequence[tuple[float, float]]) -> float:
 def grow(
     bench: Workbench, server: Process, places: Sequence[Place], *, frames: int
 ) -> tuple[list[tuple[float, float]], list[int]]:
-    """(sockets, MB) after each step, and the resident bytes. `frames` tell a socket that it is subscribed."""
+    """(sockets, MB) after each step, and the resident bytes. A socket is subscribed after `frames` frames."""
     warm = bench.effort.sized(WARM, least=10)
     step = bench.effort.sized(STEP_SOCKETS, least=10)
     points, residents = [], []

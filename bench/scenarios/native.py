@@ -1,8 +1,8 @@
-"""The native socket beside the guide's, in one run on the same server.
+"""The native socket beside the guide's sockets, in one run on the same server.
 
-Fan-out: one conversation of many members, on `/ws/chat/` and on `/ws/` in turn. Connects: a socket of the
-chat against a native one that sends twenty `subscribe` frames at once. Memory: native sockets that are idle,
-without subscriptions and with twenty.
+Fan-out: one conversation of many members, on `/ws/chat/` and on `/ws/` in turn. Connects: a chat socket
+against a native one that sends twenty `subscribe` frames at once. Memory: idle native sockets without
+subscriptions, and with twenty.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from bench.workbench import KINDS, Workbench
 from tests.servers import Kind
 
 MEMBERS, SPEAKERS = 1000, 64
-#: Deliveries a second on the native socket, as a multiple of those on the guide's.
+#: Deliveries a second on the native socket, divided by those on the chat socket.
 LEAST_SHARE = 0.9
-#: What a native socket subscribes to as it opens: a page that shows so many conversations.
+#: Subscriptions of an opening native socket: a page that shows so many conversations.
 SUBSCRIPTIONS = 20
-#: CPU of such a connect, as a multiple of one to a socket of the guide.
+#: CPU of such a connect, divided by that of a connect to the chat socket.
 MOST_TIMES = 3
 SOCKETS = 500
-#: Handshakes at a time: enough that the server never waits for us.
+#: Handshakes at a time: enough that the server never waits for the generator.
 WINDOW = 64
 GUIDE, NATIVE = "/ws/chat/?v=1", f"/ws/, {SUBSCRIPTIONS} subscriptions"
 
 
 def measure(bench: Workbench) -> Outcome:
-    """All three, on both servers."""
+    """Measure all three on both servers."""
     outcome = Outcome("The native socket beside the guide's")
     for kind in KINDS:
         with bench.part() as part:
@@ -88,7 +88,7 @@ def _connects(bench: Workbench, kind: Kind, outcome: Outcome) -> list[list[str]]
     for turn in range(bench.effort.runs + 1):
         for name, (places, frames) in kinds.items():
             cost, found = _open_all(bench, server, places, frames)
-            if turn:  # the first warms caches and opens database connections
+            if turn:  # the first one warms caches and opens database connections
                 costs[name].append(cost)
                 opened[name].append(found)
         if turn:
@@ -111,7 +111,7 @@ def _connects(bench: Workbench, kind: Kind, outcome: Outcome) -> list[list[str]]
 
 
 def _open_all(bench: Workbench, server: Relais, places: Sequence[Place], frames: int) -> tuple[float, Opened]:
-    """Milliseconds of CPU for each connect, and what the generator saw."""
+    """CPU milliseconds per connect, and the generator's result."""
     crowd = bench.crowd(server, places)
     before = cpu_seconds(server.pid)
     opened = crowd.connect(frames=frames, window=WINDOW, timeout=300)
@@ -124,7 +124,7 @@ def _open_all(bench: Workbench, server: Relais, places: Sequence[Place], frames:
 
 
 def _kilobytes(bench: Workbench, kind: Kind, subscriptions: int) -> str:
-    """Of each idle socket with so many subscriptions, over new servers: a process gives little back."""
+    """Kilobytes per idle socket with so many subscriptions, on new servers: a process gives little back."""
     found = []
     for _ in range(bench.effort.runs):
         with bench.part() as part:

@@ -1,4 +1,4 @@
-"""This checkout against another revision, pair by pair, on each server that was asked for.
+"""This checkout against another revision, pair by pair, on each chosen server.
 
 fanout    1,000 members, 64 speaking, each waiting for its own message
 open      the same people at a fixed rate: half of what the other revision did in closed loop
@@ -26,30 +26,30 @@ from bench.workbench import Database, Workbench
 from tests.processes import Process
 from tests.servers import Kind
 
-#: In the order in which they are played.
+#: The parts, in the order of play.
 PARTS = ("fanout", "open", "sends", "connects", "logged")
 MEMBERS, SPEAKERS = 1000, 64
-#: Of the other revision's rate in closed loop.
+#: The fixed rate, as a share of the other revision's rate in closed loop.
 SHARE_OF_PEAK = 0.5
-#: Plays that find that rate where closed loop is not measured anyway.
+#: Plays that find this rate where closed loop is not measured.
 PEAK_PLAYS = 3
-#: Worse than this is worse: two measurements of the same thing differ by less.
+#: A figure is worse beyond this factor: two measurements of one thing differ by less.
 WORSE = 1.05
 WARMUP_SECONDS = 1.0
-#: A server is quiet when it used less than this share of a core for so many seconds; others are waited for
-#: so many seconds.
+#: A server is quiet when it used less than this share of a core for so many seconds; the wait for that is
+#: limited to the third number.
 QUIET_SHARE, QUIET_SECONDS, QUIET_PATIENCE = 0.05, 0.2, 10.0
-#: Of both revisions together, not compared: there must be none.
+#: A figure that is not compared: both revisions together must have none.
 BROKEN = "lost, doubled, out of order or refused"
 
-#: What one play found, by name.
+#: The figures of one play, by name.
 Figures = dict[str, float]
 Play = Callable[[], Figures]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a figure must be, as a multiple of the other revision's."""
+    """A wanted figure, as a multiple of the other revision's."""
 
     part: str
     figure: str
@@ -61,7 +61,7 @@ class Wanted:
         return (self.part, self.figure) == (part, figure) and server.startswith(self.server)
 
     def mark(self, server: str, found: Compared) -> Mark:
-        """Judged by the median; the interval stands beside it."""
+        """The mark of a comparison, judged by the median; the interval stands beside it."""
         is_reached = found.ratio <= self.limit if self.sign == "≤" else found.ratio >= self.limit
         wanted = f"{self.part}, {server}: {self.figure} {self.sign} {number(self.limit)}× before"
         return Mark("pairs", wanted, f"{found.ratio:.2f}× ({_between(found)})", is_reached)
@@ -80,7 +80,7 @@ WANTED = (
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Everything, or what was asked for."""
+    """Measure all parts, or the chosen ones."""
     comparison = Comparison()
     what = bench.effort.what or PARTS
     for kind in bench.effort.servers:
@@ -98,7 +98,7 @@ def measure(bench: Workbench) -> Outcome:
 
 
 class Comparison:
-    """What came of all pairs so far."""
+    """The results of all pairs so far."""
 
     def __init__(self) -> None:
         self.rows: list[list[str]] = []
@@ -109,9 +109,9 @@ class Comparison:
     def play(
         self, bench: Workbench, part: str, server: str, base: Play, head: Play
     ) -> list[tuple[Figures, Figures]]:
-        """Play both in turn, and note what came of it."""
+        """Play both revisions in turn, and note the comparison."""
         for play in (base, head):
-            play()  # warms caches, and opens database connections
+            play()  # warms caches and opens database connections
         pairs = in_turn(base, head, pairs=bench.effort.pairs)
         broken = sum(figures.pop(BROKEN, 0) for pair in pairs for figures in pair)
         for figure in pairs[0][0]:
@@ -167,7 +167,7 @@ def _fan_out(comparison: Comparison, bench: Workbench, kind: Kind, what: Sequenc
 
 
 def _load(bench: Workbench, process: Process, crowd: Crowd, rate: float) -> Figures:
-    """In open loop a delay counts from when the message was due, whoever was late with it."""
+    """Load the server; with a rate, a delay counts from when the message was due, whoever was late."""
     before = cpu_seconds(process.pid)
     load = crowd.load(
         mode="open" if rate else "closed",
@@ -227,7 +227,7 @@ def _connects(comparison: Comparison, bench: Workbench, kind: Kind, part: str, l
         opened = crowd.connect(frames=connects.FRAMES, window=connects.WINDOW, timeout=300)
         used = _microseconds(server, before)
         crowd.close()
-        _wait_until_quiet(server)  # what ends here is not to be told in the other's time
+        _wait_until_quiet(server)  # the end of these sockets must not fall into the other revision's time
         return {
             "connects/s": opened.per_second,
             "live p50 ms": opened.connect.percentile(50),
@@ -251,13 +251,13 @@ def _wait_until_quiet(process: Process) -> None:
 
 
 def _trees(bench: Workbench) -> tuple[Path, Path]:
-    """The other checkout and this one."""
+    """The other checkout, and this one."""
     assert bench.base is not None, "the command line asks for it"
     return bench.base, ROOT
 
 
 def _microseconds(process: Process, before: float) -> float:
-    """Of CPU, since then."""
+    """CPU microseconds of a process since `before`."""
     return (cpu_seconds(process.pid) - before) * 1e6
 
 

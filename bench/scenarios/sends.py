@@ -1,8 +1,8 @@
-"""P2: durable sends, 200 conversations of 10 members, each answered by an ack after its commit.
+"""P2: durable sends to 200 conversations of 10 members, each answered by an ack after its commit.
 
-Open loop: messages are said at a fixed rate whether or not the server keeps up, and count from when they were
-due. The rate rises until the server no longer delivers what is offered; then the delays are measured at 70 %
-of the peak.
+Open loop: messages are sent at a fixed rate whether or not the server keeps up, and a delay counts from when
+its message was due. The rate rises until the server no longer delivers all of it; then the delays are
+measured at 70 % of the peak.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from bench.workbench import KINDS, Database, Workbench
 
 CONVERSATIONS, MEMBERS = 200, 10
 FIRST_RATE, STEP = 500, 1.3
-#: Past this something else is being measured.
+#: A delay beyond this means that something else is being measured.
 MAX_RATE = 50_000
-#: Offered is delivered while the difference is smaller than what a window's edges can explain.
+#: A rate counts as delivered while the difference is within what a window's edges explain.
 KEEPS_UP = 0.95
 SHARE_OF_PEAK = 0.7
-#: A rate is too high when it was not kept up with so many times in a row: one may be the machine's hiccup.
+#: A rate is too high after failing so often in a row: a single failure may be the machine's.
 TRIES = 2
 DATABASES: tuple[Database, ...] = ("sqlite", "postgresql")
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Both servers on both databases."""
+    """Measure both servers on both databases."""
     outcome = Outcome("Durable sends: an ack after every commit (P2)")
     rows, curves = [], []
     for database in DATABASES:
@@ -62,7 +62,7 @@ def measure(bench: Workbench) -> Outcome:
 
 
 def opened(bench: Workbench, server: Relais, *, speakers: int = MEMBERS) -> Crowd:
-    """All sockets connected; so many of each conversation speak."""
+    """Open all sockets; so many members of each conversation speak."""
     conversations = server.fixture(members=MEMBERS, conversations=bench.effort.sized(CONVERSATIONS, least=2))
     places = [
         place
@@ -75,13 +75,13 @@ def opened(bench: Workbench, server: Relais, *, speakers: int = MEMBERS) -> Crow
 
 
 def find_peak(bench: Workbench, crowd: Crowd, name: str) -> tuple[float, list[tuple[float, float]]]:
-    """The most that was delivered per second, and the ack's p99 at each rate that was offered."""
+    """The highest rate that was delivered, and the ack's p99 at each rate that was tried."""
     rate, peak, curve, failed = float(FIRST_RATE), 0.0, [], 0
     while rate < MAX_RATE and failed < TRIES:
         load = _load(crowd, rate, min(3.0, bench.effort.seconds))
         goodput = load.deliveries_per_second / MEMBERS
         progress.say(f"sends: {name}: offered {number(rate)}/s, stored {number(goodput)}/s")
-        peak = max(peak, min(goodput, rate))  # what the warm-up left behind is no merit of the window
+        peak = max(peak, min(goodput, rate))  # messages left from the warm-up do not count for the window
         if goodput < KEEPS_UP * rate:
             failed += 1
             continue

@@ -1,6 +1,7 @@
-"""P3: one speaks to 200, who waits for the own message; ours beside nchan, and where the time goes.
+"""P3: one of 200 members speaks and waits for the own message; Relais beside nchan, and the parts of the
+delay.
 
-The server is nearly idle, so this is the delay of a quiet evening. In each round everybody connects anew and
+The server is nearly idle, so this is the delay of a quiet evening. In each round all members connect anew and
 another one speaks, on every server from the same place in the order of writing.
 """
 
@@ -18,9 +19,9 @@ from bench.workbench import KINDS, Workbench
 MEMBERS = 200
 WARMUP_SECONDS = 0.5
 PARTS = ("behind", "store", "wait", "writing")
-#: p50 as a multiple of nchan's: what is wanted, and the goal.
+#: The p50 divided by nchan's: the mark, and the goal.
 MARKS = (("uvicorn", 2.5), ("uvicorn", 2), ("daphne", 10))
-#: What the parts are, and where they come from.
+#: The parts of the delay, and where each is measured.
 NOTES = (
     "behind: the message before was still being told, seen by the generator.",
     "store: the delay of the last member, less behind, less the mean of `relais_delivery_seconds`.",
@@ -33,12 +34,12 @@ NOTES = (
 
 @dataclass
 class Found:
-    """The rounds of one server."""
+    """The results of one server, by round."""
 
     loads: list[Loaded] = field(default_factory=list)
-    #: CPU of the server, milliseconds a message.
+    #: CPU milliseconds of the server per message.
     cpu: list[float] = field(default_factory=list)
-    #: Of our own servers only.
+    #: The parts of the delay; of Relais only.
     parts: list[Split] = field(default_factory=list)
     acks: list[float] = field(default_factory=list)
 
@@ -47,7 +48,7 @@ class Found:
 
 
 def measure(bench: Workbench) -> Outcome:
-    """Both our servers, the other revision's where there is one, and nchan."""
+    """Measure Relais on both servers, the other revision if there is one, and nchan."""
     everybody = targets.ours(bench)
     if bench.base is not None:
         everybody += [targets.relais(bench, kind, tree=bench.base) for kind in KINDS]
@@ -132,7 +133,7 @@ def _parts(found: dict[str, Found]) -> Table:
             [
                 name,
                 *map(spread, (mean, *parts, first, last, rounds.acks, rounds.cpu)),
-            ]  # "–" of what nchan has not
+            ]  # "–" for a value that nchan does not have
         )
     return Table("Where the mean delay goes, milliseconds", header, rows)
 

@@ -1,1 +1,1 @@
-"""The server of the Channels guide, as its reader would build it: Daphne, the core Redis layer, SQLite."""
+"""The server of the Channels guide, as a reader would build it: Daphne, the core Redis layer, SQLite."""

@@ -1,4 +1,4 @@
-"""The consumer the guide leads to: store the message, send it to the group, each socket writes it out."""
+"""The consumer that the guide leads to: stores a message and sends it to the group; each socket writes it."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from bench.peers.guide.models import Message
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """/ws/chat/{conversation_id}/"""
+    """The socket of one conversation: /ws/chat/{conversation_id}/."""
 
     async def connect(self) -> None:
         self.conversation_id = self.scope["url_route"]["kwargs"]["conversation_id"]

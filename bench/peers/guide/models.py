@@ -1,4 +1,4 @@
-"""A message, as a tutorial has it."""
+"""The model of a message, as in a tutorial."""
 
 from django.conf import settings
 from django.db import models

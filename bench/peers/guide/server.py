@@ -1,7 +1,7 @@
-"""The guide's server as a process that is measured.
+"""The guide's server as a measured process.
 
-It takes no tokens: its `AuthMiddlewareStack` reads cookies only, and everybody is anonymous. That is less
-work than ours does for each connection, so the comparison favours it.
+It takes no tokens: its `AuthMiddlewareStack` reads only cookies, and every user is anonymous. That is less
+work per connection than Relais does, so the comparison favours the guide.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class GuideServer(Process):
 
     def __init__(self, *, redis_url: str, database: Path | None = None, port: int | None = None) -> None:
         super().__init__(port=port)
-        #: Where its messages are; processes that share one are one server.
+        #: The file of its messages; processes that share it are one server.
         self.database = database or self.directory / "db.sqlite3"
         self._environment = {
             **os.environ,
@@ -51,6 +51,6 @@ class GuideServer(Process):
         return accepts(self.port)
 
     def places(self, members: int, *, speakers: int) -> list[Place]:
-        """Members of one conversation; another number of them is another conversation."""
+        """The members of one conversation; each number of members has its own conversation."""
         path = f"/ws/chat/{members * 1000 + speakers}/"
         return [Place(path, speaks=index < speakers) for index in range(members)]

@@ -1,4 +1,4 @@
-"""The guide's settings, completed by what a first project has."""
+"""The guide's settings, completed as in a first project."""
 
 import os
 
