@@ -1,1 +1,1 @@
-"""Proof by faults: what Relais promises is put under load, broken on purpose, and judged."""
+"""Proof by faults: scenarios load Relais, break something on purpose, and judge whether its promises held."""

@@ -1,7 +1,7 @@
-"""What members are told, held to the contract that the server under proof publishes itself.
+"""Audit: the frames that members receive are compared with the contract that the server itself publishes.
 
-The clients share two cores with the servers, so of the messages only one in so many is looked at; all other
-frames are.
+The clients share two cores with the servers, so of the messages only a sample is compared; all other frames
+are.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Self
 from contract.validation import Contract, Conversation
 from proof.verdict import Violation
 
-#: What is broken where a frame is none of the contract.
+#: The name of the promise in a violation.
 CONTRACT = "contract"
-#: One message in so many: 10,000 deliveries a second cost 0.1 % of a core this way.
+#: One message in so many: at 10,000 deliveries a second this costs 0.1 % of a core.
 EVERY = 50
 
 
 class Audit:
-    """The flaws of all that the members of a load were told."""
+    """The flaws of all frames that the members of a load received."""
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
@@ -32,7 +32,7 @@ class Audit:
 
     @classmethod
     def of(cls, port: int) -> Self | None:
-        """By the contract of the server there; None where a server of an older version publishes none."""
+        """An audit by the contract of the server at a port; None where an older version publishes none."""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             connection.request("GET", "/api/asyncapi.json")
@@ -43,11 +43,11 @@ class Audit:
         return cls(Contract(json.loads(body))) if answer.status == 200 else None
 
     def conversation(self, path: str) -> Conversation:
-        """What follows on a socket that is opened there."""
+        """The contract's view of one socket that is opened at a path."""
         return self._contract.conversation(path)
 
     def told(self, conversation: Conversation, kind: str, payload: bytes) -> None:
-        """A member was told this."""
+        """Compare a frame that a member received."""
         if kind == "message":
             self._messages += 1
             if self._messages % EVERY:
@@ -58,6 +58,6 @@ class Audit:
             self.flaws[f"{kind}: {flaw}"] += 1
 
     def violations(self) -> Iterator[Violation]:
-        """Each kind of flaw once."""
+        """The violations, each kind of flaw once."""
         for flaw, count in self.flaws.items():
             yield Violation(CONTRACT, f"{flaw} ({count} times)")

@@ -1,4 +1,4 @@
-"""How a client talks to the server under proof: as ours, as the guide's without acks and seqs, or native."""
+"""Client dialects: a v1 client, a page of the guide without acks and seqs, and a native client."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class About(msgspec.Struct):
-    """What a notice is about."""
+    """The `data` of a notice: the object it is about."""
 
     conversation_id: int = 0
 
 
 class Frame(msgspec.Struct):
-    """Whatever a socket may be told, in one shape."""
+    """Any frame that a server may send, with the fields of all of them."""
 
     type: str = ""
-    #: On a native socket: where it happened, and the subscription, where the client asked for its name.
+    #: On a native socket: the topic, and the subscription's id if the client asked for it.
     topic: str = ""
     id: int | str | None = None
     seq: int = 0
-    #: What to come back with; empty in a frame of an older version.
+    #: The position to resume from; empty in a frame of an older version.
     position: str = ""
     message_id: int | None = 0
     #: Null in an edit that also reaches members who may not read the message.
@@ -42,7 +42,7 @@ class Frame(msgspec.Struct):
     user_id: int = 0
     conversation_id: int = 0
     conversation_seq: int = 0
-    #: Where all conversations of a native socket stand, by topic.
+    #: The positions of all conversations of `mine`, by topic.
     positions: dict[str, str] = {}
     data: About | None = None
 
@@ -55,11 +55,11 @@ def decode(payload: bytes) -> Frame:
 
 
 class Ours:
-    """`/ws/chat/{id}/` as a v1 client speaks it: acknowledged sends, resume by position."""
+    """The dialect of a v1 client on `/ws/chat/{id}/`: acknowledged sends, resume by position."""
 
-    #: A send that failed is repeated, under the same client id.
+    #: Whether a failed send is repeated, under the same client id.
     repeats = True
-    #: The server says where a socket stands; else it is live as soon as it is open.
+    #: Whether the server says when a socket is live; else it is live once it is open.
     greets = True
 
     @staticmethod
@@ -73,9 +73,9 @@ class Ours:
 
 
 class Guide:
-    """The guide's page: says a text, and knows that it was sent when it comes back.
+    """The dialect of the guide's page: it sends a text, and takes it for sent when it comes back.
 
-    On our server it has a token; the guide's own knows nobody.
+    On Relais it has a token; the guide's own server knows no users.
     """
 
     repeats = False
@@ -92,7 +92,10 @@ class Guide:
 
 
 class Native:
-    """`/ws/`: as ours, and every command says the conversation. The socket is a page's, not a member's."""
+    """The dialect of a client on `/ws/`: like `Ours`, but each command names its conversation.
+
+    A socket belongs to a page, not to a member.
+    """
 
     repeats = True
     greets = True

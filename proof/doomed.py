@@ -15,7 +15,7 @@ from realtime.events import Logged
 
 
 def main() -> None:
-    """Put the fault where every commit is announced, then be the program that was named."""
+    """Put the fault where commits are announced, then run the named program."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
     from realtime import publishing
@@ -24,7 +24,7 @@ def main() -> None:
     deliver, fatal = local_hubs.deliver, Path(os.environ["PROOF_DIE_IF"])
 
     def deliver_or_die(events: Sequence[Logged]) -> None:
-        # Only for what is stored: typing is announced here too.
+        # Only for stored events: typing is announced here too.
         if fatal.exists() and any(event.seq is not None for event in events):
             os.kill(os.getpid(), signal.SIGKILL)
         deliver(events)

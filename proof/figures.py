@@ -1,4 +1,4 @@
-"""Figures of what happened: how long things took, and how often."""
+"""Figures of the evidence: durations, and how often something happened."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from proof.history import Evidence, Send, Window
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The value below which this share of them lies; of none, there is none."""
+    """The value that this share of the values does not exceed; nan without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else math.nan
 
 
 def milliseconds(seconds: Iterable[float], share: float) -> str:
-    """A percentile for people."""
+    """A percentile in milliseconds, as text."""
     return f"{percentile(seconds, share) * 1000:.0f}"
 
 
@@ -24,7 +24,7 @@ def within(windows: Sequence[Window], at: float) -> bool:
 
 
 def ack_seconds(sends: Iterable[Send], windows: Sequence[Window] | None = None) -> list[float]:
-    """From saying it first until it was acknowledged, of what was meant in these windows; inf: never."""
+    """Seconds from a send's `meant_at` to its ack, for sends in these windows; inf without an ack."""
     return [
         send.acks[0].at - send.meant_at if send.acks else math.inf
         for send in sends
@@ -33,7 +33,7 @@ def ack_seconds(sends: Iterable[Send], windows: Sequence[Window] | None = None) 
 
 
 def delivery_seconds(evidence: Evidence, windows: Sequence[Window] | None = None) -> Iterator[float]:
-    """From saying it first until each receiver heard it."""
+    """Seconds from a send's `meant_at` until each receiver had the message."""
     said = {
         (send.conversation, send.client_id): send.meant_at
         for send in evidence.sends
@@ -47,7 +47,7 @@ def delivery_seconds(evidence: Evidence, windows: Sequence[Window] | None = None
 
 
 def gaps(evidence: Evidence) -> list[Window]:
-    """For each connection that ended by itself: from then until its receiver stood again; inf: never."""
+    """For each connection that ended by itself: the time until its receiver was live again; inf for never."""
     found = []
     for receiver in evidence.receivers:
         for index, connection in enumerate(receiver.connections):
@@ -59,7 +59,7 @@ def gaps(evidence: Evidence) -> list[Window]:
 
 
 def resume_seconds(evidence: Evidence) -> list[float]:
-    """How long each of these took, counted from the end of the fault in which it began."""
+    """The length of each gap, counted from the end of the fault in which it began."""
     return [
         max(0.0, gap.end - max([gap.start, *(f.end for f in evidence.faults if within([f], gap.start))]))
         for gap in gaps(evidence)
@@ -67,7 +67,7 @@ def resume_seconds(evidence: Evidence) -> list[float]:
 
 
 def closed(evidence: Evidence) -> int:
-    """Connections that ended before the end."""
+    """The number of connections that ended before the run did."""
     return sum(
         connection.closed_at <= evidence.ended_at
         for receiver in evidence.receivers

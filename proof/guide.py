@@ -1,6 +1,6 @@
-"""The guide's own server in our server's place: what it lacks (acks, seqs) is read from its table.
+"""The guide's own server in place of Relais: what it lacks (acks, seqs) is read from its table.
 
-And what is read from ours, where pages of the guide talk on it.
+For pages of the guide on Relais, messages are read from the tables of Relais.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class GuideStage(Ground):
         self.workers = [await self.started(first), await self.started(second)]
 
     async def people(self, *, conversations: int, members: int, **_ours: Any) -> list[list[Place]]:
-        """It knows nobody: people are numbers of ours."""
+        """Members with made-up user ids: the guide's server knows no users."""
         return [
             [Place(number, number * 10_000 + index) for index in range(members)]
             for number in itertools.islice(self._conversations, conversations)
         ]
 
     async def rows(self, conversations: Sequence[int]) -> list[Row]:
-        """Each message at its place among those of its conversation, and named by its text."""
+        """The messages, each with its rank in its conversation as seq, and its text as client id."""
         found: list[Row] = []
         for conversation in conversations:
             messages = await self.do(tables.guides_messages, self._database, conversation)
@@ -52,9 +52,9 @@ class GuideStage(Ground):
 
 
 def ranked(evidence: Evidence) -> Evidence:
-    """The evidence by the places of the rows: a message stands where its row stands, under its text."""
+    """The evidence by rank: each frame gets the seq of the row with its text, and the text as client id."""
     places = {(row.conversation, row.message_id): row.seq for row in evidence.rows}
-    absent = len(evidence.rows) + 1  # told, and no row: behind everything
+    absent = len(evidence.rows) + 1  # for a message that was received and has no row: after all others
     for send in evidence.sends:
         send.client_id = send.content
         send.acks = [
@@ -74,7 +74,7 @@ def _ranked(heard: Heard, place: int) -> Heard:
 
 
 def named(rows: Sequence[Row], sends: Sequence[Send]) -> list[Row]:
-    """The rows of ours, those that pages of the guide said under the names of their sends: they give none."""
+    """The rows of Relais, with the sends' names for messages of guide pages, which send no client id."""
     by_id = {(send.conversation, ack.message_id): send.client_id for send in sends for ack in send.acks}
     by_text = {(send.conversation, send.sender, send.content): send.client_id for send in sends}
     return [

@@ -1,4 +1,4 @@
-"""What receivers heard: in order (I3), the same for all (I4), once (I5), and only what they may (I7)."""
+"""Judges receivers' frames: in order (I3), the same for all (I4), once (I5), only readable ones (I7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import chain
 from proof.history import REJOINED, REMOVED, Connection, Evidence, Heard, Receiver
 from proof.verdict import Violation, frame_of, short, some
 
-#: A deleted message's place, and those of its edits, show its tombstone to whoever comes later.
+#: The event in place of a deleted message and of its edits, for whoever reads them later.
 TOMBSTONE = "message_deleted"
 EDIT = "message_edited"
 
@@ -41,13 +41,13 @@ def in_order(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _was_taken_back(evidence: Evidence, receiver: Receiver, connection: Connection) -> bool:
-    """Whether it asked to go on from the time before it was removed, which is over."""
+    """Whether it asked to resume from a time before it was removed, which the server must refuse."""
     later = evidence.intervals(receiver.seat)[1:]
     return connection.resync == REJOINED and any((connection.since or 0) < each.after for each in later)
 
 
 def _begins_at(receiver: Receiver, connection: Connection, position: int | None) -> int | None:
-    """After which seq this connection must go on."""
+    """The seq after which this connection must go on; None where anything may come first."""
     if connection.resync:
         return connection.subscribed_seq
     if position is not None and receiver.is_honest:
@@ -55,14 +55,14 @@ def _begins_at(receiver: Receiver, connection: Connection, position: int | None)
     if connection.since is not None:
         return connection.since
     if connection.frames and connection.frames[0].at < connection.subscribed_at:
-        return connection.frames[0].seq - 1  # told while it was let in; where it stands was said after that
+        return connection.frames[0].seq - 1  # sent while the socket was let in; `subscribed` came after it
     return connection.subscribed_seq
 
 
 def _to_the_end(
     evidence: Evidence, receiver: Receiver, position: int, connection: Connection
 ) -> Generator[Violation, None, int]:
-    """What the server said of where it stands must be so, and who is sent away is told of it first."""
+    """The server's `subscribed` must be right, and a removed member gets all events up to the removal."""
     told = connection.subscribed_seq
     if told is not None and connection.since is not None:
         if lost := _readable_between(evidence, receiver, position, told):
@@ -84,7 +84,7 @@ def _step(evidence: Evidence, receiver: Receiver, position: int, heard: Heard) -
 
 
 def _readable_between(evidence: Evidence, receiver: Receiver, after: int, up_to: int) -> list[int]:
-    """What should have come between; who was taken back reads on from their second coming."""
+    """The missing seqs that the receiver may read; after a return, reading begins at the return."""
     last = [each for each in evidence.intervals(receiver.seat) if each.after < up_to + 1 <= each.up_to]
     start = max([after, *(interval.after for interval in last)])
     return [seq for seq in range(start + 1, up_to + 1) if evidence.owes(receiver, seq)]
@@ -98,7 +98,7 @@ def agreed(evidence: Evidence) -> Iterator[Violation]:
     for receiver in evidence.receivers:
         for heard in receiver.frames():
             if heard.kind == TOMBSTONE or is_withheld(heard):
-                continue  # one stands at several places, all of the message it buries; the other has no text
+                continue  # a tombstone stands at several seqs of one message; a withheld edit has no text
             place = receiver.conversation, heard.seq
             message_id, content, witness = known.setdefault(
                 place, (heard.message_id, heard.content, str(receiver))
@@ -134,5 +134,5 @@ def only_members(evidence: Evidence) -> Iterator[Violation]:
 
 
 def is_withheld(heard: Heard) -> bool:
-    """An edit without the text, as it is told where somebody may not read the message."""
+    """Whether it is an edit without its text, as sent where some member may not read the message."""
     return heard.kind == EDIT and not heard.content

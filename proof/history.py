@@ -1,7 +1,7 @@
-"""What happened, as each side wrote it down: what was said and heard, and what the tables say of it.
+"""The history of a run: what members sent and received, and what the tables hold.
 
-Nothing here judges (that is `proof.oracle`) or touches a socket or a clock: times are given, in seconds of
-one monotonic clock.
+Nothing here judges (`proof.oracle` does) or touches a socket or a clock: times are given, in seconds of one
+monotonic clock.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-#: What a person in a conversation is called in a report.
+#: A member in a report: conversation and user.
 Seat = tuple[int, int]
 Outcome = Literal["ack", "error", "closed"]
-#: Closes after which a client does not come back: broken, signed out or expired, disabled, not theirs.
+#: Closes after which a client does not reconnect: broken, signed out or expired, disabled, not a member.
 FINAL = {4400, 4401, 4403, 4404}
-#: The one of them for who was removed from the conversation.
+#: The close code of a member who was removed from the conversation.
 REMOVED = 4404
-#: The reason of the `resync` that somebody is answered who was removed and taken back meanwhile.
+#: The reason of the `resync` to a member who was removed and added again meanwhile.
 REJOINED = "rejoined"
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A message handed to a socket once, and how that ended; no outcome: it was never answered."""
+    """One try to send a message, and how it ended; without an outcome, it was never answered."""
 
     at: float
     outcome: Outcome | None = None
@@ -34,7 +34,7 @@ class Attempt:
 
 
 class Ack(NamedTuple):
-    """What a sender was told after the commit."""
+    """The answer to a send after the commit."""
 
     at: float
     message_id: int
@@ -44,7 +44,7 @@ class Ack(NamedTuple):
 
 @dataclass(slots=True)
 class Send:
-    """One thing somebody wanted to say, however often it took."""
+    """A message that a member wants to send, with all its attempts."""
 
     conversation: int
     sender: int
@@ -53,7 +53,7 @@ class Send:
     meant_at: float
     attempts: list[Attempt] = field(default_factory=list)
     acks: list[Ack] = field(default_factory=list)
-    #: Answered by an error that no repeating mends.
+    #: Refused with an error that no repeating changes.
     is_refused: bool = False
 
 
@@ -64,31 +64,31 @@ class Heard(NamedTuple):
     kind: str
     seq: int
     message_id: int = 0
-    #: Empty where there is none, and in an edit that also reaches members who may not read the message.
+    #: Empty where the frame has none, and in an edit that also reaches members who may not read the message.
     content: str = ""
     client_id: str = ""
 
 
 @dataclass(slots=True)
 class Connection:
-    """One socket of a receiver, from when it was told where it stands."""
+    """One socket of a receiver, with the frames that it got."""
 
     opened_at: float
-    #: The position it asked to resume from; None did not ask.
+    #: The position that it asked to resume from; None if it did not ask.
     since: int | None = None
-    #: Where the server says the replay ended, or where a new socket begins.
+    #: The seq from which the server says the socket is live.
     subscribed_seq: int | None = None
     subscribed_at: float = math.inf
-    #: The reason when the server answered `resync`.
+    #: The reason, if the server answered `resync`.
     resync: str = ""
     closed_at: float = math.inf
-    #: What the server closed it with; None when it did not, because its receiver left.
+    #: The server's close code; None if the receiver closed the socket.
     close_code: int | None = None
     frames: list[Heard] = field(default_factory=list)
 
 
 class Window(NamedTuple):
-    """A time in which something was broken on purpose, or somebody was away."""
+    """A time in which something was broken on purpose, or a member was away."""
 
     start: float
     end: float
@@ -96,18 +96,18 @@ class Window(NamedTuple):
 
 @dataclass(slots=True)
 class Receiver:
-    """One person's ears in one conversation, over all their connections."""
+    """The receiving side of one member in one conversation, over all connections."""
 
     user: int
     conversation: int
-    #: Asks only for positions it was told. Others are bound to be answered with `resync`.
+    #: Whether it asks only for positions that it was given. Otherwise `resync` is a right answer.
     is_honest: bool = True
-    #: A page of the guide begins anew with each connection: what is said meanwhile it never learns.
+    #: Whether it resumes. A page of the guide does not, and never gets what it missed.
     resumes: bool = True
-    #: The seqs that it is told of, where these are not all: a page of the guide knows messages alone.
+    #: The seqs that it gets, if not all: a page of the guide gets only messages.
     told_only: Collection[int] | None = None
     connections: list[Connection] = field(default_factory=list)
-    #: When it was connected and did not read.
+    #: The times in which it was connected and did not read.
     asleep: list[Window] = field(default_factory=list)
 
     @property
@@ -115,7 +115,7 @@ class Receiver:
         return self.conversation, self.user
 
     def stands_at(self, time: float) -> bool:
-        """Whether it was connected then, and knew where it stands."""
+        """Whether it was connected at a time, and live."""
         return bool(self.connections) and (
             self.connections[-1].subscribed_at <= time < self.connections[-1].closed_at
         )
@@ -125,7 +125,7 @@ class Receiver:
             yield from connection.frames
 
     def ears(self) -> Iterable[Receiver]:
-        """Those who hear everything in order: who begins anew is somebody else with each connection."""
+        """The receivers to judge by order: one that does not resume is a new one with each connection."""
         if self.resumes:
             yield self
         else:
@@ -144,12 +144,12 @@ class Row(NamedTuple):
     sender: int
     client_id: str
     content: str
-    #: Edited or deleted since: its content is no longer what was said.
+    #: Edited or deleted since: its content is no longer the one that was sent.
     is_changed: bool = False
 
 
 class Interval(NamedTuple):
-    """Events that a member may read: those above `after`, up to and including `up_to`."""
+    """The events that a member may read: those above `after`, up to and including `up_to`."""
 
     after: int = 0
     up_to: float = math.inf
@@ -158,25 +158,25 @@ class Interval(NamedTuple):
         return self.after < seq <= self.up_to
 
 
-#: What members read who were there from the start and stay.
+#: The intervals of members from the start who stay.
 EVERYTHING = (Interval(),)
 
 
 @dataclass(slots=True)
 class Evidence:
-    """All that one run left behind."""
+    """The whole evidence of one run."""
 
     sends: Sequence[Send]
     receivers: Sequence[Receiver]
     rows: Sequence[Row]
-    #: Who may read what, where it is not everything; an empty sequence: nothing.
+    #: The readable intervals of members who may not read everything; an empty sequence means nothing.
     readable: Mapping[Seat, Sequence[Interval]] = field(default_factory=dict)
-    #: What each message was given as its new text, by those who meant to edit it.
+    #: The new texts that members meant to give each message, by message id.
     edits: Mapping[int, Collection[str]] = field(default_factory=dict)
-    #: The newest seq of each conversation, once everything was said and done.
+    #: The newest seq of each conversation at the end.
     heads: Mapping[int, int] = field(default_factory=dict)
-    #: Whose rights were ended on purpose, or who made mistakes on purpose: the code their sockets close with.
-    #: Who was removed from a conversation needs no mention, `readable` says it.
+    #: The expected close codes of users whose rights were ended on purpose, or who made mistakes on purpose.
+    #: Removals from a conversation are in `readable` instead.
     sent_away: Mapping[int, int] = field(default_factory=dict)
     faults: Sequence[Window] = ()
     ended_at: float = math.inf
@@ -185,16 +185,16 @@ class Evidence:
         return any(interval.holds(seq) for interval in self.intervals(seat))
 
     def owes(self, receiver: Receiver, seq: int) -> bool:
-        """Whether this receiver is to be told what stands at a seq."""
+        """Whether this receiver must get the event at a seq."""
         is_told = receiver.told_only is None or seq in receiver.told_only
         return is_told and self.may_read(receiver.seat, seq)
 
     def may_read_edit(self, seat: Seat, seq: int, *, of: int) -> bool:
-        """Whether what is told at this seq may carry the text of that message: not to who came between."""
+        """Whether an event at this seq may show that message's text: not to a member who came in between."""
         return any(interval.holds(seq) and interval.holds(of) for interval in self.intervals(seat))
 
     def may_be_withheld(self, conversation: int, seq: int, *, of: int) -> bool:
-        """Whether an event at this seq reaches somebody who may not read the message that it is about."""
+        """Whether an event at this seq reaches a member who may not read the message that it is about."""
         members = (seat for seat in self.readable if seat[0] == conversation and self.may_read(seat, seq))
         return any(not self.may_read_edit(seat, seq, of=of) for seat in members)
 

@@ -1,4 +1,4 @@
-"""Time: what was said is soon with everybody, and nobody is away for long or without a reason (I6)."""
+"""Judges times (I6): messages reach all members soon, and no member is away for long or without a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def soon_with_everybody(evidence: Evidence, quiet_seconds: float) -> Iterator[Vi
 
 
 def back_again(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
-    """Absences are not counted, so none may last: who was cut off stands again when everything is well."""
+    """No absence may last, since lateness does not count it: after the faults, everybody is back."""
     healed = max([0.0, *(fault.end for fault in evidence.faults)])
     for receiver in evidence.receivers:
         if not receiver.connections:
@@ -53,13 +53,13 @@ def back_again(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
 
 
 def up_to_the_head(evidence: Evidence) -> Iterator[Violation]:
-    """Who stands at the end was told everything, also what nobody else was told."""
+    """A receiver that is live at the end has every event, also one that no other receiver has."""
     for receiver in chain.from_iterable(each.ears() for each in evidence.receivers):
         head = evidence.heads.get(receiver.conversation, 0)
         if not receiver.stands_at(evidence.ended_at) or not evidence.may_read(receiver.seat, head):
             continue
         if _starts_after(receiver) is None:
-            continue  # a page of the guide that was told nothing yet does not know where it stands
+            continue  # a page of the guide without any message has no position to check
         if receiver.told_only is not None:
             head = max(receiver.told_only, default=0)
         told = [connection.subscribed_seq or 0 for connection in receiver.connections]
@@ -69,7 +69,7 @@ def up_to_the_head(evidence: Evidence) -> Iterator[Violation]:
 
 
 def not_sent_away(evidence: Evidence) -> Iterator[Violation]:
-    """A close after which nobody comes back excuses an absence only where it had to come."""
+    """A final close code is an excuse for being away only where it was expected."""
     for receiver in evidence.receivers:
         for connection in receiver.connections:
             if connection.close_code in FINAL and not _had_to_go(evidence, receiver, connection):
@@ -81,22 +81,22 @@ def _had_to_go(evidence: Evidence, receiver: Receiver, connection: Connection) -
         return evidence.sent_away.get(receiver.user) == connection.close_code
     stood = max([connection.subscribed_seq or 0, *(heard.seq for heard in connection.frames)])
     if not stood and not evidence.may_read(receiver.seat, 1):
-        return True  # not let in: was no member from the start
+        return True  # refused at the start: was no member then
     return any(stood <= interval.up_to < math.inf for interval in evidence.intervals(receiver.seat))
 
 
 def _reads_from(evidence: Evidence, receiver: Receiver, heard: Iterable[int]) -> int:
-    """Where what they read now begins: after they were taken back, nothing from before is owed to them."""
+    """The seq after which the member reads now: after a return, nothing from before must still come."""
     told = [connection.subscribed_seq or 0 for connection in receiver.connections]
     furthest = max([0, *told, *heard])
     begun = [interval.after for interval in evidence.intervals(receiver.seat) if interval.after <= furthest]
-    # Or where they were told to load the rest over REST.
+    # Or the seq after which they were told to load the rest over REST.
     begun += [each.subscribed_seq or 0 for each in receiver.connections if each.resync == REJOINED]
     return max(begun, default=0)
 
 
 def births(evidence: Evidence) -> dict[tuple[int, int], float]:
-    """When each stored message was first known to exist: acknowledged, or heard by anybody."""
+    """When each stored message was first known to exist: acknowledged, or received by anybody."""
     seen: dict[tuple[int, int], float] = {}
     tried: dict[tuple[int, int, str], float] = {}
     for send in evidence.sends:
@@ -110,13 +110,13 @@ def births(evidence: Evidence) -> dict[tuple[int, int], float]:
             place = receiver.conversation, heard.seq
             seen[place] = min(heard.at, seen.get(place, math.inf))
     for row in evidence.rows:
-        # Stored, and nobody was ever told: it existed at the latest when its sender gave up.
+        # Stored, but neither acknowledged nor received: it existed at the latest when its sender gave up.
         seen.setdefault((row.conversation, row.seq), tried.get(row[0:1] + row[3:5], 0.0))
     return seen
 
 
 def due(birth: float, windows: Sequence[Window], quiet_seconds: float) -> float:
-    """When it must have arrived: so long after it was said, or after the last thing in its way had passed."""
+    """When a message must have arrived: so long after it was sent, or after the last fault or absence."""
     limit = birth + quiet_seconds
     for window in windows:
         if window.start < limit < window.end + quiet_seconds and window.end >= birth:
@@ -125,11 +125,11 @@ def due(birth: float, windows: Sequence[Window], quiet_seconds: float) -> float:
 
 
 def _blind(evidence: Evidence, receiver: Receiver) -> list[Window]:
-    """When this receiver could not be told: everybody's faults and its own absences, earliest first."""
+    """The times in which this receiver could get nothing: all faults and its own absences, earliest first."""
     windows = [*evidence.faults, *receiver.asleep]
     gone = -math.inf
     for connection in receiver.connections:
-        # One that closed before it was told where it stands ends nothing, and the next absence goes on.
+        # A connection that ended before it was live ends no absence, which goes on.
         windows.append(Window(gone, min(connection.subscribed_at, connection.closed_at)))
         gone = connection.closed_at
     if gone < math.inf:

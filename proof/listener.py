@@ -1,4 +1,4 @@
-"""Somebody with an open socket of any kind, who notes what comes: typing, notifications, a chat."""
+"""A listener: one open socket of any kind (typing, notifications, chat) that notes its frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proof.websocket import WebSocket
 
 
 class Listener:
-    """One socket that does not come back; frames with the moment they came."""
+    """One socket that does not reconnect; its frames, each with its time."""
 
     def __init__(self) -> None:
         self.frames: list[tuple[float, dict[str, Any]]] = []
@@ -25,7 +25,7 @@ class Listener:
 
     @classmethod
     async def at(cls, port: int, path: str) -> Self:
-        """Connected and answered, whatever the answer."""
+        """Connect and wait for the handshake's answer, whatever it is."""
         listener = cls()
         listener.socket = WebSocket(listener, path)
         await asyncio.get_running_loop().create_connection(lambda: listener.socket, "127.0.0.1", port)
@@ -40,11 +40,11 @@ class Listener:
         self.socket.say(json.dumps(frame).encode())
 
     def of_type(self, *types: str) -> list[tuple[float, dict[str, Any]]]:
-        """The frames of these types, with when they came."""
+        """The frames of these types, each with its time."""
         return [(at, frame) for at, frame in self.frames if frame.get("type") in types]
 
     async def until(self, condition: Callable[[], bool], *, seconds: float) -> bool:
-        """Wait for the condition, which is looked at whenever something happens; whether it came true."""
+        """Wait until a condition holds, checked whenever something happens; returns whether it does."""
         try:
             async with asyncio.timeout(seconds):
                 while not condition():

@@ -1,4 +1,4 @@
-"""People talking while things break, and the evidence that they leave."""
+"""A load: members who talk while things break, and the evidence that they leave."""
 
 from __future__ import annotations
 
@@ -21,34 +21,35 @@ from proof.returning import Returning
 from proof.seats import NATIVE, TWENTY
 from proof.stage import Ground, Stage
 
-#: Until everybody has connected.
+#: Seconds until everybody has connected.
 START_SECONDS = 60.0
-#: After the last word, until all have everything; longer than I6 allows, so that what is lost shows.
+#: Seconds after the last message until all members have everything; longer than I6 allows, so that a loss
+#: shows.
 SETTLE_SECONDS = 2 * QUIET_SECONDS + 2.0
 LONGEST_SETTLE_SECONDS = 90.0
 
 
 class Load:
-    """Members of conversations, of whom some speak; faults are noted as they are made."""
+    """Members of conversations, some of whom speak; scenarios note their faults here."""
 
     def __init__(self, stage: Ground, rng: random.Random, *, kind: type[Member] = Member) -> None:
         self.stage, self.rng, self._kind = stage, rng, kind
         self.members: list[Member] = []
-        #: The native sockets, by user and by what they are subscribed to.
+        #: The native sockets, by user and by what each subscribes to.
         self.pages: dict[tuple[int, str], Page] = {}
         self.faults: list[Window] = []
         self.readable: Mapping[Seat, Sequence[Interval]] = {}
-        #: Whom a scenario has sent away, with the code that their sockets close with.
+        #: The users whose sockets a scenario closes on purpose, with the expected code.
         self.sent_away: dict[int, int] = {}
-        #: The newest seqs when it had settled.
+        #: The newest seqs after settling.
         self.heads: Mapping[int, int] = {}
         self.ended_at = 0.0
-        #: What this process has used of a core for it.
+        #: The share of a core that this process has used for the load.
         self.busy = 0.0
         self._cpu = time.process_time()
-        #: What it left, once it was judged.
+        #: The evidence, once it was judged.
         self.judged: Evidence | None = None
-        #: Holds what the members are told to the contract, where the server has one.
+        #: Compares the members' frames with the contract, if the server publishes one.
         self.audit: Audit | None = None
         self._is_guide = isinstance(stage, GuideStage)
         self._speaking: list[asyncio.Task[None]] = []
@@ -58,7 +59,7 @@ class Load:
     # --- people -----------------------------------------------------------------------------------------
 
     def member(self, place: Place, *, name: str = "") -> Member:
-        """One more member, not connected yet; on a page that has one there already, under a name."""
+        """Add a member, not connected yet; on a page with a member of that conversation, under a name."""
         if place.how in NATIVE:
             return self._on_page(place, name)
         is_guide = self._is_guide or place.how == "guide"
@@ -76,7 +77,7 @@ class Load:
         return member
 
     def page(self, place: Place) -> Page:
-        """The native socket of a user, which others of their places share."""
+        """The native socket of a user, shared by the user's members."""
         key = place.user, place.how
         if key not in self.pages:
             rng = self._rng()
@@ -100,12 +101,12 @@ class Load:
 
     @property
     def sockets(self) -> list[Returning]:
-        """All that connect: the members that have a socket of their own, and the pages of the others."""
+        """All sockets: those of members, and those of pages."""
         own = [member for member in self.members if not isinstance(member, Subscriber)]
         return [*own, *self.pages.values()]
 
     async def gather(self, places: Iterable[Place], *, at_once: int = 100) -> list[Member]:
-        """These people, connected and told where they stand; so many handshakes at a time."""
+        """Connect these members and wait until they are live; a limited number of handshakes at a time."""
         if self.audit is None and not self._is_guide:
             self.audit = await self.stage.do(Audit.of, self.stage.workers[0].port)
         places = list(places)
@@ -117,11 +118,11 @@ class Load:
                 for member in members[start : start + at_once]:
                     await member.here()
             for page in {self.page(place) for place in places if place.how in NATIVE}:
-                await page.here()  # its quiet conversations too
+                await page.here()  # the page's quiet conversations too
         return members
 
     def start_talking(self, speakers: Iterable[Member], *, rate: float, size: int = 0) -> None:
-        """Each of them says something so many times a second, at moments of their own."""
+        """Each speaker sends so many messages a second, at random times of its own."""
         self._speaking += [self._loop.create_task(self._talk(speaker, rate, size)) for speaker in speakers]
 
     async def _talk(self, speaker: Member, rate: float, size: int) -> None:
@@ -139,21 +140,21 @@ class Load:
         self._speaking.clear()
 
     async def leave(self) -> None:
-        """Everybody goes."""
+        """Disconnect all members."""
         await self.stop_talking()
         for member in self.members:
             await member.leave()
 
     @property
     def seats_on_pages(self) -> set[Seat]:
-        """Who listens on a native socket, and where."""
+        """The seats of members on native sockets."""
         return {member.receiver.seat for member in self.members if isinstance(member, Subscriber)}
 
     # --- faults -----------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def fault(self) -> AsyncIterator[None]:
-        """What is broken inside is healed at the end: lateness is counted from then."""
+        """Note a fault; it is healed at the end of the block, from which lateness is counted."""
         start = self._loop.time()
         try:
             yield
@@ -163,9 +164,9 @@ class Load:
     # --- the end ----------------------------------------------------------------------------------------
 
     async def settle(self, *, seconds: float = SETTLE_SECONDS) -> None:
-        """Nobody speaks any more; wait until everything that was said is answered and with everybody.
+        """Stop speaking, and wait until every message is answered and with every member.
 
-        A server that is slow and gets on is waited for: that it was slow is seen by other marks.
+        A slow server that makes progress is waited for: other marks show that it was slow.
         """
         await self.stop_talking()
         began = moved = self._loop.time()
@@ -180,7 +181,7 @@ class Load:
             if await self._is_whole():
                 break
         else:
-            await self._is_whole()  # for what is missing to be seen
+            await self._is_whole()  # time for what is missing to show
         if self._is_guide:
             await asyncio.sleep(min(seconds, QUIET_SECONDS + 1))
         self.ended_at = self._loop.time()
@@ -193,25 +194,25 @@ class Load:
 
     @property
     def conversations(self) -> list[int]:
-        """Those that it has members in."""
+        """The conversations of its members."""
         return sorted({member.receiver.conversation for member in self.members})
 
     async def _is_whole(self) -> bool:
         if not isinstance(self.stage, Stage):
-            return True  # the guide's has no seqs to compare
+            return True  # the guide's server has no seqs to compare
         self.heads = await self.stage.heads(self.conversations)
         return all(m.is_finished or self._has_everything(m) for m in self.members)
 
     def _has_everything(self, member: Member) -> bool:
         if member.resumes:
             return member.position >= self.heads.get(member.receiver.conversation, 0)
-        # A page of the guide: as far as the others, where it was told anything since it came.
+        # A page of the guide has as much as the others, if it got any message since it connected.
         there = [m for m in self.members if m.receiver.conversation == member.receiver.conversation]
         was_told = member.receiver.connections and member.receiver.connections[-1].frames
         return not was_told or member.newest >= max(m.newest for m in there)
 
     async def evidence(self) -> Evidence:
-        """What happened, with what the tables say; for the guide's server, by its rows' places."""
+        """The evidence with the rows of the tables; for the guide's server, by rank."""
         sends = [send for member in self.members for send in member.sends]
         rows = await self.stage.rows(self.conversations)
         if not self._is_guide:
@@ -231,7 +232,7 @@ class Load:
         return ranked(evidence) if self._is_guide else evidence
 
     def _note_what_guides_are_told(self, rows: Sequence[Row]) -> None:
-        """Messages; not those that were deleted since: a tombstone may have come in their place."""
+        """Note the seqs that guide pages get: messages, but none deleted since, which may be tombstones."""
         told: dict[int, set[int]] = defaultdict(set)
         for row in rows:
             if row.content:
@@ -258,7 +259,7 @@ async def base_load(
     speakers: int = 50,
     rate: float = 4.0,
 ) -> AsyncIterator[Load]:
-    """20 conversations × 10 members, 50 of whom send 4 messages a second each, on all workers."""
+    """The base load: 20 conversations × 10 members; 50 send 4 messages a second each, on all workers."""
     load = Load(stage, rng)
     tables = await stage.people(conversations=conversations, members=members, together=TWENTY)
     everyone = await load.gather(place for seats in zip(*tables, strict=True) for place in seats)

@@ -1,6 +1,7 @@
-"""One person in one conversation: comes back after a cut, asks for what was missed, repeats what was lost.
+"""One member of one conversation: reconnects, resumes, and repeats sends that were not acknowledged.
 
-What a good client of ours does (docs/protocols/guide.md), and a log of everything it said and was told.
+It does what a good client of Relais does (docs/protocols/guide.md), and logs everything that it sends and
+receives.
 """
 
 from __future__ import annotations
@@ -16,38 +17,38 @@ from proof.dialects import Dialect, Frame, Ours
 from proof.history import Ack, Attempt, Connection, Heard, Receiver, Send, Window
 from proof.returning import Returning
 
-#: Kept for a resume and judged; the rest (receipts, pong) has no number.
+#: Events that a resume brings, and that are judged; other frames (receipts, pong) have no number.
 SENT_AGAIN = {"internal_error"}
 
 
-#: How somebody listens: on a socket of the guide's, with our dialect or without, or on a native one, which is
-#: subscribed to each conversation or to all of one's own.
+#: How a member listens: on a socket of the guide with v1 or without, or on a native one, which is subscribed
+#: to each conversation or to all of the user's own.
 How = Literal["v1", "guide", "each", "mine"]
 
 
 class Place(NamedTuple):
-    """Who sits where."""
+    """The seat of a member, and how it connects."""
 
     conversation: int
     user: int
     token: str = ""
     how: How = "v1"
-    #: The other conversations that their native socket is subscribed to, where nobody speaks.
+    #: Other conversations that the user's native socket is subscribed to, in which nobody speaks.
     beside: tuple[int, ...] = ()
 
 
 def text(user: int, number: int, size: int = 0) -> str:
-    """What a user says for the so-many-th time; no two are alike, and not all of it is ASCII."""
+    """The text of a user's message by its number; no two are alike, and not all of it is ASCII."""
     return f"{user}.{number} déjà vu 🎈 «{number % 97:02d}»".ljust(size, "·")
 
 
 def speaker_of(content: str) -> int:
-    """Who said it."""
+    """The user who sent a text."""
     return int(content.partition(".")[0])
 
 
 class Member(Returning):
-    """Logs into `receiver` and `sends`; `port` says which worker to try next."""
+    """Logs into `receiver` and `sends`; `port` chooses the worker to try next."""
 
     def __init__(
         self,
@@ -62,49 +63,49 @@ class Member(Returning):
         self.receiver = Receiver(place.user, place.conversation)
         self.token = place.token
         self.sends: list[Send] = []
-        #: Messages it meant to edit, with their new texts.
+        #: Messages that it meant to edit, with their new texts.
         self.edits: list[tuple[int, str]] = []
-        #: What it will ask to go on from: the last position it was told, or nonsense.
+        #: The position that it will resume from: the last one it was given, or nonsense.
         self.since: int | str | None = None
-        #: The highest seq it was told.
+        #: The highest seq that it received.
         self.position = 0
-        #: The newest message that it was told of.
+        #: The newest message that it received.
         self.newest = 0
         self.dialect = dialect
         self.resumes = resumes
-        #: Codes of the error frames it was sent, with when.
+        #: The codes of the error frames that it received, with their times.
         self.errors: list[tuple[float, str]] = []
         self._connection: Connection | None = None
         self._pending: dict[str, Send] = {}
-        #: Client ids of those that were refused for now, and will be said again when they may.
+        #: Client ids of sends that were refused for now and will be repeated later.
         self._later: set[str] = set()
-        #: What a ref means; the guide's frames have none, there it is the text.
+        #: The send that a ref stands for; a guide page has no refs, and uses the text.
         self._open: dict[int | str, tuple[Send, Attempt]] = {}
-        #: What pages of the guide take for refused, by its text.
+        #: The texts that a page of the guide takes for refused.
         self._blamed: dict[str, tuple[Send, Attempt, Frame]] = {}
         self._refs = 0
 
     # --- what a scenario asks of it ---------------------------------------------------------------------
 
     def stop_reading(self) -> None:
-        """Fall asleep with an open socket."""
+        """Stop reading from the open socket."""
         self.receiver.asleep.append(Window(self._loop.time(), math.inf))
         if self._socket is not None:
             self._socket.stop_reading()
 
     def read_on(self) -> None:
-        """Wake up: read what has piled up, and come back if that was too much."""
+        """Read what has piled up, and reconnect if that was too much."""
         self.receiver.asleep[-1] = self.receiver.asleep[-1]._replace(end=self._loop.time())
         if self._socket is not None:
             self._socket.read_on()
 
     @property
     def unanswered(self) -> int:
-        """What it said and still waits for."""
+        """The number of sends that wait for an answer."""
         return len(self._pending)
 
     def say(self, content: str = "") -> Send:
-        """Say something now, or as soon as there is somebody to say it to."""
+        """Send something now, or as soon as it is connected."""
         content = content or text(self.receiver.user, len(self.sends))
         name = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
         place = self.receiver
@@ -116,17 +117,17 @@ class Member(Returning):
         return send
 
     def edit(self, message_id: int, content: str) -> None:
-        """Give a message of its own another text, if anybody listens."""
+        """Give one of its messages another text, if it is connected."""
         self.edits.append((message_id, content))
         self.ask(type="edit", message_id=message_id, message=content)
 
     def begin_anew(self, sends: list[Send]) -> None:
-        """What it was told is of a past that is gone, as it will learn; of what it said, this is left."""
+        """A restored backup made its history void, as it will learn; only these sends are left."""
         self.receiver = Receiver(self.receiver.user, self.receiver.conversation, is_honest=False)
         self.sends = sends
 
     def ask(self, **command: Any) -> None:
-        """Send a command whose answer does not matter; lost when nobody listens."""
+        """Send a command whose answer does not matter; lost if it is not connected."""
         if self._socket is not None and self._ready.is_set():
             self._socket.say(json.dumps(command).encode())
 
@@ -148,7 +149,7 @@ class Member(Returning):
         self._cut_off(None if self._leaves else code, str(code))
 
     def _cut_off(self, close_code: int | None, detail: str) -> None:
-        """Nothing that was said on the socket is answered any more, and nothing more is told."""
+        """Close the log of the connection: its sends stay unanswered, and nothing more arrives."""
         now = self._loop.time()
         self._stop_listening(close_code)
         for _, attempt in self._open.values():
@@ -179,7 +180,7 @@ class Member(Returning):
         if send.client_id not in self._pending or self._socket is None or not self._ready.is_set():
             return
         if send.attempts and send.attempts[-1].ended_at == math.inf:
-            return  # said on this connection, and not answered yet
+            return  # sent on this connection already, and not answered yet
         ref, attempt = self._new_ref(send), Attempt(self._loop.time())
         send.attempts.append(attempt)
         self._open[ref] = send, attempt
@@ -190,7 +191,7 @@ class Member(Returning):
         return self._refs if self.dialect.greets else send.content
 
     def _repeat(self, send: Send) -> None:
-        """Say again what was refused for now; when nobody listens, the next connection does."""
+        """Repeat a send that was refused for now; without a connection, the next one does it."""
         self._later.discard(send.client_id)
         self._attempt(send)
 
@@ -206,7 +207,7 @@ class Member(Returning):
         self.told(self.read(payload), self._loop.time())
 
     def told(self, frame: Frame, now: float) -> None:
-        """A frame, for this conversation."""
+        """Take a frame of this conversation."""
         match frame.type:
             case "ack":
                 self._acknowledged(frame, now)
@@ -226,7 +227,7 @@ class Member(Returning):
     def _note(self, frame: Frame, now: float) -> None:
         if frame.type == "message":
             self.newest = max(self.newest, frame.seq)
-        # On a native socket something may come when it is subscribed no more, and is judged.
+        # A frame on a native socket that arrives after the subscription's end is judged too.
         self.receiver.connections[-1].frames.append(
             Heard(
                 now, frame.type, frame.seq, frame.message_id or 0, frame.content or "", frame.client_id or ""
@@ -258,12 +259,12 @@ class Member(Returning):
 
     def _refused(self, frame: Frame, now: float) -> None:
         self.errors.append((now, frame.code or ""))
-        # A page of the guide cannot tell what an error is about: the first thing that it waits for is blamed.
+        # A guide page cannot tell which send an error is about, and blames the first that waits.
         ref = frame.ref if self.dialect.greets else next(iter(self._open), None)
         found = self._answered(ref, now)
         if found is None:
             if frame.retry_after_ms:
-                self._wait = frame.retry_after_ms / 1000  # it precedes a close: come back then
+                self._wait = frame.retry_after_ms / 1000  # precedes a close: reconnect then
                 self.hints.append(now + self._wait)
             return
         send, attempt = found
@@ -279,7 +280,7 @@ class Member(Returning):
                 self._blamed[send.content] = send, attempt, frame
 
     def _came_back(self, content: str, now: float) -> tuple[Send, Attempt] | None:
-        """What a page of the guide said and now is shown; if that was blamed for an error, it was another."""
+        """The send of a guide page whose text came back; if an error was blamed on it, that is corrected."""
         if content not in self._blamed:
             return self._answered(content, now)
         send, attempt, error = self._blamed.pop(content)

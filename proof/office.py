@@ -1,4 +1,4 @@
-"""The other end of `proof.operator`: orders to it, and when each was done."""
+"""The office: sends orders to a process of `proof.operator`, and returns when each was done."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.machine import ROOT
 
 
 class OrderError(RuntimeError):
-    """The product refused what it was told to do."""
+    """The product refused an order."""
 
 
 class Office:
-    """One operator process; use as an async context."""
+    """One operator process, as an async context."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -38,16 +38,16 @@ class Office:
             await self._process.wait()
 
     async def order(self, do: str, **arguments: Any) -> float:
-        """Have something done; the monotonic time at which it was."""
+        """Have an order done; returns the monotonic time at which it was."""
         return float((await self._ask(do, **arguments))["at"])
 
     async def say(self, user: int, conversation: int, contents: Mapping[str, str]) -> list[tuple[int, int]]:
-        """Have messages stored, by their client ids, by a program without sockets; the id and seq of each."""
+        """Have messages stored by a program without sockets, under client ids; the id and seq of each."""
         answer = await self._ask("say", user=user, conversation=conversation, contents=contents)
         return [(message_id, seq) for message_id, seq in answer["result"]]
 
     async def token(self, user: int) -> str:
-        """A fresh access token, as long-lived as the operator's environment says."""
+        """A new access token; the operator's environment says how long it lives."""
         return str((await self._ask("token", user=user))["result"])
 
     async def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:

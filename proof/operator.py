@@ -1,7 +1,8 @@
-"""What administrators and other programs do to accounts and members, told by JSON: `-m proof.operator`.
+"""A process that changes accounts and members as administrators and other programs do: `-m proof.operator`.
 
-A process of the product without sockets, like `manage.py` or a task queue. It answers each line with the
-result and the monotonic time at which it was done: the same clock for everybody on this machine.
+It is a process of the product without sockets, like `manage.py` or a task queue. It reads orders in JSON, one
+per line, and answers each with its result and the monotonic time at which it was done; all processes of a
+machine share that clock.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from uuid import UUID
 
 import django
 
-#: Long enough for the password rules, and nobody's.
+#: Long enough for the password rules; no real user has them.
 OLD, NEW = "before-the-proof-17", "after-the-proof-42"
 
 
@@ -30,7 +31,7 @@ def _actions() -> dict[str, Callable[..., Any]]:
     from chat.services import Draft, Sent
 
     def prepare(user: int) -> None:
-        """Give them a password that can be changed; hashing takes longer than what is measured."""
+        """Set a password that can be changed; hashing takes longer than what is measured."""
         User.objects.filter(pk=user).update(password=make_password(OLD))
 
     def password(user: int) -> None:
@@ -44,7 +45,7 @@ def _actions() -> dict[str, Callable[..., Any]]:
         chat.add_members(conversation_id=conversation, by=User.objects.get(pk=by), users=users)
 
     def say(user: int, conversation: int, contents: dict[str, str]) -> list[tuple[int, int]]:
-        """Messages by their client ids, in one transaction; the id and seq of each."""
+        """Send messages under their client ids, in one transaction; returns the id and seq of each."""
         sender = User.objects.get(pk=user)
         drafts = [Draft(conversation, sender, content, UUID(name)) for name, content in contents.items()]
         outcomes = chat.send_messages(drafts)
@@ -63,7 +64,7 @@ def _actions() -> dict[str, Callable[..., Any]]:
 
 
 def main() -> None:
-    """Until the input ends."""
+    """Obey orders until the input ends."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
     actions = _actions()

@@ -1,14 +1,14 @@
-"""The judge: which message broke which promise. Pure: evidence in, violations out.
+"""The oracle judges a history: which message broke which promise. Pure: evidence in, violations out.
 
 I1  every acknowledged client id is exactly one row, the one that the acknowledgement names; no other row
-I2  nothing is delivered that is not a row, or an edit that somebody made of one
+I2  nothing is delivered that is not a row, or an edit that a member made of one
 I3  each receiver sees strictly increasing, contiguous seqs in a conversation, over all its connections
 I4  all receivers, and the table, agree on seq → id → content
 I5  no message reaches the same receiver twice
-I6  what was said is with every member within 5 s, faults and absences that had to be not counted
-I7  nobody is told an event, by seq, that they may not read
+I6  every member has each message within 5 s, not counting faults and unavoidable absences
+I7  no member receives an event, by seq, that they may not read
 I8  every send that was not acknowledged got an error or a closed socket, and repeating it made one row,
-    acknowledged at the latest when everything was well again
+    acknowledged at the latest after the faults
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from proof.lateness import back_again, not_sent_away, soon_with_everybody, up_to
 from proof.verdict import Violation, frame_of, name_of, short
 
 INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8")
-#: I6, and how long a send may go unanswered before it counts as never answered.
+#: The limit of I6; a send without an answer for longer counts as never answered.
 QUIET_SECONDS = 5.0
 
 
 def judge(evidence: Evidence, *, quiet_seconds: float = QUIET_SECONDS) -> list[Violation]:
-    """Every violation, in the order of the invariants; none is a proof for this history."""
+    """All violations, in the order of the invariants; none means that this history proves them."""
     found = [
         *_acknowledged_once(evidence),
         *_said_by_somebody(evidence),
@@ -48,7 +48,7 @@ def judge(evidence: Evidence, *, quiet_seconds: float = QUIET_SECONDS) -> list[V
 
 
 def counts(violations: Iterable[Violation]) -> dict[str, int]:
-    """How often each invariant was broken; those that held are absent."""
+    """The number of violations per invariant; those that held are absent."""
     return dict(sorted(Counter(violation.invariant for violation in violations).items()))
 
 
@@ -101,7 +101,7 @@ def _answered(evidence: Evidence) -> Iterator[Violation]:
     rows = _rows_of(evidence)
     for send in evidence.sends:
         for attempt in send.attempts:
-            # An end that came with the end of everything is no answer.
+            # An attempt that ended with the run is no answer.
             is_answered = attempt.outcome is not None and attempt.ended_at <= evidence.ended_at
             if not is_answered and attempt.at + QUIET_SECONDS <= evidence.ended_at:
                 yield Violation("I8", f"{name_of(send)} was never answered, on a socket that stayed open")
@@ -111,7 +111,7 @@ def _answered(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _taken_in_the_end(evidence: Evidence, quiet_seconds: float) -> Iterator[Violation]:
-    """An error that says "later" must come true: who stands and repeats is acknowledged when all is well."""
+    """An error that says "later" must come true: who is live and repeats is acknowledged after faults."""
     healed = max([0.0, *(fault.end for fault in evidence.faults)])
     away = {each.seat for each in evidence.receivers if not each.stands_at(evidence.ended_at)}
     for send in evidence.sends:
@@ -132,7 +132,7 @@ def _only_rows(evidence: Evidence) -> Iterator[Violation]:
             if row is None:
                 yield Violation("I2", f"{receiver} was told {frame_of(heard)}, which is no row")
                 continue
-            # Once it is changed the row no longer says what was told when it was new.
+            # A changed row no longer has the text that was sent at first.
             text = said.get((row.conversation, row.sender, row.client_id)) if row.is_changed else row.content
             if heard.content != text:
                 yield Violation(

@@ -1,7 +1,7 @@
-"""A user's page on the native socket: one connection, and a member in each conversation that it shows.
+"""A page: a user's native socket, with a member in each conversation that it shows.
 
-What a good client of `/ws/` does (docs/protocols/native.md). Each member leaves the evidence that one with a
-socket of its own leaves: a subscription stands for a connection, and its end for a close.
+It does what a good client of `/ws/` does (docs/protocols/native.md). Each member leaves the same evidence as
+one with a socket of its own: a subscription counts as a connection, and its end as a close.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from proof.history import REMOVED, Send
 from proof.member import SENT_AGAIN, Member, Place
 from proof.returning import Returning
 
-#: The subscription to everything of one's own.
+#: The id of the subscription to `mine`.
 MINE = "mine"
-#: What a subscription is taken to have been closed with where it may be asked for again, and where not.
+#: Close codes that stand for the end of a subscription: one that may be asked for again, and one that may
+#: not.
 AGAIN, WRONG = 1013, 4400
 NOT_YOURS = "not_a_participant"
 
 
 class Page(Returning):
-    """Connects, says who is there, subscribes for its members, and gives each what it is told."""
+    """Connects, authenticates, subscribes for its members, and passes each its frames."""
 
     def __init__(
         self,
@@ -37,31 +38,31 @@ class Page(Returning):
     ) -> None:
         super().__init__(port=port, rng=rng)
         self.user, self.token = place.user, place.token
-        #: One subscription to all of one's own, or one to each conversation.
+        #: Whether it subscribes once to `mine`, or to each conversation.
         self.is_mine = place.how == MINE
-        #: The token is in the first frame, not in the address.
+        #: The token goes into the first frame, not into the address.
         self.says_token_first = says_token_first
         self.with_inbox = with_inbox
-        #: Its members by the name of their subscription.
+        #: The members by the id of their subscription.
         self.members: dict[str, Subscriber] = {}
-        #: When it was told of a message in a conversation, in the inbox.
+        #: The times of the inbox's notices of messages, by conversation.
         self.notices: list[tuple[float, int]] = []
-        #: Errors about nothing that it asked for.
+        #: Errors that answer none of its commands.
         self.errors: list[str] = []
         self._is_signed_in = False
-        #: The position of `mine` itself, and whether that is subscribed now.
+        #: The position of `mine` itself, and whether it is subscribed to now.
         self._position: str | None = None
         self._is_told_all = False
 
     # --- what its members ask of it ---------------------------------------------------------------------
 
     def expect(self, member: Subscriber) -> None:
-        """It will be subscribed when it comes, or when the page connects for others."""
+        """Subscribe for a member when it wants to come, or when the page connects for others."""
         member.is_wanted = True
         self.members[member.name] = member
 
     def seat(self, member: Subscriber) -> None:
-        """Subscribe for a member, now or when it is connected."""
+        """Subscribe for a member, now or once the page is connected."""
         if self._task is None or (self._task.done() and not self._is_signed_in):
             self.come()
         elif self._is_signed_in and not self.is_mine:
@@ -74,7 +75,7 @@ class Page(Returning):
             self._socket.say(json.dumps(command).encode())
 
     def look(self) -> None:
-        """All is well as soon as every member knows where it stands, or that it may not listen."""
+        """The page is well once each of its members is live, or may not listen."""
         if not self._ready.is_set() and all(
             member.is_here or member.is_out for member in self.members.values()
         ):
@@ -119,7 +120,7 @@ class Page(Returning):
         if member.is_connected:
             return
         member.begin()
-        # A second subscription to a topic has a name, and its events are told by it.
+        # A second subscription to a topic has an id of its own, which its events carry.
         name = {"id": member.name, "with_id": True} if member.name != member.topic else {}
         since = {"since": member.since} if member.since is not None else {}
         self.say(type="subscribe", topic=member.topic, ref=f"{member.name}/subscribe", **name, **since)
@@ -150,7 +151,7 @@ class Page(Returning):
         self.look()
 
     def _whose(self, frame: Frame) -> Subscriber | None:
-        """Whom a frame is for: who asked, or whose subscription it is."""
+        """The member that a frame is for: who asked, or whose subscription it is."""
         if isinstance(frame.ref, str) and "/" in frame.ref:
             return self.members.get(frame.ref.rpartition("/")[0])
         if isinstance(frame.id, str) and frame.id in self.members:
@@ -178,7 +179,7 @@ class Page(Returning):
         if frame.ref == MINE:
             self._loop.call_later(self._wait or 0.5, self._again)
         elif frame.retry_after_ms:
-            self.hints.append(now + self._wait)  # it precedes a close: come back then
+            self.hints.append(now + self._wait)  # the error precedes a close: reconnect after this time
         else:
             self.errors.append(frame.code or "")
 
@@ -190,7 +191,7 @@ class Page(Returning):
 
 
 class Subscriber(Member):
-    """A member on a page, in one conversation; one of several there has a name."""
+    """A member on a page, in one conversation; with a name if the page has several there."""
 
     def __init__(self, page: Page, place: Place, *, rng: random.Random, name: str = "") -> None:
         super().__init__(place, port=page._port, rng=rng, dialect=Native)  # noqa: SLF001 - never used
@@ -198,7 +199,7 @@ class Subscriber(Member):
         self.hints = page.hints
         self.topic = f"conversation.{place.conversation}"
         self.name = name or self.topic
-        #: Whether it wants to be subscribed, and has not been sent away.
+        #: Whether it wants to be subscribed, and was not refused for good.
         self.is_wanted = False
 
     # --- what a scenario asks of it ---------------------------------------------------------------------
@@ -214,7 +215,7 @@ class Subscriber(Member):
         await self.page.vanish()
 
     def unsubscribe(self) -> None:
-        """Listen no more; `come` goes on from there."""
+        """End the subscription; `come` resumes it."""
         self.is_wanted = False
         if self.is_connected:
             self.page.say(type="unsubscribe", id=self.name, ref=f"{self.name}/unsubscribe")
@@ -239,12 +240,12 @@ class Subscriber(Member):
     # --- what its page tells it -------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """A subscription is asked for."""
+        """Note that a subscription was asked for."""
         self._socket = self.page.socket
         self.opened()
 
     def stands_from(self, seq: int, position: str) -> None:
-        """From here on it is told everything; it was taken in, perhaps without having asked."""
+        """Note that it is live from here on, perhaps without having asked (`mine`)."""
         self.is_wanted = True
         if not self.is_connected:
             self.since = None
@@ -252,12 +253,12 @@ class Subscriber(Member):
         self._placed(Frame(type="subscribed", seq=seq, position=position), self._loop.time())
 
     def let_go(self, close_code: int | None) -> None:
-        """The subscription is over. What was said is answered all the same: the socket lives."""
+        """Note that the subscription ended. Sends are still answered: the socket is open."""
         self._stop_listening(close_code)
         self.page.look()
 
     def hang_up(self, close_code: int | None, detail: str) -> None:
-        """The socket is over."""
+        """Note that the socket closed."""
         self._socket = None
         self._cut_off(close_code, detail)
 
@@ -277,14 +278,14 @@ class Subscriber(Member):
         self.page.look()
 
     def _removed(self) -> None:
-        if self.page.is_mine and self.is_here:  # while it resumes, its coming back may follow
+        if self.page.is_mine and self.is_here:  # while `mine` resumes, this conversation may follow
             self.is_wanted = False
             self.let_go(REMOVED)
 
     def _unsubscribed(self, code: str | None) -> None:
         if code is None:
             self.let_go(None)
-            if self.is_wanted:  # it has changed its mind meanwhile
+            if self.is_wanted:  # it wants to come again meanwhile
                 self.page.seat(self)
         elif code == NOT_YOURS:
             self.is_wanted = False

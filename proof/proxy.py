@@ -1,6 +1,6 @@
-"""A TCP proxy in user space that misbehaves on request: cuts, freezes, delays, throttles, drops.
+"""A TCP proxy that misbehaves on request: it cuts, freezes, delays, throttles and drops.
 
-It stands between two parts that believe they are talking to each other, and runs in the caller's event loop.
+It stands between two programs that believe they are connected directly, and runs in the caller's event loop.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
-#: What passes through in one direction may be changed on the way: a filter per connection.
+#: Filters may change the bytes of one direction; each connection has its own.
 Filter = Callable[[bytes], bytes]
-#: Bytes that wait in one direction before its source is not read any more.
+#: Bytes that may wait in one direction before the source is no longer read.
 MAX_WAITING = 256 * 1024
 
 
@@ -27,18 +27,18 @@ def reset(transport: asyncio.BaseTransport) -> None:
 
 
 class Proxy:
-    """One address in front of another; `port` is where it listens."""
+    """A proxy before one address; it listens on `port`."""
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
-        #: Seconds that everything is late.
+        #: Seconds by which everything is delayed.
         self.delay = 0.0
-        #: Bytes a second in each direction of each connection; None is as fast as it comes.
+        #: Bytes a second in each direction of each connection; None for no limit.
         self.rate: float | None = None
-        #: Made anew for each connection: what comes back from the target, and what goes there.
+        #: Make the filters of a new connection: for bytes from the target, and for bytes to it.
         self.filter_down: Callable[[], Filter] | None = None
-        #: A delay of its own for each piece that goes to the target.
+        #: Makes an extra delay for each piece that goes to the target.
         self.hesitates: Callable[[bytes], float] | None = None
         self.is_frozen = False
         self._links: set[Link] = set()
@@ -61,13 +61,13 @@ class Proxy:
             link.cut()
 
     def freeze(self) -> None:
-        """A black hole: connections stand, new ones are accepted, and nothing passes."""
+        """Become a black hole: connections stay, new ones are accepted, and nothing passes."""
         self.is_frozen = True
         for link in list(self._links):
             link.freeze()
 
     def thaw(self) -> None:
-        """Everything that waited goes on."""
+        """Let everything that waited pass."""
         self.is_frozen = False
         for link in list(self._links):
             link.thaw()
@@ -80,7 +80,7 @@ class Proxy:
 
 
 class _Pipe:
-    """One direction of a connection: what was read on one side, until it is written on the other."""
+    """One direction of a connection: the bytes read from one side and not yet written to the other."""
 
     def __init__(self, proxy: Proxy, source: asyncio.Transport, sink: asyncio.Transport) -> None:
         self.proxy, self.source, self.sink = proxy, source, sink
@@ -101,7 +101,7 @@ class _Pipe:
             self.sink.write(data)
             return
         now = asyncio.get_running_loop().time()
-        self._free_at = max(self._free_at, now + late)  # never before what came earlier
+        self._free_at = max(self._free_at, now + late)  # never before an earlier piece
         if proxy.rate:
             self._free_at += len(data) / proxy.rate
         self._waiting.append((self._free_at, data))
@@ -111,7 +111,7 @@ class _Pipe:
         self.go_on()
 
     def go_on(self) -> None:
-        """Write what is due."""
+        """Write the pieces that are due."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             self._timer.cancel()
@@ -133,7 +133,7 @@ class _Pipe:
 
 
 class Link(asyncio.Protocol):
-    """One connection through the proxy: this is its near side, `_Far` the one towards the target."""
+    """One connection through the proxy; this is its near side, and `_Far` the side of the target."""
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
@@ -146,7 +146,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.near = transport
-        transport.pause_reading()  # until there is somebody to pass it on to
+        transport.pause_reading()  # until the target is connected
         self.proxy.joined(self)
         self._opening = asyncio.get_running_loop().create_task(self._reach())
 

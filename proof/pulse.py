@@ -1,4 +1,4 @@
-"""How long a worker's event loop keeps others waiting: asked from outside, twenty times a second."""
+"""Measures from outside, twenty times a second, how long a worker's event loop keeps others waiting."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from tests.processes import Process
 
 EVERY_SECONDS = 0.05
-#: A worker that has not answered by then is counted with this.
+#: A missing answer is given up, and counted, after this time.
 LONGEST_SECONDS = 10.0
 _REQUEST = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 @contextlib.asynccontextmanager
 async def pulse(workers: Sequence[Process]) -> AsyncIterator[list[float]]:
-    """Seconds that each answer to /health/live took, while it lasts.
+    """The seconds that each answer to /health/live takes while the block runs.
 
-    It is answered in the loop itself, before Django, so it is the loop's lag, and a connection, and ours:
-    an upper bound.
+    The event loop answers it itself, before Django. So the time is an upper bound of the loop's lag: it
+    includes a connection, and the lag of this process.
     """
     took: list[float] = []
     tasks = [asyncio.create_task(_feel(worker, took)) for worker in workers]

@@ -1,4 +1,4 @@
-"""What was found, for people: lines on the terminal, and a table for docs/proof/."""
+"""The report of a run: lines on the terminal, and a table for docs/proof/."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Result:
 
     @property
     def command(self) -> str:
-        """Plays it again."""
+        """The command that plays it again."""
         parts = ["scripts/chaos", self.scenario.row, f"--seed {self.seed}"]
         parts += ["--short"] * self.run.short
         parts += ["--target guide"] * (self.run.target == "guide")
@@ -38,7 +38,7 @@ class Result:
 
 
 def tell(result: Result) -> None:
-    """A few lines as soon as it is over."""
+    """Print a run's figures as soon as it is over."""
     for mark in result.run.marks:
         figure = result.run.figures.get(mark.name, "not measured")
         print(f"   {'ok    ' if mark.allows(figure) else 'FAILED'} {mark}: {said(figure, mark.unit)}")
@@ -48,7 +48,7 @@ def tell(result: Result) -> None:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """The table, with what a reader needs to repeat it."""
+    """The table as Markdown, with what a reader needs in order to repeat it."""
     about = description(Cores((), (), ()))
     lines = [
         f"* {name}: {about[name]}" for name in ("date", "revision", "machine", "kernel", "python", "packages")

@@ -1,4 +1,4 @@
-"""Redis's protocol, as far as mistreating its messages needs it: where one reply ends and the next begins."""
+"""The protocol of Redis, as far as needed to lose, double and swap messages: the bounds of replies."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ _PUBLISHED = (b"*3\r\n$7\r\nmessage\r\n", b">3\r\n$7\r\nmessage\r\n")
 
 
 class Mistreats:
-    """A filter of what Redis says: published messages are lost, doubled, swapped; nothing else is touched."""
+    """A filter of Redis's replies: published messages are lost, doubled or swapped; others pass as is."""
 
     def __init__(
         self, rng: random.Random, *, loses: float = 0.0, doubles: float = 0.0, swaps: float = 0.0
     ) -> None:
         self.rng = rng
-        #: The share of the messages that this happens to; may be changed while it runs.
+        #: The share of messages to mistreat; may change while it runs.
         self.loses, self.doubles, self.swaps = loses, doubles, swaps
         self.seen = self.lost = self.doubled = self.swapped = 0
 
     def filter(self) -> _Stream:
-        """For one connection."""
+        """A filter for one connection."""
         return _Stream(self)
 
     def pass_on(self, replies: list[bytes]) -> list[bytes]:
-        """What is left of these."""
+        """The replies that pass, out of these."""
         passed: list[bytes] = []
         for reply in replies:
             if not reply.startswith(_PUBLISHED):
@@ -38,7 +38,7 @@ class Mistreats:
                 self.doubled += 1
                 passed.append(reply)
             if len(passed) > 1 and passed[-2].startswith(_PUBLISHED) and self.rng.random() < self.swaps:
-                self.swapped += passed[-2] != passed[-1]  # a bell before its own double is in order
+                self.swapped += passed[-2] != passed[-1]  # a message before its own double is in order
                 passed[-2:] = passed[:-3:-1]
         return passed
 
@@ -59,7 +59,7 @@ class _Stream:
 
 
 def end_of_reply(data: bytes, start: int) -> int | None:
-    """Where the reply that begins at `start` ends; None when it has not all arrived."""
+    """The end of the reply that begins at `start`; None while it has not all arrived."""
     line_end = data.find(b"\r\n", start)
     if line_end < 0:
         return None

@@ -1,4 +1,4 @@
-"""A socket that comes back: opened again whenever it ends, at any worker, after a back-off."""
+"""A socket that reconnects whenever it ends, to any worker, after a back-off."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from proof.dialects import Frame, decode
 from proof.history import FINAL
 from proof.websocket import WebSocket
 
-#: Doubled with every failure, with full jitter. Shorter than a browser's: the faults are minutes apart.
+#: Seconds of the first back-off; doubled with every failure, with full jitter. Shorter than a browser's,
+#: since faults are minutes apart here.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 2.0
-#: A server that accepts and then says nothing is left again.
+#: A socket that is accepted and then hears nothing for so long is closed.
 PATIENCE_SECONDS = 10.0
-#: The answer to a handshake that was accepted.
+#: The status of an accepted handshake.
 SWITCHING_PROTOCOLS = 101
 
 
 class Returning:
-    """Whoever owns such a socket says where it leads, and hears what comes; `port` says where to try next."""
+    """A reconnecting socket. A subclass says the path and takes frames; `port` chooses the next worker."""
 
     def __init__(self, *, port: Callable[[], int], rng: random.Random) -> None:
         self.rng = rng
-        #: Who looks at what it is told, if anybody does.
+        #: Compares frames with the contract, if there is an audit.
         self.audit: Audit | None = None
         self._conversation: Conversation | None = None
-        #: Handshakes that were refused without saying when to come back.
+        #: The number of refused handshakes without `Retry-After`.
         self.refused = 0
-        #: When servers that were stopping asked it to come back.
+        #: The times at which stopping servers asked it to reconnect.
         self.hints: list[float] = []
         self._port = port
         self._loop = asyncio.get_running_loop()
@@ -40,31 +41,31 @@ class Returning:
         self._leaves = False
         self._failures = 0
         self._wait = 0.0
-        #: The code that the last socket ended with.
+        #: The close code of the last socket.
         self._code = 0
         self._task: asyncio.Task[None] | None = None
 
     def path(self) -> str:
-        """Where it leads."""
+        """The path to connect to."""
         raise NotImplementedError
 
     def opened(self) -> None:
-        """The handshake was accepted."""
+        """Called when the handshake is accepted."""
         raise NotImplementedError
 
     def heard(self, payload: bytes) -> None:
-        """A frame came."""
+        """Called for each frame."""
         raise NotImplementedError
 
     def read(self, payload: bytes) -> Frame:
-        """A frame that came, shown to whoever looks."""
+        """Decode a frame, and show it to the audit."""
         frame = decode(payload)
         if self.audit is not None and self._conversation is not None:
             self.audit.told(self._conversation, frame.type, payload)
         return frame
 
     def ended(self, code: int, *, status: int, retry_after: float) -> None:
-        """It is over; the next one follows."""
+        """Called when a socket has ended; the next one follows."""
         if not self._ready.is_set():
             self._failures += 1
         if status != SWITCHING_PROTOCOLS:
@@ -78,15 +79,15 @@ class Returning:
     # --- what a scenario asks of it ---------------------------------------------------------------------
 
     def come(self) -> None:
-        """Connect, and come back whenever the connection ends."""
+        """Connect, and reconnect whenever the connection ends."""
         self._task = self._loop.create_task(self._live())
 
     async def here(self) -> None:
-        """Wait until it is told where it stands."""
+        """Wait until it is live."""
         await self._ready.wait()
 
     async def leave(self) -> None:
-        """Go for good."""
+        """Close the socket for good."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -96,7 +97,7 @@ class Returning:
             self._socket.close()
 
     async def vanish(self) -> None:
-        """Gone without a farewell, as a phone in a tunnel; `come` brings it back to where it was."""
+        """Drop the connection without a close, as a phone in a tunnel; `come` resumes."""
         socket = self._socket
         if socket is not None:
             socket.reset()
@@ -112,7 +113,7 @@ class Returning:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it was sent away for good."""
+        """Whether the server closed it for good."""
         return self._task is not None and self._task.done()
 
     @property
@@ -132,7 +133,7 @@ class Returning:
                     await self._loop.create_connection(lambda: socket, "127.0.0.1", self._port())  # noqa: B023 - called at once
                     self._socket = socket
                     await self._ready_or_ended()
-            except OSError:  # TimeoutError is one
+            except OSError:  # TimeoutError is one too
                 self._failures += 1
                 if self._socket is socket:
                     socket.reset()

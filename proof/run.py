@@ -1,4 +1,4 @@
-"""The command: `scripts/chaos [--short] [--over native] [row…]`. Plays rows; fails when a mark does."""
+"""The command `scripts/chaos [--short] [--over native] [row…]`: plays rows, and fails when a mark does."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bench.machine import allow_many_files
 from proof import report, scenarios
 from proof.scenario import SCENARIOS, Run, Scenario
 
-#: Of one scenario scaled down, where the soak has 4 minutes, and in full, where it has an hour; what hangs is
-#: a failure.
+#: Seconds of one scenario, scaled down (the soak then takes 4 minutes) and in full (the soak takes an hour);
+#: one that hangs has failed.
 LONGEST_SECONDS = {True: 420, False: 5400}
-#: Collections after which all objects are looked through: never. What a soak has heard is millions of them,
-#: and meanwhile the proxies would stand still, and with them, for the workers, both servers.
+#: Never run a full collection: a soak keeps millions of objects, and meanwhile the proxies would stand still,
+#: so that the workers would miss Redis and PostgreSQL.
 YOUNGER_COLLECTIONS = 2**30
 
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def play(run: Run) -> report.Result:
-    """One scenario from its start to its verdict."""
+    """Play one scenario from its start to its verdict."""
     started = time.monotonic()
     longest = LONGEST_SECONDS[run.short] + 60 * (run.minutes or 0)
     print(f"── {run.scenario.row}: {run.does}", flush=True)
@@ -108,11 +108,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def in_order(rows: Iterable[str]) -> list[str]:
-    """R2 before R10, and all of R before F14."""
+    """Sort rows: R2 before R10, and every R before F14."""
     return sorted(rows, key=lambda row: (row[0] != "R", int(row[1:])))
 
 
 if __name__ == "__main__":
-    # Asked to end, as by Ctrl-C: what was started ends too.
+    # On SIGTERM, as on Ctrl-C, the started programs end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""A row of the table of faults: what is done, the marks it must reach, and what one run of it found."""
+"""Scenarios: a row of the table of faults, its marks, and what one run of it finds."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from proof.seats import Over
 from proof.stage import Ground, Stage
 from proof.verdict import Violation
 
-#: Violations of an invariant shown one by one; the rest is counted.
+#: Violations of an invariant shown in full; the rest is counted.
 SHOWN = 4
-#: Of load before the first fault: what is usual.
+#: Seconds of load before the first fault, which show what is usual.
 CALM_BEFORE_SECONDS = 3.0
 Target = Literal["ours", "guide"]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What one figure must be."""
+    """A limit that a figure must keep."""
 
     name: str
     kind: Literal["at most", "at least", "exactly"]
     limit: Any
     unit: str = ""
-    #: What it must be in the short size, where it counts what that has less of.
+    #: The limit in the short size, for a figure that depends on the size.
     short: Any = None
 
     def allows(self, figure: Any) -> bool:
@@ -65,11 +65,11 @@ KEPT = exactly("I1–I8", "kept")
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row."""
+    """One row of the table."""
 
     row: str
     does: str
-    #: How much of it the short selection does; empty: all of it.
+    #: The shorter play in the short selection; empty for the whole one.
     short: str
     marks: tuple[Mark, ...]
     play: Callable[[Run], Awaitable[None]]
@@ -91,9 +91,9 @@ def scenario(
     targets: tuple[Target, ...] = ("ours",),
     over: tuple[Over, ...] = ("guide",),
 ) -> Callable[[Callable[[Run], Awaitable[None]]], Callable[[Run], Awaitable[None]]]:
-    """Make a function the scenario of a row. `in_short`: in the selection that every change must pass.
+    """Make a function the scenario of a row.
 
-    `over`: the sockets that it can be played over.
+    `in_short`: in the selection that every change must pass. `over`: the sockets that it can be played over.
     """
 
     def register(play: Callable[[Run], Awaitable[None]]) -> Callable[[Run], Awaitable[None]]:
@@ -106,7 +106,7 @@ def scenario(
 
 @dataclass
 class Run:
-    """One play of a scenario: chooses sizes, keeps figures, says what was broken."""
+    """One play of a scenario: chooses sizes, keeps figures, and notes what was broken."""
 
     scenario: Scenario
     seed: int
@@ -123,7 +123,7 @@ class Run:
 
     @property
     def does(self) -> str:
-        """What is done in this play, with the size that it has."""
+        """The description of this play, with its size."""
         played = f"{self.minutes:g} minutes" if self.minutes is not None else self.scenario.short
         is_smaller = played and (self.short or self.minutes is not None)
         does = f"over `/ws/`: {self.scenario.does}" if self.over == "native" else self.scenario.does
@@ -131,7 +131,7 @@ class Run:
 
     @property
     def marks(self) -> list[Mark]:
-        """What must be reached in this play, with the size that it has."""
+        """The marks of this play, with its size."""
         return [
             mark if not self.short or mark.short is None else replace(mark, limit=mark.short)
             for mark in self.scenario.marks
@@ -140,11 +140,11 @@ class Run:
     # --- what a scenario asks for -----------------------------------------------------------------------
 
     def size(self, full: int, short: int) -> int:
-        """A number of the row, or what the short selection makes of it."""
+        """A number of the row in this play's size."""
         return short if self.short else full
 
     def stage(self, **options: Any) -> Stage:
-        """Two workers, and what they need."""
+        """Two workers, with what they need."""
         kind = GuideStage if self.target == "guide" else Stage
         return kind(self.rng, over=self.over, **options)  # type: ignore[return-value]  # the guide's has as much as its rows need
 
@@ -153,7 +153,7 @@ class Run:
 
     @contextlib.asynccontextmanager
     async def base(self, **options: Any) -> AsyncIterator[tuple[Stage, Load]]:
-        """The base load on two workers; when it is over it is judged."""
+        """The base load on two workers; it is judged at the end of the block."""
         async with self.stage(**options) as stage:
             async with self.base_load(stage) as load:
                 await self.calm(CALM_BEFORE_SECONDS)
@@ -162,11 +162,11 @@ class Run:
             self.note_tracebacks(stage)
 
     async def calm(self, seconds: float) -> None:
-        """Time in which only the load goes on."""
+        """Let the load go on for a while, without a fault."""
         await asyncio.sleep(seconds)
 
     async def judge(self, load: Load) -> Evidence:
-        """I1 to I8 over everything that this load said and heard."""
+        """Judge I1 to I8 by the evidence of a load."""
         load.judged = evidence = await load.evidence()
         found = judge(evidence)
         if load.audit is not None:
@@ -198,10 +198,10 @@ class Run:
             self.notes.append(f"{len(found)} tracebacks in the workers' logs; the last: {found[-1]}")
 
     def figure(self, name: str, value: Any) -> None:
-        """What was found for a mark; measured more than once, the worst counts."""
+        """Note the figure of a mark; of several values, the worst counts."""
         mark = next(mark for mark in self.marks if mark.name == name)
         found = [self.figures.get(name, value), value]
-        # What is not allowed wins first: not a number is neither more nor less than any other.
+        # A value that is not allowed wins first, because comparisons with nan are always False.
         found = [figure for figure in found if not mark.allows(figure)] or found
         worst: Callable[[list[Any]], Any] = max if mark.kind == "at most" else min
         self.figures[name] = found[0] if mark.kind == "exactly" else worst(found)
@@ -209,7 +209,7 @@ class Run:
     # --- what came out ----------------------------------------------------------------------------------
 
     def failures(self) -> list[str]:
-        """Marks that were not reached, or not measured."""
+        """The marks that were not reached, or not measured."""
         found = []
         for mark in self.marks:
             if mark.name not in self.figures:
@@ -220,7 +220,7 @@ class Run:
 
 
 def said(figure: Any, unit: str = "") -> str:
-    """A figure for people."""
+    """A figure as text."""
     if isinstance(figure, str):
         return figure
     text = f"{figure:.3g}" if isinstance(figure, float) and abs(figure) < 1000 else f"{figure:.0f}"

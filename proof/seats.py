@@ -1,4 +1,4 @@
-"""Who sits where when a row is played over the native socket: pages, and sockets of the guide beside them."""
+"""Seats of members when a row is played over native sockets: pages, and guide sockets beside them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from proof.member import How, Place
 if TYPE_CHECKING:
     from proof.stage import Stage
 
-#: Over which sockets a row is played.
+#: The sockets that a row is played over.
 Over = Literal["guide", "native"]
 BOTH: tuple[Over, ...] = ("guide", "native")
-#: The conversations that a page shows.
+#: Conversations that a page shows.
 TWENTY = 20
-#: Those who share a native socket with others.
+#: The ways to listen in which members share a native socket.
 NATIVE = {"each", "mine"}
 #: How the members of each conversation listen, in turn.
 HOW: tuple[How, ...] = ("v1", "each", "guide", "mine", "each", "each", "v1", "each", "mine", "each")
 
 
 def seat_pages(stage: Stage, tables: list[list[Place]], *, together: int, topics: int) -> list[list[Place]]:
-    """The same seats, with pages on the most of them.
+    """The same seats, most of them with pages.
 
-    Whoever has a page sits in so many conversations of the row (`together`), and in quiet ones until they are
-    `topics`. The people that the fixture had put on their seats have none then.
+    A user with a page has a seat in `together` conversations of the row, and in quiet ones until there are
+    `topics`. The users whom the fixture had put on those seats have none then.
     """
     blocks = [tables[start : start + together] for start in range(0, len(tables), together)]
     regulars = [_with_pages(block[0]) for block in blocks]
@@ -68,7 +68,7 @@ def _quiet(stage: Stage, blocks: list[list[list[Place]]], members: int, topics: 
 
 
 def _move(stage: Stage, moves: list[tuple[int, int, int]]) -> None:
-    """Give the seats of some to others: conversation, whose it was, whose it is."""
+    """Give seats to other users; each move is (conversation, old user, new user)."""
     stage.sql(
         "UPDATE chat_participant AS seat SET user_id = move.new "
         "FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS move (conversation, old, new) "

@@ -1,6 +1,6 @@
-"""Runs a server whose wall clock follows a file: `-m proof.skewed -m daphne …`. The monotonic clock is true.
+"""Runs a server whose wall clock follows a file: `-m proof.skewed -m daphne …`; other clocks are right.
 
-`PROOF_CLOCK` names the file; the number of seconds in it is how far the clock is off.
+`PROOF_CLOCK` names the file; the number in it is by how many seconds the wall clock is wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _skew(file: Path) -> float:
 
 
 class _Datetime(type):
-    """Every datetime is one of ours, also those that the database and C made."""
+    """A type whose instances are all datetimes, also those that the database and C made."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, _real_datetime)
@@ -34,7 +34,7 @@ class _Datetime(type):
 
 
 def install(file: Path) -> None:
-    """From here on, whoever asks for the time is told the file's."""
+    """From here on, the wall clock is wrong by the number in the file."""
 
     class Skewed(_real_datetime, metaclass=_Datetime):  # type: ignore[misc,valid-type]  # known by its value
         @classmethod
@@ -50,7 +50,7 @@ def install(file: Path) -> None:
 
 
 def main() -> None:
-    """Put the fault in before anything is imported, then be the program that was named."""
+    """Install the fault before anything is imported, then run the named program."""
     install(Path(os.environ["PROOF_CLOCK"]))
     _, module, *arguments = sys.argv[1:]
     sys.argv = [module, *arguments]

@@ -1,7 +1,7 @@
-"""People without a token who take what they can get, all at once: `-m proof.strangers '{"ports": …}'`.
+"""People without a token who ask for all that they can get: `-m proof.strangers '{"ports": …}'`.
 
-A process of its own, so that it takes none of the members' time, and one that gives way: a real stranger
-brings a machine along, this one shares the servers'. It prints what each kind of visit was answered.
+A process of its own with low priority, so that it takes none of the members' time: real strangers bring
+machines along, and this one shares the servers'. It prints how each kind of visit was answered.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any
 
 from bench.wire import frame, handshake
 
-#: The kernel gives them the time that servers and members leave.
+#: The lowest priority: the process gets the time that servers and members leave.
 NICENESS = 10
-#: What a body claims to be, and at most is.
+#: The size that a body claims to have, and the most that it has.
 BODY_BYTES = 2 * 2**30
 PIECE = b"x" * 65_536
 HEADERS = 200_000
-#: Between two bytes of somebody who drips.
+#: Seconds between two bytes of a dripping request.
 DRIP_SECONDS = 0.5
-#: Who is refused, or cut off, is back after so long.
+#: Seconds after which a refused or closed stranger is back.
 PAUSE_SECONDS = 0.1
-#: A visit that does not end by itself ends so long after the last.
+#: Seconds after the end at which visits are cut that do not end by themselves.
 GRACE_SECONDS = 5.0
 NATIVE = "/ws/"
-#: How a close frame with a code begins.
+#: The first bytes of a close frame with a code.
 CLOSING = b"\x88\x02"
 DOCUMENTS = (
     "/api/schema/?lang={n}",
@@ -56,7 +56,7 @@ class Line:
         return words[1].decode("latin1") if len(words) > 1 else "closed"
 
     async def pour(self, piece: bytes, size: int) -> int:
-        """Send so much, until the other side has heard enough; what was sent."""
+        """Send so many bytes, until the other side stops taking them; returns the number sent."""
         sent = 0
         while sent < size and not self.reader.at_eof() and not self._is_answered():
             self.writer.write(piece)
@@ -82,7 +82,7 @@ def _json(path: str, body: dict[str, str]) -> bytes:
 
 
 async def sign_in(line: Line, rng: random.Random) -> str:
-    """With a name that nobody has: it costs a hash all the same."""
+    """Sign in under an unknown name, which costs a hash all the same."""
     name = f"nobody-{rng.getrandbits(48):x}"
     line.writer.write(_json("/api/token/", {"username": name, "password": "a guess"}))
     return await line.status()
@@ -96,7 +96,7 @@ async def register(line: Line, rng: random.Random) -> str:
 
 
 async def large_body(line: Line, rng: random.Random) -> str:
-    """2 GB, as it says itself."""
+    """A body that claims 2 GB."""
     length = f"Content-Length: {BODY_BYTES}"
     line.writer.write(_request("POST", "/api/token/", "Content-Type: application/json", length))
     await line.pour(PIECE, BODY_BYTES)
@@ -104,7 +104,7 @@ async def large_body(line: Line, rng: random.Random) -> str:
 
 
 async def endless_body(line: Line, rng: random.Random) -> str:
-    """2 GB in chunks, without a word about it."""
+    """A body of 2 GB in chunks, whose size is not announced."""
     head = ("Content-Type: application/json", "Transfer-Encoding: chunked")
     line.writer.write(_request("POST", "/api/token/", *head))
     await line.pour(b"%x\r\n%s\r\n" % (len(PIECE), PIECE), BODY_BYTES)
@@ -150,7 +150,7 @@ async def documents(line: Line, rng: random.Random) -> str:
 
 
 async def silent_socket(line: Line, rng: random.Random) -> str:
-    """On the native socket, and not a word about who it is."""
+    """A native socket that never sends `auth`."""
     return await _until_closed(line)
 
 
@@ -160,12 +160,12 @@ async def guessed_token(line: Line, rng: random.Random) -> str:
 
 
 async def large_frames(line: Line, rng: random.Random) -> str:
-    """The longest that are read, and none of them says who it is."""
+    """The longest frames that are read, none of which authenticates."""
     return await _until_closed(line, frame(b'{"type":"send","message":"%s"}' % (b"x" * 130_000)) * 30)
 
 
 async def _until_closed(line: Line, said: bytes = b"") -> str:
-    """What the handshake was answered, and the code that the socket was closed with."""
+    """The status of the handshake, and the code that the socket was closed with."""
     line.writer.write(handshake(NATIVE, host="127.0.0.1"))
     status = await line.status()
     if status != "101":
@@ -182,11 +182,11 @@ async def _until_closed(line: Line, said: bytes = b"") -> str:
 
 
 async def silence(line: Line, rng: random.Random) -> str:
-    """Connected, and not a word."""
+    """A connection that sends nothing."""
     return await line.status()
 
 
-#: How many make each visit at the same time, again and again.
+#: How many strangers make each visit at the same time, again and again.
 CROWD: dict[Visit, int] = {
     sign_in: 20,
     register: 10,
@@ -205,7 +205,7 @@ CROWD: dict[Visit, int] = {
 
 @dataclass
 class Strangers:
-    """All of them, for so long, each connection from one of these addresses to one of these ports."""
+    """All strangers, for so many seconds; each connection from one of the addresses to one of the ports."""
 
     ports: list[int]
     addresses: list[str]
@@ -214,7 +214,7 @@ class Strangers:
     answers: dict[str, Counter[str]] = field(default_factory=dict)
 
     async def come(self) -> None:
-        """Return when all have gone."""
+        """Start all strangers; returns when all have left."""
         rng = random.Random(self.seed)
         async with asyncio.TaskGroup() as group:
             for visit, crowd in CROWD.items():
@@ -248,7 +248,7 @@ class Strangers:
 
 
 def main(order: str) -> dict[str, Any]:
-    """What they were answered."""
+    """Run the order; returns how the visits were answered."""
     os.nice(NICENESS)
     strangers = Strangers(**json.loads(order))
     asyncio.run(strangers.come())

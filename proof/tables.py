@@ -1,4 +1,4 @@
-"""What the tables say, read past the server: its own code would repeat its own mistakes."""
+"""Reads the tables past the server, whose own code would repeat its own mistakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg
 
 from proof.history import Row
 
-#: Of these conversations, or of all.
+#: Restricts a query to some conversations; NULL for all.
 _CHOSEN = "(%(chosen)s::bigint[] IS NULL OR {column} = ANY(%(chosen)s))"
 _MESSAGES = f"""
     SELECT conversation_id, seq, id, sender_id, coalesce(client_id::text, ''), content,
@@ -34,7 +34,7 @@ _COMINGS_AND_GOINGS = f"""
 """
 
 
-#: The same two questions for SQLite, which keeps UUIDs without their hyphens.
+#: The first two queries for SQLite, which stores UUIDs without their hyphens.
 _SQLITE_CHOSEN = "(:chosen IS NULL OR {column} IN (SELECT value FROM json_each(:chosen)))"
 _SQLITE_MESSAGES = f"""
     SELECT conversation_id, seq, id, sender_id, coalesce(client_id, ''), content,
@@ -50,7 +50,7 @@ _SQLITE_HEADS = f"""
 
 
 def run(database_url: str, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
-    """One statement on a connection of its own; its rows, when it has any."""
+    """Run one statement on a connection of its own; returns its rows, if it has any."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         done = connection.execute(statement.encode(), arguments)
         return done.fetchall() if done.description else []
@@ -60,7 +60,7 @@ Chosen = Sequence[int] | None
 
 
 def messages(database_url: str, conversations: Chosen = None) -> list[Row]:
-    """The messages of ours."""
+    """The messages in the tables of Relais."""
     if (file := sqlite_file(database_url)) is None:
         return [Row(*row) for row in _read(database_url, _MESSAGES, conversations)]
     rows = (Row(*row) for row in _read_sqlite(file, _SQLITE_MESSAGES, conversations))
@@ -82,7 +82,7 @@ def heads(database_url: str, conversations: Chosen = None) -> dict[int, int]:
 
 
 def comings_and_goings(database_url: str, conversations: Chosen = None) -> list[tuple[int, int, int, bool]]:
-    """Conversation, user, seq, and whether they came, of every change of members, in order."""
+    """All changes of members in order: conversation, user, seq, and whether the member was added."""
     return [
         (int(conversation), int(user), int(seq), kind == "member_added")
         for conversation, user, seq, kind in _read(database_url, _COMINGS_AND_GOINGS, conversations)
@@ -96,7 +96,7 @@ def _read(database_url: str, statement: str, conversations: Chosen) -> list[tupl
 
 
 def sqlite_file(database_url: str) -> Path | None:
-    """The file of a SQLite database; None when it is one of PostgreSQL."""
+    """The file of a SQLite database; None for PostgreSQL."""
     scheme, _, path = database_url.partition("://")
     return Path("/" + path.lstrip("/")) if scheme == "sqlite" else None
 

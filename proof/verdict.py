@@ -1,4 +1,4 @@
-"""A broken promise, and how the judge names what broke it."""
+"""A violation: a broken promise, and the message that broke it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Violation(NamedTuple):
 
     @property
     def seat(self) -> Seat | None:
-        """Whose promise it was: the conversation and the user that it names."""
+        """The seat whose promise was broken: conversation and user, as far as the text names them."""
         named = _SEAT.search(self.says)
         return (int(named["conversation"]), int(named["user"])) if named else None
 
@@ -36,7 +36,7 @@ def frame_of(heard: Heard) -> str:
 
 
 def short(content: str) -> str:
-    """Enough of a text to know it by."""
+    """The beginning of a text, enough to know it by."""
     return repr(content if len(content) <= 40 else f"{content[:39]}…")
 
 

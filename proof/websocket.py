@@ -1,4 +1,4 @@
-"""The client's end of one WebSocket: a few dozen microseconds a read, because there are thousands of them."""
+"""The client's end of a WebSocket; thousands are open, so a read takes a few dozen microseconds."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Protocol
 from bench.wire import CLOSE, PING, PONG, TEXT, frame, handshake, status_of
 from proof.proxy import reset
 
-#: No server of ours sends longer frames; a header that claims more is a broken stream.
+#: No measured server sends longer frames; a header that claims more belongs to a broken stream.
 MAX_FRAME = 4 * 1024 * 1024
-#: What one socket reads in a turn of the loop: who is told thousands of events must not keep the clocks of
-#: the others waiting, who share the process with it.
+#: Bytes that one socket reads in a turn of the loop: a socket with thousands of events must not delay the
+#: others of this process.
 READ_BYTES = 16 * 1024
-#: Read into and emptied at once, so one is enough for all of them.
+#: Every read fills it and empties it at once, so one buffer is enough for all sockets.
 _buffer = memoryview(bytearray(READ_BYTES))
 
 
 class Owner(Protocol):
-    """Who is told what happens on a socket."""
+    """The object that is told what happens on a socket."""
 
     def opened(self) -> None: ...
     def heard(self, payload: bytes) -> None: ...
@@ -26,7 +26,7 @@ class Owner(Protocol):
 
 
 class WebSocket(asyncio.BufferedProtocol):
-    """One connection; it answers pings, and says how it ended exactly once."""
+    """One connection. It answers pings, and reports its end exactly once."""
 
     def __init__(self, owner: Owner, path: str, *, host: str = "127.0.0.1") -> None:
         self._owner, self._path, self._host = owner, path, host
@@ -40,12 +40,12 @@ class WebSocket(asyncio.BufferedProtocol):
     # --- what its owner does --------------------------------------------------------------------------
 
     def say(self, payload: bytes) -> None:
-        """Send a text frame; on a socket that has just ended it is lost, as on the wire."""
+        """Send a text frame; on a socket that has just closed it is lost, as on the wire."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame(payload))
 
     def write(self, data: bytes) -> None:
-        """Send bytes as they are: for those who break the rules."""
+        """Send bytes as they are, for clients that break the rules."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
@@ -56,17 +56,17 @@ class WebSocket(asyncio.BufferedProtocol):
             self._transport.close()
 
     def reset(self) -> None:
-        """Gone without a farewell."""
+        """Drop the connection without a close."""
         if self._transport is not None:
             reset(self._transport)
 
     def stop_reading(self) -> None:
-        """A reader that sleeps: its buffers fill, and then the server's."""
+        """Stop reading: this side's buffers fill, and then the server's."""
         if self._transport is not None:
             self._transport.pause_reading()
 
     def read_on(self) -> None:
-        """Awake again."""
+        """Read again."""
         if self._transport is not None:
             self._transport.resume_reading()
 

@@ -1,1 +1,1 @@
-"""The Autobahn testsuite, the common measure of WebSocket servers: `scripts/autobahn`."""
+"""The Autobahn testsuite, the usual test of WebSocket servers: `scripts/autobahn`."""

@@ -1,4 +1,4 @@
-"""An application that says back what it is told, and knows nothing of us: for servers as they come."""
+"""An ASGI application that echoes messages and uses nothing of Relais, for servers without adapters."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The command: `scripts/autobahn [server…]`. It fails when one of ours fails a case that it should pass."""
+"""The command `scripts/autobahn [server…]`. It fails when a Relais server fails a case it should pass."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Results = Mapping[Server, Sequence[Outcome]]
 
 
 def failed(server: Server, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """What it should have passed."""
+    """The failed cases that a server should have passed."""
     return [each for each in outcomes if not each.has_passed and each.case not in server.by_design]
 
 
 def report(results: Results, *, python: str) -> str:
-    """The page of `docs/proof/`."""
+    """The page of `docs/proof/` as Markdown."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     lines = [
         f"# The Autobahn testsuite, {datetime.now(UTC):%Y-%m-%d}",
@@ -61,7 +61,7 @@ def report(results: Results, *, python: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 when ours passed."""
+    """The command line; 0 when all Relais servers passed."""
     names = [server.name for server in SERVERS]
     parser = argparse.ArgumentParser(prog="scripts/autobahn", description=__doc__)
     parser.add_argument("servers", nargs="*", metavar="server", help=f"of {', '.join(names)}; all otherwise")

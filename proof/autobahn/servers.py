@@ -1,4 +1,4 @@
-"""Who is tested: ours on both servers and on one without our adapter, and both servers as they come."""
+"""The tested servers: Relais on both ASGI servers and on one without its adapter, and both servers alone."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from tests.processes import Process, accepts
 from tests.servers import PLAIN, ROOT, product_environment
 
-#: The largest message that the settings allow, so that the size of a message is not what is tested.
+#: The largest message that the settings allow, so that no case fails for its size.
 LARGEST = 16 * 1024 * 1024
 OURS, BARE = "tests.realtime.servers.echo:application", "proof.autobahn.echo:application"
-#: A message of 4 MiB in frames of 64 bytes: 65,537 of them, where MAX_FRAGMENTS is 16,385.
+#: A message of 4 MiB in frames of 64 bytes has 65,537 of them, more than MAX_FRAGMENTS (16,385).
 TOO_MANY_FRAGMENTS = frozenset({"9.3.1", "9.4.1"})
 
 
 @dataclass(frozen=True)
 class Server:
-    """One of those, on the path of foreign dialects, whose messages may be large."""
+    """A tested server, on the path of foreign dialects, whose messages may be large."""
 
     name: str
-    #: For the report.
+    #: Its description in the report.
     what: str
     command: tuple[str, ...]
     application: str
-    #: What it refuses because we want it to.
+    #: The cases that Relais refuses on purpose.
     by_design: frozenset[str] = frozenset()
 
 
@@ -52,7 +52,7 @@ SERVERS = (
 
 
 class Running(Process):
-    """One of them, running."""
+    """A tested server as a running process."""
 
     working_directory = ROOT
 

@@ -1,4 +1,4 @@
-"""The suite itself: a program for Python 2.7, installed by itself where one is found, and what it says."""
+"""Runs the testsuite itself: a program for Python 2.7, installed if such a Python is found."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VERSION = "25.10.1"
-#: Groups 12 and 13 are compression, which is never negotiated.
+#: Groups 12 and 13 test compression, which is never negotiated.
 LEFT_OUT = ("12.*", "13.*")
-#: Where it is installed; git does not see it.
+#: The directory of the installation; git ignores it.
 DIRECTORY = Path(__file__).resolve().parents[2] / ".autobahn"
-#: All cases of one server take about a minute on a quiet core; a case that hangs is ended by the suite.
+#: All cases of one server take about a minute on a quiet core; the suite itself ends a case that hangs.
 LONGEST_SECONDS = 1800
 INSTALL_SECONDS = 600
 
-#: Namespace packages need the `.pth` files that stand beside them, which PYTHONPATH does not read.
+#: Namespace packages need the `.pth` files beside them, which PYTHONPATH does not read.
 _RUN = "import site, sys; site.addsitedir(sys.argv.pop(1)); from autobahntestsuite.wstest import run; run()"
 
 
 class NoSuiteError(RuntimeError):
-    """The suite cannot be had here; the message says what was tried."""
+    """The suite cannot be installed here; the message says what was tried."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the suite says of one case."""
+    """The suite's result of one case."""
 
     case: str
-    #: Of what was sent, and of how the connection ended.
+    #: The results for the messages, and for the end of the connection.
     behavior: str
     closing: str
     code: int | None
 
     @property
     def has_passed(self) -> bool:
-        """NON-STRICT is conforming, if not the best that one can do; INFORMATIONAL asks for nothing."""
+        """Whether the case passed. NON-STRICT conforms, if not in the best way; INFORMATIONAL always does."""
         return {self.behavior, self.closing} <= {"OK", "NON-STRICT", "INFORMATIONAL"}
 
     @property
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def python27() -> str:
-    """A Python 2.7 that runs: PYTHON27, on PATH, or one of pyenv's; CPython or PyPy."""
+    """A Python 2.7 that runs: from PYTHON27, PATH or pyenv; CPython or PyPy."""
     tried = []
     for candidate in _candidates():
         tried.append(candidate)
@@ -83,13 +83,13 @@ def _said(*command: str) -> str | None:
 
 
 def version_of(python: str) -> str:
-    """Such as CPython 2.7.18."""
+    """The version, such as CPython 2.7.18."""
     script = "import platform as p; print(p.python_implementation() + ' ' + p.python_version())"
     return _said(python, "-c", script) or "Python 2.7"
 
 
 def installed(python: str) -> Path:
-    """The directory that holds the suite, installed there the first time."""
+    """The directory of the suite, which is installed there the first time."""
     where = DIRECTORY / f"autobahntestsuite-{VERSION}"
     if not where.exists():
         half = where.with_suffix(".half")
@@ -112,7 +112,7 @@ def installed(python: str) -> Path:
 def play(
     python: str, suite: Path, *, name: str, port: int, directory: Path, cases: str = "*"
 ) -> list[Outcome]:
-    """Every case against one server; its pages are left in `directory`."""
+    """Play all cases against one server; the suite's pages are left in `directory`."""
     spec = directory / f"{name}.json"
     pages = directory / name
     spec.write_text(
@@ -137,7 +137,7 @@ def play(
 
 
 def outcomes(index: str) -> list[Outcome]:
-    """What the suite's own index of a run says, in the order of the cases."""
+    """The results in the suite's own index of a run, in the order of the cases."""
     (found,) = json.loads(index).values()
     all_of_them = [
         Outcome(case, said["behavior"], said["behaviorClose"], said["remoteCloseCode"])

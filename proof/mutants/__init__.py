@@ -1,1 +1,1 @@
-"""Deliberate faults of ours, one patch each, and the tests that must catch them."""
+"""Mutants: deliberate faults of the product, one patch each, with the tests that must catch them."""

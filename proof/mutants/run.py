@@ -1,8 +1,8 @@
-"""The command: `scripts/mutants [name…]`. A test that lets its fault pass proves nothing, and is named.
+"""The command `scripts/mutants [name…]`. It names each fault that its tests let pass.
 
-Each `*.patch` beside this file is a fault: its first lines say what is wrong (`Fault:`), the tests that must
-notice (`Caught by:`) and, where it matters, on which stack (`Stack:`). They notice when they pass on the tree
-as it is, and fail, rather than not run, with the fault in it.
+Each `*.patch` beside this file is a fault. Its first lines describe it (`Fault:`), and name the tests that
+must catch it (`Caught by:`) and, where it matters, the stack (`Stack:`). A fault is caught if those tests
+pass on the tree as it is, and fail, rather than do not run, with the fault in it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = Path(__file__).parent
-#: Of one run of the tests that catch one fault.
+#: Seconds of one run of the tests for one fault.
 LONGEST_SECONDS = 300
-#: pytest's own words: 0 all passed, 1 some failed; anything else means that they did not run.
+#: pytest's exit codes: 0 all passed, 1 some failed; with any other the tests did not run.
 PASSED, FAILED = 0, 1
 
 
@@ -40,7 +40,7 @@ class Mutant:
 
     @classmethod
     def read(cls, patch: Path) -> Mutant:
-        """The fault that a patch describes in its head."""
+        """The fault that the head of a patch describes."""
         head = patch.read_text().partition("\ndiff --git")[0]
         said = dict(re.findall(r"^(Fault|Caught by|Stack): (.+)$", head, re.MULTILINE))
         tests = tuple(said["Caught by"].split())
@@ -48,13 +48,13 @@ class Mutant:
 
 
 def all_of_them() -> list[Mutant]:
-    """Every fault, in the order of their names."""
+    """All faults, sorted by name."""
     return [Mutant.read(patch) for patch in sorted(PATCHES.glob("*.patch"))]
 
 
 @contextmanager
 def copy_of_the_tree() -> Iterator[Path]:
-    """What git knows of, as it is now; the environment is shared."""
+    """A copy of the files that git knows, as they are now; the environment is shared."""
     directory = Path(tempfile.mkdtemp(prefix="relais-mutant-"))
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
@@ -68,7 +68,7 @@ def copy_of_the_tree() -> Iterator[Path]:
 
 
 def verdict(mutant: Mutant, *, tree: Path) -> str:
-    """Empty when the fault was caught, else what is wrong."""
+    """The reason why a fault was not caught; "" if it was."""
     if not _apply(mutant, tree):
         return "the patch no longer applies: the code it breaks has changed"
     try:

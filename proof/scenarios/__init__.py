@@ -1,4 +1,4 @@
-"""The rows of the table of faults, by what is broken in them. Each module registers its own."""
+"""The rows of the table of faults, in modules by what is broken; each module registers its own."""
 
 from proof.scenarios import (
     abuse,

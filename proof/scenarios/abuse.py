@@ -1,4 +1,4 @@
-"""Clients that take more than their share, and a database that takes nothing: R26, R28."""
+"""R26 and R28: clients that take more than their share, and a database that accepts no writes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from proof.member import Place
 from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage
 
-#: The limits as somebody who installs it has them; the other scenarios come from one address, without.
+#: The limits by default; the other scenarios switch them off, since all clients share an address.
 AS_SHIPPED = {name: "" for name in ENVIRONMENT if name.startswith("LIMIT_")}
-#: The flood comes from elsewhere than the victims.
+#: The flood has another address than its victims.
 ELSEWHERE = "127.0.0.66"
 
 
@@ -30,7 +30,7 @@ ELSEWHERE = "127.0.0.66"
     KEPT,
     at_most("frames limited after", 1, "s"),
     at_most("handshakes limited after", 1, "s"),
-    at_most("unfinished handshakes left", 20),  # what else comes and goes meanwhile
+    at_most("unfinished handshakes left", 20),  # other handshakes come and go meanwhile
     at_most("ack p99 of the victims", 2, "× as before"),
     at_most("ack p99 5 s after", 2, "× as before"),
     at_most("sockets of victims closed", 0),
@@ -70,7 +70,7 @@ async def floods(run: Run) -> None:
 
 
 async def _pour(port: int, path: str, payload: bytes, *, rate: int, seconds: float) -> list[Listener]:
-    """So many frames a second, in a write per hundredth of one; who is closed for it comes back."""
+    """Send so many frames a second, in one write per hundredth; a sender that is closed for it reconnects."""
     loop = asyncio.get_running_loop()
     piece, until, at = frame(payload) * (rate // 100), loop.time() + seconds, loop.time()
     listeners = [await Listener.at(port, path)]
@@ -204,7 +204,7 @@ async def read_only(run: Run) -> None:
 
 
 def _set_read_only(database_url: str, value: str) -> None:
-    """For every new transaction of every connection; the old connections are ended, as a failover would."""
+    """Set it for every new transaction; the old connections are ended, as in a failover."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SET default_transaction_read_only = off")
         connection.execute(f"ALTER DATABASE proof SET default_transaction_read_only = {value}".encode())

@@ -1,4 +1,4 @@
-"""Random histories: people come, go, speak, edit, delete, are thrown out and taken back. R11."""
+"""R11: random histories: members come, go, speak, edit, delete, are removed and added again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from proof.seats import BOTH, NATIVE, TWENTY
 from proof.stage import Stage
 
 PEOPLE = 5
-#: Of one sequence.
+#: Seconds of one sequence.
 FEWEST_STEPS, MOST_STEPS = 20, 45
-#: What a socket may ask to go on from: where it was, and what no honest client asks for.
+#: The positions to resume from: the last one, and others that no honest client asks for.
 Since = Literal["last", "zero", "old", "future", "negative", "foreign", "none"]
 SINCE: list[Since] = ["last", "zero", "old", "future", "negative", "foreign", "none"]
 
@@ -41,15 +41,15 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("kick"), _person, st.just(0)),
     st.tuples(st.just("join"), _person, st.just(0)),
 )
-#: What can be done besides on a page: listen no more for a while, and subscribe twenty times at once.
+#: What a page can do besides: end a subscription for a while, and subscribe twenty times at once.
 NATIVE_STEPS: st.SearchStrategy[Step] = st.one_of(
     STEPS,
     st.tuples(st.just("unsubscribe"), _anybody, st.just(0)),
     st.tuples(st.just("crowd"), _anybody, st.sampled_from(SINCE)),
 )
-#: Who was removed and subscribes twenty times makes twenty mistakes, for which their socket would be closed.
+#: A removed member that subscribes twenty times makes twenty mistakes, for which its socket would be closed.
 PATIENT = {"LIMIT_MISTAKES": "off"}
-#: Subscriptions on one socket may be 200; one that wants more is a mistake, and none of ours.
+#: A socket may have 200 subscriptions; the mistake of asking for more is not played here.
 MOST_SUBSCRIPTIONS = 150
 
 
@@ -61,7 +61,7 @@ class Story:
     office: Office
     places: list[Place]
     rng: random.Random
-    #: The ears that go on from where they were, by person; all the others ask for what they like.
+    #: Members that resume from the last position, by person; all others ask for any position.
     honest: dict[int, Member] = field(default_factory=dict)
     banned: set[int] = field(default_factory=set)
 
@@ -76,7 +76,7 @@ class Story:
                 member = self.honest[person] = self.load.member(self.places[person])
                 member.come()
             elif member.is_finished and person not in self.banned:
-                member.come()  # was thrown out, perhaps taken back
+                member.come()  # the person was removed, and perhaps added again
             return
         head = max((m.position for m in self.load.members), default=0)
         positions: dict[Since, int | str | None] = {
@@ -99,7 +99,7 @@ class Story:
         member.come()
 
     async def _crowd(self, person: int, first: Since) -> None:
-        """Twenty subscriptions at once, from all kinds of places."""
+        """Twenty subscriptions at once, from all kinds of positions."""
         kinds = cycle(each for each in SINCE if each != "last")
         for since in [first, *islice(kinds, TWENTY - 1)]:
             await self._connect(person, since)
@@ -139,7 +139,7 @@ class Story:
         return said[index % len(said)] if said else None
 
     def _mouths(self, person: int) -> list[Member]:
-        """Those who know more than the guide's pages: who says more opts in, and is no page of the guide."""
+        """The members that may do more than send: a guide page would opt in by it, and be none any more."""
         return [member for member in self._ears(person) if member.dialect.repeats]
 
     async def _edit(self, person: int, index: int) -> None:
@@ -164,7 +164,7 @@ class Story:
             await self.office.order(do, user=place.user, conversation=place.conversation, by=by)
         except OrderError as refused:
             if "NotAParticipantError" not in str(refused) and "NotFoundError" not in str(refused):
-                raise  # who is not there cannot be removed; anything else is a fault
+                raise  # only a member can be removed; anything else is a fault
 
 
 @scenario(
@@ -219,7 +219,7 @@ async def anything_happens(run: Run) -> None:
                     broken.append(f"{found[:6]} after {steps} with seed {seed}")
                 assert not found
 
-            # What happens once in real time may not happen again: it is no less broken for that.
+            # A fault that happens once in real time may not happen again, and counts all the same.
             broken: list[str] = []
             with contextlib.suppress(AssertionError, hypothesis.errors.Flaky):
                 keeps_its_promises()
@@ -250,7 +250,7 @@ def _restart(worker: object) -> None:
 async def _story(
     stage: Stage, office: Office, places: list[Place], steps: list[Step], rng: random.Random, *, ban: bool
 ) -> list[str]:
-    """What was broken in one sequence."""
+    """Play one sequence; returns what was broken."""
     load = Load(stage, rng)
     story = Story(load, office, places, rng)
     await story.play([("connect", 0, "last")])

@@ -1,4 +1,4 @@
-"""Nothing happens for long, or everything does: R15, R27."""
+"""R15 and R27: thousands of idle sockets, and a soak."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from proof.scenarios.readers import bystanders, comes_true
 from proof.stage import Stage
 from realtime.defaults import Conf
 
-#: What 10,000 idle sockets may use of a core, in percent, and each of them of memory, by server.
+#: The limits of 10,000 idle sockets: percent of a core, and memory of each socket, by server.
 IDLE_PERCENT = {"uvicorn": 5, "daphne": 15}
 IDLE_KB = {"uvicorn": 20, "daphne": 26}
-#: Until nothing happens any more, and how long the first few sockets are watched.
+#: Seconds until idle sockets are settled, and seconds for which the first few are watched.
 SETTLED_SECONDS, FEW_SECONDS = 5.0, 30.0
-#: After which sockets that are still there when everybody has left count as what was left behind.
+#: Seconds after which sockets that are still open when all clients have left count as left behind.
 EMPTY_SECONDS = 30.0
-#: What two workers may keep open to the database: a connection for each thread, and one for /health/ready.
-#: The pool opens them as they are needed: how many a calm start has opened says nothing about how many there
-#: may be.
+#: Database connections that two workers may have: one per thread, and one for /health/ready. The pool opens
+#: them as needed, so the number after a calm start says nothing about the maximum.
 DATABASE_THREADS = 2 * (Conf.database_threads + 1)
 
 
 class Held(NamedTuple):
-    """What a worker has, and uses."""
+    """What a worker holds, and uses."""
 
     sockets: int
     memory: int
@@ -42,7 +41,7 @@ class Held(NamedTuple):
 
 
 async def _idle(run: Run, stage: Stage, seconds: float) -> list[Held]:
-    """What each worker has when nothing happens, and what it uses of a core for so long."""
+    """What each worker holds, and the CPU it uses in so many seconds without traffic."""
     await run.calm(SETTLED_SECONDS)
     began, cpu = time.monotonic(), [cpu_seconds(worker.pid) for worker in stage.workers]
     await run.calm(seconds)
@@ -72,7 +71,7 @@ async def nobody_speaks(run: Run) -> None:
         [places] = await stage.people(conversations=1, members=run.size(10_000, 1_000))
         load = Load(stage, run.rng)
         [speaker] = await load.gather(places[:1])
-        # What a worker takes once, when the first come, is not a socket's.
+        # What a worker allocates once, for its first sockets, does not count for a socket.
         crowd = await bystanders(stage, places[1:101])
         few = await _idle(run, stage, FEW_SECONDS)
         crowd += await bystanders(stage, places[101:])
@@ -111,7 +110,7 @@ async def soak(run: Run) -> None:
     seconds = 60 * (run.minutes or run.size(60, 4))
     async with run.stage() as stage:
         async with run.base_load(stage):
-            await run.calm(10)  # connections to the database and to Redis are opened once, and kept
+            await run.calm(10)  # opens connections to the database and Redis, which stay
         await _empty(stage)
         keys, descriptors = await stage.do(_keys, stage.redis.port), stage.descriptors()
         async with run.base_load(stage) as load:
@@ -124,7 +123,7 @@ async def soak(run: Run) -> None:
                 most = max(most, await stage.do(_connections, stage))
             end = stage.resident()
             churning.cancel()
-        # Before it is judged: while that goes on the proxies stand still, and the workers miss both servers.
+        # Before the judging, which stops the proxies, so that the workers miss Redis and PostgreSQL.
         await _empty(stage)
         now = await stage.do(_connections, stage)
         run.figure("resident memory after the warm-up", (end - warm) / warm * 100)
@@ -141,13 +140,13 @@ async def soak(run: Run) -> None:
 
 
 async def _empty(stage: Stage) -> None:
-    """Wait until everybody's socket is gone, and what they held with it."""
+    """Wait until all sockets are closed, and what they held is freed."""
     await comes_true(lambda: not stage.sockets(), seconds=EMPTY_SECONDS)
     await asyncio.sleep(SETTLED_SECONDS)
 
 
 async def _churn(run: Run, load: Load) -> None:
-    """Five times a second somebody's connection breaks; they come back as clients do."""
+    """Cut a random member's connection five times a second; members reconnect as clients do."""
     while True:
         await asyncio.sleep(0.2)
         member = run.rng.choice(load.members)

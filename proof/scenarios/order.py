@@ -1,4 +1,4 @@
-"""Many speak at once, and some transactions take long: R10."""
+"""R10: many members speak at once, and some transactions are slow."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ async def many_speak_at_once(run: Run) -> None:
 
 
 def _has_all(receiver: Receiver, seqs: list[int]) -> bool:
-    """A page of the guide on our server is not told when it is let in: all from the first it was told."""
+    """Whether a receiver has all seqs; a guide page on Relais only those from its first one on."""
     heard = [heard.seq for heard in receiver.frames()]
     return bool(heard) and heard == (seqs if receiver.resumes else seqs[-len(heard) :])

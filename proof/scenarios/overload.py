@@ -1,4 +1,4 @@
-"""More is said than can be stored: F14, the contract of an overloaded server."""
+"""F14, the contract of an overloaded server: members send more than can be stored."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from proof.load import Load
 from proof.member import Member
 from proof.scenario import KEPT, Run, at_least, at_most, scenario
 
-#: Few who listen to many who speak: what is measured is storing, and the clients share the machine.
+#: Few who listen to many who speak: storing is measured, and the clients share the machine.
 CONVERSATIONS, MEMBERS = 50, 4
-#: The search for the peak: sends/s, the factor from step to step, and how much must be acknowledged.
+#: The search for the peak: first sends/s, factor per step, and the share that must be acknowledged.
 FIRST_RATE, STEP, KEEPS_UP = 400.0, 1.5, 0.9
 STEP_SECONDS = 4.0
-#: A rate is too high when it was not kept up with so many times in a row: one may be the machine's hiccup.
+#: A rate is too high after failing so often in a row: a single failure may be the machine's.
 TRIES = 2
-#: Offered in the storm, and at least: the clients have to keep it up as well.
+#: The load offered in the storm as a multiple of the peak, and the least that the clients must reach.
 TIMES, TIMES_AT_LEAST = 3.0, 2.7
 REFUSALS = {"overloaded", "unavailable"}
 
 
 class Paced(Member):
-    """Offers so much a second: what was refused is said again, when it may be, in place of something new."""
+    """A member that offers a fixed rate: a refused send that may be repeated replaces a new one."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -43,11 +43,11 @@ class Paced(Member):
         return send
 
     def keep_pace(self) -> None:
-        """From now on."""
+        """Begin to send at the rate."""
         self._keeps_pace = True
 
     def finish(self) -> None:
-        """Say again what is left whenever it may be, at no pace."""
+        """Repeat the remaining refused sends as soon as they may be, at no rate."""
         self._keeps_pace = False
         while self._again:
             super()._repeat(self._again.popleft())
@@ -113,7 +113,7 @@ async def more_than_can_be_stored(run: Run) -> None:
 
 
 async def _peak(load: Load) -> float:
-    """The most that is acknowledged per second, found by offering more and more."""
+    """The highest acknowledged rate, found by offering more and more."""
     rate, peak, failed = FIRST_RATE, 0.0, 0
     while failed < TRIES:
         acknowledged = _acknowledged(load.members, await _offered(load, rate, STEP_SECONDS))
@@ -122,7 +122,7 @@ async def _peak(load: Load) -> float:
             failed += 1
         else:
             rate, failed = rate * STEP, 0
-    # What the last step left waiting, and what was refused, is not part of the storm.
+    # Sends left waiting or refused by the last step are no part of the storm.
     for member in _paced(load):
         member.finish()
     while any(member.unanswered for member in load.members):
@@ -133,7 +133,7 @@ async def _peak(load: Load) -> float:
 
 
 async def _offered(load: Load, rate: float, seconds: float) -> Window:
-    """Everybody speaks, together so many times a second; when that was."""
+    """All members send, at so many a second together; returns when."""
     loop = asyncio.get_running_loop()
     start = loop.time()
     load.start_talking(load.members, rate=rate / len(load.members))
@@ -143,7 +143,7 @@ async def _offered(load: Load, rate: float, seconds: float) -> Window:
 
 
 def _acknowledged(members: Iterable[Member], window: Window) -> float:
-    """What was acknowledged per second meanwhile."""
+    """Acknowledged sends per second in a window."""
     acks = (send.acks[0].at for member in members for send in member.sends if send.acks)
     return sum(within([window], at) for at in acks) / (window.end - window.start)
 

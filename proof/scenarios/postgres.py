@@ -1,4 +1,4 @@
-"""PostgreSQL is away, frozen, full, or holds a lock: R6, R7."""
+"""R6 and R7: PostgreSQL is away, frozen, full, or holds a lock."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def postgres_is_killed(run: Run) -> None:
     answers = list(_attempts(evidence, away))
     codes = Counter(attempt.detail for attempt in answers if attempt.outcome == "error")
     run.figure("what a send is answered meanwhile", " and ".join(sorted(codes)) or "nothing")
-    # What was said just before its return may be stored after it: only refusals have to be quick.
+    # A send from just before PostgreSQL's return may be stored after it: only refusals have to be quick.
     run.figure(
         "until it is answered, max",
         max((a.ended_at - a.at for a in answers if a.outcome != "ack"), default=math.inf),
@@ -62,7 +62,7 @@ def _attempts(evidence: Evidence, windows: list[Window]) -> Iterator[Attempt]:
 
 
 async def _typists(stage: Stage, load: Load) -> tuple[Listener, Listener]:
-    """Two members of the first conversation, each on another worker."""
+    """Two members of the first conversation, on different workers."""
     first = load.members[0].receiver.conversation
     pair = [member for member in load.members if member.receiver.conversation == first][-2:]
     one, other = [
@@ -73,7 +73,7 @@ async def _typists(stage: Stage, load: Load) -> tuple[Listener, Listener]:
 
 
 async def _types(one: Listener, other: Listener, *, seconds: float) -> str:
-    """One types as long as it takes; whether the other is shown it."""
+    """One member types for so long; returns whether the other is shown it."""
     started = asyncio.get_running_loop().time()
     seen = len(other.frames)
     while asyncio.get_running_loop().time() < started + seconds:
@@ -124,7 +124,7 @@ async def postgres_is_slow(run: Run) -> None:
     for part, window in parts.items():
         attempts = list(_attempts(evidence, [window]))
         waits = [attempt.ended_at - attempt.at for attempt in attempts]
-        if part == "locked":  # most of them are no part of this fault, and wait behind nothing
+        if part == "locked":  # most conversations are not locked, and no fault of theirs counts
             refused = [wait for wait, a in zip(waits, attempts, strict=True) if a.outcome != "ack"]
             run.figure("locked: until a send is refused, max", max(refused, default=0.0))
         else:
@@ -149,7 +149,7 @@ def _hold_lock(database_url: str, conversation: int) -> None:
 
 
 def _use_up(database_url: str) -> contextlib.ExitStack:
-    """Take every connection that PostgreSQL has, those of the workers too; closing it gives them back."""
+    """Take every connection of PostgreSQL, the workers' too; closing the stack gives them back."""
     taken = contextlib.ExitStack()
     ours: list[int] = []
     for _ in range(3):  # a worker may have been quicker

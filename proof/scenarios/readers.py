@@ -1,4 +1,4 @@
-"""Readers that are slow, silent, long away, or all back at once: R12, R13, R14, R16."""
+"""R12, R13, R14 and R16: readers that are slow, asleep, long away, or all back at once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from proof.stage import Stage
 from proof.websocket import WebSocket
 from tests.servers import Kind
 
-#: Until the slow readers of R13 are gone, or are not going.
+#: Seconds until the slow readers of R13 are closed, or clearly not.
 GONE_SECONDS = 60.0
 
 
 class Bystander:
-    """One of hundreds who only listen, and of whom only the number of frames is known."""
+    """One of hundreds of sockets that only listen; only the number of frames is known."""
 
     def __init__(self) -> None:
         self.heard_frames = 0
@@ -53,7 +53,7 @@ class Bystander:
 
 
 async def bystanders(stage: Stage, places: Sequence[Place], *, at_once: int = 50) -> list[Bystander]:
-    """All of these, connected; so many handshakes at a time."""
+    """Connect bystanders at these places, a limited number of handshakes at a time."""
     found: list[Bystander] = []
     for start in range(0, len(places), at_once):
         paths = [f"/ws/chat/{p.conversation}/?token={p.token}" for p in places[start : start + at_once]]
@@ -80,7 +80,7 @@ async def readers_stop_reading(run: Run) -> None:
     async with run.stage() as stage:
         [places] = await stage.people(conversations=1, members=total)
         load = Load(stage, run.rng)
-        # Those whose every frame is judged: the speakers, the slow ones, and some who read on.
+        # The members whose every frame is judged: the speakers, the slow ones, and some who read on.
         members = await load.gather(places[: 10 + 2 * slow_ones])
         speakers, slow = members[:10], members[10 : 10 + slow_ones]
         others = members[10 + slow_ones :]
@@ -99,7 +99,7 @@ async def readers_stop_reading(run: Run) -> None:
         start, heard_before, sockets = loop.time(), heard(), stage.sockets()
         for member in slow:
             member.stop_reading()
-        # Who does not read cannot be told 4408: the server's log says it.
+        # A reader that does not read cannot receive 4408: the server's log shows it.
         given_up = math.inf
         while stage.sockets() > sockets - len(slow) and loop.time() < start + GONE_SECONDS:
             await asyncio.sleep(0.25)
@@ -112,8 +112,8 @@ async def readers_stop_reading(run: Run) -> None:
         for member in slow:
             member.read_on()
         await load.settle(seconds=60)
-        # The server counts sockets, not whose: one of theirs that is closed is no slow reader's. Counted
-        # before it is judged: meanwhile nobody here reads.
+        # The server counts sockets, not whose: one of this side's that closes is no slow reader's. Counted
+        # before the judging, in which nobody here reads.
         lost = sum(each.code is not None for each in crowd)
         evidence = await run.judge(load)
         run.note_tracebacks(stage)
@@ -160,7 +160,7 @@ async def sockets_are_half_open(run: Run) -> None:
         proxies = [one, other]
         stage.next_port = lambda: run.rng.choice(proxies).port  # type: ignore[method-assign]  # through the hole
         places = [place for table in seats for place in table]
-        for each in await bystanders(stage, places[:100]):  # so that pools and caches are what they will be
+        for each in await bystanders(stage, places[:100]):  # pools and caches get their usual size
             each.socket.close()
         await comes_true(lambda: not stage.sockets(), seconds=10)
         baseline = stage.descriptors()
@@ -177,7 +177,7 @@ async def sockets_are_half_open(run: Run) -> None:
 
 
 async def comes_true(condition: Callable[[], bool], *, seconds: float) -> bool:
-    """Whether it came true within that time."""
+    """Whether a condition holds within so many seconds."""
     until = asyncio.get_running_loop().time() + seconds
     while not condition():
         if asyncio.get_running_loop().time() > until:
@@ -285,7 +285,7 @@ async def long_away(run: Run) -> None:
         await run.calm(2)
         load.faults.append(
             Window(absent.start, before.start)
-        )  # the flood that made the history: not judged by the clock
+        )  # the flood that made the history: its times are not judged
         await load.settle()
         evidence = await run.judge(load)
         run.note_tracebacks(stage)

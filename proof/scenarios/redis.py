@@ -1,4 +1,4 @@
-"""Redis is away, frozen, empty, or loses what it was told: R3, R4, R5."""
+"""R3, R4 and R5: Redis is away, frozen, empty, or loses published messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def redis_is_killed(run: Run) -> None:
 
 
 async def _worst_readiness(stage: Stage, seconds: float) -> str:
-    """What the workers answer when they have noticed."""
+    """The worst answer of the workers to /health/ready, once they have noticed."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     said: set[str] = set()
@@ -66,7 +66,7 @@ async def _worst_readiness(stage: Stage, seconds: float) -> str:
 )
 async def redis_is_frozen(run: Run) -> None:
     async with run.base() as (stage, load):
-        await run.calm(5)  # what a process takes once, when it first works
+        await run.calm(5)  # for what a process allocates when it first works
         before = stage.resident()
         async with pulse(stage.workers) as lags:
             for _ in range(run.size(3, 1)):
@@ -81,7 +81,7 @@ async def redis_is_frozen(run: Run) -> None:
     run.notes.append(f"event loop lag p99 {percentile(lags, 0.99) * 1000:.0f} ms, over {len(lags):,} probes")
 
 
-#: Idle conversations, and seconds for which nothing follows what was said: longer than a loss may last.
+#: Idle conversations, and the silence in seconds after their message: longer than a loss may last.
 IDLE_CONVERSATIONS, IDLE_MEMBERS, SILENCE_SECONDS = 30, 4, 10.0
 
 
@@ -101,7 +101,7 @@ IDLE_CONVERSATIONS, IDLE_MEMBERS, SILENCE_SECONDS = 30, 4, 10.0
 async def redis_forgets_and_loses(run: Run) -> None:
     bells = Mistreats(random.Random(run.rng.getrandbits(64)))
     async with run.base(redis_mistreats=bells) as (stage, load):
-        # A busy server tells much in few bells: in a short time 1 % of them would be none.
+        # A busy server needs few bells: in a short run, 1 % of them would be none.
         bells.loses = 0.1 if run.short else 0.01
         for _ in range(run.size(9, 3)):
             await run.calm(10)
@@ -116,7 +116,7 @@ async def redis_forgets_and_loses(run: Run) -> None:
 
 
 async def _idle_conversations(run: Run) -> None:
-    """Somebody says one thing in each, at moments of their own, and its bell is lost.
+    """In each conversation a member sends one message, at a random time, and its bell is lost.
 
     A later message would show the others what they miss. Here only a look at the database can.
     """
@@ -129,7 +129,7 @@ async def _idle_conversations(run: Run) -> None:
         members = await load.gather(place for seats in zip(*tables, strict=True) for place in seats)
         await run.calm(1)
         bells.loses = 1.0
-        for speaker in members[: len(tables)]:  # the first of each conversation
+        for speaker in members[: len(tables)]:  # the first member of each conversation
             speaker.say()
             await run.calm(run.rng.uniform(0, 1))
         await run.calm(SILENCE_SECONDS)

@@ -1,10 +1,10 @@
-"""Two processes tell the same events, and one dies while it does: R9.
+"""R9: two processes announce the same events, and one dies meanwhile.
 
 Relais has no relay that hands out positions: a seq is given in the transaction that stores the event, under
-the row lock. What exists twice is the telling: each process hears of an event by its bell and again by
-looking at the log, and a notifier in each of them writes the inboxes. So the row is played as what it would
-find. Bells come twice and in the wrong order, workers are killed in the middle of a batch, and then nobody
-may have been told anything twice, and no inbox may count anything twice or not at all.
+the row lock. But delivery exists twice: each process learns of an event by its bell and again from the log,
+and each has a notifier that writes inboxes. So the row plays the faults that a relay would have: bells come
+twice and in the wrong order, and workers are killed in the middle of a batch. Then no member may have
+received an event twice, and no inbox may count a message twice or not at all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from proof.resp import Mistreats
 from proof.scenario import KEPT, Run, at_least, at_most, scenario
 from proof.stage import Stage
 
-#: What a worker that died left behind is swept up every 30 s (chat/notifier.py).
+#: A worker that died leaves unread conversations, which are noted within 30 s (chat/notifier.py).
 SWEPT_SECONDS = 40.0
 
 _WRONG_INBOXES = """
@@ -51,7 +51,7 @@ async def told_twice(run: Run) -> None:
                 await asyncio.sleep(run.rng.random())
                 await stage.do(worker.kill)
                 await stage.do(worker.start)
-            await run.calm(6)  # longer than I6 allows: between two kills all must have heard everything
+            await run.calm(6)  # longer than I6 allows: between two kills all must have everything
         await load.settle()
         run.figure("inboxes that do not count each message once", await _wrong_inboxes(stage))
     run.figure("bells doubled", bells.doubled)
@@ -60,7 +60,7 @@ async def told_twice(run: Run) -> None:
 
 
 async def _wrong_inboxes(stage: Stage) -> int:
-    """When they are right, or when they should have been for long."""
+    """The number of wrong inboxes, once there are none or they should have been right for long."""
     until = asyncio.get_running_loop().time() + SWEPT_SECONDS
     while True:
         [[wrong]] = await stage.do(stage.sql, _WRONG_INBOXES)

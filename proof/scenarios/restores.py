@@ -1,4 +1,4 @@
-"""An older backup takes the place of the database: R31."""
+"""R31: an older backup takes the place of the database."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.stage import Stage
 from proof.tables import sqlite_file
 
-#: Of waiting for everybody to be gone, or to be back.
+#: Seconds until all members have left, or are back.
 GIVE_UP_SECONDS = 60.0
-#: Of the new past, beyond what is needed to reach the seqs of the old one.
+#: Messages of the new past, beyond those needed to reach the seqs of the old one.
 BEYOND = 3
-#: Of what is said without sockets, in one transaction.
+#: Messages sent without sockets, in one transaction.
 SAID_TOGETHER = 64
 
 
@@ -42,7 +42,7 @@ SAID_TOGETHER = 64
 )
 async def another_past(run: Run) -> None:
     for on_sqlite in (False, True):
-        # SQLite has one writer: two processes with the whole load would mostly wait for each other.
+        # SQLite has one writer: with the whole load, two processes would mostly wait for each other.
         speakers, rate = (20, 2.0) if on_sqlite else (50, 4.0)
         async with run.stage(on_sqlite=on_sqlite) as stage:
             async with run.base_load(stage, speakers=speakers, rate=rate) as load:
@@ -59,7 +59,7 @@ async def another_past(run: Run) -> None:
 
 
 async def _play(run: Run, stage: Stage, load: Load, speakers: int, rate: float) -> dict[int, int]:
-    """The course of one play; the heads of the conversations in the backup."""
+    """One play from start to end; returns the conversations' heads in the backup."""
     await run.calm(run.size(30, 8))
     async with load.fault():
         await _all_killed(stage, load)
@@ -69,7 +69,7 @@ async def _play(run: Run, stage: Stage, load: Load, speakers: int, rate: float) 
     await _all_here(load)
     load.start_talking(load.members[:speakers], rate=rate)
     await run.calm(run.size(30, 8))
-    for conversation in load.conversations:  # something is lost in each of them
+    for conversation in load.conversations:  # each of them loses something
         await _heard_by_all(load, conversation)
     async with load.fault():
         await _all_killed(stage, load)
@@ -102,7 +102,7 @@ async def _play(run: Run, stage: Stage, load: Load, speakers: int, rate: float) 
 
 
 async def _all_killed(stage: Stage, load: Load) -> None:
-    """In the middle of what is said; nobody says more than that while there is no server."""
+    """Kill all workers while members send, and let them send nothing more without a server."""
     await asyncio.gather(*(stage.do(worker.kill) for worker in stage.workers))
     await load.stop_talking()
     async with asyncio.timeout(GIVE_UP_SECONDS):
@@ -117,7 +117,7 @@ async def _all_here(load: Load) -> None:
 
 
 async def _heard_by_all(load: Load, conversation: int) -> None:
-    """Somebody says something, and everybody in the conversation has heard of it."""
+    """Send a message, and wait until all members of the conversation have received it."""
     members = [member for member in load.members if member.receiver.conversation == conversation]
     send = load.rng.choice(members).say()
     async with asyncio.timeout(GIVE_UP_SECONDS):
@@ -126,14 +126,14 @@ async def _heard_by_all(load: Load, conversation: int) -> None:
 
 
 async def _begin_anew(stage: Stage, load: Load) -> None:
-    """From here on the new past is judged: what the backup has, and what is said from now on."""
+    """Judge only the new past from here on: the backup's rows, and what is sent from now on."""
     kept = {row.client_id for row in await stage.rows(load.conversations)}
     for member in load.members:
         member.begin_anew([send for send in member.sends if not send.acks or send.client_id in kept])
 
 
 async def _say_what_was_lost(stage: Stage, load: Load, up_to: dict[int, int]) -> None:
-    """A program without sockets says things, until the seqs that were lost have been given again."""
+    """Have a program without sockets send messages, until the lost seqs have been given again."""
     first: dict[int, Member] = {}
     for member in load.members:
         first.setdefault(member.receiver.conversation, member)
@@ -159,7 +159,7 @@ def _new_send(member: Member, now: float) -> Send:
 
 
 def _was_told(receiver: Receiver) -> bool:
-    """Whether the first answer to its old position was resync, before anything else."""
+    """Whether the first answer to its old position was `resync`, before any event."""
     answer = _answer(receiver)
     if answer is None or not answer.resync:
         return False
@@ -167,14 +167,14 @@ def _was_told(receiver: Receiver) -> bool:
 
 
 def _answer(receiver: Receiver) -> Connection | None:
-    """The first connection on which it was told where it stands."""
+    """The first connection on which it became live."""
     return next((each for each in receiver.connections if each.subscribed_seq is not None), None)
 
 
 def _known(receiver: Receiver, history: dict[int, int], kept: int) -> set[int]:
-    """The messages that it has: those it was told, and what the history has where it was sent to load it.
+    """The messages that it has: those it received, and those of the history if it was sent to load it.
 
-    Who was not sent there has what is older than the backup, and else what nobody has any more.
+    If it was not sent there, it has what is older than the backup, and messages that were lost.
     """
     told = {heard.message_id for heard in receiver.frames() if heard.kind == "message"}
     answer = _answer(receiver)
@@ -183,7 +183,7 @@ def _known(receiver: Receiver, history: dict[int, int], kept: int) -> set[int]:
 
 
 def _history(stage: Stage, load: Load, conversation: int) -> dict[int, int]:
-    """Every message that the history shows to a member, with its seq."""
+    """All messages that the history shows to a member, with their seqs."""
     member = next(m for m in load.members if m.receiver.conversation == conversation)
     return {
         row["message_id"]: row["seq"]
@@ -214,7 +214,7 @@ def _pages(port: int, token: str, path: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def _back_up(database_url: str) -> str:
-    """A copy of a database that nobody uses; its name."""
+    """Copy a database that nobody uses; returns the copy's name."""
     if (file := sqlite_file(database_url)) is not None:
         copy = file.with_suffix(".backup")
         _copy_sqlite(file, copy)

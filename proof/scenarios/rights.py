@@ -1,4 +1,4 @@
-"""Rights end while sockets are open: R22 (revoked, removed), R23 (expired, wrong clocks)."""
+"""R22 and R23: rights end while sockets are open: revoked or removed; expired, with wrong clocks."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.seats import BOTH, NATIVE
 from proof.stage import Stage, claims
 
-#: How rights end, and the code that the sockets then close with.
+#: The ways in which rights end, each with the close code that follows.
 KINDS = {"ban": 4403, "logout": 4401, "password": 4401, "remove": 4404}
-#: After which a socket that is still open is given up on.
+#: Seconds after which a socket that is still open is given up on.
 GIVE_UP_SECONDS = 15.0
 
 
 @dataclass
 class Person:
-    """Somebody whose rights end, on three sockets."""
+    """A user whose rights end, with three sockets."""
 
     place: Place
     chat: Member
     kind: str
     owner: int
-    #: The sockets for the typing in the conversation, and for what is told of all.
+    #: The sockets for typing in the conversation, and for the user's notifications.
     beside: tuple[Listener, ...] = ()
     ended_at: float = math.inf
 
     def sockets_seconds(self) -> list[float]:
-        """How long each socket that had to end stayed open; inf: it still is."""
+        """How long each socket that had to close stayed open; inf if it still is."""
         return [end - self.ended_at for end in [_closed_at(self.chat), *self._ends_beside()]]
 
     def _ends_beside(self) -> list[float]:
         typing, notices = self.beside
-        if self.kind == "remove":  # who was removed keeps their other conversations, and the socket for all
+        if self.kind == "remove":  # a removed member keeps other conversations, and the notifications socket
             return [typing.closed_at]
         return [typing.closed_at, notices.closed_at]
 
@@ -56,17 +56,17 @@ class Person:
 
     @property
     def has_lost_the_others(self) -> bool:
-        """Whether what is told of other conversations ended too."""
+        """Whether what other conversations brought ended too."""
         return self.beside[-1].is_gone
 
     def noticed(self, conversation: int) -> int:
-        """How often they were told that there is a message in a conversation."""
+        """The number of notices of messages in a conversation."""
         told = self.beside[-1].of_type("message_received")
         return sum(frame["data"]["conversation_id"] == conversation for _, frame in told)
 
 
 class PersonOnPage(Person):
-    """Somebody whose rights end, on one socket for everything."""
+    """A user whose rights end, with one socket for everything."""
 
     @property
     def page(self) -> Page:
@@ -186,14 +186,14 @@ async def _end_rights(office: Office, people: Sequence[Person]) -> None:
 
 
 def _notices_after_removal(person: Person, evidence: Evidence) -> int:
-    """More notices than there were messages up to the removal: while Redis is away those come late too."""
+    """Notices beyond the messages up to the removal: while Redis is away, notices come late too."""
     conversation = person.place.conversation
     removed_at = evidence.readable[conversation, person.place.user][-1].up_to
     allowed = sum(row.conversation == conversation and row.seq <= removed_at for row in evidence.rows)
     return max(0, person.noticed(conversation) - allowed)
 
 
-#: Until the tokens expire: everybody has to be connected by then.
+#: Seconds until the tokens expire: by then all members must be connected.
 TOKEN_SECONDS = 20
 
 
@@ -214,7 +214,7 @@ async def tokens_expire_and_clocks_jump(run: Run) -> None:
     with tempfile.TemporaryDirectory() as directory:
         clock = Path(directory) / "clock"
         clock.write_text("0")
-        # The tokens live shorter than the clock jumps: told by the wall clock, all of them would expire.
+        # Tokens live shorter than the clock jumps: by the wall clock, all of them would expire.
         env = {"PROOF_CLOCK": str(clock), "ACCESS_TOKEN_TTL": "1800"}
         program = ["-m", "proof.skewed"]
         async with run.base(program=program, env=env) as (_stage, load):
@@ -248,7 +248,7 @@ async def _expiry(run: Run) -> None:
 
 
 async def _listener(stage: Stage, place: Place) -> Listener:
-    """Somebody who listens, told where they stand in all their conversations."""
+    """A native socket that is live in all conversations of the user."""
     if place.how not in NATIVE:
         path = f"/ws/chat/{place.conversation}/?v=1&token={place.token}"
         return await Listener.at(stage.next_port(), path)

@@ -1,4 +1,4 @@
-"""Servers are stopped and started politely, or are of different age: R17, R30."""
+"""R17 and R30: servers are stopped and started in order, or run different versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from proof.scenario import KEPT, Run, at_least, at_most, exactly, scenario
 from proof.seats import BOTH
 from tests.servers import Kind
 
-#: A stop that takes longer than this has failed; the mark is lower.
+#: Seconds after which a stop has failed; the mark is lower.
 STOP_SECONDS = 40.0
 ROLL_SECONDS = 80.0
 
@@ -81,7 +81,7 @@ async def _stopped_politely(run: Run, kind: Kind) -> None:
 
 
 async def _replace_workers(service: int) -> None:
-    """What a release does; over when none of the old processes is left."""
+    """Replace all workers, as a release does; returns when no old process is left."""
     before = set(family(service)) - {service}
     os.kill(service, signal.SIGHUP)
     async with asyncio.timeout(ROLL_SECONDS):
@@ -103,7 +103,7 @@ async def two_revisions(run: Run) -> None:
         revision = _before_the_last_change()
         run.notes.append(f"beside revision {revision}")
         _check_out(revision, before)
-        # Both on the newer one's tables: a release migrates before the first new worker starts.
+        # Both on the tables of the newer version: a release migrates before its first worker starts.
         async with run.base(trees=(before, ROOT)) as (stage, load):
             for _ in range(run.size(6, 2)):
                 for worker in stage.workers:
@@ -116,7 +116,7 @@ async def two_revisions(run: Run) -> None:
 
 
 def _before_the_last_change() -> str:
-    """The newest revision whose server is another one than ours."""
+    """The newest revision with a server that differs from this one."""
     packages = ["accounts", "chat", "config", "notifications", "realtime", "typing_indicator"]
     command = ["git", "rev-list", "--max-count=1", "HEAD", "--", *packages]
     last = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
@@ -124,7 +124,7 @@ def _before_the_last_change() -> str:
 
 
 def _check_out(revision: str, directory: Path) -> None:
-    """The files of a revision, without the repository noticing."""
+    """Write the files of a revision into a directory, without changing the repository."""
     directory.mkdir()
     archive = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True, check=True)
     subprocess.run(["tar", "-x", "-C", str(directory)], input=archive.stdout, check=True)

@@ -1,4 +1,4 @@
-"""People without a token take what they can get: R32."""
+"""R32: people without a token ask for all that they can get."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from proof.scenario import KEPT, Run, at_most, scenario
 from proof.scenarios.abuse import AS_SHIPPED
 from proof.stage import Stage
 
-#: One address, and then as many as a small botnet has.
+#: One address, then as many as a small botnet has.
 ONE = ["127.0.0.66"]
 MANY = [f"127.0.1.{number}" for number in range(1, 201)]
-#: Where a member signs in from meanwhile, again and again.
+#: The address from which a member signs in meanwhile, again and again.
 AT_HOME = "127.0.0.77"
 SIGN_IN_EVERY_SECONDS = 3.0
-#: A sign-in that takes longer than this has failed its mark, and is given up.
+#: Seconds after which a sign-in has failed its mark and is given up.
 SIGN_IN_PATIENCE_SECONDS = 30.0
-#: Acks of the members may take twice as long as before, or as long as this.
+#: Acks of the members may take twice as long as before, or this long.
 ACK_SECONDS = 0.15
-#: Until all that strangers left behind must be gone.
+#: Seconds until all that strangers left behind must be gone.
 AFTER_SECONDS = 30.0
-#: Descriptors that come and go with nobody's doing: connections to the database, a scrape.
+#: Descriptors that come and go by themselves: connections to the database, a scrape.
 SPARE_DESCRIPTORS = 10
 
 
@@ -60,7 +60,7 @@ async def strangers_come(run: Run) -> None:
         async with run.base(env=AS_SHIPPED | {"TMPDIR": directory}) as (stage, load):
             name = await _member_with_password(stage, load.members[0].receiver.user)
             await run.calm(2)
-            await _sign_in(stage, name)  # what a process takes once, when it first hashes
+            await _sign_in(stage, name)  # a process allocates something when it first hashes
             calm = Window(loop.time(), loop.time() + 10)
             await run.calm(10)
             before, descriptors = _forget_peaks(stage), stage.descriptors()
@@ -121,7 +121,7 @@ async def _member_with_password(stage: Stage, user: int) -> str:
 
 @contextlib.asynccontextmanager
 async def _signing_in(run: Run, stage: Stage, name: str) -> AsyncIterator[None]:
-    """Again and again, on each worker in turn; the longest time that one took is a figure."""
+    """Sign in again and again, on each worker in turn; the longest time is a figure."""
 
     async def again_and_again() -> None:
         while True:
@@ -139,7 +139,7 @@ async def _signing_in(run: Run, stage: Stage, name: str) -> AsyncIterator[None]:
 
 
 async def _sign_in(stage: Stage, name: str) -> float:
-    """Seconds until it succeeds; who is told to come back later does so."""
+    """Sign in; returns the seconds until it succeeded. A refusal with a time is repeated after that."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     port = stage.next_port()
@@ -152,7 +152,7 @@ async def _sign_in(stage: Stage, name: str) -> float:
 
 
 async def _ask_for_token(port: int, name: str) -> tuple[int, float]:
-    """The status, 0 without an answer, and when to come back."""
+    """Ask for a token; returns the status, 0 without an answer, and the seconds to wait."""
     body = json.dumps({"username": name, "password": OLD})
     head = [
         "POST /api/token/ HTTP/1.1",
@@ -169,7 +169,7 @@ async def _ask_for_token(port: int, name: str) -> tuple[int, float]:
                 answer = (await reader.read()).decode("latin1")
             finally:
                 writer.close()
-    except OSError:  # TimeoutError is one
+    except OSError:  # TimeoutError is one too
         return 0, 0.0
     lines = answer.partition("\r\n\r\n")[0].lower().split("\r\n")
     later = [float(line.partition(":")[2]) for line in lines if line.startswith("retry-after:")]
@@ -181,14 +181,14 @@ async def _ask_for_token(port: int, name: str) -> tuple[int, float]:
 
 
 def _forget_peaks(stage: Stage) -> list[float]:
-    """What each worker holds from now on counts; what that is now."""
+    """Start the peak memory of each worker again; returns the present memory of each."""
     for worker in stage.workers:
         forget_peak(worker.pid)
     return [peak_memory(worker.pid) for worker in stage.workers]
 
 
 def _peak_since(stage: Stage, before: Iterable[float]) -> float:
-    """MB, of the worker that grew most."""
+    """MB that the peak memory of a worker has grown by, of the one that grew most."""
     grown = [peak_memory(worker.pid) - was for worker, was in zip(stage.workers, before, strict=True)]
     return max(grown) / 2**20
 
@@ -202,7 +202,7 @@ async def _descriptors_left(stage: Stage, before: int) -> int:
 
 
 def _temporary_files(stage: Stage, directory: Path) -> int:
-    """Those with a name, and those that only a descriptor still holds."""
+    """The number of temporary files: with a name, or held only by a descriptor."""
     held = [
         link
         for worker in stage.workers

@@ -1,4 +1,4 @@
-"""Our own processes die: R1, R2, R8."""
+"""R1, R2 and R8: processes of Relais die."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from proof.scenario import KEPT, Run, at_most, exactly, scenario
 from proof.seats import BOTH
 from proof.stage import Stage, Worker
 
-#: Of watching for something that ought to happen within a few seconds.
+#: Seconds of watching for something that should happen within a few.
 GIVE_UP_SECONDS = 20.0
 
 
@@ -93,7 +93,7 @@ async def killed_between_commit_and_bell(run: Run) -> None:
 
 
 async def _last_words(load: Load, stage: Stage, fatal: Path) -> float:
-    """Somebody says something to a worker that dies of it; seconds from its return until all have heard."""
+    """Send a message to a worker that dies of it; seconds from its return until all members have it."""
     loop = asyncio.get_running_loop()
     for member in load.members:
         await member.here()
