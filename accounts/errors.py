@@ -30,7 +30,7 @@ class UsernameTakenError(InvalidInputError):
 
 
 class MixedScriptsError(InvalidInputError):
-    """The letters of a name belong to one script."""
+    """The letters of a name must belong to one script."""
 
     code = "mixed_scripts"
 

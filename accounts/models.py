@@ -127,7 +127,7 @@ class User(AbstractUser):
             if name and is_taken(name, by_other_than=self.pk):
                 faults[field] = _("Somebody else has this name, or one that looks like it.")
             elif field == "username" and names.mixes_scripts(name) and not self._is_named(name):
-                faults[field] = _("The letters of a name belong to one script.")
+                faults[field] = _("The letters of a name must belong to one script.")
         if faults:
             raise ValidationError(faults)
 

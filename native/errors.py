@@ -4,18 +4,18 @@ from realtime import InvalidInputError, NotFoundError
 
 
 class UnknownTopicError(NotFoundError):
-    """There is no topic of this name to subscribe to."""
+    """There is no topic with this name."""
 
     code = "unknown_topic"
 
 
 class UnknownSubscriptionError(NotFoundError):
-    """This socket has no subscription of this id."""
+    """This socket has no subscription with this id."""
 
     code = "unknown_subscription"
 
 
 class IdInUseError(InvalidInputError):
-    """This socket has a subscription of this id already."""
+    """This socket already has a subscription with this id."""
 
     code = "id_in_use"

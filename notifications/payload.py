@@ -45,12 +45,12 @@ def _clean(value: object, *, where: str, depth: int) -> Any:
                 _clean_name(name, where=where): _clean(item, where=f"{where}.{name}", depth=depth + 1)
                 for name, item in value.items()
             }
-    raise InvalidDataError(f"{where[:100]} is no value that every JSON reader can hold.")
+    raise InvalidDataError(f"{where[:100]} is not a value that every JSON reader can hold.")
 
 
 def _clean_name(name: object, *, where: str) -> str:
     if not isinstance(name, str):
-        raise InvalidDataError(f"{where[:100]} has a member whose name is no text.")
+        raise InvalidDataError(f"{where[:100]} has a member whose name is not a text.")
     return _clean_string(name, where=f"a name in {where}")
 
 

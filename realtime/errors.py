@@ -118,7 +118,7 @@ class InvalidTextError(InvalidInputError):
 
 
 class BadRequestError(InvalidInputError):
-    """This is no HTTP request that can be understood in one way."""
+    """This is not HTTP, or a request that can be read in two ways."""
 
     code = "bad_request"
 
@@ -166,7 +166,7 @@ class OverloadedError(RealtimeError):
 
 
 class BusyError(OverloadedError):
-    """Something else holds what this needs; nothing was stored, come back later."""
+    """Something else is using what this needs; nothing was stored, come back later."""
 
 
 class UnavailableError(RealtimeError):
@@ -176,7 +176,7 @@ class UnavailableError(RealtimeError):
 
 
 class UncertainError(UnavailableError):
-    """The database fell silent: nobody knows yet whether this was stored."""
+    """The database did not answer: it is not known whether this was stored."""
 
 
 class RestartingError(RealtimeError):

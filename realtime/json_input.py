@@ -74,13 +74,13 @@ def command(frame: dict[str, Any], kind: type[Command]) -> Command:
     try:
         return msgspec.convert(frame, kind)
     except (msgspec.MsgspecError, OverflowError) as error:
-        raise InvalidFrameError(f"The frame does not fit: {error}") from error
+        raise InvalidFrameError(f"The frame is not valid: {error}") from error
 
 
 def clean_text(value: object, *, max_length: int) -> str:
     """Check a text that is to be stored: no character that a database or a JSON reader refuses."""
     if not isinstance(value, str):
-        raise InvalidFrameError("The frame does not fit: expected text.")
+        raise InvalidFrameError("The frame is not valid: expected text.")
     if len(value) > max_length:
         raise InvalidTextError(f"The text is longer than {max_length} characters.")
     if _FORBIDDEN.search(value):

@@ -98,7 +98,7 @@ class RemoveMember(msgspec.Struct):
 def conversations(user: User, wish: ListConversations) -> msgspec.Raw:
     position = None if wish.cursor is None else queries.read_cursor(wish.cursor)
     if wish.cursor is not None and position is None:
-        raise InvalidFrameError("The cursor is not one of an earlier page.")
+        raise InvalidFrameError("The cursor is not from an earlier page.")
     return fitting(lambda limit: conversations_page(user, position=position, limit=limit), wish.limit)
 
 

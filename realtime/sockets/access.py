@@ -134,7 +134,7 @@ class Access:
         while not self.is_over:
             identity = await look_up()
             if identity.user.pk != self.user_id:  # before its position is compared: it is in another topic
-                raise errors.UnauthenticatedError("The new token is another user's.")
+                raise errors.UnauthenticatedError("The new token belongs to another user.")
             # A revocation that was told since that answer spared this access for its old session.
             if not self.has_heard_more_than(identity):
                 self.renew(identity)
@@ -148,7 +148,7 @@ class Access:
     def renew(self, identity: Identity) -> None:
         """Go on with a new token of the same user."""
         if identity.user.pk != self.user_id:
-            raise errors.UnauthenticatedError("The new token is another user's.")
+            raise errors.UnauthenticatedError("The new token belongs to another user.")
         self._end_with(identity)
 
     def lose(self, error: RealtimeError) -> None:

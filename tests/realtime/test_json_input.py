@@ -61,7 +61,7 @@ def test_command_is_typed() -> None:
 
 @pytest.mark.parametrize("frame", [{}, {"message": 7}, {"message": None}, {"message": "x", "times": "2"}])
 def test_command_that_does_not_fit_is_refused_by_name(frame: dict[str, object]) -> None:
-    with pytest.raises(InvalidFrameError, match="The frame does not fit"):
+    with pytest.raises(InvalidFrameError, match="The frame is not valid"):
         command(frame, Say)
 
 
