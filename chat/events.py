@@ -54,14 +54,18 @@ class MessageEdited(Event, tag="message_edited", frozen=True):
 
 
 class MessageDeleted(Event, tag="message_deleted", frozen=True):
-    """A message was deleted. To a client that resumes it also takes the place of the message itself."""
+    """A message was deleted. To a client that resumes it also stands where it and its edits stood."""
 
     message_id: Id
     deleted_by: Id
     deleted_at: Moment
     conversation_id: Id
     seq: Seq = 0
-    message_seq: Annotated[Seq | None, Meta(description="Where the message stood."), ADDED] = None
+    message_seq: Annotated[
+        Seq | None,
+        Meta(description="Where the message stood: `seq` itself, in its place; null in that of an edit."),
+        ADDED,
+    ] = None
     sender_id: Annotated[Id | None, Meta(description="Whose it was."), ADDED] = None
 
 

@@ -186,6 +186,10 @@ class NativeConsumer(Connection):
         if isinstance(subscription.id, Feed):
             subscription.id.on_access_lost(subscription)
 
+    def on_missed(self, subscription: Subscription) -> None:
+        if isinstance(subscription.id, Feed):
+            subscription.id.on_missed(subscription)
+
     def on_misled(self, subscription: Subscription, seq: int) -> None:
         if isinstance(subscription.id, Feed):
             subscription.id.on_misled(subscription, seq)

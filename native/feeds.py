@@ -123,6 +123,9 @@ class Feed:
         """The right to listen was taken away, just after the last event that it covers."""
         raise NotImplementedError(f"{type(self).__name__}.on_access_lost must say what follows")
 
+    def on_missed(self, subscription: Subscription) -> None:
+        """Events that no log keeps may have passed a subscription by: it was behind, or there was no room."""
+
     def on_misled(self, subscription: Subscription, seq: int) -> None:
         """Other events follow at least `seq` in the log than those that were told."""
         self.socket.restart()

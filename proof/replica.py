@@ -63,8 +63,8 @@ class Replica:
         elif kind == "unsubscribed":
             feed.is_over = True
         elif kind == "error":
-            feed.is_over = True
-            if frame["code"] != "not_a_participant":
+            feed.is_over = not frame["retryable"]
+            if frame["code"] != "not_a_participant" and feed.is_over:
                 feed.fault(f"was answered {frame['code']}")
         else:
             return list(feed.event(frame))
@@ -72,7 +72,9 @@ class Replica:
 
     def _feed_of(self, frame: Frame) -> FeedState | None:
         if frame.get("topic") == "inbox" and frame["type"] not in ("subscribed", "unsubscribed", "resync"):
-            return next((feed for feed in self.feeds.values() if feed.topic == "inbox"), None)
+            inbox = next((feed for feed in self.feeds.values() if feed.topic == "inbox"), None)
+            # Before its snapshot it is told nothing: what comes is told to the one that was just ended.
+            return None if inbox is None or not (inbox.is_live or inbox.places) else inbox
         return self.feeds.get(frame.get("id"))
 
 
@@ -186,9 +188,7 @@ class Talk(FeedState):
             return
         row = self.messages.get(frame.get("message_id", 0))
         if row is None:
-            if (
-                kind == "message_deleted" and frame.get("message_seq") is None
-            ):  # in the place of the message itself
+            if kind == "message_deleted" and frame["message_seq"] == frame["seq"]:  # in the message's place
                 self.messages[frame["message_id"]] = frame | {"content": "", "edited_at": None}
         elif kind == "message_edited":
             if row["edited_at"] == frame["edited_at"] and "is_shown" in row:
@@ -198,6 +198,7 @@ class Talk(FeedState):
         elif kind == "message_deleted":
             if row["deleted_at"] is not None and "is_shown" in row:
                 self.fault(f"the deletion {frame['seq']} was in the snapshot")
+            row.pop("is_shown", None)
             row |= {"content": "", "deleted_at": frame.get("deleted_at")}
 
     def view(self) -> dict[int, tuple[str, bool]]:
@@ -362,10 +363,12 @@ class OneOfMine:
     def _more_unread(self, event: Frame) -> int:
         if event.get("sender_id") == self._feed.replica.user_id:
             return 0
+        read = self.counted["read_seq"]
         if event["type"] == "message":
-            return 1 if event["seq"] > self.counted["read_seq"] else 0
-        if event["type"] == "message_deleted" and event.get("message_seq") is not None:
-            return -1 if event["message_seq"] > self.counted["read_seq"] else 0
+            return int(event["seq"] > read)
+        if event["type"] == "message_deleted" and event["message_seq"] is not None:
+            # In the place of the message itself it is one more, which the deletion after it takes back.
+            return int(event["message_seq"] > read) * (1 if event["message_seq"] == event["seq"] else -1)
         return 0
 
 

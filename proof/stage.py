@@ -33,6 +33,8 @@ from tests.servers import Kind
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Process)
+#: Characters of a traceback's line that a report shows of its beginning and of its end.
+TRACEBACK_PART = 300
 #: Below the ports that the kernel gives to clients: a worker must get its own again after it was killed.
 OWN_PORTS = range(20_000, 32_000)
 
@@ -163,9 +165,9 @@ class Ground:
         return sum(len(established(worker.port)) for worker in workers or self.workers)
 
     def tracebacks(self) -> list[str]:
-        """The last line of each traceback in the workers' logs."""
+        """What each traceback in the workers' logs is about, and its end."""
         return [
-            line[:300]
+            line if len(line) < 2 * TRACEBACK_PART else f"{line[:TRACEBACK_PART]} … {line[-TRACEBACK_PART:]}"
             for worker in self.workers
             for line in worker.log().splitlines()
             if '"exception"' in line or line.startswith("Traceback")

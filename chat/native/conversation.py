@@ -19,6 +19,9 @@ from realtime import Event, FrameBatch, Position, RealtimeError, Subscription, o
 
 #: Seconds before receipts that could not be read are asked for again.
 RETRY_SECONDS = 1.0
+#: Bytes that fit into the outbox before receipts are read again: about what is written of them at a time. A
+#: slow peer is not told stale ones again and again.
+ROOM_BYTES = 32 * 1024
 
 
 def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Membership, msgspec.Raw]:
@@ -34,13 +37,15 @@ def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Members
 class ConversationFeed(Feed):
     """Everything that happens in one conversation of the user's."""
 
-    __slots__ = ("conversation_id",)
+    __slots__ = ("_owes_receipts", "conversation_id")
 
     @classmethod
     def tells(cls) -> Iterable[type[Event]]:
         return [*CONVERSATION_EVENTS, *companion_events()]
 
     async def open(self) -> None:
+        #: Whether receipts are to be told that are not read yet.
+        self._owes_receipts = False
         self.conversation_id = conversation_id_of(self.name)
         # One name each, or events would have several.
         if self.topic != conversation_topic(self.conversation_id):
@@ -63,6 +68,10 @@ class ConversationFeed(Feed):
     def on_access_lost(self, subscription: Subscription) -> None:
         self.give_up(NotAParticipantError())
 
+    def on_missed(self, subscription: Subscription) -> None:
+        if subscription.topic == self.topic:
+            self._tell_receipts_soon()
+
     def on_misled(self, subscription: Subscription, seq: int) -> None:
         subscription.end()  # until it is known whether the other log is theirs to read
         self.socket.spawn(self._leave_the_other_past())
@@ -84,7 +93,7 @@ class ConversationFeed(Feed):
 
     def _resumed(self, place: Position) -> None:
         self.say_live(place, resumed=True)
-        self.socket.spawn(self._tell_receipts())
+        self._tell_receipts_soon()
 
     # --- what there is now --------------------------------------------------------------------------
 
@@ -97,7 +106,7 @@ class ConversationFeed(Feed):
         end = membership.end
         self.say_live(end, reason=reason, snapshot=page)
         self._listen(end, end)
-        self.socket.spawn(self._tell_receipts())
+        self._tell_receipts_soon()
 
     async def _begin_anew(self, membership: Membership, reason: str) -> None:
         """What the client has cannot be gone on from: show what there is, or say where it is."""
@@ -125,8 +134,16 @@ class ConversationFeed(Feed):
                 await asyncio.sleep(RETRY_SECONDS)
         return []
 
+    def _tell_receipts_soon(self) -> None:
+        """Have the receipts told that passed by; many such moments together cause one look."""
+        if not self._owes_receipts:
+            self._owes_receipts = True
+            self.socket.spawn(self._tell_receipts())
+
     async def _tell_receipts(self) -> None:
         """Send the members' cursors as they are now, since receipts are not kept as events."""
+        await self.socket.outbox.room_for(ROOM_BYTES)
+        self._owes_receipts = False
         wrap = self.named().wrap
         for batch in await self._receipts():
             if not self.is_open:

@@ -125,10 +125,9 @@ class MineFeed(Feed):
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         super().__init__(socket, wish, asked, name)
-        #: Conversations that were joined while it opens, with the seq from which on they are told.
-        self._joined: dict[int, int] = {}
-        #: Conversations whose cursors moved while it opens.
+        #: Conversations whose cursors moved while it opens, and whether any others may have.
         self._moved: set[int] = set()
+        self._has_missed_moves = False
         #: The conversations that are told, by topic.
         self._followed: dict[str, int] = {}
         #: Topics that are not live yet, and what waits until all are.
@@ -140,6 +139,9 @@ class MineFeed(Feed):
             raise UnknownTopicError
         since = self._since()
         own = self._listen_to_own_topic()
+        if own.is_behind:
+            await own.told(0)
+            self._has_missed_moves = False  # what passed by until now is in what is read next
         now = await self.socket.run(conversations_now, self.socket.user, 0 if since else self.snapshot_size)
         await own.told(now.end.seq)  # what came before then is in what was read, and told to nobody
         if since is None:
@@ -156,10 +158,7 @@ class MineFeed(Feed):
                 page = await self.socket.run(page_now, self.socket.user, self.snapshot_size)
             await self.room_for(page)
             self._say_subscribed(own, now.end, page, self._places())
-        for conversation_id, after in self._joined.items():
-            self.follow(conversation_id, after)
-        self._joined.clear()
-        for conversation_id in self._moved:
+        for conversation_id in list(self._followed.values()) if self._has_missed_moves else self._moved:
             self.tell_read(conversation_id)
 
     def _since(self) -> Mapping[str, str] | None:
@@ -231,34 +230,22 @@ class MineFeed(Feed):
     def _say_subscribed(
         self, own: Subscription, place: Position, page: msgspec.Raw | None, places: Mapping[int, Position]
     ) -> None:
-        # What was joined since they were read is told from its joining on.
-        joined = {pk: Position(after) for pk, after in self._joined.items()}
-        told = {conversation_topic(pk): str(position) for pk, position in (joined | dict(places)).items()}
+        told = {conversation_topic(pk): str(position) for pk, position in places.items()}
         resumed = self.wish.since is not None
         self.say_live(place, kind=SubscribedToMine, resumed=resumed, snapshot=page, positions=told)
         if own.seq == place.seq:
             own.render_as(self.enveloped(_COMINGS_AND_GOINGS))
             return
-        # Something came meanwhile: it is read from the log, and what is not kept passes by until then.
-        self.listen(
-            user_topic(self.socket.user_id),
-            _COMINGS_AND_GOINGS,
-            position=place,
-            authorized_at=place,
-            on_live=self._tell_all_read,
-        )
-
-    def _tell_all_read(self, _place: Position) -> None:
-        for conversation_id in self._followed.values():
-            self.tell_read(conversation_id)
+        # Something came meanwhile: it is read from the log, and what was joined and left is followed in that
+        # order. What no log keeps has passed by (`on_missed`).
+        self.listen(user_topic(self.socket.user_id), _COMINGS_AND_GOINGS, position=place, authorized_at=place)
 
     # --- what happens to the user -------------------------------------------------------------------
 
     def follow(self, conversation_id: int, after: int) -> None:
         """The user is a member of a conversation from a seq on."""
         if not self.is_answered:
-            self._joined[conversation_id] = after
-            return
+            return  # it is in what is read, or comes again after the answer
         followed = self.socket.subscription(conversation_topic(conversation_id), self)
         if followed is not None:
             # The removal before this may not be told yet. It must not end what is followed anew.
@@ -282,6 +269,15 @@ class MineFeed(Feed):
             return  # no member any more; or the database is away, and the next move is told
         if self.is_open:
             self.tell(ConversationRead(**unread._asdict()))
+
+    def on_missed(self, subscription: Subscription) -> None:
+        if subscription.topic != user_topic(self.socket.user_id):
+            return
+        if not self.is_answered:
+            self._has_missed_moves = True
+            return
+        for conversation_id in self._followed.values():
+            self.tell_read(conversation_id)
 
     def on_access_lost(self, subscription: Subscription) -> None:
         conversation_id = self._leave(subscription.topic)

@@ -183,7 +183,9 @@ def _delete(topic: LockedTopic | None, message: Message, *, by: User) -> int:
         sender_id=message.sender_id,
     )
     name = conversation_topic(message.conversation_id)
-    log.bury(name, seqs=[message.seq, *message.edit_seqs], tombstone=event)
+    # Who counts what is unread counts nothing in the place of an edit.
+    of_an_edit = msgspec.structs.replace(event, message_seq=None)
+    log.bury(name, {message.seq: event, **dict.fromkeys(message.edit_seqs, of_an_edit)})
     seq = _tell(topic, event)
     message.content, message.deleted_at, message.deleted_seq = "", moment, seq
     message.save(update_fields=["content", "deleted_at", "deleted_seq"])

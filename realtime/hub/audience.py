@@ -280,7 +280,10 @@ class Audience:
                 chunk = batch.chunk_for(subscription.who) if batch.left_out else batch
                 try:
                     if not subscription.socket.outbox.push_batch(chunk):
-                        self._let_fall_behind(subscription, after)
+                        if chunk.is_droppable:
+                            subscription.gave_way()
+                        else:
+                            self._let_fall_behind(subscription, after)
                     elif chunk is batch:
                         undiminished += 1
                     else:

@@ -62,7 +62,7 @@ class CatchUp:
         if subscription.place.is_at(audience.place):
             self._forget(subscription)
             audience.make_live(subscription)
-            subscription.announce_live()
+            subscription.caught_up()
             return False
         if audience.position is None or subscription.position <= audience.position:
             self._ahead.discard(subscription)

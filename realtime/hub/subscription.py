@@ -31,6 +31,9 @@ class Socket(Protocol):
     def on_access_lost(self, subscription: Subscription) -> None:
         """The right to listen was taken away, just after the last event it covers."""
 
+    def on_missed(self, subscription: Subscription) -> None:
+        """Events that no log keeps may have passed the subscription by."""
+
     def on_misled(self, subscription: Subscription, seq: int) -> None:
         """Other events follow at least `seq` in the log than those that were told."""
 
@@ -217,6 +220,15 @@ class Subscription:
         on_live, self.on_live = self.on_live, None
         if on_live is not None:
             on_live(self.place)
+
+    def caught_up(self) -> None:
+        """It is live after having been behind, when it was told nothing that no log keeps."""
+        self.announce_live()
+        self.socket.on_missed(self)
+
+    def gave_way(self) -> None:
+        """There was no room for events that no log keeps, and they are lost."""
+        self.socket.on_missed(self)
 
     def misled(self, position: Position) -> None:
         """What it was told after `position`, and maybe before, is not in the log."""

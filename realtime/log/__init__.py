@@ -171,11 +171,12 @@ def floor_and_places(name: str, seqs: Sequence[int]) -> tuple[int, list[Position
     return kept_floor, [positions.at(name, seq, moments.get(seq)) for seq in seqs]
 
 
-def bury(name: str, *, seqs: Iterable[int], tombstone: Event) -> None:
-    """Replace the bodies of logged events by a tombstone, each with its own seq."""
-    events.require_seq(tombstone)
+def bury(name: str, tombstones: Mapping[int, Event]) -> None:
+    """Replace the bodies of logged events by tombstones, by their seq."""
+    for tombstone in tombstones.values():
+        events.require_seq(tombstone)
     row = Topic.objects.get(name=name)
-    for seq in seqs:
+    for seq, tombstone in tombstones.items():
         body = events.encode(events.numbered(tombstone, seq))
         LoggedEvent.objects.filter(topic=row, seq=seq).update(body=body)
 

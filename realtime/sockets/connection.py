@@ -193,6 +193,9 @@ class Connection(AsyncConsumer):
     def on_access_lost(self, subscription: Subscription) -> None:
         """The right to listen was taken away, just after the last event that it covers."""
 
+    def on_missed(self, subscription: Subscription) -> None:
+        """Events that no log keeps may have passed a subscription by: it was behind, or there was no room."""
+
     def on_misled(self, subscription: Subscription, seq: int) -> None:
         """The log of a topic is not the one that this socket was told: other events follow at least `seq`.
 

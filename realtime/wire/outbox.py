@@ -128,12 +128,15 @@ class Outbox:
             metrics.EVENTS_GIVEN_WAY.add(droppable_kind)
 
     def push_batch(self, batch: FrameBatch) -> bool:
-        """Send frames that others are sent as well; False when there is no room, and the log has to do."""
+        """Send frames that others are sent as well; False when there is no room for them.
+
+        Droppable ones are lost then, and counted; for others the log has to do.
+        """
         if self._write(batch.joined or batch.data, HALF):
             return True
         for kind in batch.droppable_kinds if batch.is_droppable else ():
             metrics.EVENTS_GIVEN_WAY.add(kind)
-        return batch.is_droppable
+        return False
 
     async def room_for(self, size: int) -> None:
         """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox.

@@ -7,7 +7,7 @@ from chat.events import conversation_topic
 from chat.native import mine
 from chat.native.mine import conversations_now
 from notifications.services import notify
-from realtime import UnavailableError
+from realtime import UnavailableError, user_topic
 from realtime.testing import eventually, position_at
 from tests.chat.speaking import aside, say
 from tests.factories import make_conversation
@@ -46,7 +46,7 @@ async def test_follows_its_user_in_and_out(ana, bruno, dora, conversation, page_
 
 
 @pytest.mark.parametrize("since", [None, {"mine": "0"}], ids=["anew", "resumed"])
-async def test_conversation_joined_while_the_answer_is_made_is_in_it(
+async def test_conversation_joined_while_the_answer_is_made_follows_it(
     ana, bruno, dora, page_of, monkeypatch, since
 ):
     group = await aside(make_conversation)(ana, bruno, title="Project")
@@ -60,10 +60,45 @@ async def test_conversation_joined_while_the_answer_is_made_is_in_it(
     async with page_of(dora) as page:
         answer = await page.ask("subscribe", topic="mine", **({"since": since} if since else {}))
         topic = conversation_topic(group.pk)
-        assert answer["positions"] == {topic: "1"}  # the seq of her coming
+        assert answer["positions"] == {}
+        joined = await page.receive_until("conversation_joined")
+        assert (joined["conversation_id"], joined["conversation_seq"]) == (group.pk, 1)
         await aside(say)(group, ana, "welcome")
         told = await page.receive_until("message")
         assert (told["topic"], told["seq"]) == (topic, 2)
+
+
+async def test_conversation_left_and_joined_again_while_it_is_resumed_ends_and_begins(
+    ana, bruno, dora, page_of, monkeypatch
+):
+    group = await aside(make_conversation)(ana, bruno, title="Project")
+    topic = conversation_topic(group.pk)
+    join = aside(services.add_members)
+    await join(conversation_id=group.pk, by=ana, users=[dora], role="member")
+
+    def read_leave_and_join(*arguments):
+        now = conversations_now(*arguments)
+        services.remove_member(conversation_id=group.pk, by=ana, user_id=dora.pk)
+        services.add_members(conversation_id=group.pk, by=ana, users=[dora], role="member")
+        return now
+
+    monkeypatch.setattr(mine, "conversations_now", read_leave_and_join)
+    async with page_of(dora) as page:
+        since = {"mine": await aside(position_at)(user_topic(dora.pk), 1)}
+        since |= {topic: await aside(position_at)(topic, 1)}
+        await page.send("subscribe", topic="mine", since=since)
+        frames = [await page.receive()]
+        while frames[-1]["type"] != "conversation_joined":
+            frames.append(await page.receive())
+        await aside(say)(group, ana, "welcome")
+        told = await page.receive_until("message")
+
+    own = [(frame["type"], frame["seq"]) for frame in frames if frame["topic"] == "mine"]
+    assert own == [("subscribed", 1), ("conversation_left", 2), ("conversation_joined", 3)]
+    # As far as it was told before: the removal may have been, and what follows has not.
+    said = next(frame for frame in frames if frame["type"] == "subscribed")["positions"]
+    assert said in ({}, {topic: since[topic]})
+    assert (told["topic"], told["seq"]) == (topic, 4)
 
 
 async def test_resumes_each_conversation(ana, bruno, dora, conversation, group, page_of):

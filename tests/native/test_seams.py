@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from typing import Any
@@ -18,6 +19,7 @@ from native import pages
 from notifications import answers as inbox_answers
 from realtime import user_topic
 from realtime.errors import UnavailableError
+from realtime.hub import pages as hub_pages
 from realtime.testing import eventually, position_at
 from tests.chat.speaking import aside, say
 
@@ -253,6 +255,60 @@ async def test_receipts_that_cannot_be_read_are_told_when_they_can(
 
     assert (receipt["type"], receipt["user_id"], receipt["read_seq"]) == ("receipt", bruno.pk, 1)
     assert not failures
+
+
+async def test_receipt_that_passes_a_subscription_by_while_it_catches_up_is_told_then(
+    ana, bruno, conversation, page_of, monkeypatch
+):
+    """The subscription is behind: something is said between its snapshot and its beginning."""
+    read_page, receipts_in, have_looked = hub_pages.read_page, feed_of_one.receipts_in, asyncio.Event()
+
+    async def say_meanwhile(_feed: Any, _snapshot: Any) -> None:
+        await aside(say)(conversation, ana, "meanwhile")
+
+    async def look(conversation_id: int) -> Any:
+        found = await receipts_in(conversation_id)
+        have_looked.set()
+        return found
+
+    async def read_while_bruno_reads(key: Any) -> Any:
+        await have_looked.wait()
+        await aside(services.mark_read)(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=1)
+        return await read_page(key)
+
+    await aside(say)(conversation, ana, "one")
+    async with page_of(ana) as page:
+        await page.find("subscribe", topic=topic_of(conversation), id="live")
+        monkeypatch.setattr(feed_of_one.ConversationFeed, "room_for", say_meanwhile)
+        monkeypatch.setattr(feed_of_one, "receipts_in", look)
+        monkeypatch.setattr(hub_pages, "read_page", read_while_bruno_reads)
+        await page.find("subscribe", topic=topic_of(conversation), id="late", snapshot=True, with_id=True)
+        while "id" not in (receipt := await page.receive_until("receipt")):
+            pass
+
+    assert (receipt["id"], receipt["user_id"], receipt["read_seq"]) == ("late", bruno.pk, 1)
+
+
+async def test_own_cursors_that_move_while_mine_is_behind_are_told_then(
+    ana, bruno, conversation, page_of, hub
+):
+    """An access that is looked at again is told nothing meanwhile."""
+    for text in ("one", "two"):
+        await aside(say)(conversation, bruno, text)
+    async with page_of(ana) as page:
+        await page.find("subscribe", topic="mine", snapshot=True)
+        [own] = [
+            each
+            for each in hub.audience(user_topic(ana.pk)).subscriptions()
+            if isinstance(each.id, mine.MineFeed)
+        ]
+        own.suspend()
+        await aside(services.mark_read)(user_id=ana.pk, conversation_id=conversation.pk, up_to_seq=1)
+        await page.receive_until("receipt")  # told on the conversation, after what passed by
+        own.resume()
+        told = await page.receive_until("conversation_read")
+
+    assert (told["conversation_id"], told["read_seq"], told["unread_count"]) == (conversation.pk, 1, 1)
 
 
 async def test_subscription_that_is_given_up_while_it_opens_is_answered_with_why(

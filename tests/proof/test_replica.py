@@ -55,6 +55,10 @@ def mine(unread: int = 1, read_seq: int = 0, last_seq: int = 2) -> Replica:
     return replica_of("mine", answer)
 
 
+#: What no client may be answered that asks as it should.
+REFUSED = {"type": "error", "code": "id_in_use", "id": "a", "ref": None, "retryable": False}
+
+
 def test_history_is_the_page_and_what_follows():
     replica = talk(shown(1), shown(2))
     for frame in (
@@ -78,11 +82,34 @@ def test_text_that_an_edit_does_not_tell_is_asked_for_again_and_again():
     assert replica.feeds["a"].view()[1] == ("edited", False)
 
 
-def test_tombstone_stands_where_the_message_stood():
+def test_tombstones_stand_where_the_message_and_its_edits_stood():
     replica = talk(shown(1), shown(2))
-    replica.hear(event("message_deleted", 3, message_id=103, message_seq=None, deleted_at="t"))
-    replica.hear(event("message_deleted", 4, message_id=103, message_seq=3, deleted_at="t"))
+    for seq, place in ((3, 3), (4, None), (5, 3)):
+        replica.hear(event("message_deleted", seq, message_id=103, message_seq=place, deleted_at="t"))
     assert (replica.feeds["a"].view()[3], replica.faults) == (("", True), [])
+
+
+def test_deletion_of_what_was_shown_may_begin_with_the_tombstone_of_an_edit():
+    replica = talk(shown(1), shown(2))
+    for seq, place in ((3, None), (4, 2)):
+        replica.hear(event("message_deleted", seq, message_id=102, message_seq=place, deleted_at="t"))
+    assert (replica.feeds["a"].view()[2], replica.faults) == (("", True), [])
+
+
+def test_subscription_that_may_be_asked_for_again_is_not_over():
+    replica = talk(shown(1))
+    replica.subscribe("b", TOPIC)
+    busy = {"type": "error", "code": "unavailable", "id": "b", "ref": None, "retryable": True}
+    assert replica.hear(busy) == []
+    assert (replica.feeds["b"].is_live, replica.feeds["b"].is_over, replica.faults) == (False, False, [])
+
+
+def test_events_of_an_ended_inbox_are_not_those_of_the_next():
+    replica = Replica(ME)
+    replica.subscribe("b", "inbox")
+    told = {"id": 9, "topic": "inbox", "type": "payment_completed", "seq": 3, "position": "3-x", "count": 1}
+    assert replica.hear(told) == []
+    assert "since" not in replica.subscribe("b", "inbox")
 
 
 def test_what_comes_twice_too_late_or_not_at_all_is_a_fault():
@@ -92,7 +119,7 @@ def test_what_comes_twice_too_late_or_not_at_all_is_a_fault():
         ([event("message_edited", 3, message_id=101, content="x", edited_at="t")], "was in the snapshot"),
         ([event("message_deleted", 3, message_id=102, message_seq=2, deleted_at="t")], "was in the snapshot"),
         ([subscribed(5, TOPIC, resumed=True)], "resumed up to 2, and 5 is said"),
-        ([{"type": "error", "code": "unavailable", "id": "a", "ref": None}], "answered unavailable"),
+        ([REFUSED], "answered id_in_use"),
     ):
         replica = talk(shown(1, edited_at="t"), shown(2, deleted_at="t"))
         for frame in frames:
@@ -108,8 +135,12 @@ def test_unread_are_those_of_the_row_and_others_messages_after_it():
         event("message_deleted", 5, message_seq=3, sender_id=OTHER),
         event("message_deleted", 6, message_seq=4, sender_id=ME),
         message(7),
-        event("conversation_renamed", 8, title="new"),
-        event("member_added", 9, user_id=OTHER, username="other", role="member"),
+        # Written and edited and deleted, before it could be told.
+        event("message_deleted", 8, message_seq=8, sender_id=OTHER),
+        event("message_deleted", 9, message_seq=None, sender_id=OTHER),
+        event("message_deleted", 10, message_seq=8, sender_id=OTHER),
+        event("conversation_renamed", 11, title="new"),
+        event("member_added", 12, user_id=OTHER, username="other", role="member"),
     ):
         replica.hear(frame)
     view = replica.feeds["a"].view()[1]

@@ -64,6 +64,8 @@ class Listener:
         self._told: list[Any] = []
         #: The topics whose right was taken away, and those whose log is not the one that was told.
         self.lost: list[str] = []
+        #: The topics of which events that no log keeps may have passed by.
+        self.missed: list[str] = []
         self.misled_by: list[str] = []
         self.has_room = asyncio.Event()
         self.has_room.set()
@@ -182,6 +184,9 @@ class Listener:
             self.subscriptions.remove(subscription)
         if self.subscription is subscription:
             self.subscription = None
+
+    def on_missed(self, subscription: Subscription) -> None:
+        self.missed.append(subscription.topic)
 
     def on_misled(self, subscription: Subscription, seq: int) -> None:
         self.misled_by.append(subscription.topic)

@@ -322,6 +322,30 @@ async def test_one_of_two_falls_behind_and_the_other_does_not(quiet_hub, logs) -
     assert ana.told == ["a1", "a2", "b1", "b2"]
 
 
+async def test_what_no_log_keeps_has_passed_by_who_was_behind(quiet_hub, logs) -> None:
+    ana, bruno = Listener(), Listener()
+    logs.heads["talk.1"] = 2
+    ana.subscribe(quiet_hub, "talk.1", position=2, authorized_at=2)
+    late = bruno.subscribe(quiet_hub, "talk.1", position=0, authorized_at=2)
+    quiet_hub.receive([("talk.1", None, '{"type":"receipt"}')])
+    await settle(50)
+
+    assert not late.is_behind
+    assert (ana.missed, bruno.missed) == ([], ["talk.1"])
+
+
+async def test_what_no_log_keeps_gives_way_and_who_has_no_room_knows(quiet_hub, logs) -> None:
+    ana = Listener()
+    logs.heads["talk.1"] = 2
+    subscription = ana.subscribe(quiet_hub, "talk.1", position=2, authorized_at=2)
+    ana.has_room.clear()
+    quiet_hub.receive([("talk.1", None, '{"type":"receipt"}')])
+
+    assert ana.told == []
+    assert not subscription.is_behind
+    assert ana.missed == ["talk.1"]
+
+
 # ── told(seq) ────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -82,7 +82,7 @@ def test_appending_nothing_costs_no_query(django_assert_num_queries: Any) -> Non
     "tell",
     [
         pytest.param(lambda event: log.append([("talk.1", Said(words="a")), ("talk.1", event)]), id="append"),
-        pytest.param(lambda event: log.bury("talk.1", seqs=[1], tombstone=event), id="bury"),
+        pytest.param(lambda event: log.bury("talk.1", {1: event}), id="bury"),
         pytest.param(lambda event: publish_on_commit("talk.1", event), id="publish"),
     ],
 )
@@ -148,7 +148,7 @@ def test_buried_event_leaves_its_place_and_not_its_words() -> None:
     with transaction.atomic():
         log.append([("talk.1", Said(words=word)) for word in ("a", "secret", "c")])
 
-    log.bury("talk.1", seqs=[2], tombstone=Said(words=""))
+    log.bury("talk.1", {2: Said(words="")})
 
     bodies = [event.body for event in log.replay("talk.1", after=0, limit=9)]
     assert bodies[1] == f'{{"type":"said","words":"","seq":2,"position":"{position_at("talk.1", 2)}"}}'

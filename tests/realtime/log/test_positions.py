@@ -135,7 +135,7 @@ def test_page_names_the_mark_of_the_event_that_it_follows():
 def test_deleted_words_leave_the_position_as_it_was():
     before = append("a", "secret", "c")
 
-    log.bury("talk.1", seqs=[2], tombstone=Said(words=""))
+    log.bury("talk.1", {2: Said(words="")})
 
     assert [told(event.body) for event in log.replay("talk.1", after=0, limit=9)] == before
 

@@ -168,7 +168,7 @@ async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> Non
     outbox = Outbox(nowhere, SlowWire(2 * WATCHED_BYTES - 100), lambda: None)
     outbox.open()
 
-    assert outbox.push_batch(batch_of("typing", "typing", "receipt"))
+    assert not outbox.push_batch(batch_of("typing", "typing", "receipt"))
     outbox.push('{"type":"receipt","seq":1}', droppable_kind="receipt")
 
     assert (typing(), receipts()) == (2, 2)
