@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from contract.testing import Witness
@@ -140,8 +141,8 @@ class Listener(NativeSocket):
             self.say(command)
         if frame["type"] == "error" and frame["retryable"] and frame["id"] in self.replica.feeds:
             seconds = (frame["retry_after_ms"] or RETRY_MS) / 1000
-            again = self._subscribe_again, frame["id"], self._connections
-            asyncio.get_running_loop().call_later(seconds, *again)
+            again = partial(self._subscribe_again, frame["id"], self._connections)
+            asyncio.get_running_loop().call_later(seconds, again)
         self._news.set()
 
     def _subscribe_again(self, id_: str, connection: int) -> None:
