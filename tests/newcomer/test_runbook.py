@@ -184,6 +184,13 @@ def test_every_close_code_has_a_row() -> None:
     assert {int(code) for code in CloseCode} <= rows
 
 
+def test_every_alert_has_a_row() -> None:
+    groups = yaml.safe_load((ROOT / "docs/operations/alerts.yml").read_text())["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"]}
+
+    assert set(re.findall(r"`(Relais[A-Z]\w+)`", TEXT)) == alerts
+
+
 def test_settings_that_it_names_are_read() -> None:
     named = set(re.findall(r"`([A-Z][A-Z_]+)`", TEXT))
 
