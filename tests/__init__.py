@@ -1,1 +1,1 @@
-"""The tests of Relais: they mirror the packages, `tests/chat/test_services.py` tests `chat/services.py`."""
+"""The tests of Relais. They mirror the packages: `tests/chat/test_services.py` tests `chat/services.py`."""

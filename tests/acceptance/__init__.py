@@ -1,1 +1,1 @@
-"""From outside: real server processes, and the clients that people bring: browsers, wscat, copied pages."""
+"""Tests from outside: real server processes and the clients people use: browsers, wscat, copied pages."""

@@ -1,4 +1,4 @@
-"""Sockets as programs open them: frames out, frames in, everything remembered."""
+"""A WebSocket client for programs: it sends frames, and remembers every frame it receives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWER_SECONDS = 15.0
 
 
 class Client:
-    """One socket, read all the time, so that `received` is what its user has seen."""
+    """One socket, read all the time: `received` holds every frame that came."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -65,15 +65,15 @@ class Client:
         await self.until(lambda: len(self.messages) == count)
 
     async def is_answered(self, ref: int) -> None:
-        """Wait for the answer to what was sent with this `ref`."""
+        """Wait for the answer to the frame sent with this `ref`."""
         await self.until(lambda: [frame for frame in self.received if frame.get("ref") == ref])
 
     async def is_there(self) -> None:
-        """Wait until the server has let it in and listens to it."""
+        """Wait until the server has let the client in and listens to it."""
         assert await self.is_let_in(), f"closed with {self.closed_with}"
 
     async def is_let_in(self) -> bool:
-        """Whether the server listens to it: who is refused was accepted too, and is told a moment later."""
+        """Whether the server listens to the client; a refused client, too, is accepted first."""
         with suppress(ConnectionClosed):
             await self.send(type="ping", ref="there?")
         async with self._news, asyncio.timeout(ANSWER_SECONDS):
@@ -110,7 +110,7 @@ class Client:
 
 @asynccontextmanager
 async def client(url: str, **options: Any) -> AsyncIterator[Client]:
-    """Open a socket; its end is the block's."""
+    """Open a socket for a block; it is closed when the block ends."""
     async with connect(url, max_size=None, **options) as connection:
         opened = Client(connection)
         try:

@@ -1,4 +1,4 @@
-"""A real browser in front of a real server, and the people in it."""
+"""Fixtures for tests in a real browser: a real server, the browser, and people with accounts."""
 
 from collections.abc import Callable, Iterator
 
@@ -34,7 +34,7 @@ def people(server: ServerProcess) -> People:
 # loop counts as running in this thread, and asynchronous tests of other modules could not start theirs.
 @pytest.fixture(scope="module")
 def browser(server: ServerProcess) -> Iterator[Browser]:
-    """Headless Chromium that finds the server under test where the guide has it: at localhost:8000."""
+    """Headless Chromium in which the guide's address, localhost:8000, leads to the server under test."""
     there = f"--host-resolver-rules=MAP localhost:8000 127.0.0.1:{server.port}"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -48,7 +48,7 @@ def browser(server: ServerProcess) -> Iterator[Browser]:
 def crowd_server(
     request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 ) -> Iterator[ServerProcess]:
-    """A server without limits, for two people who are a crowd."""
+    """A server without limits, for two users who send as much as a crowd."""
     limits = dict.fromkeys(("LIMIT_SOCKETS_PER_USER", "LIMIT_SENDS", "LIMIT_FRAMES"), "off")
     with ServerProcess(request.param, **vars(new_backends()), env=limits) as server:
         yield server

@@ -1,4 +1,4 @@
-"""A page that somebody copied from the guide: its snippets, and the functions it leaves to the reader."""
+"""A page copied from the guide: its snippets, and the functions that the reader has to write."""
 
 import json
 import time
@@ -15,7 +15,7 @@ ORIGIN = "http://localhost:8000"
 PATIENCE_SECONDS = 10.0
 
 FIELDS = '<input id="message-input"><button>elsewhere</button>'
-#: What the reader writes: here it only remembers what it was called with.
+#: The functions that the reader writes; here they only remember their arguments.
 READERS_PART = """<script>
     const drawn = [], shown = [], typists = new Set(), closed = [];
     function addMessage(data) { drawn.push(data); }
@@ -27,16 +27,16 @@ READERS_PART = """<script>
 CHAT = f"<script>{guide.with_authentication(guide.CHAT)}</script>"
 TYPING = f"<script>{guide.TOKEN_LINE}{guide.with_token(guide.TYPING)}</script>"
 NOTIFICATIONS = f"<script>{guide.TOKEN_LINE}{guide.with_token(guide.NOTIFICATIONS)}</script>"
-#: Chat and typing both declare `const conversationId`, which one page cannot do twice at its top level.
-#: A module has a level of its own.
+#: Chat and typing both declare `const conversationId`, which a page cannot do twice at its top level. Each
+#: module has a level of its own.
 CHAT_AND_TYPING = CHAT + TYPING.replace("<script>", '<script type="module">')
 
-#: Said by a page that wants to hear itself.
+#: The text that a page sends to hear itself.
 ARRIVED = "I am here."
 
 
 class CopiedPage:
-    """One person's browser with a copied page in it."""
+    """A browser of one person, with a copied page in it."""
 
     def __init__(self, browser: Browser, scripts: str, *, token: str = "") -> None:
         self.console: list[str] = []
@@ -44,23 +44,23 @@ class CopiedPage:
         self._frames: list[tuple[str, str, dict[str, Any]]] = []
         self.context = browser.new_context()
         if token:
-            # What the reader's own sign-in form leaves behind.
+            # The token that the reader's own sign-in form would have stored.
             self.context.add_init_script(f"localStorage.setItem('access_token', {json.dumps(token)})")
         self.page: Page = self.context.new_page()
         self.page.on("console", lambda message: self.console.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("websocket", self._record)
-        # Written into a page that the server sent. One that the test makes up comes from no address, and
+        # The page is written into one that the server sent. A page made up by the test has no address, and
         # Chromium lets only pages from this machine talk to this machine.
         self.page.goto(f"{ORIGIN}/health/live")
         self.page.set_content(f"<!doctype html>{FIELDS}{READERS_PART}{scripts}")
 
     def close(self) -> None:
-        """Leave; a snippet that threw fails the test that used it."""
+        """Close the page; fail the test if one of its snippets threw."""
         self.context.close()
         assert self.errors == []
 
-    # What the person does.
+    # The person's actions.
 
     def send(self, content: str) -> None:
         """Call the guide's `sendMessage` as soon as its socket is open."""
@@ -68,28 +68,28 @@ class CopiedPage:
         self.page.evaluate("content => sendMessage(content)", content)
 
     def arrive(self) -> None:
-        """Return once the socket listens: it is open a little before, but only then echoes what it sent."""
+        """Return once the server listens to the socket: the socket opens a little before that."""
         self.send(ARRIVED)
         self.wait_for("text => drawn.some(data => data.content === text)", ARRIVED)
 
-    # What the page was told, and made of it.
+    # What the page was told, and what it drew.
 
     def sent(self, path: str) -> list[dict[str, Any]]:
-        """What the page sent on one of its sockets."""
+        """The frames that the page sent on one of its sockets."""
         return [frame for way, where, frame in self._frames if (way, where) == ("→", path)]
 
     def received(self, path: str) -> list[dict[str, Any]]:
-        """Every frame that one of its sockets received."""
+        """Every frame that the page received on one of its sockets."""
         return [frame for way, where, frame in self._frames if (way, where) == ("←", path)]
 
     def notices(self, conversation_id: int | None = None) -> list[dict[str, Any]]:
-        """The frames of the notifications socket, all of them or those about one conversation."""
-        self.page.wait_for_timeout(1)  # lets Playwright deliver what the browser has seen
+        """The frames that the notifications socket received, all of them or those about one conversation."""
+        self.page.wait_for_timeout(1)  # lets Playwright deliver the frames that the browser has seen
         frames = self.received("/ws/notifications/")
         return [frame for frame in frames if conversation_id in (None, frame["data"]["conversation_id"])]
 
     def drawn_until(self, last: str) -> list[str]:
-        """The texts given to `addMessage`, arrivals aside, once the last of them is there."""
+        """The texts that were given to `addMessage`, without arrivals, once `last` is among them."""
         self.wait_for("last => drawn.some(data => data.content === last)", last)
         texts = [message["content"] for message in self.page.evaluate("drawn")]
         return [text for text in texts if text != ARRIVED]
@@ -99,7 +99,7 @@ class CopiedPage:
         self.page.wait_for_function(condition, arg=argument, timeout=seconds * 1000)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something holds of what was recorded here."""
+        """Wait until a condition on the recorded frames and calls holds."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Relais as it is, without any garbage collection, and a page that counts what is left of its connections."""
+"""Relais without any garbage collection, and with a page that counts what is left of its connections."""
 
 import gc
 import json
@@ -33,7 +33,8 @@ OF_A_CONNECTION = (
 
 
 def is_of_a_socket(thing: object) -> bool:
-    if isinstance(thing, WebRequest):  # of Daphne: those that became a socket, not those to this page
+    # Daphne's: counts requests that became a socket, not those for this page
+    if isinstance(thing, WebRequest):
         return thing.requestHeaders.hasHeader("Upgrade")
     return isinstance(thing, OF_A_CONNECTION)
 
@@ -46,7 +47,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "http" and scope["path"] == "/left":
         everything = gc.get_objects()
         left = Counter(type(thing).__name__ for thing in everything if is_of_a_socket(thing))
-        everything.clear()  # it holds whatever was alive, and something in it holds it
+        everything.clear()  # the list keeps every live object alive, and one of them refers to the list
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": json.dumps(left).encode()})
     else:

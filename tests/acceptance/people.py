@@ -1,4 +1,4 @@
-"""The demo's people as programs see them: their tokens, and what they do over REST."""
+"""The demo's users as programs see them: their tokens, and their requests over REST."""
 
 import json
 import time
@@ -8,13 +8,13 @@ from typing import Any
 
 from tests.servers import ServerProcess
 
-#: For a page to open its socket, on a busy machine.
+#: The time that a page has to open its socket, on a busy machine.
 PATIENCE_SECONDS = 20.0
 PASSWORDS = {"reader": "reader-password-1"}
 
 
 class People:
-    """The users of one running server. Each signs in once: logins are limited."""
+    """The users of one running server. Each signs in once, because logins are limited."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
@@ -29,11 +29,11 @@ class People:
         return self._tokens[username]
 
     def id(self, username: str) -> int:
-        """The number of a demo user."""
+        """The id of a demo user."""
         return int(self.ask("/api/me/", None, self.token(username), method="GET")["id"])
 
     def newcomer(self, username: str) -> int:
-        """Somebody who registers; their number."""
+        """Register a user; their id."""
         PASSWORDS[username] = "newcomers-password-1"
         self.ask("/api/auth/register/", {"username": username, "password": PASSWORDS[username]})
         return self.id(username)
@@ -58,7 +58,7 @@ class People:
         self.ask("/api/auth/logout/", {}, self._tokens.pop(username))
 
     def say_until(self, heard: Callable[[], object], username: str, conversation_id: int) -> None:
-        """Send messages until one of them was heard."""
+        """Send messages until one of them has been received."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             self.say(username, conversation_id, "Can you hear me?")
@@ -70,7 +70,7 @@ class People:
     def ask(
         self, path: str, body: dict[str, Any] | None, token: str = "", method: str = "POST"
     ) -> dict[str, Any]:
-        """What the server answers; an error where it refuses."""
+        """Send a request and return the answer; raise an error where the server refuses."""
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"

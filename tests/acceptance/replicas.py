@@ -1,4 +1,4 @@
-"""Clients of the native socket that keep a replica, and writers that change what it is of."""
+"""Clients of the native socket that keep a replica of the server's state, and writers that change it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from proof.replica import FeedState, Replica
 from proof.websocket import WebSocket
 from tests.servers import ServerProcess
 
-#: For an answer, on a busy machine.
+#: The time that the server has to answer, on a busy machine.
 PATIENCE_SECONDS = 60.0
 #: Milliseconds before a subscription is asked for again whose refusal says no other time.
 RETRY_MS = 500
 
 
 class NativeSocket:
-    """One connection to `/ws/` after another, as somebody."""
+    """One user's connections to `/ws/`, one after another."""
 
     def __init__(self, server: ServerProcess, token: str, *, is_judged: bool) -> None:
         self._port = server.port
         self._path = f"/ws/?token={token}"
-        #: Holds what is told to the contract; only in small runs, since it costs more than the server.
+        #: Checks incoming frames against the contract; only in small runs, since that costs more than the
+        #: server.
         self._is_judged = is_judged
         self._witness: Witness | None = None
         self._socket: WebSocket | None = None
@@ -49,7 +50,7 @@ class NativeSocket:
             await self._there.wait()
 
     def cut(self) -> None:
-        """The connection is lost."""
+        """Lose the connection."""
         assert self._socket is not None
         self._socket.reset()
 
@@ -62,7 +63,7 @@ class NativeSocket:
         self._socket.say(text.encode())
 
     async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
-        """Send a command; its answer."""
+        """Send a command and return its answer."""
         self._refs += 1
         ref = f"q{self._refs}"
         answer = self._answers[ref] = asyncio.get_running_loop().create_future()
@@ -70,13 +71,13 @@ class NativeSocket:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await answer
 
-    # --- what its connection tells it ---------------------------------------------------------------
+    # --- what the connection calls --------------------------------------------------------------------
 
     def opened(self) -> None:
-        """Everything begins with `hello`."""
+        """Nothing to do: everything begins with `hello`."""
 
     def heard(self, payload: bytes) -> None:
-        """A frame."""
+        """Receive a frame."""
         if self._witness is not None:
             self._witness.told(payload)
         frame = json.loads(payload)
@@ -89,11 +90,11 @@ class NativeSocket:
             answer.set_result(frame)
 
     def ended(self, code: int, *, status: int, retry_after: float) -> None:
-        """The connection is over."""
+        """Note that the connection is over."""
         self.is_closed.set()
 
     def take(self, frame: dict[str, Any]) -> None:
-        """A frame that answers no question."""
+        """Handle a frame that is no answer to a command."""
 
 
 class Listener(NativeSocket):
@@ -112,12 +113,12 @@ class Listener(NativeSocket):
         self.say(self.replica.subscribe(f"{topic}#{self._names}", topic))
 
     def begin_anew(self, feed: FeedState) -> None:
-        """End a subscription, and in the same breath begin another one of its topic."""
+        """End a subscription, and at once begin another one to its topic."""
         self.say(self.replica.forget(feed.id))
         self.subscribe(feed.topic)
 
     async def come_back(self) -> None:
-        """Lose the connection, and go on where it was."""
+        """Lose the connection, connect again, and go on from the last position."""
         self._connections += 1
         self.cut()
         await self.is_closed.wait()
@@ -126,7 +127,7 @@ class Listener(NativeSocket):
             self.say(self.replica.subscribe(feed.id, feed.topic))
 
     def open_feeds(self) -> list[FeedState]:
-        """Its subscriptions, but those whose right has ended."""
+        """The subscriptions whose right has not ended."""
         return [feed for feed in self.replica.feeds.values() if not feed.is_over]
 
     async def is_settled(self) -> None:
@@ -152,7 +153,7 @@ class Listener(NativeSocket):
             self.say(self.replica.subscribe(id_, feed.topic))
 
     async def live(self, topics: Sequence[str], until: float, choices: random.Random) -> None:
-        """Subscribe to some topics, and be a restless client for a while."""
+        """Subscribe to some topics, then change subscriptions and connections at random for a while."""
         clock = asyncio.get_running_loop().time
         await self.connect()
         for topic in topics:
@@ -173,7 +174,7 @@ class Listener(NativeSocket):
         await self.is_settled()
 
     async def _read(self, choices: random.Random) -> None:
-        """What a person does with what they see."""
+        """Mark as read what was seen, as a person would."""
         seen = [(topic, seq) for feed in self.open_feeds() for topic, (seq, _) in feed.places.items()]
         if not seen:
             return

@@ -1,4 +1,4 @@
-"""What /metrics of a running server shows."""
+"""Reads /metrics of a running server."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import ServerProcess
 
-#: Who is dealt to a worker that is just starting waits until it has started.
+#: A connection that is given to a starting worker waits until that worker has started.
 ANSWER_SECONDS = 60
 
 Shown = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def scrape(server: ServerProcess) -> Shown:
-    """Everything shown, by name and labels."""
+    """Every value that the page shows, by name and labels."""
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=ANSWER_SECONDS) as answer:
         text = answer.read().decode()
     return {
@@ -35,7 +35,7 @@ def value(shown: Shown, name: str, **labels: str) -> float:
 async def shows(
     server: ServerProcess, condition: Callable[[Shown], Any], *, seconds: float = ANSWER_SECONDS
 ) -> Shown:
-    """Scrape until it holds."""
+    """Scrape until the condition holds."""
     async with asyncio.timeout(seconds):
         while not condition(shown := await asyncio.to_thread(scrape, server)):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)

@@ -1,4 +1,5 @@
-"""PostgreSQL is frozen or killed under a server: sends are answered, no socket closes, all is well after."""
+"""PostgreSQL is frozen or killed under a server: sends are answered, no socket closes, and everything
+recovers."""
 
 from __future__ import annotations
 
@@ -25,18 +26,18 @@ from tests.services import PostgresServer, create_database
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full"), pytest.mark.timeout(180)]
 
-#: The promise is 2 s; the rest is a busy machine. One that stands still for a second takes along whoever
-#: waits then, but not most of those who ask for four seconds.
+#: The promise is 2 s; the rest allows for a busy machine. When the machine stands still for a second, only
+#: the sends that wait at that moment are late, not most of those of four seconds.
 ANSWERED_SECONDS, ANSWERED_WHILE_STANDING_STILL = 3.0, 6.0
-#: For a new socket: it may have to wait for the question before its own to fail.
+#: The time for a new socket: its question may have to wait for the one before it to fail.
 REFUSED_SECONDS = 5.0
-#: Everything is normal so soon after the database is back.
+#: The time after which everything is normal, once the database is back.
 NORMAL_SECONDS = 5.0
 
 
 @dataclass
 class House:
-    """One process of ours on a PostgreSQL of its own."""
+    """One server process with a PostgreSQL of its own."""
 
     server: ServerProcess
     postgres: PostgresServer
@@ -71,7 +72,7 @@ def house(request: pytest.FixtureRequest) -> Iterator[House]:
 
 
 async def ask(socket: Client, text: str, client_id: str | None = None) -> tuple[dict[str, Any], float]:
-    """Send a message; the answer, and after how many seconds it came."""
+    """Send a message; the answer, and the seconds until it came."""
     ref, began = uuid4().hex, time.monotonic()
     await socket.send(message=text, ref=ref, client_id=client_id or str(uuid4()))
     answers = await socket.until(lambda: [f for f in socket.received if f.get("ref") == ref])
@@ -79,7 +80,7 @@ async def ask(socket: Client, text: str, client_id: str | None = None) -> tuple[
 
 
 async def stored_again(socket: Client, text: str, client_id: str) -> dict[str, Any]:
-    """What a client does with a retryable error: the same again, until it is stored."""
+    """Send the same message again until it is stored, as a client does after a retryable error."""
     async with asyncio.timeout(NORMAL_SECONDS):
         while (answer := (await ask(socket, text, client_id))[0])["type"] == "error":
             assert answer["retryable"], answer
@@ -97,7 +98,7 @@ async def test_sends_are_answered_in_time_and_stored_once_when_the_database_is_b
             asked = []
             for text, client_id in client_ids.items():
                 asked.append(asyncio.ensure_future(ask(ana, text, client_id)))
-                await asyncio.sleep(0.1)  # some before, some after the first was given up
+                await asyncio.sleep(0.1)  # some are sent before the first one was given up, some after
             answers = await asyncio.gather(*asked)
         acks = [await stored_again(ana, text, client_id) for text, client_id in client_ids.items()]
 
@@ -117,7 +118,7 @@ async def test_sends_are_answered_in_time_and_stored_once_when_the_database_is_b
 async def test_new_sockets_are_refused_in_time_and_let_in_when_the_database_is_back(house, how):
     path = house.path("ana")
     with house.away(how):
-        # More than there are threads: none of them may wait for the ones before it.
+        # There are more sends than threads: none may wait for the ones before it.
         refused = await asyncio.gather(*(turned_away(path) for _ in range(20)))
         assert {code for code, _, _ in refused} == {4503}
         assert {(frame["code"], frame["retryable"]) for _, frame, _ in refused} == {("unavailable", True)}
@@ -127,7 +128,7 @@ async def test_new_sockets_are_refused_in_time_and_let_in_when_the_database_is_b
     while True:
         async with client(path) as socket:
             if await socket.is_let_in():
-                # All of NORMAL_SECONDS is for the database threads too: the socket's was one of many.
+                # The database threads have NORMAL_SECONDS as well: the socket's thread was one of many.
                 await stored_again(socket, "let in", str(uuid4()))
                 break
         assert time.monotonic() < deadline
@@ -165,7 +166,7 @@ async def test_server_keeps_no_more_threads_than_before(house):
                 await asyncio.gather(*(ask(ana, f"{number}") for number in range(20)))
             await stored_again(ana, "after", str(uuid4()))
 
-        # Up to as many as there are, and no thread per outage or per send.
+        # The number grows up to the number of threads, not with each outage or send.
         assert threads_of(house.server) <= before + 8
 
 
@@ -186,8 +187,8 @@ async def test_lock_held_for_long_delays_its_own_conversation_only(house):
             answers = [await ask(elsewhere, "free") for _ in range(30)]
             refused, seconds = await held
             waited = [seconds]
-            # That it is held is known a quarter of a second before its sender must be told something. A
-            # server that stood still meanwhile says the other thing that is true: it is not known yet.
+            # The server knows a quarter of a second before it must answer that the conversation is held. A
+            # server that stood still meanwhile says that it does not know yet, which is true as well.
             while refused["code"] != "overloaded" and len(waited) < 5:
                 assert refused["code"] == "unavailable"
                 refused, seconds = await ask(ana, "held", client_id)
@@ -195,8 +196,8 @@ async def test_lock_held_for_long_delays_its_own_conversation_only(house):
         ack = await stored_again(ana, "held", client_id)
 
         assert {answer["type"] for answer, _ in answers} == {"ack"}
-        # In the mark it is twice the baseline's p99; a quiet test's baseline is too short to be doubled. Who
-        # waits for the lock as well, waits for 1.4 s.
+        # The mark is twice the baseline's p99; a quiet test's baseline is too short to be doubled. A send
+        # that also waits for the lock waits for 1.4 s.
         assert max(seconds for _, seconds in answers) < max(baseline) * 2 + 1.0
         assert (refused["code"], refused["retryable"], refused["retry_after_ms"]) == (
             "overloaded",

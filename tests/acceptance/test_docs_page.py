@@ -1,4 +1,4 @@
-"""/api/docs/ in a real browser: the page may load only our own files, and works."""
+"""/api/docs/ works in a real browser, and loads only our own files."""
 
 from __future__ import annotations
 

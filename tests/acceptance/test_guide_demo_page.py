@@ -1,4 +1,4 @@
-"""The demo page in a real browser: what a newcomer sees first, on both servers."""
+"""The demo page in a real browser, on both servers: the first page that a newcomer sees."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,20 +11,21 @@ from tests.acceptance import guide
 from tests.acceptance.copied_page import ORIGIN
 from tests.servers import on_any_server
 
-# One stack each for what takes minutes: pages on PostgreSQL and Redis, terminals on SQLite and memory.
+# Slow tests run on one stack each: pages on PostgreSQL and Redis, terminals on SQLite and memory.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full")]
 
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}
 
-#: Says in the console what the page's security policy forbade; Chromium does it in words of its own too.
+#: A script that says in the console what the page's security policy forbade; Chromium also does, in its own
+#: words.
 REPORT_VIOLATIONS = """addEventListener('securitypolicyviolation',
     event => console.error('forbidden:', event.violatedDirective, event.blockedURI))"""
 
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens the demo page; whatever its console complains about fails the test."""
+    """Opens the demo page; any complaint in its console fails the test."""
     contexts, complaints = [], []
 
     def listen(message: ConsoleMessage) -> None:
@@ -53,7 +54,7 @@ def half(page: Page, name: str) -> FrameLocator:
 
 
 def sign_in(page: Page, name: str) -> FrameLocator:
-    """One click."""
+    """Sign in with one click."""
     person = half(page, name)
     person.locator("#sign-in button").click()
     expect(person.locator("#message-input")).to_be_enabled()
@@ -127,7 +128,8 @@ def test_nothing_needs_sideways_scrolling_on_a_phone(opened: Callable[..., Page]
 
 
 def test_over_https_the_snippets_run_unchanged(browser: Browser):
-    """They say ws://. The page's policy lets the browser read wss://, instead of refusing mixed content."""
+    """The snippets say ws://. The page's policy lets the browser use wss:// instead of refusing mixed
+    content."""
     request = RequestFactory().get("/demo/ana/", secure=True)
     policy = views.person(request, "ana")["Content-Security-Policy"].replace(
         "script-src", "script-src 'unsafe-inline'"

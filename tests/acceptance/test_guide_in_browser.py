@@ -1,4 +1,4 @@
-"""The guide's JavaScript, character by character, in a real browser against any server."""
+"""The guide's JavaScript, character by character, in a real browser against every kind of server."""
 
 import contextlib
 import re
@@ -13,7 +13,7 @@ from tests.acceptance.copied_page import CHAT, CHAT_AND_TYPING, NOTIFICATIONS, T
 from tests.acceptance.people import People
 from tests.servers import on_any_server
 
-# One stack each for what takes minutes: pages on PostgreSQL and Redis, terminals on SQLite and memory.
+# Slow tests run on one stack each: pages on PostgreSQL and Redis, terminals on SQLite and memory.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full"), on_any_server]
 
 Open = Callable[..., CopiedPage]
@@ -21,7 +21,7 @@ Open = Callable[..., CopiedPage]
 
 @pytest.fixture
 def opened(browser: Browser, people: People) -> Iterator[Open]:
-    """Opens copied pages, each in a browser of its own, signed in as somebody or as nobody."""
+    """Opens copied pages, each in a browser of its own, signed in as a user or as nobody."""
     with contextlib.ExitStack() as pages:
 
         def open_page(username: str, scripts: str) -> CopiedPage:
@@ -107,7 +107,7 @@ def test_typing_ends_by_itself_when_nobody_says_so(opened: Open):
 
 
 def type_until_seen(ana: CopiedPage, bruno: CopiedPage) -> None:
-    """Let Ana type letters until Bruno's page shows it: the first ones may come before his socket listens."""
+    """Let Ana type letters until Bruno's page shows it; the first ones may come before his socket listens."""
     ana.wait_for("typeof typingSocket === 'undefined' || typingSocket.readyState === WebSocket.OPEN")
     for _attempt in range(10):
         ana.page.locator("#message-input").press("a")
@@ -123,7 +123,7 @@ def type_until_seen(ana: CopiedPage, bruno: CopiedPage) -> None:
 def test_notifications_page_shows_each_message_of_others_and_nothing_else(opened: Open, people: People):
     ana, bruno = opened("ana", NOTIFICATIONS), opened("bruno", NOTIFICATIONS)
     elsewhere = people.new_conversation("ana", "bruno")
-    # Both pages listen once each has been told of a message somewhere else.
+    # A page listens once it has been told of a message in another conversation.
     for page, other in ((ana, "bruno"), (bruno, "ana")):
         people.say_until(page.notices, other, elsewhere)
 
@@ -146,7 +146,7 @@ def test_notifications_page_shows_each_message_of_others_and_nothing_else(opened
 
 # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────
 
-#: Attached in the same task as the snippet, so before anything can come from the network.
+#: Attached in the same task as the snippet, so before anything can arrive from the network.
 WATCH = """<script>
     {name}.addEventListener('close', event => closed.push([event.code, event.wasClean]));
 </script>"""

@@ -1,4 +1,4 @@
-"""What somebody without a token may cost over HTTP, on each server as its own command starts it."""
+"""The cost of requests without a token over HTTP, on each server as its own command starts it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.servers import Kind, ServerProcess, Workers
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 MIB = 1024 * 1024
-#: What one stranger may add to the largest memory that a server ever had.
+#: The bytes that one stranger may add to the server's peak memory.
 STRANGER_BYTES = 16 * MIB
 KINDS: list[Kind] = ["daphne", "uvicorn", "runserver", "h11", "fallback"]
-#: Few places, so that a test can take all of them; the addresses below have a set each.
+#: There are few places, so that a test can take all of them; each address below has its own share.
 PLACES = {"LIMIT_CONNECTIONS": "30", "LIMIT_CONNECTIONS_PER_ADDRESS": "10"}
 
 
@@ -33,7 +33,8 @@ PLACES = {"LIMIT_CONNECTIONS": "30", "LIMIT_CONNECTIONS_PER_ADDRESS": "10"}
 def any_server(
     request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 ) -> Iterator[ServerProcess]:
-    """Each way to start it; of `scripts/serve` one server is enough: it says which, and runs the same."""
+    """Each way to start the server. For `scripts/serve` one server is enough: it starts either in the same
+    way."""
     backends = vars(new_backends())
     temporary = {"TMPDIR": str(Path(backends["database_url"].partition(":///")[2]).parent)}
     running = (
@@ -52,7 +53,7 @@ def crowded(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 
 
 def process(server: ServerProcess) -> int:
-    """The one that serves."""
+    """The process id of the process that serves."""
     return server.workers()[0] if isinstance(server, Workers) else server.pid
 
 
@@ -64,7 +65,7 @@ def peak(pid: int) -> int:
 
 
 def opened_by(pid: int) -> list[str]:
-    """What a process has open."""
+    """The names of the files that a process has open."""
     names = []
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
@@ -73,18 +74,18 @@ def opened_by(pid: int) -> list[str]:
 
 
 def temporary_files(pid: int) -> list[str]:
-    """Files without a name."""
+    """The open files that have no name on the disk."""
     return [name for name in opened_by(pid) if re.fullmatch(r"/(?!memfd:).* \(deleted\)", name)]
 
 
 def sockets(pid: int) -> int:
-    """Connections, and what listens."""
+    """The number of sockets: connections and listeners."""
     return sum(name.startswith("socket:") for name in opened_by(pid))
 
 
 @contextlib.contextmanager
 def unharmed(server: ServerProcess) -> Iterator[None]:
-    """Somebody else is served meanwhile; the server grows by little, and keeps nothing on the disk."""
+    """Somebody else is served during the block; the server grows little, and leaves nothing on the disk."""
     pid = process(server)
     ask(server.port, request("/health/live", "Connection: close"))
     before, kept = peak(pid), temporary_files(pid)
@@ -137,7 +138,7 @@ def test_body_that_is_sent_all_the_same_is_not_read(any_server: ServerProcess, l
         heard = everything(line)
 
     assert sent < 1024
-    if heard:  # a reset may overtake it, when we write so much without reading
+    if heard:  # a reset may overtake the answer when we write so much without reading
         assert (answer_of(heard).status, answer_of(heard).code) == (413, "too_big")
     assert '"reason": "body_too_big"' in any_server.log()
 
@@ -157,7 +158,7 @@ def test_largest_body_arrives_whole(any_server: ServerProcess) -> None:
 
     answer = ask(any_server.port, head, body)
 
-    assert answer.status in (400, 401), answer  # it was read, and judged
+    assert answer.status in (400, 401), answer  # the server read the whole body, and judged it
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,7 @@ def test_every_refusal_is_counted(any_server: ServerProcess) -> None:
 
 
 def test_office_behind_one_address_opens_a_page(any_server: ServerProcess) -> None:
-    """Fifteen browsers with six connections each; what a page needs brings no token."""
+    """Fifteen browsers with six connections each; the requests of a page bring no token."""
     with contextlib.ExitStack() as opened:
         lines = [opened.enter_context(line_to(any_server.port)) for _ in range(90)]
         for line in lines:
@@ -210,7 +211,7 @@ def test_office_behind_one_address_opens_a_page(any_server: ServerProcess) -> No
         assert [answer_of(everything(line)).status for line in lines] == [404] * 90
 
 
-# --- what two servers could understand in two ways --------------------------------------------------------
+# --- requests that two servers could understand differently -----------------------------------------------
 
 SOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
 KEYED = (*SOCKET, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
@@ -258,13 +259,15 @@ def test_ambiguous_request_is_refused(any_server: ServerProcess, said: bytes) ->
 
 
 def test_body_behind_an_offer_of_another_protocol_is_no_request(any_server: ServerProcess) -> None:
-    """Java's client offers HTTP/2 with each request. Where its body cannot be read, it is not obeyed."""
+    """Java's client offers HTTP/2 with each request. Where the server cannot read its body, it does not obey
+    the body."""
     body = request("/health/live", "Connection: close")
     offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AA")
     head = request("/health/ready", *offer, f"Content-Length: {len(body)}", method="POST")
     with line_to(any_server.port) as line:
         send_until_refused(line, [head])
-        heard = line.recv(1) if any_server.kind in ("uvicorn", "fallback") else b""  # it may answer at once
+        # the server may answer at once
+        heard = line.recv(1) if any_server.kind in ("uvicorn", "fallback") else b""
         send_until_refused(line, [body])
         heard += everything(line)
 
@@ -280,12 +283,12 @@ def test_requests_may_be_sent_ahead_and_not_without_end(any_server: ServerProces
             heard = b""
             while heard.count(b"HTTP/1.1 200") < 5:
                 heard += line.recv(65536)
-            # Nobody reads these answers, until it is waited for that.
+            # Nobody reads these answers until the test waits for that.
             line.settimeout(2)
             with contextlib.suppress(TimeoutError):
                 send_until_refused(line, [head * 1_000] * 200)  # 12 MB
 
-    ask_ahead()  # what a process takes once for so many requests in a row: on Daphne some 20 MB
+    ask_ahead()  # allocates once what a process needs for so many requests in a row: some 20 MB on Daphne
     with unharmed(any_server):
         ask_ahead()
 
@@ -295,7 +298,7 @@ def test_who_asks_ahead_and_leaves_is_answered_no_further(any_server: ServerProc
         with line_to(any_server.port) as line:
             line.sendall(request("/api/nothing/") * 2)
 
-    # Behind them in the queue of strangers.
+    # The request waits behind them in the queue of strangers.
     assert ask(any_server.port, request("/api/nothing/", "Connection: close")).status == 404
     assert "Traceback" not in any_server.log()
 
@@ -309,7 +312,8 @@ def test_chunks_of_nothing_but_extensions_are_refused(any_server: ServerProcess)
 
 
 def test_body_of_too_many_pieces_is_refused(any_server: ServerProcess) -> None:
-    """100 KB in chunks of a byte take h11 as long as a hundred requests, and all others wait meanwhile."""
+    """A body of 100 KB in chunks of one byte takes h11 as long as a hundred requests, and all others wait
+    meanwhile."""
     with unharmed(any_server):
         answer = ask(any_server.port, json_body("Transfer-Encoding: chunked"), b"1\r\nx\r\n" * 20_000)
 
@@ -346,7 +350,7 @@ def post(path: str, body: object, *headers: str) -> bytes:
     ],
 )
 def test_client_does_not_say_where_the_application_is(any_server: ServerProcess, header: str) -> None:
-    """`/x/admin/` would pass a proxy that keeps `/admin/` from strangers."""
+    """With this header, `/x/admin/` would pass a proxy that keeps `/admin/` from strangers."""
     answer = ask(any_server.port, request("/x/admin/login/", f"{header}: /x", "Connection: close"))
 
     assert answer.status == 404
@@ -379,11 +383,11 @@ def test_address_that_a_client_gives_itself_has_no_attempts_of_its_own(
     ]
 
     assert statuses[:10] == [401] * 10
-    assert statuses[-1] == 429  # a slow machine may have been given one or two more
+    assert statuses[-1] == 429  # on a slow machine one or two more requests may have been granted
 
 
 def test_trailers_are_no_headers(any_server: ServerProcess) -> None:
-    """Their names passed no filter: the application had been told of the headers by then."""
+    """Trailers passed no filter: the application had already been told of the headers."""
     token = People(any_server).token("ana")
     said = request("/api/me/", "Transfer-Encoding: chunked", "Connection: close") + b"0\r\n"
 
@@ -396,7 +400,7 @@ def test_trailers_are_no_headers(any_server: ServerProcess) -> None:
 
 
 def test_silent_connections_keep_nobody_out(crowded: ServerProcess) -> None:
-    """Neither from their own address, nor from others when they are many."""
+    """Silent connections keep out nobody at their own address, and nobody at others when they are many."""
     before = sockets(crowded.pid)
     with contextlib.ExitStack() as opened:
         strangers = [
@@ -409,7 +413,7 @@ def test_silent_connections_keep_nobody_out(crowded: ServerProcess) -> None:
             assert answer.status == 200
         assert sockets(crowded.pid) <= before + 31
 
-        for stranger in strangers:  # who says nothing is told nothing
+        for stranger in strangers:  # a stranger who sends nothing is sent nothing
             assert everything(stranger) == b""
     wait_until(lambda: sockets(crowded.pid) <= before, seconds=20, what="their descriptors are closed")
     assert '"reason": "connections_per_address"' in crowded.log()
@@ -422,7 +426,7 @@ def test_begun_requests_make_room_and_are_told(crowded: ServerProcess) -> None:
         for _ in range(10):
             lines.append(opened.enter_context(line_to(crowded.port)))
             lines[-1].sendall(b"GET / HTTP/1.1\r\nHost: ")
-            # When this is answered, what was said before it has been read.
+            # Once this is answered, everything sent before it has been read.
             assert ask(crowded.port, request("/health/live", "Connection: close")).status == 200
 
         answers = [answer_of(heard) for heard in map(everything, lines)]

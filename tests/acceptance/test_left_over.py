@@ -1,4 +1,4 @@
-"""Nothing of a connection waits for the garbage collector, which looks at old objects rarely."""
+"""Nothing of a closed connection waits for the garbage collector, which rarely looks at old objects."""
 
 import json
 import urllib.request
@@ -21,7 +21,7 @@ SOCKETS = 20
 
 
 class CountedServer(ServerProcess):
-    """A server that never collects garbage, and says what there is of its connections."""
+    """A server that never collects garbage, and reports the objects it has of its connections."""
 
     def command(self) -> list[str]:
         ours, counted = "config.asgi:application", "tests.acceptance.counted:application"
@@ -41,7 +41,7 @@ def counted(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 
 
 def close(server: CountedServer, path: str) -> None:
-    """Say something, hear the answer, say goodbye."""
+    """Open a socket, send a message, hear the answer, and close the socket."""
     with connect(f"{server.ws_url}{path}") as socket:
         for frame in ASKED if path.startswith("/ws/?") else ():
             socket.send(json.dumps(frame))
@@ -51,23 +51,24 @@ def close(server: CountedServer, path: str) -> None:
 
 
 def reset(server: CountedServer, path: str) -> None:
-    """Let in, and gone without a word."""
+    """Be let in, and reset the connection."""
     with Peer(server.port, path) as peer:
         peer.send(b"\x81")  # in the middle of a frame
         peer.reset()
 
 
 def ask_from_elsewhere(server: CountedServer, path: str) -> None:
-    """Refused before accept."""
+    """Be refused before accept."""
     with pytest.raises(InvalidStatus):
         connect(f"{server.ws_url}{path}", origin=Origin("https://elsewhere.example"))
 
 
 ENDS = {"closed": close, "reset": reset, "refused": ask_from_elsewhere}
-#: Not a refusal on Daphne: Twisted keeps its reason in a cycle, which dies young: collections still find it.
+#: Daphne's refusals are missing: Twisted keeps the reason in a cycle. It dies young, so collections still
+#: find it.
 CASES = [("daphne", "closed"), ("daphne", "reset"), *[("uvicorn", end) for end in ENDS]]
 PATHS = ("/ws/chat/123/?", "/ws/chat/123/?v=1&since=0&", "/ws/notifications/?", "/ws/typing/123/?", "/ws/?")
-#: On the native socket, where what apps keep for it refers back to it.
+#: The native socket is here as well: what apps keep for it refers back to it.
 ASKED = (
     {"type": "subscribe", "topic": "conversation.123", "snapshot": 5},
     {"type": "subscribe", "topic": "conversation.123", "id": "again", "since": "0"},
@@ -83,7 +84,7 @@ ASKED = (
 def test_a_connection_that_has_ended_leaves_nothing(counted: CountedServer, end: str) -> None:
     token = People(counted).token("ana")
     with connect(f"{counted.ws_url}/ws/chat/123/?token={token}"):
-        # Else this counts nothing: the socket, its subscribers, its outbox, its protocol.
+        # Otherwise this counts nothing: the socket, its subscriptions, its outbox, its protocol.
         wait_until(lambda: len(counted.left()) >= 4, seconds=5, what="an open socket is counted")
 
     for number in range(SOCKETS):

@@ -1,4 +1,4 @@
-"""Many at once and long in silence: what kills stock Channels sockets does not kill ours."""
+"""Many messages at once and long silences: they break stock Channels sockets, and not ours."""
 
 from __future__ import annotations
 
@@ -61,12 +61,13 @@ async def test_thirty_two_concurrent_senders_leave_neither_hole_nor_double(
 
 
 def contents(number: int) -> list[str]:
-    """What a sender has to say."""
+    """The texts that a sender sends."""
     return [f"{number}.{turn}" for turn in range(10)]
 
 
 async def say_all(sender: Client, what: list[str]) -> list[str]:
-    """Send everything at once, and again what was refused, as clients do; what was taken the first time."""
+    """Send everything at once, and send again what was refused, as clients do. Return what was accepted the
+    first time."""
     waiting = {content: str(uuid4()) for content in what}
     at_once = taken = await taken_of(sender, waiting)
     while waiting := {content: waiting[content] for content in waiting if content not in taken}:
@@ -75,7 +76,7 @@ async def say_all(sender: Client, what: list[str]) -> list[str]:
 
 
 async def taken_of(sender: Client, waiting: dict[str, str]) -> list[str]:
-    """What is acknowledged of what is sent, once all of it is answered."""
+    """The acknowledged ones of these messages, once all of them are answered."""
     already = len(answers(sender))
     for content, client_id in waiting.items():
         await sender.send(message=content, client_id=client_id, ref=content)
@@ -86,12 +87,12 @@ async def taken_of(sender: Client, waiting: dict[str, str]) -> list[str]:
 
 
 def answers(sender: Client) -> list[dict[str, Any]]:
-    """Acks and errors."""
+    """The acks and errors that a sender received."""
     return [frame for frame in sender.received if frame["type"] in ("ack", "error")]
 
 
 @pytest.mark.slow
-@pytest.mark.stack("full")  # with Redis, whose layer is what kills idle sockets elsewhere
+@pytest.mark.stack("full")  # with Redis, whose layer kills idle sockets elsewhere
 @pytest.mark.timeout(120)
 async def test_idle_socket_is_alive_after_a_minute(server: ServerProcess, people: People) -> None:
     async with (

@@ -1,4 +1,5 @@
-"""/metrics of running servers: true to what clients did, blind to what they sent, one for all workers."""
+"""/metrics of running servers: the figures match what clients did, hold nothing clients sent, and count all
+workers."""
 
 from __future__ import annotations
 
@@ -25,9 +26,9 @@ from tests.servers import ServerProcess, Workers
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
-#: What a label may hold: one of our words, a number of ours, a version. No id, topic, path or sentence.
+#: A label holds one of our words, a number of ours, or a version: no id, topic, path or sentence.
 LABEL_VALUE = re.compile(r"[a-z][a-z_]{1,30}|[0-9]{1,4}|\+Inf|[0-9]+(\.[0-9]+){1,2}")
-#: The lines of one instrument; a histogram has one for each bucket.
+#: The lines that one instrument has; a histogram has one for each bucket.
 MAX_LINES = 30
 SECRET = "a-token-of-a-scraper-that-nobody-guesses-0123456789"
 
@@ -86,7 +87,7 @@ async def listen_to_the_end(url: str) -> None:
 
 
 async def hostile(server: ServerProcess, people: People) -> None:
-    """Everything a stranger and a member can put into an address, a header, a frame or a close."""
+    """Put everything that a stranger or a member can into an address, a header, a frame or a close."""
     ana = people.token("ana")
     for path in (
         "/ws/evil-path-1/",
@@ -110,7 +111,7 @@ async def hostile(server: ServerProcess, people: People) -> None:
             await socket.close(code, "evil reason")
 
 
-@pytest.mark.usefixtures("unjudged")  # its commands are none
+@pytest.mark.usefixtures("unjudged")  # it sends commands that do not exist
 async def test_nothing_that_clients_send_becomes_a_label(server: ServerProcess) -> None:
     await hostile(server, People(server))
     shown = await shows(server, lambda shown: value(shown, "relais_sockets_open", kind="typing") == 0)
@@ -137,12 +138,12 @@ async def test_token_opens_it_and_stands_in_no_log(server_database: str) -> None
 # ── two workers on one port ──────────────────────────────────────────────────────────────────────────────
 
 
-#: Sockets: so many that it is no accident when each worker has some of them.
+#: The number of sockets: so many that each worker has some of them by more than chance.
 MANY = 24
 
 
 class ByHand(ServerProcess):
-    """uvicorn with its own supervisor; what starts it owns the directory of the metrics."""
+    """uvicorn with its own supervisor; the test provides the directory of the metrics."""
 
     def command(self) -> list[str]:
         return [*super().command(), "--workers", "2"]
@@ -155,7 +156,7 @@ class ByHand(ServerProcess):
 def _command_line(pid: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):  # the worker has ended meanwhile
         return b""
 
 
@@ -163,7 +164,7 @@ def _command_line(pid: str) -> bytes:
 def workers(
     request: pytest.FixtureRequest, new_backends: Callable[[], Backends], tmp_path: Path
 ) -> Iterator[Workers | ByHand]:
-    """Two workers: of `scripts/serve`, whose supervisor makes the directory, and of uvicorn's own."""
+    """Two workers: of `scripts/serve`, whose supervisor makes the directory, or of uvicorn's supervisor."""
     backends = vars(new_backends())
     started: Workers | ByHand
     if request.param == "by hand":
@@ -195,7 +196,7 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(
             await socket.until_messages(MANY)
 
         def is_counted(shown: Shown) -> bool:
-            """As many as there were, whichever worker stored and told them."""
+            """Whether as many messages are counted as there were, whichever workers stored and sent them."""
             expected = {
                 "relais_chat_messages_stored_total": MANY,
                 "relais_chat_ack_seconds_count": MANY,
@@ -209,12 +210,12 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(
         slots = {dict(labels)["worker"] for name, labels in last if name == "relais_process_open_fds"}
         assert slots == {"0", "1"}
 
-        # Killed: what was shown stays, from the first answer after it to the last.
+        # After the kill the figures that were shown stay, from the first scrape to the last.
         victim = workers.workers()[0]
         os.kill(victim, signal.SIGKILL)
         is_back = False
         for _ in range(600):
-            # Asked before the scrape: what was shown before the death counts two workers as well.
+            # Counted before the scrape: figures that were shown before the death are of two workers as well.
             pids = workers.workers()
             shown = await asyncio.to_thread(scrape, workers)
             fallen = {
@@ -233,7 +234,7 @@ async def test_any_worker_answers_for_all_and_a_killed_one_takes_nothing_back(
         def alive() -> list[Client]:
             return [socket for socket in sockets if socket.closed_with is None]
 
-        # The killed one had sockets, and so had the other; the clients learn of it in their own time.
+        # Both workers had sockets; the clients learn of the death in their own time.
         await shows(
             workers, lambda shown: value(shown, "relais_sockets_open", kind="chat") == len(alive()) < MANY
         )

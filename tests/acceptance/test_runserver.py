@@ -1,4 +1,4 @@
-"""`python manage.py runserver` is Daphne too, with the same sockets."""
+"""`python manage.py runserver` runs Daphne too, and serves the same sockets."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.acceptance.wscat import Wscat
 from tests.conftest import Backends
 from tests.servers import ServerProcess
 
-# One stack each for what takes minutes; what is tested here does not depend on it.
+# Slow tests run on one stack each; what is tested here does not depend on it.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 

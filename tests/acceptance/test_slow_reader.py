@@ -1,4 +1,4 @@
-"""A member who does not read what is said harms nobody: closed with 4408, logged, counted, gone."""
+"""A member who reads nothing harms nobody: the socket is closed with 4408, logged, counted and freed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.acceptance.scraping import scrape, shows, value
 from tests.realtime.servers.raw import Peer
 from tests.servers import ServerProcess
 
-# One stack each for what takes minutes; what is tested here does not depend on it.
+# Slow tests run on one stack each; what is tested here does not depend on it.
 pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.stack("small"),
@@ -18,9 +18,10 @@ pytestmark = [
     pytest.mark.parametrize("crowd_server", ["daphne", "uvicorn", "fallback"], indirect=True, scope="module"),
 ]
 
-#: 32 KB each, 6 MB in all: more than a kernel takes that nobody told to take little, and the outbox.
+#: 32 KB each, 6 MB in all: more than the outbox and a kernel with its default buffers take.
 LARGE, MESSAGES = "😀" * 8000, 200
-#: Until it is gone. Without our adapter a write and the close frame may take 10 s each, and 5 s are added.
+#: The time until the socket is gone. Without our adapter a write and the close frame may take 10 s each, and
+#: 5 s more are added.
 GONE_SECONDS = 40.0
 
 

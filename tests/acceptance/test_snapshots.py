@@ -1,4 +1,4 @@
-"""Snapshot and stream have no seam: what clients put together of both is what the server has.
+"""Snapshot and stream fit together: the state that a client builds of both is the server's.
 
 While writers change everything that a client can be shown, restless clients subscribe at random moments,
 end subscriptions and begin others, lose their connections and go on. Then all is quiet, and the state of
@@ -30,7 +30,7 @@ IS_FULL = os.environ.get("SEAMS") == "full"
 CLIENTS, WRITES_PER_SECOND, SECONDS = (500, 200, 20.0) if IS_FULL else (40, 100, 4.0)
 GROUPS, MEMBERS, READERS = (10, 8, 20) if IS_FULL else (4, 6, 6)
 KEY = "a-service-key-of-thirty-two-characters"
-#: Nobody is refused for being many, or quick.
+#: No client is refused for being one of many, or for being quick.
 UNLIMITED = dict.fromkeys(
     [
         "LIMIT_SOCKETS_PER_USER",
@@ -47,8 +47,8 @@ UNLIMITED = dict.fromkeys(
     "off",
 )
 
-#: Groups in which an owner writes, others listen, and one comes and goes; and people with an inbox, who
-#: share a group in which nobody speaks: what is said would be an entry of it that is not numbered.
+#: In each group an owner writes, others listen, and one comes and goes. The people with an inbox share
+#: another group in which nobody speaks: a message there would be an entry of the inbox that has no number.
 _PEOPLE = """
 import json
 from accounts.models import User
@@ -87,7 +87,7 @@ class Person:
 
 @dataclass
 class Group:
-    """A conversation, and its members; the first owns it, the last comes and goes."""
+    """A conversation and its members; the first owns it, the last comes and goes."""
 
     id: int
     members: list[Person]
@@ -95,7 +95,7 @@ class Group:
 
     @property
     def nomad(self) -> Person:
-        """Who comes and goes."""
+        """The member who comes and goes."""
         return self.members[:9][-1]
 
 
@@ -156,7 +156,7 @@ class Writer:
         self.done = 0
 
     async def write(self, until: float, interval: float) -> None:
-        """Write at a rate, as far as the server lets it."""
+        """Write at a rate, as far as the server allows it."""
         clock = asyncio.get_running_loop().time
         await self._socket.connect()
         due = clock()
@@ -236,7 +236,7 @@ async def test_state_of_every_client_is_the_servers(world: World) -> None:
 
 
 def _listener(world: World, number: int) -> tuple[Listener, list[str]]:
-    """A client, and what it subscribes to; the same people have several."""
+    """A client and the topics that it subscribes to; several clients belong to the same people."""
     group = world.groups[number % len(world.groups)]
     person = group.members[1 + number // len(world.groups) % (len(group.members) - 1)]
     topic = f"conversation.{group.id}"
@@ -266,7 +266,8 @@ async def _notify(world: World, until: float, choices: random.Random) -> None:
 
 
 async def _compared(world: World, listeners: list[Listener]) -> list[str]:
-    """What is not alike; waited for, because what was told last may be on its way."""
+    """The differences between clients and server. Waits for them to go, because the last events may be under
+    way."""
     deadline = time.monotonic() + 20.0
     while True:
         truth = await asyncio.to_thread(_truth, world)
@@ -297,7 +298,7 @@ def _truth(world: World) -> Truth:
         truth.histories[topic] = {row["seq"]: (row["content"], row["deleted_at"] is not None) for row in rows}
         members = world.rest(f"/api/conversations/{group.id}/members/", owner)
         cursors = {row["user_id"]: (row["delivered_seq"], row["read_seq"]) for row in members}
-        # Who comes back begins with cursors of which nobody was told.
+        # A client that comes back begins with cursors of which it was told nothing.
         truth.cursors[topic] = {who: place for who, place in cursors.items() if who != group.nomad.id}
         for person in group.members:
             listed = world.rest("/api/conversations/?limit=200", person.token)["results"]
@@ -330,7 +331,7 @@ def _differences(listener: Listener, truth: Truth) -> Iterator[str]:
             known, history = feed.view(), truth.histories[feed.topic]
             oldest = min(known, default=max(history, default=0) + 1)
             pairs.append((known, {seq: row for seq, row in history.items() if seq >= oldest}))
-            # How far one is oneself is said by `mine`: one's own receipts do not come along with a snapshot.
+            # One's own cursor is told by `mine`; a snapshot does not bring one's own receipts.
             cursors = {who: place for who, place in truth.cursors[feed.topic].items() if who != user_id}
             told = feed.receipts.keys() & cursors.keys()
             pairs += [((who, feed.receipts[who]), (who, cursors[who])) for who in told]

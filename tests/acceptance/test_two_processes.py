@@ -1,4 +1,4 @@
-"""Two processes on PostgreSQL and Redis are one server, also while Redis is away or a process dies."""
+"""Two processes on PostgreSQL and Redis are one server, even while Redis is away or a process dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.services import RedisServer
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full"), pytest.mark.timeout(120)]
 
-#: A lost bell is made up for within the head check's 5 s; the rest is a busy machine.
+#: The head check finds a lost bell within 5 s; the rest allows for a busy machine.
 CAUGHT_UP_SECONDS = 9.0
 #: Both processes find Redis again: they look once a second.
 RECONNECTED_SECONDS = 30.0
@@ -27,7 +27,7 @@ RECONNECTED_SECONDS = 30.0
 
 @dataclass
 class Fleet:
-    """Two processes of ours that share a database and a Redis."""
+    """Two server processes that share a database and a Redis."""
 
     one: ServerProcess
     other: ServerProcess
@@ -66,7 +66,7 @@ async def test_typing_passes_from_one_to_the_other(fleet: Fleet) -> None:
         client(fleet.one.ws_url + typing + fleet.people.token("ana")) as ana,
         client(fleet.other.ws_url + typing + fleet.people.token("bruno")) as bruno,
     ):
-        await bruno.is_there()  # typing is not kept: whoever comes later has missed it
+        await bruno.is_there()  # typing is not kept: a client that comes later has missed it
         await ana.send(is_typing=True)
         await bruno.until(lambda: [f for f in bruno.received if f.get("is_typing")], seconds=5)
 
@@ -94,7 +94,7 @@ async def test_typing_that_is_not_shared_any_more_ends_on_the_other_process_with
 
 
 async def test_new_name_reaches_the_sockets_of_every_process(fleet: Fleet) -> None:
-    """It is saved by a third one: `manage.py shell`."""
+    """A third process saves the name, as `manage.py shell` does."""
     async with (
         client(fleet.path(fleet.one, "bruno")) as one,
         client(fleet.path(fleet.other, "bruno")) as other,
@@ -104,7 +104,7 @@ async def test_new_name_reaches_the_sockets_of_every_process(fleet: Fleet) -> No
             await asyncio.to_thread(_rename, fleet, user_id=fleet.people.id("bruno"), name=name)
             told = partial(_was_told, ana, name)
             await ana.until(told, seconds=CAUGHT_UP_SECONDS)
-            await asyncio.sleep(1)  # what is promised to open sockets
+            await asyncio.sleep(1)  # the promise for open sockets
             for place, socket in (("one", one), ("other", other)):
                 await socket.send(message=f"{number} {place}")
                 assert (await ana.hears(f"{number} {place}"))["sender_username"] == name

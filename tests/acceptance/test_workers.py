@@ -1,4 +1,4 @@
-"""`scripts/serve` with several workers is one server: while they serve, die, are replaced and are stopped."""
+"""`scripts/serve` with several workers is one server while they serve, die, are replaced and are stopped."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.servers import Kind, Workers
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full"), pytest.mark.timeout(300)]
 
-#: So many that it is no accident when each worker has some of them.
+#: The number of sockets: so many that each worker has some of them by more than chance.
 SOCKETS = 40
-#: A bell takes milliseconds; the head check, which repairs a lost one, up to 5 s.
+#: A bell takes milliseconds; the head check, which finds a lost one, takes up to 5 s.
 BELL_SECONDS = 3.0
-#: Until a worker has started, beside the rest of a test run.
+#: The time that a worker has to start, beside the rest of a test run.
 UP_SECONDS = 100.0
-#: From SIGTERM to the end.
+#: The time from SIGTERM to the end of the process.
 STOP_SECONDS = 15.0
 NO_LIMITS = dict.fromkeys(
     ("LIMIT_SOCKETS_PER_USER", "LIMIT_SENDS", "LIMIT_FRAMES", "LIMIT_HANDSHAKES"), "off"
@@ -60,7 +60,7 @@ def people(server: Workers) -> People:
 
 
 def until_accepting(server: Workers, workers: int) -> None:
-    """Wait until so many workers, of all that were ever started, have come up."""
+    """Wait until so many workers have come up, counted over all that were ever started."""
     wait_until(
         lambda: server.log().count("accepts connections") >= workers,
         seconds=UP_SECONDS,
@@ -74,7 +74,7 @@ def chat_url(server: Workers, people: People, username: str, query: str = "v=1")
 
 @asynccontextmanager
 async def crowd(server: Workers, people: People) -> AsyncIterator[list[Client]]:
-    """Many sockets of Bruno's, on all workers, each let in."""
+    """Many sockets of Bruno's, spread over all workers, each let in."""
     async with AsyncExitStack() as stack:
         url = chat_url(server, people, "bruno")
         sockets = [await stack.enter_async_context(client(url)) for _ in range(SOCKETS)]
@@ -154,7 +154,8 @@ async def test_sigterm_tells_every_socket_and_ends_with_0(server: Workers, peopl
 
 
 def test_request_that_was_on_its_way_when_the_server_stopped_is_answered(server: Workers) -> None:
-    # The server waits for half a second. Where it or we stand still for as long, no answer tells nothing.
+    # The server waits for half a second. If it or the test stands still for as long, a missing answer proves
+    # nothing.
     for times in itertools.count(2):
         answer, is_telling = answer_while_stopping(server)
         if answer or is_telling or times > 5:
@@ -167,7 +168,8 @@ def test_request_that_was_on_its_way_when_the_server_stopped_is_answered(server:
 
 
 def answer_while_stopping(server: Workers) -> tuple[bytes, bool]:
-    """What is answered to a request that is on its way when the server stops; and whether no answer tells.
+    """The answer to a request that is under way when the server stops, and whether a missing answer proves a
+    fault.
 
     It does where the server ends the connection sooner than it promises.
     """
@@ -179,7 +181,7 @@ def answer_while_stopping(server: Workers) -> tuple[bytes, bool]:
         )
         asked = time.monotonic()
         os.kill(server.pid, signal.SIGTERM)
-        time.sleep(0.2)  # the road is that long: less than the server waits, more than it takes to notice
+        time.sleep(0.2)  # longer than the server takes to notice the signal, and shorter than it waits
         answer = b""
         with contextlib.suppress(ConnectionError):
             connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -189,7 +191,7 @@ def answer_while_stopping(server: Workers) -> tuple[bytes, bool]:
 
 @asynccontextmanager
 async def asked_in_time() -> AsyncIterator[None]:
-    """A server that stops hears out whom it has accepted for half a second; who asks later may be cut off."""
+    """Let a connection be cut only late: a stopping server hears an accepted connection for half a second."""
     began = time.monotonic()
     try:
         yield
@@ -206,7 +208,7 @@ async def test_replacing_the_workers_loses_no_message_and_refuses_nobody(
     ended_with: set[int] = set()
 
     async def talk() -> None:
-        """Ana says one thing after the other, and comes back whenever she is sent away."""
+        """Ana sends one message after the other, and connects again whenever she is sent away."""
         numbers = itertools.count()
         url = chat_url(server, people, "ana")
         while not replaced.is_set():

@@ -1,4 +1,4 @@
-"""The guide's test from the command line: wscat from npm, on any server."""
+"""The guide's test from the command line: wscat from npm, against every kind of server."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from tests.acceptance.people import People
 from tests.acceptance.wscat import Wscat
 from tests.servers import ServerProcess, on_any_server
 
-# One stack each for what takes minutes; what is tested here does not depend on it.
+# Slow tests run on one stack each; what is tested here does not depend on it.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), on_any_server]
 
 
 @pytest.fixture
 def chat(server: ServerProcess) -> str:
-    """The address in the guide's command line, on the server under test."""
+    """The address of the guide's command line, on the server under test."""
     return f"{server.ws_url}/ws/chat/123/"
 
 

@@ -1,4 +1,4 @@
-"""wscat from npm in a terminal of its own, driven as a person would: lines in, lines out.
+"""wscat from npm in a terminal of its own, driven as a person would do it: lines in, lines out.
 
 It needs a terminal: without one it does not say that, or with which code, it was disconnected.
 """
@@ -61,25 +61,25 @@ class Wscat:
         os.write(self._terminal, line.encode() + b"\r")
 
     def connects(self) -> Self:
-        """Return once it says that it is connected."""
+        """Return once wscat says that it is connected."""
         self._wait_for(r"Connected \(press CTRL\+C to quit\)")
         return self
 
     def reads(self) -> dict[str, Any]:
-        """The next frame it shows."""
+        """The next frame that wscat shows."""
         text = self._wait_for(r"< (\{.*\})\s*\n")[1]
         self._witness.told(text)
         frame: dict[str, Any] = json.loads(text)
         return frame
 
     def hears(self, content: str) -> dict[str, Any]:
-        """The frame of the next message with this text; what was said before it is passed over."""
+        """The frame of the next message with this text; earlier frames are skipped."""
         while (frame := self.reads()).get("content") != content:
             pass
         return frame
 
     def is_told(self) -> int:
-        """The code with which the server disconnects it."""
+        """The code with which the server closes the connection."""
         return int(self._wait_for(r"Disconnected \(code: (\d+)")[1])
 
     def _wait_for(self, pattern: str) -> re.Match[str]:
@@ -92,11 +92,11 @@ class Wscat:
         return found
 
     def _read(self) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end inside of a letter
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end inside a character
         while True:
             try:
                 chunk = os.read(self._terminal, 65536)
-            except OSError:  # what Linux says when the other side is closed
+            except OSError:  # Linux raises this when the other side is closed
                 return
             with self._changed:
                 self._text += _COLOURS.sub("", decoder.decode(chunk))

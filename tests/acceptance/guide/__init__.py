@@ -15,7 +15,8 @@ def _read(name: str) -> str:
 CHAT = _read("chat")
 NOTIFICATIONS = _read("notifications")
 TYPING = _read("typing")
-#: Its section on authentication: where the token comes from and how it is passed. Names localhost:8000.
+#: The guide's section on authentication: where the token comes from and how it is passed. It names
+#: localhost:8000.
 AUTHENTICATION = _read("authentication")
 
 #: The line of that section that finds the token.
