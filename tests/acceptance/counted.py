@@ -33,7 +33,7 @@ OF_A_CONNECTION = (
 
 
 def is_of_a_socket(thing: object) -> bool:
-    # Daphne's: counts requests that became a socket, not those for this page
+    # Daphne's: a request that became a socket counts, one for this page does not.
     if isinstance(thing, WebRequest):
         return thing.requestHeaders.hasHeader("Upgrade")
     return isinstance(thing, OF_A_CONNECTION)

@@ -266,7 +266,7 @@ def test_body_behind_an_offer_of_another_protocol_is_no_request(any_server: Serv
     head = request("/health/ready", *offer, f"Content-Length: {len(body)}", method="POST")
     with line_to(any_server.port) as line:
         send_until_refused(line, [head])
-        # the server may answer at once
+        # The server may answer at once.
         heard = line.recv(1) if any_server.kind in ("uvicorn", "fallback") else b""
         send_until_refused(line, [body])
         heard += everything(line)

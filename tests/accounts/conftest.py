@@ -1,4 +1,4 @@
-"""Fixtures of the accounts' tests: clients of REST and of sockets, and tokens made by hand."""
+"""Fixtures for the tests of accounts: clients of REST and of sockets, and tokens made by hand."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,26 +22,27 @@ from realtime.testing import ANSWER_SECONDS, TestSocket
 
 @pytest.fixture(autouse=True)
 def _full_buckets() -> None:
-    """No test is limited by the one before it."""
+    """Forget all buckets, so that no test is limited by the one before it."""
     for kind in throttling.Limit.__subclasses__():
         kind.buckets.clear()
 
 
 @pytest.fixture
 def stranger() -> APIClient:
-    """Somebody who is not signed in."""
+    """A client that is not signed in."""
     return APIClient()
 
 
 class Device(APIClient):
-    """A client that knows its tokens."""
+    """An HTTP client that keeps its tokens."""
 
     pair: tokens.Pair
 
 
 @pytest.fixture
 def signed_in() -> Callable[..., Device]:
-    """`signed_in(ana)`: a client with an access token of a session of its own, in `client.pair`."""
+    """`signed_in(ana)`: a client with an access token and a session of its own; the tokens are in
+    `client.pair`."""
 
     def sign_in(user: User) -> Device:
         client = Device()
@@ -95,7 +96,7 @@ def shake_hands(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
-    """As a limit does, before anybody asks who it is."""
+    """Refuse the socket before authentication, as a limit does."""
     await refuse_handshake(scope, receive, send, status=429)
 
 
@@ -108,7 +109,7 @@ async def _run_here(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 
 class BareSocket(GuideConsumer):
-    """A socket of ours that does nothing but say that it is open."""
+    """A consumer that only says that it is open."""
 
     async def authorize(self) -> None:
         self.push({"type": "open"})
@@ -116,7 +117,7 @@ class BareSocket(GuideConsumer):
 
 @pytest.fixture
 def open_with(transactional_db: None, hub: Any) -> Callable[..., Any]:
-    """`async with open_with("?token=…") as socket`: a bare socket behind SocketAuth; says "open"."""
+    """`async with open_with("?token=…") as socket`: a bare socket behind SocketAuth, which says "open"."""
 
     @asynccontextmanager
     async def opened(query: str) -> AsyncIterator[TestSocket]:

@@ -1,4 +1,4 @@
-"""Forged tokens, made by hand without a library: one good one, and every wrong one we know."""
+"""Forged tokens, made by hand without a library: a good token, and every wrong one we know."""
 
 import base64
 import hmac
@@ -27,7 +27,7 @@ def as_json(value: Any) -> bytes:
 
 
 def sign(claims: Any, *, header: Any = HEADER, key: str | bytes | None = None, digest: str = "sha256") -> str:
-    """A compact JWS of whatever it is given."""
+    """A compact JWS of the given header and claims."""
     secret = settings.SECRET_KEY if key is None else key
     text = f"{b64(as_json(header))}.{b64(as_json(claims))}"
     signature = hmac.new(
@@ -57,17 +57,17 @@ Forger = Callable[[Session], str]
 
 
 def claiming(**changes: Any) -> Forger:
-    """Well-signed, with some claims changed."""
+    """Forge a well-signed token with some claims changed."""
     return lambda session: sign({**good_claims(session), **changes})
 
 
 def without(*names: str) -> Forger:
-    """Well-signed, with some claims missing."""
+    """Forge a well-signed token with some claims missing."""
     return lambda session: sign({k: v for k, v in good_claims(session).items() if k not in names})
 
 
 def headed(header: Any, *, key: str | bytes | None = None, digest: str = "sha256") -> Forger:
-    """With good claims under another header."""
+    """Forge a token with good claims and another header."""
     return lambda session: sign(good_claims(session), header=header, key=key, digest=digest)
 
 
@@ -79,17 +79,17 @@ def unsigned(alg: Any) -> Forger:
 
 
 def signed_as_if(alg: str) -> Forger:
-    """Claims one algorithm, is HMAC-SHA256 with the right key."""
+    """Forge a token that names this algorithm and is signed by HMAC-SHA256 with the right key."""
     return headed({"alg": alg, "typ": "JWT"})
 
 
 def reshaped(change: Callable[[str], str]) -> Forger:
-    """A good token whose text was tampered with."""
+    """Forge a token by changing the text of a good one."""
     return lambda session: change(good(session))
 
 
 def _swap_user(token: str) -> str:
-    """Somebody else's id under the old signature."""
+    """Another user's id under the old signature."""
     head, body, signature = token.split(".")
     claims = json.loads(base64.urlsafe_b64decode(body + "=="))
     return f"{head}.{b64(as_json({**claims, 'user_id': str(int(claims['user_id']) + 1)}))}.{signature}"

@@ -1,4 +1,4 @@
-"""The Django admin is a writer like any other: what it changes signs people out."""
+"""Changes in the Django admin sign people out, like changes by any other code."""
 
 import pytest
 from django.test import Client

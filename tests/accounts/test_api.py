@@ -1,4 +1,4 @@
-"""The HTTP edge: shapes, statuses, and that no input is answered with 500."""
+"""Accounts over HTTP: shapes and statuses, and no input that is answered with 500."""
 
 import json
 import uuid
@@ -79,7 +79,7 @@ def test_register_without_email(stranger, db, email):
         ({"username": "two words"}, "invalid_input"),
         ({"username": "<b>"}, "invalid_input"),
         ({"username": "d" * 151}, "invalid_input"),
-        ({"username": "\ufdfa" * 150}, "invalid_input"),  # eighteen letters each, once normalised
+        ({"username": "\ufdfa" * 150}, "invalid_input"),  # each becomes eighteen letters when normalised
         ({"username": "do\0ra"}, "invalid_input"),
         ({"username": "\ud800"}, "invalid_json"),
         ({"email": "nonsense"}, "invalid_input"),
@@ -464,14 +464,14 @@ def test_stranger_is_refused(stranger, ana, method, path, header):
 
 
 def test_forced_user_without_identity_is_refused(stranger, ana):
-    """A view of ours needs the identity; another way to authenticate does not give one."""
+    """Our views need the identity; another way to authenticate does not give one."""
     stranger.force_authenticate(ana)
 
     assert_problem(stranger.get("/api/me/"), 401, "unauthenticated")
 
 
 def test_openapi_describes_every_answer(db):
-    """Warnings are what drf-spectacular had to guess."""
+    """drf-spectacular warns where it had to guess."""
     from drf_spectacular.drainage import GENERATOR_STATS
     from drf_spectacular.generators import SchemaGenerator
 

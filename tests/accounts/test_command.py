@@ -1,4 +1,4 @@
-"""`manage.py token`: it prints a token and nothing else, for use in a pipe."""
+"""`manage.py token` prints a token and nothing else, so that it can be used in a pipe."""
 
 import io
 

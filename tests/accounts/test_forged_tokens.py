@@ -1,4 +1,4 @@
-"""No token but ours opens anything, and every wrong one is answered alike on both edges."""
+"""Only our own tokens open anything, and every wrong one is answered alike over REST and sockets."""
 
 import base64
 import datetime as dt
@@ -20,7 +20,7 @@ ShakeHands = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def ask(stranger: APIClient, shake_hands: ShakeHands) -> Callable[[str], dict[str, Any]]:
-    """Show a token to REST and to a socket, which must agree; returns what both said."""
+    """Show a token to REST and to a socket, which must agree; return what both answered."""
 
     def answer(token: str) -> dict[str, Any]:
         response = stranger.get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {token}")
@@ -55,7 +55,7 @@ def test_there_are_enough_forgeries():
 
 
 def test_token_by_hand_is_accepted(ask, session):
-    """Without this the refusals below would prove nothing."""
+    """A token made by hand is accepted; otherwise the refusals below would prove nothing."""
     answer = ask(good(session))
 
     assert (answer["status"], answer["username"]) == (200, "ana")
@@ -64,7 +64,7 @@ def test_token_by_hand_is_accepted(ask, session):
 @pytest.mark.parametrize("claims", [{"user_id": 0}, {"nbf": 1}, {"exp": 4_000_000_000.5}, {"name": "Ana"}])
 def test_harmless_variant_is_accepted(ask, session, claims):
     if "user_id" in claims:
-        claims = {"user_id": session.user_id}  # a number instead of a text, as older minters wrote it
+        claims = {"user_id": session.user_id}  # a number instead of a text, as older versions wrote it
 
     assert ask(claiming(**claims)(session))["status"] == 200
 
@@ -78,7 +78,7 @@ def test_token_minted_elsewhere_is_accepted_until_it_expires(ask, session, forge
 def test_forgery_is_refused(ask, session, bruno, forge):
     answer = ask(forge(session))
 
-    # The same words for all of them: whoever tries learns nothing from the answer.
+    # All get the same words, so an attacker learns nothing from the answer.
     refusal = UnauthenticatedError()
     assert (answer["status"], answer["code"], answer["detail"]) == (401, refusal.code, refusal.message)
     assert answer["www"] == 'Bearer realm="api"'
@@ -94,7 +94,7 @@ def test_expired_token_is_told_so(ask, session, exp):
 
 
 def test_expired_forgery_is_no_expired_token(ask, session):
-    """`token_expired` is said only to those who once had a token of ours."""
+    """`token_expired` is answered only to someone who once had a token of ours."""
     token = sign({**good_claims(session), "exp": 1}, key="k" * 40)
 
     assert ask(token)["code"] == "unauthenticated"
@@ -171,7 +171,7 @@ def test_bit_flipped_anywhere_in_the_signature_is_refused(ask, session):
 def test_access_token_lasts_as_long_as_configured(signed_in, ana, settings):
     from accounts.tokens import identify
 
-    before = timezone.now().replace(microsecond=0)  # as a token has it
+    before = timezone.now().replace(microsecond=0)  # tokens hold whole seconds
     identity = identify(signed_in(ana).pair["access"])
 
     lifetime = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]

@@ -35,14 +35,14 @@ from tests.factories import PASSWORD, make_conversation, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: A name as it can be, and an e-mail; both in the cases of those who wrote them.
+#: A name and an e-mail, both spelled in upper and lower case as their owner wrote them.
 NAME, EMAIL = "Canárý.o", "canary.mail@example.org"
 WORDS = "what was said by them"
 
 
 @pytest.fixture(autouse=True)
 def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is on its way in another process."""
+    """Nothing is under way in another process."""
     monkeypatch.setattr(forget_user, "SETTLING_SECONDS", 0)
 
 
@@ -58,7 +58,7 @@ def bruno() -> User:
 
 @pytest.fixture
 def canary(ana, bruno) -> User:
-    """Somebody who has done everything that leaves a name somewhere."""
+    """A user who has done everything that leaves a name somewhere."""
     user = make_user("canary_before", email=EMAIL, first_name="Canáríá", last_name="Canáríá")
     direct, group, left = (
         make_conversation(ana, user),
@@ -66,7 +66,7 @@ def canary(ana, bruno) -> User:
         make_conversation(ana, bruno, title="Left"),
     )
     say(direct, user, WORDS)
-    user.username = NAME  # renamed: the log has both
+    user.username = NAME  # the user is renamed, so the log has both names
     user.save()
     for conversation in (direct, group):
         say(conversation, user, f"{WORDS} again", uuid4())
@@ -112,7 +112,7 @@ def run(name: str = NAME, messages: str = "anonymise") -> str:
 
 
 def everything_stored() -> str:
-    """Every row of every table, as text, and whatever JSON made of it."""
+    """Every row of every table as text, and the same text as JSON writes it."""
     text = []
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -122,7 +122,7 @@ def everything_stored() -> str:
 
 
 def traces() -> set[str]:
-    """What of them can still be found."""
+    """The names of the user that can still be found."""
     stored = everything_stored()
     written = {word: (word, json.dumps(word)[1:-1]) for word in (NAME, EMAIL, "Canáríá", "canary_before")}
     return {word for word, forms in written.items() if any(form.lower() in stored.lower() for form in forms)}
@@ -174,7 +174,7 @@ def test_messages_go_like_any_that_is_deleted(canary, ana, doctor_finds):
     assert not Message.objects.filter(sender=canary).exclude(content="").exists()
     assert Message.objects.filter(sender=ana, deleted_at=None).exists()
     tombs = [event for event in log_of_everybody().values() if event["type"] == "message_deleted"]
-    # At the place of each message and of the edit, and one that says so now.
+    # There is one at the place of each message and of the edit, and one that tells the new name now.
     assert len(tombs) == 2 * Message.objects.filter(sender=canary).count() + 1
     assert doctor_finds() == []
 
@@ -330,7 +330,7 @@ def test_report_says_what_was_done_and_a_second_run_finds_nothing(canary):
 @pytest.mark.parametrize("done", range(9))
 @pytest.mark.parametrize("messages", ["anonymise", "delete"])
 def test_run_that_was_killed_is_finished_by_the_same_command(canary, done, messages):
-    """After so many steps; the name is taken meanwhile by somebody who is none of it."""
+    """The command is killed after so many steps; meanwhile another user takes the name."""
     running = forget(canary, deletes_messages=messages == "delete")
     for _ in range(min(done, len(steps()))):
         next(running)
@@ -348,14 +348,15 @@ def test_run_that_was_killed_is_finished_by_the_same_command(canary, done, messa
 
 @pytest.mark.parametrize("messages", ["anonymise", "delete"])
 def test_message_that_was_on_its_way_is_forgotten_too(canary, messages):
-    """A process that has not heard stores it, in the direct conversation, under the name it knows."""
+    """A process that has not heard of the end stores the message in the direct conversation, under the name
+    it knows."""
     direct = Conversation.objects.get(kind="direct")
     before = User.objects.get(pk=canary.pk)
 
     def stored_late() -> None:
         say(direct, before, f"{WORDS}, late")
         services.note_unread([direct.pk])
-        assert traces() == {NAME, EMAIL}  # the log, and what this run remembers
+        assert traces() == {NAME, EMAIL}  # in the log, and in what this run remembers
 
     for _ in forget(canary, deletes_messages=messages == "delete", settle=stored_late):
         pass
@@ -365,7 +366,8 @@ def test_message_that_was_on_its_way_is_forgotten_too(canary, messages):
 
 
 def test_run_that_is_killed_by_the_machine_is_finished_too(canary):
-    """In the middle of a transaction: what it had begun is undone, what it had done stays."""
+    """The run is killed in the middle of a transaction: what it had begun is undone, what it had finished
+    stays."""
     calls = iter(range(3))
     original = services.names._rewrite
 
@@ -504,7 +506,7 @@ def test_export_that_cannot_be_written_says_so_and_leaves_nothing(canary, tmp_pa
 
 
 def test_export_is_read_a_chunk_at_a_time(canary, ana):
-    """Its memory does not grow with what somebody said."""
+    """The memory of the export does not grow with the number of messages."""
     import tracemalloc
 
     from accounts.management.commands.export_user import document
@@ -577,7 +579,7 @@ def test_admin_deletes_of_the_selected_nobody_who_has_said_something(canary, bru
 
 
 def test_every_table_with_a_user_is_known_here():
-    """A new table that points to users must be forgotten and exported: then add it to this list."""
+    """A new table that points to users must be forgotten and exported: do that, and add it to this list."""
     pointing = {
         f"{relation.related_model._meta.label}.{relation.field.name}"
         for relation in User._meta.get_fields(include_hidden=True)

@@ -1,4 +1,5 @@
-"""Handles: usernames and e-mails are unique together, however they are spelled and whatever writes them."""
+"""Handles: usernames and e-mails are unique together, however they are spelled and whatever code writes
+them."""
 
 import threading
 from collections.abc import Callable
@@ -35,7 +36,7 @@ def keys() -> set[tuple[str, str]]:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[str]:
-    """What became of each: `done`, or the code of its refusal."""
+    """The outcome of each: `done`, or the code of its refusal."""
     barrier = threading.Barrier(len(calls))
 
     def run(call: Callable[[], Any]) -> str:
@@ -93,7 +94,7 @@ def test_name_and_email_that_meet_in_two_profiles_have_one_owner(transactional_d
         assert became in (["done", "email_taken"], ["done", "refused by the database"])
 
 
-# ── whoever writes ───────────────────────────────────────────────────────────────────────────────────────
+# ── every way to write ────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_saving_what_is_no_name_asks_nothing_about_handles(owner, django_assert_
 @pytest.mark.parametrize(
     ("username", "email", "error"),
     [
-        ("аnа", "", UsernameTakenError),  # all of it Cyrillic, but for the n
+        ("аnа", "", UsernameTakenError),  # all letters are Cyrillic but the n
         ("ѕсоре", "", UsernameTakenError),
         ("aɴa", "", UsernameTakenError),
         ("dora", "scope", EmailTakenError),
@@ -262,7 +263,8 @@ def test_admin_whose_name_is_taken_meanwhile_is_told_so(
 ) -> None:
     make_user("ana", email="ana@example.com")
     bruno = make_user("bruno")
-    monkeypatch.setattr(User, "validate_constraints", lambda *_, **__: None)  # a moment before, it was free
+    # The name was free a moment before.
+    monkeypatch.setattr(User, "validate_constraints", lambda *_, **__: None)
     fields = {"username": "ana@example.com", "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
     passwords = {"password1": NEW, "password2": NEW, "usable_password": "true"}
     where = [bruno.pk] if page == "change" else []
@@ -277,7 +279,7 @@ def test_admin_whose_name_is_taken_meanwhile_is_told_so(
 
 
 def test_old_name_of_mixed_scripts_is_no_error_of_its_owners(db) -> None:
-    user = User.objects.create_user("brunа")  # by a command: nobody checked it
+    user = User.objects.create_user("brunа")  # made by a command, which checks nothing
 
     user.validate_constraints()
 
@@ -291,7 +293,7 @@ def test_old_name_of_mixed_scripts_is_no_error_of_its_owners(db) -> None:
 
 @pytest.fixture
 def before_handles(transactional_db) -> Any:
-    """The tables as they were; afterwards, as they are."""
+    """The tables as they were before the migration; they are migrated again afterwards."""
 
     def migrate(to: str) -> Any:
         executor = MigrationExecutor(connection)
@@ -326,7 +328,7 @@ def test_collisions_from_before_are_reported_and_nothing_is_lost(before_handles,
     assert len(told) == 2
     assert f"Users {shadow.pk} and {shadowed.pk} " in " ".join(told)
 
-    # Each of them is still found, can be saved and given a password, and keeps the name from others.
+    # Each of these users is still found, can be saved and given a password, and keeps the name from others.
     for user in User.objects.all():
         assert selectors.user_named(user.username) == user
         user.set_password(PASSWORD)
@@ -335,7 +337,7 @@ def test_collisions_from_before_are_reported_and_nothing_is_lost(before_handles,
     User.objects.filter(pk=first.pk).update(username="anna")
     with pytest.raises(UsernameTakenError):
         register("ana")
-    # Who is renamed is out of the dispute.
+    # A user who is renamed is out of the dispute.
     User.objects.filter(pk=lookalike.pk).update(username="аня")
     assert not Handle.objects.filter(disputed=lookalike.pk).exists()
     register("ana")

@@ -1,4 +1,4 @@
-"""The hashers: every way to have a password hashed passes the one turn of the process."""
+"""The hashers: every way to hash a password takes the one turn of the process."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def product_hashers(settings: Any) -> None:
 
 @pytest.fixture
 def busy() -> Iterator[None]:
-    """Somebody has the turn."""
+    """The turn is taken for the block."""
     assert turns.take_if_free("somebody")
     yield
     turns.give_back()
@@ -51,7 +51,7 @@ def test_settings_of_the_product_name_these_hashers() -> None:
     assert config.settings.PASSWORD_HASHERS == PRODUCT
 
 
-# ── who has no turn is told so ───────────────────────────────────────────────────────────────────────────
+# ── a caller without a turn is refused ────────────────────────────────────────────────────────────────────
 
 
 def by_api(path: str, **body: str) -> Callable[..., Any]:
@@ -122,7 +122,7 @@ def test_admin_saves_what_gets_its_turn(ana, staff, ask) -> None:
 def test_page_that_adds_a_user_waits_outside_of_its_transaction(
     transactional_db, staff, ana, request
 ) -> None:
-    """It would hold SQLite's only write lock while it waits."""
+    """Inside it, the wait would hold SQLite's only write lock."""
     request.getfixturevalue("busy")
     waits: list[bool] = []
     take = turns.take
@@ -204,7 +204,7 @@ def test_address_of_the_request_is_whose_turn_it_is(client, db, monkeypatch) -> 
             content_type="application/json",
             REMOTE_ADDR=address,
         )
-    hashers.make_password(NEW)  # a command's
+    hashers.make_password(NEW)  # made by a command
 
     assert asked == ["10.0.0.1", "2001:db8::/64", ""]
 
@@ -256,7 +256,8 @@ def test_older_hash_is_verified_and_renewed(ana, old) -> None:
 
 
 def test_renewal_of_a_hash_waits_for_nobody(ana, monkeypatch) -> None:
-    """Who was verified is signed in; the hash is renewed when there is less to do."""
+    """A user whose password was verified is signed in at once; the hash is renewed when there is less to
+    do."""
     stored = of_django("argon2")
     User.objects.filter(pk=ana.pk).update(password=stored)
     give_back = turns.give_back

@@ -1,4 +1,4 @@
-"""Saving a user: a new password or a disabled account ends the sessions, whatever code saves it."""
+"""Saving a user with a new password, or a disabled one, ends the user's sessions, whatever code saves."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ from realtime.topics import user_topic
 
 @pytest.fixture
 def access(transactional_db, ana):
-    """An access token of Ana's; Bruno, in the other tests' words, would be unharmed."""
+    """An access token of Ana's."""
     return tokens.issue(ana)["access"]
 
 
@@ -179,7 +179,7 @@ def test_rolled_back_password_signs_nobody_out(access, ana, published):
 
 
 def test_password_and_sign_out_are_one_transaction(access, ana, monkeypatch):
-    """A crash between the two would leave the thief signed in."""
+    """If they were two, a crash between them would leave a thief signed in."""
     old = User.objects.get(pk=ana.pk).password
 
     def crash(**_):

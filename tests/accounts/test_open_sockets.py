@@ -1,4 +1,4 @@
-"""Open sockets when access is withdrawn: the right ones close, with the right code, and only those."""
+"""When access is withdrawn, the right open sockets close with the right code, and no others."""
 
 import asyncio
 from collections.abc import Collection
@@ -17,7 +17,8 @@ from tests.accounts.forgeries import good, good_claims, sign
 
 @pytest.fixture
 def made(transactional_db: None, ana: User, bruno: User) -> dict[str, Any]:
-    """Two sessions of Ana's, a token of hers that was minted elsewhere, a ticket of the first, and Bruno."""
+    """Two sessions of Ana's, a token of hers that was made elsewhere, a ticket of the first session, and
+    Bruno."""
     pairs = {"first": tokens.issue(ana), "second": tokens.issue(ana), "bruno": tokens.issue(bruno)}
     queries = {name: f"?token={pair['access']}" for name, pair in pairs.items()}
     elsewhere = good_claims(Session(user=ana))
@@ -80,7 +81,7 @@ async def test_withdrawn_access_closes_the_open_sockets_concerned(
 
 
 async def test_revocation_between_handshake_and_joining_is_not_missed(open_with, made, monkeypatch):
-    """The token is good when it is checked, and revoked before the socket listens."""
+    """The token is good when it is checked, and is revoked before the socket listens."""
     from accounts import socket_auth
 
     def checked_then_revoked(claims: Collection[Claims]) -> Any:
@@ -97,7 +98,7 @@ async def test_revocation_between_handshake_and_joining_is_not_missed(open_with,
 
 
 async def test_socket_ends_with_its_token(open_with, session, tokens_age):
-    async with open_with(f"?token={good(session)}") as socket:  # for an hour
+    async with open_with(f"?token={good(session)}") as socket:  # valid for an hour
         await socket.receive_until("open")
         tokens_age(3600)
         assert (await socket.receive())["code"] == "token_expired"

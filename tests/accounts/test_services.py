@@ -76,7 +76,7 @@ def test_wrong_name_password_or_disabled_account_get_one_answer(ana, bruno, name
 
 @pytest.mark.parametrize("name", ["ana", "bruno", "locked", "nobody"])
 def test_every_refusal_costs_one_hash(ana, bruno, monkeypatch, name):
-    """Time would tell who exists: a password is hashed for everybody, known or not."""
+    """Response times would tell which names exist, so each refusal hashes a password."""
     services.deactivate(user=bruno)
     User.objects.create_user("locked")
     hasher = type(hashers.get_hasher())
@@ -90,7 +90,7 @@ def test_every_refusal_costs_one_hash(ana, bruno, monkeypatch, name):
 
 
 def test_username_wins_over_somebody_elses_email(ana, bruno):
-    """Nobody can make this any more; it may be stored from before."""
+    """Nobody can make such a pair any more; old databases may hold one."""
     User._base_manager.filter(pk=bruno.pk).update(email="ana")
 
     assert selectors.user_named("ana") == ana
@@ -114,7 +114,7 @@ def test_sign_in_forgets_sessions_that_ended_long_ago(ana, bruno, settings):
 
 
 def during_the_check(monkeypatch, happen):
-    """While a password is being checked, once, this happens."""
+    """Do something once, while a password is being checked."""
     checked = services.authenticate
     left = [happen]
 
@@ -156,7 +156,7 @@ def test_password_that_is_replaced_while_it_is_checked_signs_nobody_in(ana, monk
 
 
 def renewed_by_default(settings):
-    """A hash as `ana` has it is outdated from now on."""
+    """From now on hashes like Ana's are outdated."""
     settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.PBKDF2PasswordHasher",
         *settings.PASSWORD_HASHERS,
@@ -182,7 +182,7 @@ def test_hash_that_is_renewed_does_not_bring_a_replaced_password_back(ana, monke
     is_given_a_new_password(ana)
     renewed_by_default(settings)
 
-    assert stale.check_password(PASSWORD)  # as it was loaded
+    assert stale.check_password(PASSWORD)  # the object is as it was when it was loaded
 
     assert User.objects.get(pk=ana.pk).check_password("tr1cky-enough")
 
@@ -267,7 +267,7 @@ def test_refresh_gives_the_next_pair_of_the_same_session(ana):
 
 
 def test_refresh_token_asked_again_buys_the_same_next_one(ana):
-    """The answer may have been lost on its way, or two tabs refresh at once: no theft, and both go on."""
+    """The answer may have been lost, or two tabs refresh at once: that is no theft, and both go on."""
     first = tokens.issue(ana)
     answers = [services.refresh(token=first["refresh"]) for _ in range(3)]
 
@@ -287,11 +287,12 @@ def test_access_token_of_a_repeated_answer_lives_as_long_as_any(ana, monkeypatch
     assert tokens.AccessToken(repeated["access"])["exp"] >= lost["exp"]
     refresh = tokens.RefreshToken(repeated["refresh"])
     assert refresh["exp"] - refresh["iat"] == tokens.RefreshToken.lifetime.total_seconds()
-    assert timezone.now().timestamp() - refresh["iat"] > 29  # when the first answer was given
+    assert timezone.now().timestamp() - refresh["iat"] > 29  # the time at which the first answer was given
 
 
 def test_refresh_token_whose_successor_was_used_ends_the_session(transactional_db, ana, published):
-    """Within the grace too: whoever has the next pair, and goes on with it, does not ask for it again."""
+    """This holds within the grace period too: a client that has the next pair, and uses it, does not ask for
+    it again."""
     first = tokens.issue(ana)
     second = services.refresh(token=first["refresh"])
     third = services.refresh(token=second["refresh"])
@@ -304,7 +305,7 @@ def test_refresh_token_whose_successor_was_used_ends_the_session(transactional_d
 
 
 def test_late_reuse_of_a_refresh_token_ends_the_session(transactional_db, ana, published):
-    """Two hold it: one is a thief, and nobody can tell which (RFC 9700 §4.14.2)."""
+    """Two parties hold it: one is a thief, and nobody can tell which (RFC 9700 §4.14.2)."""
     first = tokens.issue(ana)
     second = services.refresh(token=first["refresh"])
     other = tokens.issue(ana)
@@ -367,7 +368,7 @@ def test_expired_refresh_token_is_told_so(session):
 )
 def test_wrong_kind_of_refresh_token_is_refused(session, change):
     claims = {**good_claims(session), "token_type": "refresh"}
-    assert services.refresh(token=sign(claims))  # as it is, it is good
+    assert services.refresh(token=sign(claims))  # unchanged, it is good
 
     token = sign({**claims, "jti": uuid.uuid4().hex, **change})
 
@@ -375,7 +376,7 @@ def test_wrong_kind_of_refresh_token_is_refused(session, change):
 
 
 def test_refresh_token_without_session_is_refused(session):
-    """Nobody could ever revoke it."""
+    """Nobody could ever revoke such a token."""
     claims = {**good_claims(session), "token_type": "refresh"}
     del claims["sid"]
 
@@ -410,7 +411,7 @@ def test_refresh_stops_when_access_is_withdrawn(ana, withdraw, error):
 
 @pytest.fixture
 def pairs(transactional_db, ana, bruno):
-    """Two sessions of Ana's, and one of somebody who is not concerned."""
+    """Two sessions of Ana's, and one of a user who is not concerned."""
     return tokens.issue(ana), tokens.issue(ana), tokens.issue(bruno)
 
 
@@ -567,7 +568,7 @@ def test_switch_is_told_to_the_users_own_sockets_and_other_changes_are_not(
 
 
 def test_two_devices_that_turn_one_switch_each_are_both_obeyed(transactional_db, ana, published):
-    """Each loaded the user before the other wrote."""
+    """Each device loaded the user before the other one wrote."""
     one, other = User.objects.get(pk=ana.pk), User.objects.get(pk=ana.pk)
 
     services.update_profile(user=one, shares_typing=False)
@@ -577,7 +578,7 @@ def test_two_devices_that_turn_one_switch_each_are_both_obeyed(transactional_db,
 
 
 def test_switch_that_was_not_stored_is_not_told(transactional_db, ana, bruno, published, monkeypatch):
-    """Its request also asks for an e-mail that somebody else got first."""
+    """The same request asks for an e-mail that somebody else has just taken."""
     User.objects.filter(pk=bruno.pk).update(email="bruno@example.com")
     monkeypatch.setattr("accounts.selectors.is_taken", lambda *_, **__: False)
 

@@ -1,4 +1,4 @@
-"""A socket's credential: the places it may come from, their order, and that no trace of it is left."""
+"""A socket's credential: where it may be, which of several is taken, and that no trace of it is left."""
 
 import time
 from typing import NoReturn
@@ -68,7 +68,7 @@ def test_ticket_is_found(shake_hands, ana):
 
 
 def test_earlier_kind_wins(shake_hands, ana, bruno, clara, django_user_model):
-    """Header, subprotocol, ticket, query: each time the first of what is left is taken."""
+    """The order is header, subprotocol, ticket, query: each time the first of the remaining ones is taken."""
     dora = django_user_model.objects.create_user("dora")
     query = f"token={access_token(dora)}"
     assert shake_hands(query.encode())["user"] == dora
@@ -174,7 +174,7 @@ def test_too_many_parameters_are_refused_and_none_stays(shake_hands, ana, more):
 
 @pytest.mark.parametrize("query", [b"%25%25&" * 1_100, b"&" * 8_000, b"%2525;" * 1_300, b"%25" * 2_700])
 def test_longest_address_costs_little_more_than_an_honest_one(query):
-    """It is read on the loop, before handshakes are counted."""
+    """The address is read on the loop, before handshakes are counted."""
 
     def seconds(query: bytes) -> float:
         began = time.thread_time()

@@ -1,4 +1,4 @@
-"""Requests without a credential take turns; members do not."""
+"""Requests without a credential take turns; requests of members do not."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ KEY = "the-key-of-another-service-0123456789abcdef"
 
 
 class Django:
-    """Stands for Django: begins an answer when it is told to, and counts who is inside."""
+    """A stand-in for Django: it begins an answer when the test says so, and counts the requests inside."""
 
     def __init__(self) -> None:
         self.began: list[str] = []
         self.inside = self.most = 0
         self.may_answer = asyncio.Event()
         self.fails = False
-        #: What the middleware says that an answer took; by the clock, where there is none.
+        #: The CPU time that an answer took, as the middleware is told; None: it goes by the clock.
         self.cpu_seconds: float | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -47,7 +47,7 @@ class Django:
 
 
 class Peer:
-    """One request, and what it was answered."""
+    """One request, and the answer it got."""
 
     def __init__(self, address: str, path: str = "/", headers: Any = (), *, body: list[bytes] | None = None):
         self.scope = {
@@ -83,7 +83,7 @@ class Peer:
 
 
 class Door:
-    """The middleware before a Django that waits."""
+    """The middleware, in front of a Django that waits."""
 
     def __init__(self) -> None:
         self.django = Django()
@@ -202,7 +202,7 @@ async def test_who_drips_a_body_keeps_nobody_waiting(door):
     slow.says(b"b", more=False)
     await asyncio.gather(*door.tasks)
 
-    assert slow.answer[1]["body"] == b"a"  # the first of what it said; the rest would follow
+    assert slow.answer[1]["body"] == b"a"  # the first part of the answer; the rest would follow
 
 
 async def test_who_reads_slowly_keeps_nobody_waiting(door):
@@ -378,12 +378,13 @@ async def test_turn_of_an_answer_that_takes_long_ends_before_it(door, monkeypatc
     await door.comes(Peer("10.0.0.2"))
     await door.comes(Peer("10.0.0.3"))
 
-    await clock.passes(1_998)  # a second of a turn, and a second of rest
+    await clock.passes(1_998)  # a turn of one second, and a rest of one second
     assert door.django.began == ["10.0.0.1"]
     await clock.passes(3)
     assert door.django.began == ["10.0.0.1", "10.0.0.2"]
 
-    door.django.may_answer.set()  # the end of the first, which has no turn any more, ends no other's
+    # The first answer ends here; its turn was over before, so this ends no other turn.
+    door.django.may_answer.set()
     await settle()
     assert slow.status == 200
     assert door.django.began == ["10.0.0.1", "10.0.0.2"]

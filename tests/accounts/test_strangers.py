@@ -1,4 +1,4 @@
-"""The cost of strangers' passwords on a real server, which hashes as the product does."""
+"""The cost of strangers' passwords on a real server that hashes as the product does."""
 
 import http.client
 import json
@@ -14,11 +14,11 @@ from tests.processes import wait_until
 from tests.servers import ServerProcess, manage
 
 ATTEMPTS = 60
-#: Much less than two of the hashes that Django's own parameters make, and than four of ours.
+#: Much less memory than two hashes with Django's own parameters take, and less than four of ours.
 MARK_BYTES = 150 * 1024 * 1024
 ROOM = {"LIMIT_PASSWORDS_WAITING_PER_ADDRESS": "4", "LIMIT_PASSWORDS_WAITING": "8"}
 
-#: Accounts as the version before made them: a hash of theirs takes 100 MiB to check, until it is renewed.
+#: Accounts of the version before: checking their hash takes 100 MiB until it is renewed.
 OLD_ACCOUNTS = """
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from accounts.models import User
@@ -73,7 +73,7 @@ def memory(server: ServerProcess, what: str) -> int:
 def test_strangers_who_sign_in_at_once_cost_one_hash_and_lock_nobody_out(
     guarded: ServerProcess, has_token: bool
 ) -> None:
-    """With the token of an account of their own, they do not take turns with other strangers before."""
+    """With a token of their own account they do not wait with other strangers before they sign in."""
     token = manage("token", "old-1", database_url=guarded.database_url).strip() if has_token else None
     assert sign_in(guarded, "nobody", "warms up", "127.0.0.4").status == 401
     peak, resident = memory(guarded, "VmHWM"), memory(guarded, "VmRSS")
@@ -95,10 +95,10 @@ def test_strangers_who_sign_in_at_once_cost_one_hash_and_lock_nobody_out(
     assert checked
     codes = {answer.code for answer in refused}
     assert "overloaded" in codes or not has_token
-    # On PostgreSQL sixty that come at once may also wait in vain for one of twenty connections.
+    # On PostgreSQL some of sixty simultaneous requests may also wait in vain for one of twenty connections.
     assert codes <= {"overloaded", "unavailable"}
     assert all(int(answer.retry_after or 0) >= 1 for answer in refused)
-    # And what a hash took is the system's again.
+    # The memory of a hash has gone back to the system.
     wait_until(
         lambda: memory(guarded, "VmRSS") - resident < MARK_BYTES / 3, seconds=5, what="memory is given back"
     )

@@ -1,4 +1,4 @@
-"""LIMIT_LOGINS and the other limits of REST: shared buckets, and the answer of an empty one."""
+"""LIMIT_LOGINS and the other limits of REST: what counts together, and the answer past a limit."""
 
 import pytest
 from django.conf import settings as django_settings
@@ -33,7 +33,7 @@ def test_guessing_a_password_is_slowed_down(stranger, ana, limit):
     limit(limit_logins="2/min:2")
     assert [sign_in(stranger), sign_in(stranger)] == [401, 401]
 
-    # Not even the right password: the answer to the third guess would tell.
+    # The right password is refused too: the answer to the third guess would tell.
     response = stranger.post(
         "/api/token/", {"username": "ana", "password": "demo-password"}, REMOTE_ADDR="10.0.0.1"
     )
@@ -59,7 +59,7 @@ def test_guesses_by_username_and_by_email_count_together(stranger, ana_with_emai
     limit(limit_logins="2/min:2")
     assert [sign_in(stranger), sign_in(stranger, "ana@example.com")] == [401, 401]
 
-    # In whatever spelling; the first of them has a Cyrillic a.
+    # All spellings count together; the first of them has a Cyrillic a.
     for name in ("аna", "ANA", "Ana@Example.com", "ａｎａ", "аna@example.com"):
         assert sign_in(stranger, name) == 429
 
@@ -126,7 +126,7 @@ def test_guesses_elsewhere_do_not_lock_the_owner_out_where_they_were_before(
     guesses(stranger, 20)
 
     assert sign_in(stranger, address=today, password="demo-password") == 200
-    # An address of somebody else's sessions is none of hers.
+    # The addresses of another user's sessions do not count as hers.
     assert sign_in(stranger, "bruno", address="10.0.1.200") == 401
     assert sign_in(stranger, address="10.0.1.200", password="demo-password") == 429
 
@@ -135,7 +135,7 @@ def test_owner_who_signs_in_uses_nothing_up(stranger, ana, limit):
     limit(limit_logins_per_account="1/h:1", limit_logins="off")
     assert {sign_in(stranger, address="10.0.0.9", password="demo-password") for _ in range(5)} == {200}
 
-    assert guesses(stranger, 1) == [429]  # the first time, nobody had been there
+    assert guesses(stranger, 1) == [429]  # before, nobody had signed in from there
 
 
 def test_known_and_unknown_names_are_looked_up_with_as_many_queries(ana, django_assert_num_queries, rf):
@@ -227,7 +227,7 @@ def test_asking_whose_an_email_is_is_limited_per_address(signed_in, stranger, an
     assert_limited(wants("carla@example.com"))
     registration = {"username": "dora", "email": "dora@example.com", "password": "tr1cky-enough"}
     assert stranger.post("/api/auth/register/", registration).status_code == 429
-    # What asks about nobody goes on.
+    # Requests that ask about nobody go on.
     assert wants("ana@example.com", first_name="Ana").status_code == 200
     assert client.patch("/api/me/", {"first_name": "A."}).status_code == 200
     assert wants("").status_code == 200
@@ -237,11 +237,12 @@ def test_requests_are_limited_per_user(signed_in, stranger, ana, bruno, limit):
     limit(limit_rest="1/min:1")
     assert signed_in(ana).get("/api/me/").status_code == 200
 
-    assert_limited(signed_in(ana).get("/api/me/"))  # another session of hers shares the bucket
+    assert_limited(signed_in(ana).get("/api/me/"))  # her other session shares the bucket
     assert signed_in(bruno).get("/api/me/").status_code == 200
     refresh = {"refresh": tokens.issue(ana)["refresh"]}
     assert stranger.post("/api/token/refresh/", refresh).status_code == 200
-    assert_limited(stranger.post("/api/token/refresh/", refresh))  # nobody is signed in: the address counts
+    # The caller is not signed in: the address counts.
+    assert_limited(stranger.post("/api/token/refresh/", refresh))
 
 
 def test_address_with_ever_new_names_is_slowed_down(stranger, db, limit, monkeypatch):
@@ -252,7 +253,7 @@ def test_address_with_ever_new_names_is_slowed_down(stranger, db, limit, monkeyp
     statuses = [sign_in(stranger, f"nobody-{number}") for number in range(5)]
 
     assert statuses == [401, 401, 401, 429, 429]
-    assert len(checked) == 3  # no hash for who is refused
+    assert len(checked) == 3  # refused requests hash nothing
     assert sign_in(stranger, "nobody", address="10.0.0.2") == 401
 
 
@@ -299,7 +300,7 @@ def test_disabled_user_who_is_refused_is_counted(signed_in, ana, limit):
 def test_user_who_may_not_is_counted_too(signed_in, ana, limit):
     limit(limit_rest="1/min:1")
     client = signed_in(ana)
-    assert client.post("/api/notifications/", {}).status_code == 403  # for services only
+    assert client.post("/api/notifications/", {}).status_code == 403  # this path is for services only
 
     assert_limited(client.post("/api/notifications/", {}))
 

@@ -1,4 +1,4 @@
-"""One-time tickets: they open one socket, within seconds, from the same origin."""
+"""One-time tickets: each opens one socket, within seconds, from the same origin."""
 
 import datetime as dt
 import threading
@@ -99,7 +99,7 @@ def test_ticket_lasts_30_seconds(identity):
     [
         ("https://app.example", "https://app.example", True),
         ("", "", True),
-        ("", "https://app.example", True),  # a server bought it for its page
+        ("", "https://app.example", True),  # a server bought the ticket for its page
         ("null", "null", True),
         ("https://app.example", "", False),
         ("https://app.example", "null", False),

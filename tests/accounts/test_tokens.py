@@ -1,4 +1,4 @@
-"""identify(): one query and one kind of exception, for any input."""
+"""`identify()` makes one query and raises one kind of exception, for any input."""
 
 import contextlib
 import string
@@ -59,7 +59,7 @@ def test_identify_costs_one_query(session, django_assert_num_queries, forge):
 
 
 def test_token_as_we_write_it_is_not_left_to_pyjwt(session, ana, monkeypatch):
-    """It takes ten times as long, of each socket that opens."""
+    """PyJWT takes ten times as long, for each socket that opens."""
     written = tokens.access_token(ana)
     monkeypatch.setattr(jwt, "decode", None)
 
@@ -119,7 +119,7 @@ def test_what_is_no_text_is_no_token(thing):
 
 
 def test_bytes_of_a_good_token_are_no_token(session):
-    """`bytes` would verify if it were handed on, and then fail elsewhere."""
+    """`bytes` would be verified if passed on, and then fail elsewhere."""
     with pytest.raises(UnauthenticatedError):
         identify(good(session).encode())
 
@@ -142,7 +142,7 @@ def test_any_text_raises_nothing_unexpected(db, text):
 @example(changes={"sub": 7})
 def test_any_signed_claims_raise_nothing_unexpected(session, changes: dict[str, Any]):
     token = sign({**good_claims(session), **changes})
-    with contextlib.suppress(UnauthenticatedError):  # and what derives from it; harmless claims are accepted
+    with contextlib.suppress(UnauthenticatedError):  # or a subclass; harmless claims are accepted
         identify(token)
 
 
@@ -201,7 +201,7 @@ def test_what_a_device_says_of_itself_is_cut_and_cleaned(ana):
 
 
 def test_revocation_is_seen_or_numbered_above_the_identity(transactional_db, ana):
-    """However a revocation falls against identify(), a socket opened with the result will hear of it."""
+    """A revocation may come at any moment of identify(): a socket opened with the result hears of it."""
     for _ in range(10):
         pair = tokens.issue(ana)
         claims = _claims(pair["access"])

@@ -1,4 +1,4 @@
-"""Turns: one at a time, fairly shared by address, with bounded room and a bounded wait."""
+"""Turns: one at a time, shared fairly by address, with bounded room and a bounded wait."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ PATIENT = 30.0
 
 
 class Clerk:
-    """Lets callers queue up one after the other, and notes who got the turn."""
+    """Queues callers up one after the other, and notes who got the turn."""
 
     def __init__(self, turns: Turns, threads: ThreadPoolExecutor) -> None:
         self.turns = turns
@@ -22,7 +22,7 @@ class Clerk:
         self.served: list[str] = []
 
     def queue(self, *addresses: str, seconds: float = PATIENT) -> list[Future[None]]:
-        """Each of them waits before the next one comes."""
+        """Queue callers up: each waits before the next one comes."""
         calls = []
         for address in addresses:
             before = len(self.turns)
@@ -82,7 +82,7 @@ def test_addresses_take_turns_however_many_callers_they_have(clerk):
 
 
 class Line:
-    """Callers on the loop, who wait in no thread; notes who got the turn, and who was sent away."""
+    """Callers on the loop, which wait in no thread; notes which got the turn, and which were sent away."""
 
     def __init__(self, places: int = 99) -> None:
         self.turns = Turns(places=lambda: places, places_per_address=lambda: places)
@@ -105,7 +105,7 @@ class Line:
 
 
 def test_newcomers_do_not_go_before_somebody_for_ever():
-    """Each turn brings an address that never had one; who had one and asks again has a turn all the same."""
+    """Each turn brings an address that never had one; an address that had one still gets another."""
     line = Line()
     line.ask("first", "a", "b", "member", "c")
     for number in range(30):
@@ -189,7 +189,8 @@ def test_wait_ends_and_leaves_no_place_taken(clerk):
 
 
 def test_turn_that_comes_in_the_last_moment_is_taken():
-    """The wait is over, and before the caller can leave, it is its turn: nobody else would be given it."""
+    """The wait is over, and before the caller can leave, its turn comes: nobody else would be given that
+    turn."""
     turns = Turns(places=lambda: 1, places_per_address=lambda: 1)
     turns.take("a", seconds=0)
     caller_waits = threading.Event.wait

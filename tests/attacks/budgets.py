@@ -1,4 +1,4 @@
-"""What a stranger may cost: every request that needs no token, what it is allowed, and what it takes.
+"""The budgets of strangers: every request that needs no token, what it may cost, and what it costs.
 
 The routes come from the product, the budgets from the table of `docs/operations/strangers.md`.
 """
@@ -25,19 +25,19 @@ from tests.servers import ServerProcess
 PAGE = Path(__file__).parents[2] / "docs/operations/strangers.md"
 ROW = re.compile(r"^\| `([^`]+)` \| ([\d,]+) \| ([\d,]+) \|", re.MULTILINE)
 LIVE = "GET /health/live"
-#: In place of a method: a socket is opened, and this is said there until the server closes it.
+#: Stands in place of a method: a socket is opened, and a frame is sent on it until the server closes it.
 SOCKET = "SOCKET /ws/"
 LARGEST_FILE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
-#: How often each is asked in a round, and how many rounds there are: the clock of a process that computes for
-#: milliseconds is exact, and what a busy machine adds to one round it does not add to all.
+#: How often each is asked in a round, and the number of rounds. The CPU clock is exact for a process that
+#: works for milliseconds, and a busy machine does not disturb every round.
 REQUESTS, ROUNDS = 6, 3
-#: As often something is said on a socket: more than a client may be mistaken.
+#: How often a frame is sent on a socket: more often than a client may make mistakes.
 COMMANDS = 25
 
 
 @dataclass(frozen=True)
 class Request:
-    """One way to ask; `{n}` in the path is another number each time."""
+    """One way to ask; `{n}` in the path is a new number each time."""
 
     method: str
     path: str
@@ -47,20 +47,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Budget:
-    """CPU in units of `/health/live`, and bytes of the whole answer."""
+    """The allowed CPU, in units of `/health/live`, and bytes of the whole answer."""
 
     cpu: int
     size: int
 
 
 def table() -> dict[str, Budget]:
-    """The budgets that are written down; a name that ends in … is of all that begin so and have no row."""
+    """The budgets in the document. A name that ends in … stands for all names that begin so and have no row
+    of their own."""
     rows = ROW.findall(PAGE.read_text())
     return {name: Budget(int(cpu.replace(",", "")), int(size.replace(",", ""))) for name, cpu, size in rows}
 
 
 def budget_of(name: str, budgets: dict[str, Budget]) -> Budget | None:
-    """The row of a request: its own, or the longest one that stands for many."""
+    """The row of a request: its own, or the longest one that covers it."""
     if name in budgets:
         return budgets[name]
     fitting = [row for row in budgets if row.endswith("…") and name.startswith(row[:-1])]
@@ -68,7 +69,7 @@ def budget_of(name: str, budgets: dict[str, Budget]) -> Budget | None:
 
 
 def requests() -> dict[str, Request]:
-    """Every route of the registry as a stranger asks it, and the ways around it that have cost something."""
+    """Every route as a stranger asks it, and the odd requests that were once expensive."""
     found = {}
     endpoints = {(endpoint.route, endpoint.method) for endpoint in surface.endpoints()}
     for route in surface.routes():
@@ -108,7 +109,7 @@ def _others() -> Iterator[tuple[str, Request]]:
 
 
 class Meter:
-    """Asks one server, and reads what it took."""
+    """Sends requests to one server, and measures what they cost."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
@@ -117,7 +118,7 @@ class Meter:
     def measure(self, wanted: dict[str, Request]) -> dict[str, tuple[float, int]]:
         """Each request's CPU in units of `/health/live`, and the bytes of its answer."""
         for request in wanted.values():
-            self._ask(request)  # what is made once is made now
+            self._ask(request)  # makes now what is made once
         costs: dict[str, list[float]] = {name: [] for name in wanted}
         sizes = {}
         for _ in range(ROUNDS):
@@ -153,6 +154,6 @@ class Meter:
             line.sendall(frame(text.encode()) * COMMANDS)
             while data := line.recv(65536):
                 heard += data
-                if b"\x88\x02" in data:  # a close with a code
+                if b"\x88\x02" in data:  # a close frame with a code
                     line.sendall(frame(b"\x03\xe8", CLOSE))
         return len(heard)

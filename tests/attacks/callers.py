@@ -1,4 +1,4 @@
-"""A client of the native socket that forgets nothing it is told."""
+"""A client of the native socket that remembers everything it is told."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Caller:
 
     def __init__(self, socket: TestSocket) -> None:
         self.socket = socket
-        #: The text of every frame.
+        #: The text of every frame received.
         self.heard: list[str] = []
         self._refs = itertools.count(1)
 
     async def receive(self) -> dict[str, Any]:
-        """The next frame."""
+        """Receive the next frame."""
         self.heard.append(await self.socket.receive_text())
         frame: dict[str, Any] = json.loads(self.heard[-1])
         return frame
 
     async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
-        """Send a command; its answer."""
+        """Send a command and return its answer."""
         return await self._ask(self.socket.send, command, fields)
 
     async def ask_any(self, command: str, **fields: Any) -> dict[str, Any]:
-        """The same with fields that may be anything; what the contract does not allow must be refused."""
+        """Send a command whose fields may be anything; what the contract does not allow must be refused."""
         answer = await self._ask(self._send_any, command, fields)
         frame = json.dumps({"type": command, **fields})
         assert answer["type"] == "error" or contract().conversation(PATH).said(frame) is None, frame[:300]
@@ -53,18 +53,18 @@ class Caller:
         return frame
 
     async def until(self, enough: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
-        """All that it was ever told, once that is enough."""
+        """Wait until the condition holds of all frames that came; return them."""
         told = [json.loads(text) for text in self.heard]
         while not enough(told):
             told.append(await self.receive())
         return told
 
     async def hears(self, event_type: str, times: int = 1) -> list[dict[str, Any]]:
-        """All that it was ever told, once so many events of a type are among it."""
+        """Wait until so many events of a type have come; return all frames that came."""
         return await self.until(lambda told: sum(f["type"] == event_type for f in told) >= times)
 
     async def catches_up(self) -> list[dict[str, Any]]:
-        """What it was told since somebody looked. An event may wait for a moment: let one be heard."""
+        """The frames that came since the last look. An event may wait for a moment, so one is awaited."""
         begun = len(self.heard)
         await self.ask("ping")
         return [json.loads(text) for text in self.heard[begun:-1]]
@@ -72,7 +72,7 @@ class Caller:
 
 @asynccontextmanager
 async def calling(token: str | None, path: str = PATH) -> AsyncIterator[Caller]:
-    """Open a socket, and wait for its `hello` where it brings a token."""
+    """Open a socket for a block; wait for its `hello` where it brings a token."""
     async with open_socket(path, token=token) as socket:
         caller = Caller(socket)
         if token is not None:

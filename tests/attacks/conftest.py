@@ -1,4 +1,4 @@
-"""Two tenants, and everybody who might want to read what the other one has."""
+"""Two tenants, and every kind of caller who might want to read what is another tenant's."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from realtime.http import throttling
 from tests.chat.speaking import say
 from tests.factories import make_conversation, make_user
 
-#: In everything that belongs to the victims, and in nothing else.
+#: A text that stands in everything that belongs to the victims, and in nothing else.
 CANARY = "canary-5c1d"
 
 
 @pytest.fixture(autouse=True)
 def _patient(settings: Any) -> None:
-    """An attack that is tested for what it finds is not sent away for coming often."""
+    """Limits do not get in the way: an attack is not sent away for coming often."""
     off = dict.fromkeys(
         (
             "limit_rest",
@@ -41,19 +41,19 @@ def _patient(settings: Any) -> None:
 
 
 class Tenant(NamedTuple):
-    """The callers of the matrix by their names, and the ids of what they would like to have."""
+    """The callers of the matrix by name, and the ids of what they want to reach."""
 
     people: dict[str, User]
     conversation: Conversation
     ids: dict[str, Any]
-    #: The same places, filled with what does not exist.
+    #: The same ids, but of objects that do not exist.
     unknown: dict[str, Any]
 
     def token(self, caller: str) -> str:
         return issue(self.people[caller])["access"]
 
     def client(self, caller: str) -> APIClient:
-        """How a caller comes over HTTP."""
+        """An HTTP client for a caller."""
         client = APIClient(raise_request_exception=False)
         if caller != "anonymous":
             client.credentials(HTTP_AUTHORIZATION=f"Bearer {self.token(caller)}")
@@ -62,7 +62,7 @@ class Tenant(NamedTuple):
 
 @pytest.fixture
 def make_tenant() -> Callable[[], Tenant]:
-    """For tests that choose their own database fixture."""
+    """Makes tenants, for tests that choose their own database fixture."""
 
     def make() -> Tenant:
         people = {

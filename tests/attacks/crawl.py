@@ -1,4 +1,4 @@
-"""One tenant asks for what is another's, everywhere and for long, while the other one talks.
+"""One tenant asks for another tenant's data, everywhere and for long, while that one goes on talking.
 
     python -m tests.attacks.crawl --requests 100000 --seed 1 --server daphne
 
@@ -37,24 +37,24 @@ from tests.servers import Kind, ServerProcess, manage
 
 MARK = "c4n4ry-of-tenant-b"
 SERVICE_KEY = "for-the-crawl-0123456789-0123456789-0123456789"
-#: 100,000 requests take longer than a token usually lives.
+#: The life of a token; 100,000 requests take longer than a token usually lives.
 ENVIRONMENT = {**NO_LIMITS, "SERVICE_API_KEYS": SERVICE_KEY, "ACCESS_TOKEN_TTL": "86400"}
 REQUESTS_PER_SOCKET = 50
 WORKERS = 4
-#: How many of the guide's commands the native socket stands for, when a path is chosen.
+#: The weight of the native socket against the guide's commands when a path is chosen.
 NATIVE_SHARE = 6
-#: Would end the session that crawls.
+#: Left out, because it would end the crawler's own session.
 LEFT_OUT = ("/api/auth/logout/", "/api/auth/password/")
 
 
 @dataclass
 class Findings:
-    """How much was asked, what the answers were, and where the mark was seen."""
+    """The number of requests, their answers, and the places where the mark was seen."""
 
     requests: int = 0
     frames: int = 0
     answers: Counter[str] = field(default_factory=Counter)
-    #: How many frames came on each path of a socket.
+    #: The number of frames that came on each path of a socket.
     sockets: Counter[str] = field(default_factory=Counter)
     leaks: list[str] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class Findings:
 
 
 class Crawl:
-    """Ana and Bruno are the victims; Reader, of another tenant, asks."""
+    """Ana and Bruno are the victims; Reader, of another tenant, attacks."""
 
     def __init__(self, server: ServerProcess, seed: int) -> None:
         self.server, self.seed = server, seed
@@ -90,7 +90,7 @@ class Crawl:
         mine = self._ask(f"/api/conversations/{own['id']}/messages/", self.token, {"message": "own"})
         self.conversation_id = theirs["id"]
         members = self._ask(f"/api/conversations/{theirs['id']}/members/", victim)
-        #: What he would like, and what he has, by the name of the place in a path.
+        #: The ids that the attacker tries, the victims' and his own, by the name of the place in a path.
         self.theirs = {
             "conversation_id": theirs["id"],
             "message_id": said["message_id"],
@@ -123,7 +123,7 @@ class Crawl:
     _is_over = False
 
     def _talk(self) -> None:
-        """The victims go on, so that there is something to overhear."""
+        """Let the victims talk, so that there is something to overhear."""
         for count in range(10**6):
             if self._is_over:
                 return
@@ -131,7 +131,7 @@ class Crawl:
             time.sleep(0.1)
 
     async def _listen(self) -> None:
-        """The attacker's own socket, on which everything that is his arrives."""
+        """Receive on the attacker's own socket everything that is his."""
         async with connect(f"{self.server.ws_url}/ws/notifications/?v=1&token={self.token}") as socket:
             async for frame in socket:
                 self.findings.frames += 1
@@ -169,7 +169,7 @@ class Crawl:
             answer = connection.getresponse()
             heard = str(answer.headers).encode() + answer.read()
         except (OSError, http.client.HTTPException):
-            connection.close()  # the server had closed what was kept open
+            connection.close()  # the server had closed the kept connection
             return
         self.findings.requests += 1
         self.findings.answers[f"HTTP {answer.status}"] += 1
@@ -194,7 +194,7 @@ class Crawl:
                         return
 
     def _commands_on(self, path: str) -> Iterator[dict[str, Any]]:
-        """All that can be asked on a socket, of what is the victims'."""
+        """Every command that a socket accepts, about the victims' objects."""
         for (where, name), ask in COMMANDS.items():
             if where == path:
                 yield {"type": name, "ref": 1, **fill(ask.frame, self.theirs)}
@@ -207,7 +207,7 @@ class Crawl:
                 yield {"type": name, "ref": 1, **native_matrix.asked(row, **self.theirs)}
 
     def _control(self) -> None:
-        """What nobody saw would prove nothing if it were not there."""
+        """Check that the victims see the mark; otherwise not seeing it would prove nothing."""
         victim = self.people.token("ana")
         for path in (
             f"/api/conversations/{self.conversation_id}/messages/",
@@ -219,7 +219,7 @@ class Crawl:
 
 @contextmanager
 def running(kind: Kind) -> Iterator[ServerProcess]:
-    """A server on a database of its own."""
+    """A server with a database of its own."""
     environment.apply()
     url = environment.sqlite_url(f"crawled-{kind}")
     manage("migrate", "--verbosity", "0", database_url=url)

@@ -27,10 +27,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.attacks.hostile import Frame, Hostile
 from tests.attacks.targets import Name, Target, running
 
-#: A socket may make 20 mistakes a minute; who made one more is sent away with 4400.
+#: A socket may make 20 mistakes a minute; after one more it is closed with 4400.
 FRAMES_PER_SOCKET = 18
 SOCKETS_AT_ONCE = 8
-#: One request to this many frames.
+#: One request for this many frames.
 FRAMES_PER_REQUEST = 20
 ANSWER_SECONDS = 20.0
 FAULT_CODES = (1006, 1011, 4500)
@@ -39,7 +39,7 @@ MAX_INTEGER = 2**53
 
 @dataclass
 class Outcome:
-    """What an attack did and what became of it."""
+    """What an attack sent, and the result."""
 
     frames: int = 0
     requests: int = 0
@@ -54,7 +54,7 @@ class Outcome:
 
 
 async def attack(target: Target, *, frames: int, seed: int) -> Outcome:
-    """Send so many frames, a part of them as requests besides, and then read everything back."""
+    """Send so many frames, and requests beside them, and then read everything back."""
     outcome = Outcome()
     asked = itertools.cycle([(path, one) for path, many in target.sockets.items() for one in many])
     rounds = iter(range(-(-frames // FRAMES_PER_SOCKET)))
@@ -62,7 +62,7 @@ async def attack(target: Target, *, frames: int, seed: int) -> Outcome:
 
     async def worker() -> None:
         while (number := next(rounds, None)) is not None:
-            # Each socket has a source of its own: one of them can be sent again without the others.
+            # Each socket has a random source of its own, so one of them can be sent again without the others.
             hostile = Hostile(seed * 1_000_003 + number)
             async with tokens:
                 path, command = next(asked)
@@ -88,7 +88,7 @@ async def _one_socket(
             for _ in range(FRAMES_PER_SOCKET):
                 sent.append(hostile.frame(command))
                 await socket.send(sent[-1].data, text=sent[-1].is_text)
-            if not target.replays:  # the guide knows no ping: any answer after the last frame will do
+            if not target.replays:  # the guide knows no ping, so any answer after the last frame will do
                 await socket.send(json.dumps(command))
             await _until_answered(socket, outcome, is_ours=bool(target.replays))
             if hostile.random.random() < 0.2:
@@ -153,7 +153,7 @@ def _one_request(target: Target, hostile: Hostile, outcome: Outcome) -> None:
         connection.close()
 
 
-# ── what was stored can be read by everybody ─────────────────────────────────────────────────────────────
+# ── everything stored can be read by everybody ────────────────────────────────────────────────────────────
 
 
 async def _replay(target: Target, path: str, asked_for: dict[str, Any] | None, outcome: Outcome) -> None:
@@ -180,7 +180,7 @@ def _read_pages(target: Target, page: str | None, outcome: Outcome) -> None:
 
 
 def _strict(text: str | bytes, outcome: Outcome) -> dict[str, Any]:
-    """The frame as the strictest of clients reads it."""
+    """Parse the frame as the strictest client does."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -193,7 +193,7 @@ def _strict(text: str | bytes, outcome: Outcome) -> dict[str, Any]:
 
     try:
         value: dict[str, Any] = json.loads(text, parse_constant=refuse, parse_int=integer)
-        json.dumps(value, ensure_ascii=False).encode()  # no lone surrogate, or it could not be written again
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate could not be written again
     except (ValueError, RecursionError) as error:
         outcome.faults[f"poison: {error!r:.80}"] += 1
         return {"type": "poison"}

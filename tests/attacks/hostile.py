@@ -1,4 +1,4 @@
-"""Frames that nobody means well with: seeded, so that a failure can be sent again.
+"""Hostile frames from a seed, so that a failure can be sent again.
 
 Written as text and not as Python values, because most of them are what no JSON writer would write.
 """
@@ -12,19 +12,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 TOO_BIG = 128 * 1024 + 1
-#: 1009; or, where the reset of a line that still brought bytes overtakes the close frame, nothing.
+#: The close code is 1009. There may be none: a reset of a connection with unread bytes can overtake the close
+#: frame.
 TOO_BIG_CODES = (1009, 1006)
 
 
 class Frame(NamedTuple):
-    """One message as it goes out, and the close codes that may answer it instead of an error frame."""
+    """One message as bytes, and the close codes that may come instead of an error frame."""
 
     data: bytes
     is_text: bool = True
     closes_with: tuple[int, ...] = ()
 
 
-#: Strings as JSON spells them.
+#: Strings, as they are spelled in JSON.
 _STRINGS = (
     '""',
     '" "',
@@ -114,7 +115,7 @@ _NOT_UTF8 = (
 
 
 class Hostile:
-    """An endless source of frames; the same for the same seed."""
+    """An endless source of hostile frames, the same for the same seed."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -136,7 +137,7 @@ class Hostile:
         return "{" + ",".join(f"{self.random.choice(_STRINGS)}:{item}" for item in items) + "}"
 
     def text(self) -> str:
-        """Characters from all over Unicode, lone surrogates not among them."""
+        """Characters from all over Unicode, without lone surrogates."""
         points = [
             self.random.choice((self.random.randrange(32, 127), self.random.randrange(0xE000, 0x110000)))
             if self.random.random() < 0.8
@@ -170,11 +171,11 @@ class Hostile:
         return Frame(b'{"message":"' + b"x" * TOO_BIG + b'"}', closes_with=TOO_BIG_CODES)
 
     def body(self, asked: Any) -> bytes:
-        """The same for HTTP."""
+        """A body for HTTP, made from one that would be accepted."""
         return (self.frame(asked) if isinstance(asked, dict) else self._anything({})).data
 
     def segment(self) -> str:
-        """Something where an id stands in a path; encoded."""
+        """Something where a path has an id, percent-encoded."""
         wild = (
             "0",
             "-1",
@@ -218,7 +219,7 @@ class Hostile:
         ]
         return "&".join(pairs).encode("ascii", "ignore").decode()
 
-    # --- how a good one is spoilt -------------------------------------------------------------------
+    # --- ways to spoil a good frame -----------------------------------------------------------------
 
     def _with_a_hostile_field(self, asked: Mapping[str, Any]) -> Frame:
         spoilt = self.random.choice([*asked, "ref", "type"])

@@ -1,4 +1,4 @@
-"""Who may do what: the expected answer of every endpoint and every command, for each kind of caller.
+"""The rights of callers: the expected answer of every endpoint and every command, for each kind of caller.
 
 The callers: `anonymous`; `stranger`, of another tenant; `former`, removed from the conversation; `superuser`
 of the site, who takes part in nothing; `member`; and `admin`, who owns the conversation, the message, the
@@ -17,7 +17,7 @@ Answers = dict[str, Any]
 
 
 class Rule(NamedTuple):
-    """What an endpoint answers to each caller who sends this body."""
+    """The answer of an endpoint to each caller who sends this body."""
 
     answers: Answers
     body: Any = None
@@ -35,17 +35,17 @@ def members_only(status: int = 200, body: Any = None) -> Rule:
 
 
 def admins_only(status: int = 200, body: Any = None) -> Rule:
-    """Members know that it exists, so they are told that they may not."""
+    """A rule for managers: plain members know that the thing exists, so they are told that they may not."""
     return _rule(404, 403, status, body)
 
 
 def owner_only(status: int = 200, body: Any = None) -> Rule:
-    """It belongs to one person; that it exists is nobody else's business."""
+    """A rule for things of one person; nobody else is told that they exist."""
     return _rule(404, 404, status, body)
 
 
 def ones_own(status: int = 200, body: Any = None) -> Rule:
-    """Everybody who is signed in, about themselves."""
+    """A rule for requests of signed-in users about themselves."""
     return _rule(status, status, status, body)
 
 
@@ -74,7 +74,7 @@ HTTP: dict[tuple[str, str], Rule] = {
     (CONVERSATION + "read/", "POST"): members_only(body={"up_to_seq": 1}),
     (CONVERSATION + "delivered/", "POST"): members_only(body={"up_to_seq": 1}),
     ("/api/notifications/", "GET"): ones_own(),
-    # For services, which come with a key and not with a token.
+    # These paths are for services, which have a key instead of a token.
     ("/api/notifications/", "POST"): _rule(403, 403, 403, {"username": "member", "kind": "message_received"}),
     ("/api/notifications/read-all/", "POST"): ones_own(),
     ("/api/notifications/unread-count/", "GET"): ones_own(),
@@ -85,7 +85,7 @@ HTTP: dict[tuple[str, str], Rule] = {
     ("/api/auth/sessions/", "GET"): ones_own(),
     ("/api/auth/sessions/<uuid:session_id>/", "DELETE"): owner_only(204),
     ("/api/auth/password/", "POST"): ones_own(204, PASSWORDS),
-    # Without a token, so the same for all.
+    # These need no token, so all callers get the same answer.
     ("/api/auth/register/", "POST"): nobody(201, {"username": "newcomer", "password": "a-Long-new-one-7"}),
     ("/api/auth/logout/", "POST"): _rule(204, 204, 204, {}, anonymous=401),
     ("/api/token/", "POST"): nobody(401, {"username": "admin", "password": "guessed"}),
@@ -97,15 +97,15 @@ HTTP: dict[tuple[str, str], Rule] = {
     ("/api/asyncapi/", "GET"): nobody(200),
 }
 
-#: Routes of Django's that are no part of the API. Whatever begins with /admin/ is for staff.
+#: Django's own routes, which are no part of the API. Paths below /admin/ are for staff.
 PAGES = {"/", "/demo/<slug:username>/", "/^api/", "/^ws/"}
 
 CHAT = "/ws/chat/<str:conversation_id>/"
 NOTIFICATIONS = "/ws/notifications/"
 TYPING = "/ws/typing/<str:conversation_id>/"
 
-#: Path of a socket of the guide → the close code of who is refused, or "open".
-#: The native socket has a matrix of its own.
+#: For each path of the guide's sockets, the close code for a refused caller, or "open". The native socket has
+#: a matrix of its own.
 SOCKETS: dict[str, Answers] = {
     CHAT: {"anonymous": 4401, **dict.fromkeys(OUTSIDERS, 4404), **dict.fromkeys(INSIDERS, "open")},
     TYPING: {"anonymous": 4401, **dict.fromkeys(OUTSIDERS, 4404), **dict.fromkeys(INSIDERS, "open")},
@@ -114,7 +114,7 @@ SOCKETS: dict[str, Answers] = {
 
 
 class Ask(NamedTuple):
-    """A frame, and the type or the error code that whoever the socket lets in is answered with."""
+    """A frame, and the type or the error code of the answer to a caller whom the socket lets in."""
 
     frame: dict[str, Any]
     member: str | None
@@ -128,13 +128,13 @@ def _common(path: str) -> dict[tuple[str, str], Ask]:
     }
 
 
-#: In the frames, `{name}` stands for the id of what belongs to the admin.
+#: In the frames, `{name}` stands for the id of something that belongs to the admin.
 COMMANDS: dict[tuple[str, str], Ask] = {
     **_common(CHAT),
     (CHAT, "message"): Ask({"message": "hello"}, "ack", "ack"),
     (CHAT, "edit"): Ask({"message_id": "{message_id}", "message": "new"}, "not_your_message", "ack"),
     (CHAT, "delete"): Ask({"message_id": "{message_id}"}, "not_allowed", "ack"),
-    # Told to the others, and to nobody when nothing moved.
+    # These are told to the others, or to nobody when nothing moved.
     (CHAT, "read"): Ask({"up_to_seq": 0}, None, None),
     (CHAT, "delivered"): Ask({"up_to_seq": 0}, None, None),
     **_common(TYPING),

@@ -1,4 +1,4 @@
-"""Who may do what on the native socket: the answer to every command and every subscription, for each caller.
+"""Rights on the native socket: the answer to every command and every subscription, for each caller.
 
 The callers are those of `matrix.py`; besides them there is the `manager`, whose role in the conversation is
 `admin`, while the `admin` of that matrix is its owner. Who is not signed in is answered `unauthenticated`
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tests.attacks.matrix import CONVERSATION, MEMBER, MESSAGE, OUTSIDERS
 
-#: Those who take part, from the least to the most.
+#: The members, from the least rights to the most.
 INSIDERS = ("member", "manager", "admin")
 CALLERS = (*OUTSIDERS, *INSIDERS)
 
@@ -19,19 +19,20 @@ NOT_THEIRS = "not_a_participant"
 
 
 class Row(NamedTuple):
-    """What is asked, and the code or the type of the answer; None where nothing is answered."""
+    """A command or a topic, and the code or the type of its answer to each caller; None where there is no
+    answer."""
 
-    #: `{name}` stands for the id of what belongs to the owner.
+    #: In the fields, `{name}` stands for the id of something that belongs to the owner.
     frame: dict[str, Any]
     outsiders: str | None
     member: str | None
     manager: str | None
     owner: str | None
-    #: What is asked over REST instead, which must be answered with the same code.
+    #: The same request over REST, which must be answered with the same code.
     rest: tuple[str, str] | None = None
 
     def answer_to(self, caller: str) -> str | None:
-        """What this caller is answered."""
+        """The answer to this caller."""
         return dict(zip(INSIDERS, self[2:5], strict=True)).get(caller, self.outsiders)
 
 
@@ -58,7 +59,7 @@ _MESSAGE = {"message_id": "{message_id}"}
 _THIRD = {"user_id": "{user_id}"}
 _MESSAGES, _MEMBERS = CONVERSATION + "messages/", CONVERSATION + "members/"
 
-#: By the name of the command, in an order in which one caller can give all of them.
+#: Rows by the name of their command, in an order in which one caller can send all of them.
 COMMANDS: dict[str, Row] = {
     "auth": _everybody("invalid_frame", {"token": "{token}"}),
     "auth.refresh": _everybody("auth.refreshed", {"token": "{token}"}),
@@ -88,7 +89,7 @@ COMMANDS: dict[str, Row] = {
     ),
     "members.remove": _in_it(_THIRD, "not_allowed", "ack", "ack", (MEMBER, "DELETE")),
     "notifications": _everybody("ack", rest=("/api/notifications/", "GET")),
-    # Of others' entries it is not said whether they exist, and they stay as they are.
+    # The answer does not say whether entries of others exist, and those stay as they are.
     "notifications.read": _everybody("ack", {"ids": ["{notification_id}"]}),
     "notifications.read_all": _everybody("ack", rest=("/api/notifications/read-all/", "POST")),
     "notifications.unread_count": _everybody("ack", rest=("/api/notifications/unread-count/", "GET")),
@@ -105,7 +106,7 @@ FEEDS: dict[str, Row] = {
 
 
 def asked(row: Row, **facts: Any) -> dict[str, Any]:
-    """The fields of a command with the ids that it is about."""
+    """The fields of a command, with the ids put in."""
     return {name: _filled(value, facts) for name, value in row.frame.items()}
 
 

@@ -1,4 +1,4 @@
-"""Requests that no browser sends, to be sent to every route: name → how to make one of a path, as bytes."""
+"""Requests that no browser sends, for every route: by name, a function that makes one of a path, as bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tests.attacks import surface
 
-#: What fills the places of routes, Django's own among them.
+#: The values for the places in routes, Django's own included.
 IDS: dict[str, object] = {
     "conversation_id": 123,
     "message_id": 1,
@@ -19,7 +19,7 @@ IDS: dict[str, object] = {
     "content_type_id": 1,
     "id": 1,
 }
-#: Django's admin has the same pages for each model: those of one stand for all.
+#: Django's admin has the same pages for each model: the pages of one model stand for all.
 _MODEL = "/admin/notifications/notification/"
 _ELSEWHERE = (
     "/health/live",
@@ -32,7 +32,7 @@ _ELSEWHERE = (
 
 
 def paths() -> list[str]:
-    """Every address of the registry, and those that are answered before Django."""
+    """Every address of a route, and those that are answered before Django."""
     routes = [re.sub(r"\(\?P<\w+>.*", "x", route).replace("^", "") for route in surface.routes()]
     mine = [route for route in routes if not re.match(r"/admin/\w+/\w+/", route) or route.startswith(_MODEL)]
     return [*dict.fromkeys(surface.filled(route, IDS) for route in mine), *_ELSEWHERE]
@@ -46,7 +46,7 @@ def request(
     *,
     host: bytes = b"localhost",
 ) -> bytes:
-    """The bytes of a request, after which the connection is closed."""
+    """The bytes of a request that closes its connection."""
     lines = [b"%s %s HTTP/1.1" % (method.encode(), target), b"Host: " + host, b"Connection: close", *headers]
     if method != "GET":
         lines.append(b"Content-Length: %d" % len(body))

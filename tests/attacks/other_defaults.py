@@ -1,4 +1,5 @@
-"""Settings of a project with other ideas of a REST framework: everybody may, by cookie or Basic, for ever."""
+"""Settings of a project with other REST framework defaults: anybody may, by cookie or Basic, without
+limits."""
 
 from tests.settings import *  # noqa: F403 - a settings file
 

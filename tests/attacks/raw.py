@@ -1,4 +1,4 @@
-"""Connections below every library: bytes out, bytes in, for what no well-behaved client sends."""
+"""Connections below every library: bytes out, bytes in, for requests that no well-behaved client sends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Line:
         self.writer.write(data)
 
     async def everything(self, *, seconds: float = ANSWER_SECONDS) -> bytes:
-        """All that comes until the other side closes, or stays silent so long."""
+        """Everything that comes until the other side closes, or is silent for so long."""
         heard = b""
         with contextlib.suppress(TimeoutError, ConnectionError):
             while data := await asyncio.wait_for(self.reader.read(65536), seconds):
@@ -39,11 +39,11 @@ class Line:
         return status_of(answer)
 
     def pause(self) -> None:
-        """Read no more: what comes stays in the kernel."""
+        """Stop reading: bytes that come stay in the kernel."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined]  # the transport of a socket
 
     async def close_code(self) -> int:
-        """Read frames until the one that closes; 1006 when the line ends without."""
+        """Read frames until a close frame, and return its code; 1006 when the connection ends without one."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 first, payload = await self._frame()
@@ -52,7 +52,7 @@ class Line:
         return 1006
 
     async def next_payload(self) -> bytes:
-        """What the next frame holds."""
+        """The payload of the next frame."""
         return (await self._frame())[1]
 
     async def _frame(self) -> tuple[int, bytes]:
@@ -64,7 +64,7 @@ class Line:
 
 @asynccontextmanager
 async def line_to(port: int, *, source: str | None = None) -> AsyncIterator[Line]:
-    """Connect, from an address of this machine if one is named."""
+    """Connect, from the given address of this machine if there is one."""
     local = (source, 0) if source else None
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=local)
     try:

@@ -1,4 +1,4 @@
-"""What can be attacked, read from the product itself: every route, every socket, every command."""
+"""The attack surface, read from the product itself: every route, every socket, every command."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import django
 
-# For the programs of this directory; under pytest it is long done.
+# Needed by the programs of this directory; under pytest Django is set up already.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
-# ruff: noqa: E402 - what follows needs Django
+# ruff: noqa: E402 - the imports below need Django
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
@@ -29,7 +29,7 @@ _PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 def filled(route: str, ids: Mapping[str, object]) -> str:
-    """The address of a route with these ids in its places."""
+    """The address of a route, with these ids in its places."""
     return _PLACE.sub(lambda place: str(ids[place[1]]), route)
 
 
@@ -44,7 +44,7 @@ class Endpoint:
 
     route: str
     method: str
-    #: It asks for no token: registering, signing in, refreshing, signing out.
+    #: The endpoints that need no token: registering, signing in, refreshing, signing out.
     is_public: bool
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ def endpoints() -> list[Endpoint]:
 
 
 def sockets() -> dict[str, type[Connection]]:
-    """Every path of a socket, with its consumer; what no consumer of ours serves is unknown to all."""
+    """Every path of a socket, with its consumer; the pattern for unknown paths is left out."""
     served = {}
     for pattern in websocket_urlpatterns:
         if pattern.callback is not unknown_path:
@@ -92,7 +92,7 @@ def sockets() -> dict[str, type[Connection]]:
 
 
 def guide_sockets() -> dict[str, type[GuideConsumer]]:
-    """Those of the guide."""
+    """The guide's sockets."""
     return {path: kind for path, kind in sockets().items() if issubclass(kind, GuideConsumer)}
 
 

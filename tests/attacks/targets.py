@@ -1,4 +1,5 @@
-"""Servers to attack: ours on both kinds, and the guide's, which must not survive what ours does."""
+"""Servers to attack: ours on both kinds of server, and the guide's, which must not survive the same
+attack."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from tests.servers import ServerProcess, manage
 
 Name = Literal["daphne", "uvicorn", "guide"]
 
-#: An attack measures what the server survives, not how soon it sends the attacker away.
+#: An attack measures what the server survives, not how soon it sends the attacker away, so limits are off.
 NO_LIMITS = {
     f"LIMIT_{name}": "off"
     for name in (
@@ -41,16 +42,16 @@ NO_LIMITS = {
 
 @dataclass
 class Target:
-    """A running server, and what a legitimate user would ask of it."""
+    """A running server, and the requests of a legitimate user of it."""
 
     process: Process
-    #: Path with its credentials → commands that would be obeyed.
+    #: For each path with its credentials, commands that would be obeyed.
     sockets: dict[str, list[dict[str, Any]]]
-    #: Method, path with places filled, body; asked with `headers`.
+    #: Method, path with its places filled, body; sent with `headers`.
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
-    #: Paths of sockets that replay everything stored, each with what to subscribe to where the path does not
-    #: say it; and pages of REST that list it.
+    #: Paths of sockets that replay everything stored, each with its subscription where the path does not name
+    #: one, and the pages of REST that list it.
     replays: list[tuple[str, dict[str, Any] | None]] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
 
@@ -63,7 +64,7 @@ class Target:
         return f"ws://127.0.0.1:{self.process.port}"
 
     def get(self, url: str) -> bytes:
-        """What the target answers to a request of the user's."""
+        """The answer of the target to a GET of the user's."""
         full = url if "://" in url else self.url + url
         with urllib.request.urlopen(urllib.request.Request(full, headers=self.headers), timeout=30) as answer:
             content: bytes = answer.read()
@@ -72,7 +73,8 @@ class Target:
 
 @contextmanager
 def running(name: Name) -> Iterator[Target]:
-    """A target on a database of its own, for programs; tests have `relais_target` for their servers."""
+    """A target with a database of its own, for programs; tests make one of their server with
+    `relais_target`."""
     environment.apply()
     if name == "guide":
         with services.RedisServer() as redis, GuideServer(redis_url=redis.url) as process:
@@ -91,7 +93,7 @@ def guide_target(process: GuideServer) -> Target:
 
 
 def relais_target(server: ServerProcess) -> Target:
-    """Ana on every socket, and Bruno over HTTP: what he does to his sessions ends none of hers."""
+    """Ana on every socket, and Bruno over HTTP, so that ending his sessions ends none of hers."""
     people = People(server)
     token = people.token("ana")
     conversation_id = people.new_conversation("ana", "bruno")
@@ -124,7 +126,7 @@ def relais_target(server: ServerProcess) -> Target:
         requests=[
             (method, surface.filled(route, mine), rule.body)
             for (route, method), rule in HTTP.items()
-            if route != "/api/auth/logout/"  # would end Bruno's session
+            if route != "/api/auth/logout/"  # it would end Bruno's session
         ],
         headers={"Authorization": f"Bearer {bruno}"},
         replays=[

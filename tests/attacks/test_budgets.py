@@ -1,4 +1,4 @@
-"""What strangers may ask costs what the table says, on both servers; the table leaves nothing out."""
+"""The requests of strangers cost what the table says, on both servers, and the table leaves none out."""
 
 from __future__ import annotations
 

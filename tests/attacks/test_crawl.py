@@ -1,4 +1,4 @@
-"""Nothing of one tenant is in any byte that another is sent: a part of `python -m tests.attacks.crawl`."""
+"""No byte that one tenant is sent belongs to another: a part of `python -m tests.attacks.crawl`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One who floods is stopped within a second or so, the others hardly notice, and soon all is as before.
+"""A client that floods is stopped within about a second; the others hardly notice, and soon all is as before.
 
 Both are measured in what the server does meanwhile, and in as many times as it works for one message when
 nobody floods: by the clock it would be how busy the machine and its disk are, and in seconds of a core how
@@ -24,11 +24,11 @@ from tests.attacks.raw import Line, line_to
 from tests.conftest import Backends
 from tests.servers import Kind, ServerProcess
 
-#: How many messages' work a flood may cost until it is stopped: about a second of a core.
+#: The work that a flood may cost until it is stopped, in messages: about a second of a core.
 STOPPED_WITHIN_MESSAGES = 200
-#: And a message of the others, while somebody floods and after.
+#: The work that a message of the others may cost while somebody floods and afterwards, in messages before.
 NOTICED_AFTER_MESSAGES = 100
-#: By the clock all the same: a server that stands still does no work at all.
+#: There is a bound by the clock as well: a server that stands still does no work at all.
 STILL_SECONDS = 10.0
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), pytest.mark.timeout(120)]
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), pytest.mark.ti
 
 @pytest.fixture(params=["daphne", "uvicorn"], scope="module")
 def flooded(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]) -> Iterator[ServerProcess]:
-    """A server with its limits as they come."""
+    """A server with its default limits."""
     with ServerProcess(request.param, **vars(new_backends())) as server:
         yield server
 
@@ -48,7 +48,8 @@ def crowd(flooded: ServerProcess) -> People:
 
 @asynccontextmanager
 async def others_talk(server: ServerProcess, people: People) -> AsyncIterator[float]:
-    """Bruno and Reader talk all the while; yields what the server works for one of their messages before."""
+    """Bruno and Reader talk during the block; yields the server's work for one of their messages before the
+    flood."""
     number = await asyncio.to_thread(people.new_conversation, "bruno", "reader")
     url = f"{server.ws_url}/ws/chat/{number}/?v=1&token="
     tokens = [await asyncio.to_thread(people.token, name) for name in ("bruno", "reader")]
@@ -83,7 +84,7 @@ async def others_talk(server: ServerProcess, people: People) -> AsyncIterator[fl
 
 
 async def flood(server: ServerProcess, line: Line, one: bytes, *, per_second: int) -> tuple[int, float]:
-    """Send a frame at a rate until the server closes; the close code, and how much the server worked."""
+    """Send a frame at a rate until the server closes; the close code, and the server's work."""
     data = one * (per_second // 100)
     started, worked = time.monotonic(), cpu_seconds(server.pid)
     closed = asyncio.create_task(line.close_code())
@@ -111,7 +112,7 @@ async def test_flood_of_frames_is_stopped(flooded: ServerProcess, crowd: People,
 
         code, seconds = await flood(flooded, line, frame(payload), per_second=per_second)
 
-    # Nonsense makes too many mistakes before too many frames. 1006: a reset overtook the close frame.
+    # Nonsense reaches the limit of mistakes before that of frames. 1006: a reset overtook the close frame.
     assert code in ((4400, 1006) if payload == b"nonsense" else (4429, 1006))
     assert seconds < STOPPED_WITHIN_MESSAGES * a_message
 
@@ -119,7 +120,7 @@ async def test_flood_of_frames_is_stopped(flooded: ServerProcess, crowd: People,
 @pytest.mark.parametrize("payload", [b"", b"p" * 125], ids=["empty", "long"])
 @pytest.mark.parametrize("first", [PING, PONG], ids=["ping", "pong"])
 async def test_flood_of_pings_is_stopped(flooded: ServerProcess, crowd: People, first, payload):
-    """Of which its application never hears."""
+    """The application never hears of pings."""
     token = await asyncio.to_thread(crowd.token, "ana")
     async with others_talk(flooded, crowd) as a_message, line_to(flooded.port) as line:
         status = await line.shake_hands(f"/ws/chat/123/?token={token}", host=f"127.0.0.1:{flooded.port}")
@@ -152,7 +153,8 @@ async def test_flood_of_handshakes_stops_at_the_address(flooded: ServerProcess, 
 
     refused = 403 if flooded.kind == "daphne" else 429
     assert set(statuses) == {101, refused}
-    assert statuses.count(101) <= 200 + 50 * (seconds + 1)  # at once, and in each second that this took
+    # 200 at once, and 50 in each second that this took.
+    assert statuses.count(101) <= 200 + 50 * (seconds + 1)
 
 
 async def test_handshakes_that_never_finish_hurt_nobody(flooded: ServerProcess, crowd: People):
@@ -167,7 +169,7 @@ async def test_handshakes_that_never_finish_hurt_nobody(flooded: ServerProcess, 
 
 
 async def test_sockets_of_a_process_are_counted(new_backends: Callable[[], Backends]):
-    """Refused before accept; with the time to come back, where the server can say it."""
+    """A socket too many is refused before accept, with the time to come back where the server can say it."""
     refusals: dict[Kind, int] = {"daphne": 403, "uvicorn": 503}
     for kind, refused in refusals.items():
         with ServerProcess(kind, **vars(new_backends()), env={"LIMIT_SOCKETS": "3"}) as server:

@@ -1,4 +1,4 @@
-"""No forged token opens any endpoint or any socket, however it is carried; and all are answered alike.
+"""No forged token opens any endpoint or socket, however it is carried, and all are answered alike.
 
 What each forgery is, and what `identify` says of it alone, is in `tests/accounts/`. Here they meet every door
 there is, found from the product.
@@ -36,7 +36,7 @@ from tests.attacks.conftest import Tenant
 from tests.attacks.matrix import HTTP
 from tests.factories import make_user
 
-#: Asking for a token; signing out reads one where it is given.
+#: The endpoints that want a token; signing out reads one if it is there.
 GUARDED = [e for e in surface.endpoints() if not e.is_public or e.route == "/api/auth/logout/"]
 SOCKETS = list(surface.sockets())
 
@@ -47,7 +47,7 @@ def test_there_are_forty_kinds():
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """All that the product would log at DEBUG, as it would write it."""
+    """Everything that the product would log at DEBUG, as it would write it."""
     stream = io.StringIO()
     formatter = configuration(readable=False, level="DEBUG")["formatters"]["relais"]
     handler = logging.StreamHandler(stream)
@@ -64,7 +64,7 @@ def logged() -> Iterator[io.StringIO]:
 
 
 def assert_none_is_in(text: str, tokens: list[str]) -> None:
-    """No token, and no part of one that would do instead of the whole."""
+    """Check that the text holds no token, and no part that could be used instead of the whole."""
     parts = {part for token in tokens for part in token.split(".") if len(part) > 20}
     assert not [part for part in parts if part in text]
 
@@ -98,7 +98,8 @@ def test_no_forgery_opens_an_endpoint(tenant: Tenant, forged, logged, endpoint):
 
 @pytest.mark.parametrize("endpoint", [e for e in GUARDED if not e.is_public], ids=str)
 def test_good_token_elsewhere_than_in_the_header_opens_no_endpoint(tenant: Tenant, endpoint):
-    """Not in the query, not in a cookie, not in another scheme, not twice: what a browser sends by itself."""
+    """A token in the query, in a cookie, in another scheme or given twice counts for nothing: browsers send
+    such things by themselves."""
     token = tenant.token("admin")
     url = surface.filled(endpoint.route, tenant.ids)
     body = json.dumps(HTTP[endpoint.route, endpoint.method].body or {})
@@ -121,7 +122,7 @@ def test_good_token_elsewhere_than_in_the_header_opens_no_endpoint(tenant: Tenan
 
 
 def test_no_forgery_is_refreshed(tenant: Tenant, logged):
-    """In the body, where refresh tokens are carried: an access token is one forgery more."""
+    """Refresh tokens are carried in the body; there an access token is one more forgery."""
     session = Session.objects.create(user=tenant.people["admin"])
     tokens = [forge(session) for name, forge in FORGERIES.items() if "type 'refresh'" not in name]
     tokens += [good(session), pair(session)["access"]]
@@ -131,7 +132,7 @@ def test_no_forgery_is_refreshed(tenant: Tenant, logged):
             body = json.dumps({"refresh": token})
             answer = client.generic("POST", path, body, content_type="application/json")
             if answer.status_code == 400:
-                # No text that the field takes, let alone a token.
+                # Such a text does not fit the field, and is no token at all.
                 assert not token or not token.isprintable() or len(token) > MAX_TOKEN_FIELD_CHARACTERS
                 continue
             answers.add((answer.status_code, answer.json()["code"], answer.content))
@@ -155,7 +156,7 @@ def test_no_forgery_costs_much_more_than_a_token_of_ours(tenant: Tenant, forged)
         return time.thread_time() - started
 
     tracer = sys.gettrace()
-    sys.settrace(None)  # the measuring of coverage costs more than what is measured here
+    sys.settrace(None)  # measuring coverage costs more than what is measured here
     try:
         best = {name: min(cost(token) for _ in range(5)) for name, token in forged.items()}
         a_token = min(cost(ours) for _ in range(5))
@@ -181,7 +182,7 @@ async def forged_outside(hub: Any, make_tenant: Callable[[], Tenant]) -> Any:
 
 
 async def refusal(path: str, *, headers: Any = (), subprotocols: Any = None) -> list[Any]:
-    """All that a handshake is answered, to its close."""
+    """Everything that a handshake is answered, up to its close."""
     communicator = WebsocketCommunicator(
         get_default_application(),
         path,
@@ -225,7 +226,7 @@ async def test_no_forgery_prolongs_a_socket(forged_outside, logged, path):
     async with open_socket(surface.filled(path, tenant.ids) + "?v=1", token=token) as socket:
         for forgery in forged.values():
             if not forgery.isprintable():
-                continue  # no JSON text may hold it
+                continue  # no JSON text may hold this one
             await socket.send({"type": "auth.refresh", "token": forgery, "ref": 1})
             error = await socket.receive_until("error")
             answers.add(json.dumps(error))
@@ -239,7 +240,7 @@ async def test_no_forgery_prolongs_a_socket(forged_outside, logged, path):
 
 @pytest.mark.parametrize("path", SOCKETS)
 async def test_two_tokens_open_no_socket(forged_outside, path):
-    """Two readers might pick different ones."""
+    """Two readers might pick different tokens."""
     tenant, _ = forged_outside
     token = await sync_to_async(access_token)(tenant.people["admin"])
     url = surface.filled(path, tenant.ids)
@@ -257,7 +258,7 @@ async def test_two_tokens_open_no_socket(forged_outside, path):
 
 @pytest.mark.parametrize("path", surface.guide_sockets())
 async def test_cookie_opens_no_socket(forged_outside, path):
-    """A page of another origin could send it: cross-site hijacking."""
+    """A page of another origin could send the cookie: cross-site hijacking."""
     tenant, _ = forged_outside
     token = await sync_to_async(access_token)(tenant.people["admin"])
     client = APIClient()
@@ -273,7 +274,7 @@ async def test_cookie_opens_no_socket(forged_outside, path):
 
 
 async def test_cookie_signs_nobody_in_on_the_native_socket(forged_outside):
-    """It waits for a token in its first frame as if there were none."""
+    """The socket waits for a token in its first frame, as if there were no cookie."""
     tenant, _ = forged_outside
     token = await sync_to_async(access_token)(tenant.people["admin"])
     client = APIClient()
@@ -292,17 +293,17 @@ async def test_cookie_signs_nobody_in_on_the_native_socket(forged_outside):
 
 
 async def test_no_forgery_is_taken_in_the_first_frame(forged_outside, logged):
-    """Whatever it is, the socket is closed, and with the same words."""
+    """The socket is closed with the same words, whatever the forgery."""
     _, forged = forged_outside
     answers = set()
     for forgery in [*forged.values(), None, "", 7, True, [], {}, {"token": "x"}, "x" * 100_000]:
         if isinstance(forgery, str) and not forgery.isprintable():
-            continue  # no JSON text may hold it
+            continue  # no JSON text may hold this one
         async with open_socket("/ws/") as socket:
             send = socket.send if isinstance(forgery, str) else socket.send_wrong
             await send({"type": "auth", "token": forgery, "ref": 1})
             error = await socket.receive()
-            # What was sent behind it is not obeyed any more.
+            # Frames behind a forged token are not obeyed.
             await socket.send({"type": "subscribe", "topic": "mine", "ref": 2})
             answers.add((json.dumps(error), await socket.receive_close()))
 
@@ -313,7 +314,7 @@ async def test_no_forgery_is_taken_in_the_first_frame(forged_outside, logged):
 
 
 async def test_refused_first_frame_has_no_second_try(forged_outside):
-    """A good token behind a bad one, in one breath: guessing costs a handshake each."""
+    """A good token sent together with a bad one does not help: each guess costs a handshake."""
     tenant, forged = forged_outside
     token = await sync_to_async(access_token)(tenant.people["admin"])
     async with open_socket("/ws/") as socket:
@@ -357,7 +358,7 @@ def of_a_deleted_user(user: User) -> str:
     return token
 
 
-#: What was ours once, or is ours for another use, made for a user.
+#: Tokens that were ours once, or are ours for another use, made for a user.
 OVER: dict[str, Callable[[User], str]] = {
     "expired": expired,
     "revoked": revoked,
@@ -370,7 +371,8 @@ OVER: dict[str, Callable[[User], str]] = {
 
 @pytest.mark.parametrize("kind", OVER)
 async def test_token_that_is_over_is_answered_alike_on_every_way_in(forged_outside, logged, kind):
-    """Code and close code of the guide's sockets: handshake, first frame, and a frame on the open socket."""
+    """The codes and close codes of the guide's sockets are the same in a handshake, in a first frame, and in
+    a frame on an open socket."""
     tenant, _ = forged_outside
     admin = tenant.people["admin"]
     token = await sync_to_async(OVER[kind])(admin)
@@ -402,7 +404,7 @@ async def test_token_that_is_over_is_answered_alike_on_every_way_in(forged_outsi
 
 
 async def test_socket_does_not_go_on_as_somebody_else(forged_outside):
-    """A good token of another user, and one of the same user whose session ends meanwhile."""
+    """The token is a good one of another user, or one of the same user whose session ends meanwhile."""
     tenant, _ = forged_outside
     mine, other = [await sync_to_async(issue)(tenant.people[name]) for name in ("member", "stranger")]
     async with open_socket("/ws/", token=mine["access"]) as socket:
@@ -436,9 +438,9 @@ async def test_ticket_signs_in_once(forged_outside):
 
 
 def test_cookie_opens_no_endpoint(tenant: Tenant):
-    """Not even a superuser's, who is signed in to the admin."""
+    """Not even the cookie of a superuser who is signed in to the admin opens an endpoint."""
     client = APIClient(raise_request_exception=False)
-    client.force_login(tenant.people["superuser"])  # a session cookie, as the admin gives
+    client.force_login(tenant.people["superuser"])  # gives the session cookie of the admin
     for endpoint in GUARDED:
         rule = HTTP[endpoint.route, endpoint.method]
         answer = client.generic(

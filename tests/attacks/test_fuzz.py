@@ -1,4 +1,4 @@
-"""Hostile frames and requests leave no traceback, no 500, no socket that ends for no reason, and no poison.
+"""Hostile frames and requests leave no traceback, no 500, no socket that ends without a reason, no poison.
 
 A part of what `python -m tests.attacks.fuzz` sends; a failure names the seed that sends it again.
 """
@@ -33,7 +33,7 @@ async def test_nothing_hostile_is_a_fault_of_ours(target: Target):
 
     assert not outcome.faults, f"seed {SEED}\n{outcome.summary()}\n{target.process.log()[-4000:]}"
     assert outcome.frames >= 1_800
-    # It reached what it was meant for: refused by name, stored, read back, ended by the protocol's rules.
+    # The attack reached its aims: refused by name, stored, read back, ended by the protocol's rules.
     reached = {
         "invalid_json",
         "invalid_frame",
@@ -51,7 +51,7 @@ async def test_nothing_hostile_is_a_fault_of_ours(target: Target):
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("unjudged")
 async def test_guides_own_server_does_not_survive_it():
-    """The attack can tell: what passes above fails here."""
+    """The attack works: what passes above fails against the guide's server."""
     with services.RedisServer() as redis, GuideServer(redis_url=redis.url) as server:
         outcome = await attack(guide_target(server), frames=200, seed=SEED)
 

@@ -1,4 +1,5 @@
-"""Handshakes on the real servers: what a refused one gives away, and whose pages may open a socket at all."""
+"""Handshakes on the real servers: what the answer to a refused one reveals, and whose pages may open a
+socket."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from tests.conftest import Backends
 from tests.processes import wait_until
 from tests.servers import ServerProcess
 
-# What a handshake is answered does not depend on the stack.
+# The answer to a handshake does not depend on the stack.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), pytest.mark.timeout(120)]
 
 CANARY = "c4n4ry"
@@ -24,7 +25,8 @@ SOCKET = "/ws/notifications/"
 
 @pytest.fixture(params=["daphne", "uvicorn"], scope="module")
 def proxied(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]) -> Iterator[ServerProcess]:
-    """Behind a proxy on this machine, which says who comes; one address may open three sockets."""
+    """A server behind a proxy on this machine, which names the clients; one address may open three
+    sockets."""
     env = {"TRUSTED_PROXIES": "127.0.0.0/8", "LIMIT_HANDSHAKES": "1/h:3"}
     with ServerProcess(request.param, **vars(new_backends()), env=env) as server:
         yield server
@@ -34,13 +36,14 @@ def proxied(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 def developed(
     request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 ) -> Iterator[ServerProcess]:
-    """As `scripts/dev` runs it."""
+    """A server as `scripts/dev` runs it."""
     with ServerProcess(request.param, **vars(new_backends()), env={"DEBUG": "on"}) as server:
         yield server
 
 
 async def shake(server: ServerProcess, target: str, **headers: str) -> int | None:
-    """What refused it: a status, or the close code of a socket that was let in. None if it stays."""
+    """What refused the handshake: a status, or the close code of an accepted socket. None if the socket
+    stays."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with line_to(server.port) as line:
         status = await line.shake_hands(target, host=f"127.0.0.1:{server.port}", headers=named)
@@ -74,7 +77,7 @@ async def test_ticket_of_a_refused_handshake_opens_nothing(proxied: ServerProces
     async def buy() -> str:
         return (await asyncio.to_thread(people.ask, "/api/ws-ticket/", {}, token))["ticket"]
 
-    for _ in range(3):  # now this address is known too well
+    for _ in range(3):  # now this address is over its limit
         await shake(proxied, SOCKET, X_Forwarded_For="203.0.113.200")
     shown, other = await buy(), await buy()
 
@@ -103,7 +106,7 @@ async def test_server_behind_a_proxy_logs_no_secret_in_any_spelling(proxied: Ser
         if proxied.kind == "uvicorn":  # Daphne's access log has no queries of sockets
             wait_until(lambda: mark in proxied.log(), seconds=10, what="it is logged")  # noqa: B023 - called here
             (line,) = [line for line in proxied.log().splitlines() if mark in line]
-            assert f"/ws/chat/123/?{mark}\\" in line  # taken out, not only painted over
+            assert f"/ws/chat/123/?{mark}\\" in line  # removed, not only covered
 
     assert CANARY not in proxied.log()
 

@@ -1,4 +1,4 @@
-"""Floods on the native socket, by a member and by nobody: the others hardly notice, and memory is bounded.
+"""Floods on the native socket, by a member and by a stranger: others hardly notice, and memory is bounded.
 
 Measured as in `test_floods.py`: in what the server works for one message of the others.
 """
@@ -23,13 +23,13 @@ from tests.attacks.test_floods import STOPPED_WITHIN_MESSAGES, flood, others_tal
 from tests.conftest import Backends
 from tests.servers import ServerProcess
 
-#: Of the one who floods: enough that reading them all is work.
+#: The flooder's conversations, and the long texts in one of them: enough that reading all of it is work.
 CONVERSATIONS = 50
 LONG_TEXTS = 25
 
-#: How long it goes on while the others talk, if it is not stopped.
+#: The time that the flood goes on while the others talk, unless it is stopped.
 FLOOD_SECONDS = 1.5
-#: How much the process may grow: far below what all that is asked for would take.
+#: The bytes by which the process may grow: far fewer than all the requested answers would take.
 GROWN_BYTES = 64 * 2**20
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), pytest.mark.timeout(120)]
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), pytest.mark.ti
 
 @pytest.fixture(params=["daphne", "uvicorn"], scope="module")
 def flooded(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]) -> Iterator[ServerProcess]:
-    """A server with its limits as they come."""
+    """A server with its default limits."""
     with ServerProcess(request.param, **vars(new_backends())) as server:
         yield server
 
@@ -49,7 +49,7 @@ def crowd(flooded: ServerProcess) -> People:
 
 @pytest.fixture(scope="module")
 def rich(flooded: ServerProcess, crowd: People) -> int:
-    """Ana has many conversations, and this one is full of long texts."""
+    """A conversation full of long texts; Ana has many others."""
 
     async def make() -> int:
         async with client(f"{flooded.ws_url}/ws/?token={crowd.token('ana')}") as socket:
@@ -69,7 +69,7 @@ def rich(flooded: ServerProcess, crowd: People) -> int:
 
 @contextmanager
 def memory_is_bounded(server: ServerProcess) -> Iterator[None]:
-    """At no moment meanwhile does the process hold much more than before."""
+    """At no moment of the block does the process hold much more memory than before."""
     before = memory(server.pid).resident
     forget_peak(server.pid)
     yield
@@ -80,7 +80,7 @@ def commands(*asked: dict[str, Any]) -> bytes:
     return b"".join(frame(json.dumps(each).encode()) for each in asked)
 
 
-#: A thousand commands each, in one breath: what `LIMIT_FRAMES` lets through at once is a fifth of it.
+#: A thousand commands each, sent at once: five times as many as `LIMIT_FRAMES` lets through at once.
 FLOODS: dict[str, list[dict[str, Any]]] = {
     "subscriptions": [
         {"type": "subscribe", "topic": "conversation.123"},
@@ -99,7 +99,7 @@ FLOODS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", FLOODS)
 async def test_flood_of_commands_is_not_noticed(flooded: ServerProcess, crowd: People, rich: int, kind: str):
-    """What is granted is done a little at a time, whatever it costs."""
+    """The granted commands are done a little at a time, whatever they cost."""
     token = await asyncio.to_thread(crowd.token, "ana")
     async with others_talk(flooded, crowd), line_to(flooded.port) as line:
         assert await line.shake_hands(f"/ws/?token={token}", host=f"127.0.0.1:{flooded.port}") == 101
@@ -111,7 +111,7 @@ async def test_flood_of_commands_is_not_noticed(flooded: ServerProcess, crowd: P
 
 
 async def test_pages_that_nobody_reads_are_not_kept(flooded: ServerProcess, crowd: People, rich: int):
-    """Each has 128 KiB; the socket is given up, and so is what it asked for."""
+    """Each page may take 128 KiB; the socket is given up, and so are the pages it asked for."""
     token = await asyncio.to_thread(crowd.token, "ana")
     asked = commands({"type": "messages", "conversation_id": 123, "limit": 200}) * 150
     async with others_talk(flooded, crowd), AsyncExitStack() as lines:
@@ -124,7 +124,7 @@ async def test_pages_that_nobody_reads_are_not_kept(flooded: ServerProcess, crow
             await eventually(lambda: flooded.log().count("its peer does not read") >= 5, within=30)
 
 
-# ── nobody ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── strangers ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_who_is_not_signed_in_is_not_listened_to_for_long(flooded: ServerProcess, crowd: People):
@@ -137,7 +137,7 @@ async def test_who_is_not_signed_in_is_not_listened_to_for_long(flooded: ServerP
 
 
 async def test_sockets_that_say_nothing_keep_nobody_out(new_backends: Callable[[], Backends]):
-    """The one that waited longest at the address that has the most makes room; a member can sign in."""
+    """The connection that waited longest, at the address with the most, makes room; a member can sign in."""
     limits = {"LIMIT_PENDING_SOCKETS": "10", "LIMIT_HANDSHAKES": "off"}
     with ServerProcess("uvicorn", **vars(new_backends()), env=limits) as server:
         host, token = f"127.0.0.1:{server.port}", People(server).token("ana")

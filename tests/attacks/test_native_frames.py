@@ -1,4 +1,4 @@
-"""Odd names, topics, positions and sizes on the native socket: a documented code each, and the socket lives.
+"""Odd names, topics, positions and sizes on the native socket get a documented code, and the socket lives.
 
 `test_fuzz.py` sends what nobody thought of; this is what somebody would think of.
 """
@@ -27,12 +27,12 @@ CODES = set(re.findall(r"^\| `(\w+)`", Path("docs/errors.md").read_text(), re.MU
 
 @pytest.fixture
 async def people(hub: Any, make_tenant: Callable[[], Tenant]) -> Tenant:
-    """In a database that the sockets' threads see."""
+    """A tenant in a database that the sockets' threads see."""
     return await aside(make_tenant)()
 
 
 def strictly(text: str) -> dict[str, Any]:
-    """A frame in which no name stands twice: of two, each reader believes another one."""
+    """Parse a frame, and fail if a name stands in it twice: readers differ in which of the two they take."""
 
     def one_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len({name for name, _ in pairs}) == len(pairs), text
@@ -42,7 +42,7 @@ def strictly(text: str) -> dict[str, Any]:
     return frame
 
 
-#: Names that would end their string, their object or their frame, if somebody pasted them.
+#: Names that would end their string, object or frame if somebody pasted them into one.
 NAMES: list[Any] = [
     '"',
     "\\",
@@ -67,7 +67,7 @@ NAMES: list[Any] = [
 
 
 async def test_no_name_breaks_out_of_a_frame(people: Tenant):
-    """The id and the ref of the client come back as they were, beside an event that is as it was."""
+    """The client's id and ref come back as they were, beside an unchanged event."""
     where = {"conversation_id": people.conversation.pk}
     topic = f"conversation.{people.conversation.pk}"
     admin = people.people["admin"]
@@ -115,7 +115,7 @@ async def test_name_that_cannot_be_given_back_is_refused(people: Tenant, field):
 
 
 async def listening(caller: Caller, people: Tenant) -> None:
-    """A subscription that must not notice what happens beside it."""
+    """Open a subscription that must not notice what happens beside it."""
     topic = f"conversation.{people.conversation.pk}"
     answer = await caller.ask("subscribe", topic=topic, id="witness", with_id=True, typing=False)
     assert outcome(answer) == "subscribed"
@@ -154,7 +154,8 @@ async def test_odd_topics_are_unknown(people: Tenant):
 
 
 async def test_odd_positions_are_answered(people: Tenant):
-    """Of another past, another topic, and none at all; beside a subscription that goes on."""
+    """The positions are of another past, of another topic, or none at all, beside a subscription that goes
+    on."""
     topic = f"conversation.{people.conversation.pk}"
     await aside(notify)(user=people.people["member"], kind="payment_completed", data={"payment_id": 1})
     elsewhere = await aside(position_at)(conversation_topic(people.conversation.pk), 2)
@@ -189,7 +190,7 @@ async def test_odd_positions_are_answered(people: Tenant):
 
 
 async def test_odd_fields_are_answered_with_a_documented_code(people: Tenant):
-    """Numbers, texts and lists where commands have them, at their edges and beyond."""
+    """The fields have numbers, texts and lists, at the edges of the commands' limits and beyond."""
     here = people.conversation.pk
     ids: list[Any] = [0, -1, 1.0, 1.5, "1", True, None, [], {}, 2**53, 2**63, 10**400, MAX_INTEGER]
     texts: list[Any] = ["", " ", "\n", "x" * 8_001, "\u202e", 7, None, [], {"a": "b"}, True]

@@ -1,4 +1,4 @@
-"""Nobody hears or does on the native socket what is not theirs; and what is forbidden looks unknown.
+"""Nobody hears or does on the native socket what is not theirs, and what is forbidden looks unknown.
 
 The commands and the feeds are those of the product: what is added
 and has no row in the matrix fails here.
@@ -34,13 +34,13 @@ ROWS = [*matrix.COMMANDS.items(), *(("subscribe", row) for row in matrix.FEEDS.v
 
 @pytest.fixture
 async def people(hub: Any, make_tenant: Callable[[], Tenant]) -> Tenant:
-    """In a database that the sockets' threads see."""
+    """A tenant in a database that the sockets' threads see."""
     return await aside(make_tenant)()
 
 
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """`with queries() as texts:` every statement that somebody caused meanwhile, in whichever thread.
+    """`with queries() as texts:` the statements that callers cause during the block, in any thread.
 
     Connections that begin and the hub's own looks at heads are nobody's.
     """
@@ -74,7 +74,7 @@ def test_matrix_has_every_command_and_every_feed():
 
 
 def test_matrix_asks_over_rest_what_its_callers_may_ask_there():
-    """A row that names a route stands beside that route's rule, caller by caller."""
+    """A row that names a route expects the answers of that route's rule, caller by caller."""
     for name, row in matrix.COMMANDS.items():
         if row.rest is not None:
             refused = {
@@ -87,7 +87,7 @@ def test_matrix_asks_over_rest_what_its_callers_may_ask_there():
 
 
 def code_over_rest(tenant: Tenant, caller: str, row: matrix.Row) -> str:
-    """The code with which REST answers the same wish."""
+    """The code with which REST answers the same request."""
     assert row.rest is not None
     with undone():
         answer = call(tenant.client(caller), *row.rest, tenant.ids)
@@ -99,7 +99,7 @@ async def test_everybody_is_answered_as_the_matrix_and_as_rest_say(people: Tenan
     token = await aside(people.token)(name)
     answers: dict[str, str | None] = {}
     expected: dict[str, str | None] = {}
-    # First, since what is undone keeps the database's lock, and a socket writes when it likes.
+    # REST comes first: what is undone keeps the database's lock, and a socket writes whenever it likes.
     for command, row in ROWS:
         if row.rest is not None:
             assert await aside(code_over_rest)(people, name, row) == row.answer_to(name), command
@@ -118,7 +118,7 @@ async def test_everybody_is_answered_as_the_matrix_and_as_rest_say(people: Tenan
 
 @pytest.mark.parametrize("name", OUTSIDERS)
 async def test_outsider_changes_nothing_and_cannot_tell_what_exists(people: Tenant, queries, name):
-    """Answer for answer, and query for query, which is what a clock would tell."""
+    """The answer is the same, and so are the queries, from which a clock could tell."""
     token = await aside(people.token)(name)
     before = await aside(state_of)(people)
     async with calling(token) as caller:
@@ -130,10 +130,10 @@ async def test_outsider_changes_nothing_and_cannot_tell_what_exists(people: Tena
             for wish in wishes:
                 with queries() as texts:
                     answer = await caller.ask(command, **wish)
-                # What the client itself said comes back.
+                # Parts of the answer that the client itself had sent.
                 seen.append((answer | {"ref": None, "id": None}, list(texts)))
             assert seen[0] == seen[1], command
-        # Nor which names there are, before it is known that they may not.
+        # Nor are any names looked up before it is known that the caller may not.
         wish = asked(matrix.COMMANDS["members.add"], **people.ids)
         answer = await caller.ask("members.add", **{**wish, "participants": ["nobody"]})
         assert outcome(answer) == NOT_THEIRS
@@ -164,7 +164,8 @@ async def test_id_of_another_tenant_is_unknown_inside_ones_own(people: Tenant, q
 
 
 async def test_who_is_not_signed_in_is_told_nothing(people: Tenant, queries):
-    """Whatever they ask, of what exists and of what does not; and nothing is looked up for them."""
+    """A caller who is not signed in gets the same answer for what exists and what does not, and nothing is
+    looked up."""
     commands = [(name, row) for name, row in ROWS if name != "auth"]
     assert len(commands) > len(COMMANDS)
     for command, row in commands:
@@ -183,14 +184,14 @@ async def test_who_is_not_signed_in_is_told_nothing(people: Tenant, queries):
 
 
 async def listen_to_all(caller: Caller, tenant: Tenant) -> None:
-    """Every subscription that this caller is allowed, and one of the conversation under another name."""
+    """Open every subscription that this caller may have, and one to the conversation under another name."""
     for row in matrix.FEEDS.values():
         await caller.ask("subscribe", **asked(row, **tenant.ids))
     await caller.ask("subscribe", topic=f"conversation.{tenant.conversation.pk}", id="again", with_id=True)
 
 
 async def everything_happens(tenant: Tenant, caller: Caller) -> None:
-    """All that can be told in a conversation, done by its owner on a socket."""
+    """Let the owner do on a socket everything that can be told in a conversation."""
     where = {"conversation_id": tenant.conversation.pk}
     sent = await caller.ask("send", **where, message=f"{CANARY} live")
     for command, fields in (
@@ -223,7 +224,7 @@ async def test_nothing_is_told_to_whom_it_is_not_for(people: Tenant):
 
 
 async def test_newcomer_is_shown_nothing_from_before(people: Tenant):
-    """In pages, snapshots, a resume and edits: what they read begins with their arrival."""
+    """The newcomer's pages, snapshots, resumes and edits begin with their arrival."""
     where = {"conversation_id": people.conversation.pk}
     topic = f"conversation.{people.conversation.pk}"
     newcomer = await aside(make_user)("newcomer")
@@ -249,7 +250,8 @@ async def test_newcomer_is_shown_nothing_from_before(people: Tenant):
 
 
 async def test_who_resumes_everywhere_is_looked_up_at_once(people: Tenant, queries):
-    """Whatever they say of each conversation; here that they have been there before they came."""
+    """All topics are looked up together, whatever positions the client gives; here, ones from before they
+    joined."""
     newcomer, admin = await aside(make_user)("newcomer"), people.people["admin"]
 
     def join() -> None:
@@ -269,7 +271,7 @@ async def test_who_resumes_everywhere_is_looked_up_at_once(people: Tenant, queri
 
 
 async def test_removed_member_is_told_up_to_the_removal_and_nothing_after(people: Tenant):
-    """On every subscription at once; what they may command ends with it."""
+    """This holds for all subscriptions at once; the right to command ends with the removal too."""
     member, where = people.people["member"], {"conversation_id": people.conversation.pk}
     async with (
         calling(await aside(people.token)("member")) as caller,
@@ -300,7 +302,7 @@ async def test_removed_member_is_told_up_to_the_removal_and_nothing_after(people
 
 
 async def test_subscription_that_is_behind_is_no_proof_of_membership(people: Tenant, hub):
-    """Who does not read is not told of their removal, and might go on typing and reading."""
+    """A client that does not read is not told of its removal, and must not go on typing and reading."""
     topic = f"conversation.{people.conversation.pk}"
     async with calling(await aside(people.token)("member")) as caller:
         await caller.ask("subscribe", topic=topic)
@@ -333,7 +335,7 @@ async def test_disabled_user_hears_and_does_nothing_more(people: Tenant):
 
 @pytest.mark.parametrize("name", INSIDERS)
 async def test_entries_of_another_are_nobodys_to_read(people: Tenant, name):
-    """Neither shown, nor counted, nor marked."""
+    """Another user's entries are not shown, not counted, and not marked."""
     unread = 1 if name == "admin" else 0
     async with calling(await aside(people.token)(name)) as caller:
         page = await caller.ask("notifications")

@@ -1,4 +1,4 @@
-"""Nothing that a stranger, a member or an administrator sends to any route is a fault of ours."""
+"""No request of a stranger, a member or an administrator to any route causes a fault of ours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers import ServerProcess
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 PATHS = odd.paths()
-#: What a server that lives answers may be; 501 is for methods that it does not know.
+#: The statuses that a healthy server may answer; 501 is for methods that it does not know.
 FAULTS = {500, 502, 503}
 #: Data of a notification, as somebody types it into the form of the admin.
 ODD_DATA = (
@@ -42,7 +42,7 @@ def server(request: pytest.FixtureRequest, new_backends: Callable[[], Backends])
 
 @pytest.fixture(scope="module")
 def administrator(server: ServerProcess) -> bytes:
-    """The cookies of somebody whom the admin let in."""
+    """The cookies of a user whom the admin let in."""
     form = _ask(server, "GET", "/admin/login/")
     csrf = _cookie(form, "csrftoken")
     fields = {"username": "admin", "password": "admin-password-1", "csrfmiddlewaretoken": csrf}
@@ -68,7 +68,7 @@ def _cookie(answer: Any, name: str) -> str:
 
 
 def status(server: ServerProcess, sent: bytes) -> int:
-    """The status of what is answered; 0 when the connection is only closed."""
+    """The status of the answer; 0 when the connection is only closed."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as peer:
         heard = b""
         try:
@@ -76,13 +76,13 @@ def status(server: ServerProcess, sent: bytes) -> int:
             while chunk := peer.recv(65_536):
                 heard += chunk
         except ConnectionError:
-            pass  # it was refused before it was read to its end
+            pass  # the request was refused before it was read to its end
     found = re.match(rb"HTTP/1\.[01] (\d{3})", heard)
     return int(found[1]) if found else 0
 
 
 class Log:
-    """What the server has written since."""
+    """The lines that the server has written since."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server, self._before = server, len(server.log())
@@ -111,7 +111,7 @@ QUERIES = [name for name in odd.ODD if odd.ODD[name](b"/").startswith(b"GET")]
 def test_administrator_is_answered_and_leaves_no_traceback(
     server: ServerProcess, administrator: bytes, name: str
 ):
-    """Theirs is the larger half of the server: filters, searches, pages of rows."""
+    """Administrators reach the larger half of the server: filters, searches, pages of rows."""
     log = Log(server)
 
     answers = {}

@@ -1,4 +1,4 @@
-"""The OpenAPI document holds against what schemathesis makes of it: no 500, no undocumented answer."""
+"""Requests that schemathesis makes from the OpenAPI document cause no 500 and no undocumented answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.attacks.targets import NO_LIMITS
 from tests.conftest import Backends
 from tests.servers import ServerProcess
 
-#: Would end the session that asks, or lock its user out.
+#: Left out, because they would end the caller's session, or lock the user out.
 LEFT_OUT = ("/api/auth/logout/", "/api/auth/password/")
 EXAMPLES = 10
 
@@ -57,7 +57,7 @@ GUARDED = ("/api/me/", "/api/conversations/", "/api/notifications/", "/api/auth/
 
 
 def _try(operation: Any, headers: dict[str, str], *, is_refused: bool) -> None:
-    """Ask it whatever its description allows."""
+    """Send the operation whatever its description allows."""
 
     @seed(1)
     @settings(

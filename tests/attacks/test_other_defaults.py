@@ -1,4 +1,4 @@
-"""A project with other defaults for its own REST views does not open ours: they say themselves what holds."""
+"""Other REST framework defaults in a project do not open our views: each says itself what holds for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLICIES = (
     "content_negotiation_class",
     "metadata_class",
 )
-#: What is asked again where the defaults are the others: these two, and the matrix.
+#: The tests that are run again with the other defaults: these two, and the matrix.
 AGAIN = (
     "tests/attacks/test_other_defaults.py::test_view_names_what_holds_for_it",
     "tests/attacks/test_other_defaults.py::test_cookie_and_basic_open_nothing",
@@ -34,7 +34,7 @@ AGAIN = (
 )
 
 
-# One stack: the suite that it starts makes databases of its own, and whose views they are does not matter.
+# One stack is enough: the suite that it starts makes databases of its own, and the test is about views.
 @pytest.mark.acceptance
 @pytest.mark.stack("small")
 @pytest.mark.timeout(300)
@@ -54,7 +54,7 @@ def test_nothing_opens_under_other_defaults():
 
 @pytest.mark.parametrize("route", surface.views())
 def test_view_names_what_holds_for_it(route):
-    """One that names nothing has what the framework read from the settings."""
+    """A view that names nothing takes what the framework has read from the settings."""
     view = surface.views()[route]
     ours = view.__mro__[: view.__mro__.index(APIView)]
     taken_over = [name for name in POLICIES if not any(name in vars(kind) for kind in ours)]

@@ -1,4 +1,4 @@
-"""No secret reaches a log or an answer, however it was carried: real servers that log all they know."""
+"""No secret reaches a log or an answer, however it was carried, on real servers that log all they know."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.attacks.raw import line_to
 from tests.conftest import Backends
 from tests.servers import ServerProcess
 
-# What a log holds does not depend on the stack.
+# The contents of a log do not depend on the stack.
 pytestmark = pytest.mark.stack("small")
 
 MARK = "c4n4ry"
@@ -29,7 +29,7 @@ SERVICE_KEY = f"{MARK}-service-key-0123456789-0123456789"
 def talkative(
     request: pytest.FixtureRequest, new_backends: Callable[[], Backends]
 ) -> Iterator[ServerProcess]:
-    """It logs all it knows."""
+    """A server that logs all it knows."""
     env = {
         "LIMIT_HANDSHAKES": "off",
         "LIMIT_REST": "off",
@@ -46,13 +46,13 @@ def talkative(
 
 
 def jwt_of(words: str) -> str:
-    """Looks like one of ours, and carries its mark readable once decoded."""
+    """A token that looks like one of ours, with a mark that is readable once it is decoded."""
     header = b64(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
     return f"{header}.{b64(words.encode())}.{b64(words.encode())}"
 
 
 def secrets_of(number: int) -> list[str]:
-    """What somebody may send where a credential is expected: whole, malformed, percent-encoded."""
+    """Texts that may be sent as a credential: whole, malformed, percent-encoded."""
     words = f"{MARK}{number:04}x"
     return [
         words,
@@ -109,9 +109,9 @@ BODIES = (
     ("/api/auth/logout/", {"refresh": "{}"}),
     ("/api/notifications/", {"token": "{}"}),
 )
-#: What no server should understand.
+#: Requests that no server should understand.
 LINES = (
-    "GET /ws/chat/1/?token={}",  # no version
+    "GET /ws/chat/1/?token={}",  # without a version
     "GET /ws/chat/1/?token={} HTTP/9.9",
     "FETCH /api/me/?token={} HTTP/1.1",
     "GET http://evil.example/?token={} HTTP/1.1",
@@ -152,7 +152,7 @@ def in_the_body(secret: str) -> Iterator[bytes]:
 
 
 def requests() -> Iterator[tuple[bytes, list[str]]]:
-    """Requests, and the secrets that may be in them."""
+    """Requests, and the secrets that they may hold."""
     for number, request in enumerate([*in_the_query(), *in_a_header(), *in_a_broken_line()]):
         secrets = secrets_of(number)
         for secret in secrets:
@@ -163,7 +163,7 @@ def requests() -> Iterator[tuple[bytes, list[str]]]:
 
 
 async def metrics_of(server: ServerProcess) -> str:
-    """What it counts, as everybody on this machine may read it."""
+    """The server's metrics, which everybody on this machine may read."""
     async with line_to(server.port) as line:
         line.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         return (await line.everything()).decode()
@@ -176,7 +176,8 @@ async def test_no_secret_is_logged_or_told(talkative: ServerProcess):
         async with gate, line_to(talkative.port) as line:
             line.write(data)
             heard = await line.everything(seconds=0.5)
-        if b"json" in heard:  # ours; a redirect names the address that was asked for, whatever is in it
+        # An answer of ours; a redirect repeats the address that was asked for, whatever is in it.
+        if b"json" in heard:
             assert not [secret for secret in secrets if secret.encode() in heard], data
 
     gate = asyncio.Semaphore(16)
@@ -189,11 +190,11 @@ async def test_no_secret_is_logged_or_told(talkative: ServerProcess):
     assert MARK not in metrics
     shown = [line for line in talkative.log().splitlines() if MARK in line]
     assert shown == [], f"{len(shown)} lines, such as {shown[:5]}"
-    assert len(re.findall(r"\[redacted\]", talkative.log())) > 100  # it did log those requests
+    assert len(re.findall(r"\[redacted\]", talkative.log())) > 100  # the log did hold those requests
 
 
 async def in_frames(server: ServerProcess, token: str, wrong: str) -> None:
-    """A token that works and one that does not, in frames of the native socket that are right or torn."""
+    """Send a token that works and one that does not, in whole and torn frames of the native socket."""
     host, refresh = f"127.0.0.1:{server.port}", {"type": "auth.refresh", "token": token, "ref": 1}
     greetings = [f'{{"type":"auth","token":"{token}"}}', json.dumps(refresh)]
     async with line_to(server.port) as line:
@@ -221,7 +222,7 @@ async def in_frames(server: ServerProcess, token: str, wrong: str) -> None:
 @pytest.mark.acceptance
 @pytest.mark.timeout(120)
 async def test_no_credential_of_ours_is_logged(talkative: ServerProcess):
-    """Tokens that work, on every carrier that takes them, and the frame that refreshes one."""
+    """Working tokens are sent in every place that takes them, and in the frame that refreshes one."""
     people = People(talkative)
     tokens = [people.token(name) for name in ("ana", "bruno")]
     parts = {part for token in tokens for part in token.split(".")[1:]}

@@ -1,4 +1,4 @@
-"""Nobody reads or does what is not theirs, on any route or socket; and what is forbidden looks unknown.
+"""Nobody reads or does what is not theirs, on any route or socket, and what is forbidden looks unknown.
 
 Routes and commands are read from the product: one that is added and is not in the matrix fails here.
 """
@@ -59,7 +59,7 @@ def test_matrix_has_every_socket_and_every_command():
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """What happens here never happened: the next caller finds the same."""
+    """Undo what happens in the block, so that the next caller finds the same."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -72,7 +72,7 @@ def call(client: Any, route: str, method: str, ids: dict[str, Any], body: object
 
 
 def state_of(tenant: Tenant) -> Any:
-    """What an attack might change."""
+    """Everything that an attack might change."""
     conversation = tenant.conversation
     conversation.refresh_from_db()
     members = list(conversation.participants.order_by("pk").values_list("user", "role", "read_seq"))
@@ -81,7 +81,7 @@ def state_of(tenant: Tenant) -> Any:
 
 
 def told(answer: Any) -> tuple[int, bytes, dict[str, str]]:
-    """All that a caller can see of an answer."""
+    """Everything of an answer that a caller can see."""
     return answer.status_code, answer.content, dict(answer.headers)
 
 
@@ -103,7 +103,7 @@ def test_who_may_not_sees_nothing_of_it(tenant: Tenant, route, method):
         if caller not in INSIDERS:
             with undone():
                 seen = told(call(tenant.client(caller), route, method, tenant.ids))
-                own = {f"{CANARY}-{caller}@example.com"}  # of the answers about oneself
+                own = {f"{CANARY}-{caller}@example.com"}  # their own e-mails, in the answers about themselves
             text = str(seen)
             for mine in own:
                 text = text.replace(mine, "")
@@ -113,7 +113,7 @@ def test_who_may_not_sees_nothing_of_it(tenant: Tenant, route, method):
 @pytest.mark.parametrize("body", ["right", "wrong"])
 @pytest.mark.parametrize(("route", "method"), OF_ONE)
 def test_forbidden_and_unknown_look_the_same_and_cost_the_same(tenant: Tenant, route, method, body):
-    """Status, body, headers, and the number of queries, which is what a clock would tell."""
+    """Status, body, headers and the number of queries are the same, so a clock tells nothing either."""
     wrong = {} if body == "right" else {"body": {"nonsense": 1}}
     for caller in ("anonymous", *OUTSIDERS):
         client = tenant.client(caller)
@@ -144,7 +144,7 @@ def test_id_of_another_tenant_is_unknown_inside_ones_own(tenant: Tenant, route, 
 
 
 def test_admin_is_for_staff(tenant: Tenant):
-    """With a token, with a session cookie of an ordinary user, or with nothing."""
+    """Neither a token, nor the session cookie of an ordinary user, nor nothing opens the admin."""
     paths = [path for path in surface.routes() if path.startswith("/admin/") and "^" not in path]
     assert len(paths) > 20
     ids = {"id": tenant.people["admin"].pk, "object_id": tenant.conversation.pk, "content_type_id": 1}
@@ -156,7 +156,7 @@ def test_admin_is_for_staff(tenant: Tenant):
                 continue
             answer = client.get(surface.filled(path, ids))
             assert CANARY not in str(told(answer)), path
-            # The words of the date picker are everybody's; the rest leads to the sign-in.
+            # The words of the date picker are public; every other page leads to the sign-in.
             assert answer.status_code in (301, 302, 403) or path == "/admin/jsi18n/", path
 
 
@@ -165,12 +165,12 @@ def test_admin_is_for_staff(tenant: Tenant):
 
 @pytest.fixture
 async def people(hub: Any, make_tenant: Any) -> Tenant:
-    """In a database that the sockets' threads see."""
+    """A tenant in a database that the sockets' threads see."""
     return await sync_to_async(make_tenant)()
 
 
 def frame_of(path: str, name: str, **facts: Any) -> dict[str, Any]:
-    """A command with the ids it is about."""
+    """A command, with the ids put in."""
 
     def fill(value: Any) -> Any:
         if isinstance(value, list):
@@ -181,7 +181,7 @@ def frame_of(path: str, name: str, **facts: Any) -> dict[str, Any]:
 
 
 async def refusal(path: str, token: str | None, ids: dict[str, Any], *, frames: list[Any]) -> list[Any]:
-    """Everything a refused socket is told, while it tries to command."""
+    """Everything that a refused socket is told while it tries to send commands."""
     async with open_socket(surface.filled(path, ids) + "?v=1", token=token) as socket:
         heard = []
         for frame in frames:
@@ -233,7 +233,7 @@ async def test_command_of_who_is_let_in_is_answered_as_the_matrix_says(people: T
 @pytest.mark.parametrize("caller", OUTSIDERS)
 @pytest.mark.parametrize("name", ["edit", "delete"])
 async def test_command_about_another_tenants_message_finds_none(people: Tenant, name, caller):
-    """From a socket on one's own conversation, where one may command."""
+    """The commands are sent on a socket of the caller's own conversation, where they may command."""
     own = await sync_to_async(make_conversation)(people.people[caller], title="own")
     await sync_to_async(say)(own, people.people[caller], "own")
     before = await sync_to_async(contents)(people.conversation)
@@ -262,7 +262,7 @@ async def test_notification_of_another_is_nobodys_to_read(people: Tenant, caller
 
 @pytest.mark.parametrize("caller", OUTSIDERS)
 async def test_outsider_hears_nothing_while_the_tenant_speaks(people: Tenant, caller):
-    """On the one socket that lets them in, and with the tenant's own token refused in band."""
+    """On the one socket that lets them in, and with the tenant's own token, which is refused in a frame."""
     token = await sync_to_async(people.token)(caller)
     members = await sync_to_async(people.token)("member")
     async with (
