@@ -1,1 +1,1 @@
-"""Tests of the benchmarks: that they count, time and judge correctly. Nothing here is a load."""
+"""Tests of the benchmarks: they count, time and judge correctly. Nothing here puts load on a server."""

@@ -1,4 +1,4 @@
-"""A server of thirty lines that tells everybody what anybody says; it can be made to lose and to repeat."""
+"""A small server that sends each message to all its sockets; it can be made to lose and to repeat some."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 
 from tests.bench.test_counting import framed
 
-#: How often the n-th message is told.
+#: How often the n-th message is sent.
 Copies = Callable[[int], int]
 
 
@@ -70,6 +70,6 @@ class Broadcaster:
         self.heard.append(text.decode())
         event = b'{"type":"message","content":%b,"seq":%d}' % (text, 1_000_000 + self._messages)
         for writer in self._writers:
-            # One socket only: a counter that looks at a few would not see it.
+            # This happens on one socket only: a counter that looks at a few would not see it.
             copies = self._copies(self._messages) if writer is self._writers[-1] else 1
             writer.write(framed(event) * copies)

@@ -1,4 +1,4 @@
-"""The frame counter counts exactly what a server wrote, however the bytes were cut."""
+"""The frame counter counts exactly the frames that a server wrote, however the bytes were cut."""
 
 import random
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.stack("small")
 
 
 def framed(payload: bytes, first: int = 0x81) -> bytes:
-    """A server's frame: not masked."""
+    """A server's frame, which is not masked."""
     length = len(payload)
     if length < 126:
         return bytes([first, length]) + payload
@@ -24,7 +24,7 @@ def event(seq: int, size: int = 0) -> bytes:
 
 
 def fed(stream: bytes, pieces: list[int]) -> tuple[Inbound, list[bytes]]:
-    """What a counter makes of a stream cut into pieces of these sizes, and every message as it saw it."""
+    """The counter after a stream cut into pieces of these sizes, and every message as the counter saw it."""
     inbound, seen, position = Inbound(), [], 0
     buffer = bytearray(MAX_FRAME * 2)
 
@@ -40,7 +40,8 @@ def fed(stream: bytes, pieces: list[int]) -> tuple[Inbound, list[bytes]]:
     return inbound, seen
 
 
-# Payloads of 2-, 4- and 10-byte headers, at their edges and with the length bytes a text might also hold.
+# The payloads have headers of 2, 4 and 10 bytes, at their edges, and length bytes that a text might also
+# hold.
 SIZES = [0, 1, 84, 85, 86, 129, 200, 257, 65_500, 65_600]
 
 

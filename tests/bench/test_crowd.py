@@ -15,14 +15,14 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 PLACES = [Place("/", speaks=index < 2) for index in range(4)]
 raises = partial(pytest.raises, CrowdError)
-#: Long enough for a machine that stands still for half a second. A load ends when all have heard everything;
-#: only what was lost is waited for.
+#: Long enough for a machine that stands still for half a second. A load ends when every socket has heard
+#: everything; the generator waits only for messages that were lost.
 BRIEF = {"seconds": 1.0, "warmup": 0.05, "drain": 30.0}
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_everything_is_counted_and_timed(processes, monkeypatch):
-    # A generator that reads its order late would miss what the other says before.
+    # A generator that reads its order late would miss the other's first messages.
     monkeypatch.setattr(crowds, "TOGETHER_NS", 2_000_000_000)
     with Broadcaster() as server, Crowd(server.port, PLACES, processes=processes) as crowd:
         opened = crowd.connect(probe="plain")
@@ -41,7 +41,7 @@ def test_everything_is_counted_and_timed(processes, monkeypatch):
 def test_open_loop_keeps_its_rate():
     with Broadcaster() as server, Crowd(server.port, PLACES) as crowd:
         crowd.connect(probe="plain")
-        # What a generator says late, because it was not let run, counts where it was said: a few of many.
+        # A message that is sent late, because the generator was not let run, counts where it was sent.
         load = crowd.load(mode="open", rate=200, **BRIEF | {"seconds": 4.0})
     assert load.sends_per_second == pytest.approx(200, rel=0.25)
     assert load.is_whole
@@ -75,7 +75,7 @@ def test_one_lost_and_one_doubled_do_not_cancel_out():
 
 def test_socket_says_first_what_it_was_given():
     with Broadcaster() as server, Crowd(server.port, [Place("/", opening=['"one"', '"two"'])]) as crowd:
-        opened = crowd.connect(frames=2)  # both were told to everybody
+        opened = crowd.connect(frames=2)  # both frames went to every socket
     assert opened.ready == 1
     assert server.heard == ['"one"', '"two"']
 
@@ -154,7 +154,7 @@ def test_answers_of_several_generators_are_one_result():
             "counts": {"7": counts},
         }
 
-    # Ten were said, four here and six there; of five sockets one has nine and one has twelve.
+    # Ten were sent, four here and six there; of five sockets one has nine and one has twelve.
     load = added_up([answer(4, {"10": 2, "9": 1}), answer(6, {"10": 1, "12": 1})], ended={})
     assert (load.lost, load.doubled) == (1, 2)
     assert load.errors == {"overloaded": 2}

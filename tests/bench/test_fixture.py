@@ -1,4 +1,4 @@
-"""bench/fixture.py makes people whose tokens open sockets."""
+"""`bench/fixture.py` makes people whose tokens open sockets."""
 
 import json
 import os

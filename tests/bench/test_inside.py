@@ -1,4 +1,4 @@
-"""What is measured inside of a process: the arithmetic, and that the core can still be asked."""
+"""Measurements inside a process: the arithmetic is right, and the core still offers what they use."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_lone_topic_is_never_busy():
 
 
 class Clock:
-    """Time that passes only in a sleep, and by what telling takes."""
+    """Time that passes only in a sleep, and by the time that telling takes."""
 
     def __init__(self) -> None:
         self.now = 50.0
@@ -88,5 +88,5 @@ def test_lone_topic_hears_everything_beside_others_who_do_too(server_database):
     found = found_by(server_database, "lone", *arguments)
     for state in ("alone", "few", "quiet", "busy"):
         assert sum(found[state].values()) > 10
-    # Each of ten or eleven events is told to three, unless the machine stood still and two were joined.
+    # Each of ten or eleven events goes to three sockets, unless the machine stood still and two were joined.
     assert 0 < found["written"] <= 22 * 3

@@ -1,4 +1,4 @@
-"""Percentiles are values that occurred, and survive being sent and added up."""
+"""Percentiles are values that occurred, and can be sent and added up."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""A load says what is due when it is due, and notes when a message was told to the first and to the last."""
+"""A load says each message when it is due, and notes when the first and the last socket heard it."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ SECOND = 1_000_000_000
 
 
 class Talker(Client):
-    """A client without a socket; it keeps what it says."""
+    """A client without a socket, which keeps what it would send."""
 
     def __init__(self, sender: int) -> None:
         super().__init__(path="/", conversation=0, sender=sender)
@@ -55,7 +55,7 @@ def load_of(clients: list[Talker], **options) -> Load:
 
 
 def times(talkers: list[Talker], began: int) -> list[tuple[int, float]]:
-    """Who said something, and when it says that it was said, in milliseconds."""
+    """The talkers that said something, and the times at which they say they said it, in milliseconds."""
     said = []
     for talker in talkers:
         for data in talker.said:
@@ -112,11 +112,11 @@ def test_first_and_last_delivery_of_each_message(clock):
     hears(others[0], one)  # after 1 ms
     hears(speaker, one)  # 2 ms
     two = says(2)
-    hears(others[1], one)  # 3 ms; the second was said 1 ms before
+    hears(others[1], one)  # 3 ms; the second one was said 1 ms before
     hears(speaker, two)
     hears(others[0], two)
     three = says(3)
-    hears(others[1], two, three)  # read late: it is the last of one and the first of the next
+    hears(others[1], two, three)  # read late: it is the last of one message and the first of the next
     hears(others[0], three)
     hears(speaker, three)
 
@@ -148,7 +148,7 @@ def test_answers_of_the_native_socket_are_no_messages(clock):
     assert (load.received, speaker.message_count, len(speaker.said)) == (2, 2, 1)
     hears(b'{"type":"error","code":"overloaded"}')
     hears(b'{"type":"ping","server_time":""}')
-    hears(event(102, text(0, 0, clock.now)))  # its own: now it speaks again
+    hears(event(102, text(0, 0, clock.now)))  # its own message: now it speaks again
 
     assert (load.received, speaker.message_count, len(speaker.said)) == (3, 3, 2)
     assert (load.faults, dict(load.errors)) == (0, {"overloaded": 1})

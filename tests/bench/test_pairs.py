@@ -17,7 +17,7 @@ pytestmark = pytest.mark.stack("small")
 
 
 def played(count: int) -> tuple[list[str], list[tuple[int, int]]]:
-    """In which order, and what was found: the number of each play."""
+    """The order of the plays, and the number of each play as its result."""
     order: list[str] = []
 
     def play(name: str):
@@ -43,7 +43,7 @@ def test_what_is_found_is_base_and_head_whoever_came_first():
 @pytest.mark.parametrize(
     ("count", "low", "high", "outside"),
     [
-        # By the binomial distribution: how many of the values lie on one side of the median.
+        # By the binomial distribution of the number of values on one side of the median.
         (1, 1, 1, 1.0),
         (5, 1, 5, 2 / 2**5),
         (6, 1, 6, 2 / 2**6),
@@ -66,7 +66,7 @@ def test_interval_holds_the_median_as_often_as_it_says():
 
 
 def test_ratio_is_the_median_over_the_pairs():
-    # The machine was half as fast during the first pair. The medians alone would say 189 / 200.
+    # The machine was half as fast during the first pair. The medians alone would give 189 / 200.
     found = compared([(100, 150), (200, 300), (210, 189)])
     assert found == Compared(200, 189, 1.5, Interval(0.9, 1.5, 0.75))
 

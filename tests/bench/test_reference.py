@@ -1,4 +1,4 @@
-"""The gate fails on a slow result, and only on that."""
+"""The gate of `scripts/bench --short` fails on a slow result, and only on that."""
 
 import json
 
@@ -31,7 +31,7 @@ def test_less_than_half_is_a_regression(found, failed):
 
 @pytest.fixture
 def gate(monkeypatch, tmp_path):
-    """Runs the command on a fabricated measurement."""
+    """Run the command on a made-up measurement."""
     monkeypatch.setattr(reference, "FILE", tmp_path / "reference.json")
     # The default of an argument is bound early.
     monkeypatch.setattr(reference, "read", lambda read=reference.read: read(tmp_path / "reference.json"))

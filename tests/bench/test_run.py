@@ -1,4 +1,4 @@
-"""The command line says what it cannot do, and a report is added to the one before it."""
+"""The command line says what it cannot do, and adds each report to the one before it."""
 
 import pytest
 

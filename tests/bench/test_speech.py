@@ -1,4 +1,4 @@
-"""What the generator says is valid WebSocket, and recognised when it comes back."""
+"""The generator's messages are valid WebSocket frames, and are recognised when they come back."""
 
 import json
 import struct

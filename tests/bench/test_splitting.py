@@ -1,4 +1,4 @@
-"""The parts of a delay are all of it, whoever waits where."""
+"""The parts of a delay add up to all of it, whichever part is the longest."""
 
 import pytest
 

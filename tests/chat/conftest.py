@@ -1,4 +1,4 @@
-"""What the chat's tests share: conversations between people, and clients of the HTTP edge."""
+"""Fixtures for the tests of chat: conversations between people, and clients of REST."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from tests.factories import make_conversation, make_user
 
 @pytest.fixture(autouse=True)
 def _full_buckets() -> None:
-    """No test is limited by the one before it."""
+    """Forget all buckets, so that no test is limited by the one before it."""
     RestThrottle.buckets.clear()
     limits._sends.clear()
     limits._invitations.clear()
@@ -27,7 +27,7 @@ def _full_buckets() -> None:
 
 @pytest.fixture
 def relais(settings: Any) -> Callable[..., None]:
-    """`relais(replay_page=2)`: settings of ours, for this test."""
+    """`relais(replay_page=2)` changes settings of ours, for this test."""
 
     def change(**values: object) -> None:
         settings.RELAIS = {**django_settings.RELAIS, **values}
@@ -37,13 +37,13 @@ def relais(settings: Any) -> Callable[..., None]:
 
 @pytest.fixture
 def unlimited(relais: Callable[..., None]) -> None:
-    """For tests that make mistakes, and many; how many are too many is tested by itself."""
+    """Limits on mistakes are off, for tests that make many; tests of their own are about those limits."""
     relais(limit_mistakes="off", limit_frames="off", limit_sends="off")
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is answered because of the time that a busy machine takes: only because of what happened."""
+    """Time limits do not matter on a busy machine: an answer comes only because of what happened."""
     for module in (send_queue, threads):
         monkeypatch.setattr(module, "ANSWER_SECONDS", 30)
     monkeypatch.setattr(threads, "DATABASE_SECONDS", 25)
@@ -70,7 +70,7 @@ def group(ana: User, bruno: User, dora: User) -> Conversation:
 
 @pytest.fixture
 def api() -> Callable[[User | None], APIClient]:
-    """`api(ana)`: a client with an access token; `api(None)`: one without."""
+    """`api(ana)`: a client with an access token; `api(None)`: a client without one."""
 
     def client_of(user: User | None) -> APIClient:
         client = APIClient(raise_request_exception=False)

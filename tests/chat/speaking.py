@@ -1,4 +1,4 @@
-"""Saying things in conversations without a client, and looking at what became of it."""
+"""Helpers that send messages without a client, and read what was stored of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def chat_path(conversation: Conversation, query: str = "") -> str:
 
 
 def send(drafts: Sequence[Draft], **options: Any) -> list[Any]:
-    """The outcomes of a batch, of which a test says what they must be."""
+    """The outcomes of a batch, which the test knows the types of."""
     return list(send_messages(drafts, **options))
 
 
@@ -52,7 +52,7 @@ def logged(conversation: Conversation) -> list[str]:
 
 
 def contents(conversation: Conversation) -> list[str]:
-    """What was said, in order."""
+    """The messages of the conversation, in order."""
     rows = Message.objects.filter(conversation=conversation).order_by("seq")
     return list(rows.values_list("content", flat=True))
 
@@ -62,7 +62,7 @@ def share_of(user: User, conversation: Conversation) -> Participant:
 
 
 async def told_until(socket: Any, last: str) -> list[dict[str, Any]]:
-    """All frames up to the message whose content is `last`, that one included."""
+    """All frames up to and including the message whose content is `last`."""
     frames = []
     while not frames or frames[-1].get("content") != last:
         frames.append(await socket.receive())

@@ -1,4 +1,4 @@
-"""An ack means: stored, exactly once, for ever."""
+"""An acknowledged message is stored exactly once, and for ever."""
 
 import asyncio
 import itertools
@@ -139,7 +139,7 @@ async def test_message_that_is_not_stored_is_an_error_and_no_ack(
 
 
 class Doors:
-    """Every way to send the same thing, each returning what the sender is told of it."""
+    """Every way to send the same message; each returns what the sender is told of it."""
 
     def __init__(self, connect, api, conversation, sender) -> None:
         self.connect, self.api, self.conversation, self.sender = connect, api, conversation, sender
@@ -222,7 +222,7 @@ def test_messages_without_client_id_are_never_duplicates(db, ana, conversation):
 
 
 def test_deleted_message_stays_the_answer_to_its_client_id(db, ana, conversation):
-    """A retry that arrives after the deletion must not bring the words back."""
+    """A retry that arrives after the deletion must not bring the text back."""
     client_id = uuid4()
     original = say(conversation, ana, "regretted", client_id)
     messages.delete_message(conversation_id=conversation.pk, message_id=original.message_id, by=ana)
@@ -297,7 +297,8 @@ def test_draft_the_database_refuses_fails_alone(transactional_db, ana, conversat
 
 @pytest.fixture
 def stored_alone(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Exception]], list[str]]:
-    """Batches are refused, so each draft is tried alone; contents that fail are named. Says what it tried."""
+    """Batches are refused, so that each draft is tried alone; named contents fail. The list holds the
+    contents that were tried."""
     insert, tried = rows.insert_messages, []
 
     def fail(failures: dict[str, Exception]) -> list[str]:

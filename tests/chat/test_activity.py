@@ -1,4 +1,4 @@
-"""The list of conversations: the one that was active last first, page after page, whatever happens."""
+"""The list of conversations begins with the one that was active last, on every page, whatever happens."""
 
 import datetime as dt
 import random
@@ -19,7 +19,7 @@ URL = "/api/conversations/"
 
 @pytest.fixture
 def spoken(db, ana, bruno) -> list[Conversation]:
-    """Nine groups, a minute apart: spoken in long ago, in an order that is not that of their ids."""
+    """Nine groups with a message long ago, a minute apart, in an order that is not that of their ids."""
     groups = [make_conversation(ana, bruno, title=f"{number}") for number in range(9)]
     in_order = random.Random(4).sample(groups, len(groups))
     begin = timezone.now() - dt.timedelta(days=2)
@@ -31,7 +31,7 @@ def spoken(db, ana, bruno) -> list[Conversation]:
 
 
 def date_back(group: Conversation, moment: dt.datetime) -> None:
-    """What was said in it, its log and its members are of then."""
+    """Move a group into the past: its messages, its log and its members."""
     Message.objects.filter(conversation=group).update(created_at=moment)
     LoggedEvent.objects.filter(topic__name=f"conversation.{group.pk}").update(created_at=moment)
     Participant.objects.filter(conversation=group).update(joined_at=moment - dt.timedelta(days=1))
@@ -84,7 +84,8 @@ def test_pages_are_the_list(db, ana, spoken, api, limit):
 def test_nothing_is_missing_or_double_when_activity_moves_between_pages(
     db, ana, bruno, clara, spoken, api, seed, relais
 ):
-    """Somebody speaks anywhere after every page, also in what was listed, several times in one; some join."""
+    """Somebody speaks anywhere after every page, also in a group that was listed, several times in one; some
+    join."""
     relais(limit_rest="off")
     chance, listed = random.Random(seed), []
     for page in pages_of(api(ana), f"{URL}?limit={chance.randint(1, 4)}"):
@@ -98,7 +99,7 @@ def test_nothing_is_missing_or_double_when_activity_moves_between_pages(
 
 
 def test_old_link_by_id_leads_on_by_id(db, ana, spoken, api):
-    """A client that kept `?before=` from an earlier version goes through what is left as it did then."""
+    """A client that kept `?before=` from an earlier version reads the rest as it did then."""
     known = sorted((group.pk for group in spoken), reverse=True)
     pages = list(pages_of(api(ana), f"{URL}?before={known[2]}&limit=3"))
 
@@ -155,7 +156,8 @@ def test_order_costs_one_query_and_one_more_where_something_moved(db, ana, bruno
 
 
 def test_order_reads_one_message_of_each_conversation(db, ana, bruno, spoken):
-    """By the index that the history has: however much was said, and none of it is sorted."""
+    """The query uses the index that the history has: the amount of messages does not matter, and none is
+    sorted."""
     from chat.selectors import activity
 
     for _ in range(30):

@@ -1,4 +1,4 @@
-"""The admin writes like everybody else: announced, buried, and refused beside the field."""
+"""Changes in the admin are announced and deleted like any other, and refused beside the field."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -74,7 +74,8 @@ async def test_moderated_words_are_told_to_open_sockets(ana, conversation, conne
 
 
 def test_deleted_in_the_admin_is_buried_like_anywhere(db, ana, bruno, conversation, admin):
-    """One by one, and as a selection of which one was gone; the admin's own history keeps no words."""
+    """Messages are deleted one by one, and as a selection of which one was gone; the admin's own history
+    keeps no text."""
     ids = [say(conversation, ana, f"rude words {n}").message_id for n in range(4)]
     admin.post(f"{MESSAGES}{ids[0]}/delete/", {"post": "yes"})
     answer = admin.post(MESSAGES, {"action": "delete_selected", "_selected_action": ids[:3], "post": "yes"})

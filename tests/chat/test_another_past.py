@@ -1,5 +1,5 @@
-"""A restored backup, or a failover that lost commits: old positions are known for what they are, and nobody
-who could be told misses what was said in the place of what was lost."""
+"""After a restored backup, or a failover that lost commits, old positions are recognised, and no client that
+can be told misses the events that took the lost places."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOCKET = "/ws/notifications/"
 
 @pytest.fixture
 def spoken(conversation, ana) -> Conversation:
-    """Five messages."""
+    """A conversation with five messages."""
     for number in range(1, 6):
         say(conversation, ana, f"old {number}")
     return conversation
@@ -37,7 +37,7 @@ def place(conversation: Conversation, seq: int) -> str:
 
 
 def restore(conversation: Conversation, seq: int) -> None:
-    """The database is as it was when this was the head."""
+    """Put the database back to the moment when this was the head."""
     topic = conversation_topic(conversation.pk)
     Message.objects.filter(conversation=conversation, seq__gt=seq).delete()
     LoggedEvent.objects.filter(topic__name=topic, seq__gt=seq).delete()
@@ -45,7 +45,7 @@ def restore(conversation: Conversation, seq: int) -> None:
 
 
 def say_unheard(conversation: Conversation, sender: User, *contents: str) -> None:
-    """Said in another process whose bells are lost."""
+    """Send a message in another process whose bells are lost."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(publishing, "deliver", lambda events: None)
         for content in contents:
@@ -53,7 +53,7 @@ def say_unheard(conversation: Conversation, sender: User, *contents: str) -> Non
 
 
 async def look(hub: Hub, topic: str) -> None:
-    """What the hub does every few seconds."""
+    """Check the head, as the hub does every few seconds."""
     await hub._head_checks._check([topic])
 
 
@@ -182,7 +182,7 @@ async def test_open_socket_that_opted_in_is_told_to_load_the_history(
         assert (await socket.receive())["seq"] == 5
 
         @aside
-        @transaction.atomic  # or the hub may look in between
+        @transaction.atomic  # otherwise the hub may look in between
         def begin_another_past() -> None:
             restore(spoken, 3)
             if is_found_by == "a bell":
@@ -206,7 +206,7 @@ async def test_open_page_of_the_guide_is_told_what_comes(ana, bruno, spoken, con
     async with connect(bruno, chat_path(spoken)) as socket:
 
         @aside
-        @transaction.atomic  # or the hub may look in between
+        @transaction.atomic  # otherwise the hub may look in between
         def begin_another_past() -> None:
             restore(spoken, 3)
             say_unheard(spoken, ana, "new 4", "new 5", "new 6")
@@ -250,7 +250,7 @@ async def test_right_that_ended_in_the_place_of_what_was_lost_ends_the_socket(
 
 
 async def test_storm_of_old_positions_is_answered_by_few_questions(ana, bruno, spoken, connect, monkeypatch):
-    """Who comes back together asks together, whatever is wrong with where they come back to."""
+    """Clients that come back together ask together, whatever is wrong with their positions."""
     position = await aside(place)(spoken, 4)
     await aside(restore)(spoken, 3)
     for number in range(4, 8):

@@ -1,4 +1,4 @@
-"""Any text and any frame: either an error, or stored and read back by every reader exactly as it was."""
+"""Any text and any frame is either an error, or is stored and read back by every reader exactly as it was."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ FRAMES = st.fixed_dictionaries(
 
 
 def examples_of(strategy: Any, count: int, *always: Any) -> list[Any]:
-    """So many examples: collected first, because hypothesis cannot await."""
+    """So many examples, collected first, because hypothesis cannot await."""
     found: list[Any] = []
 
     def collect(value: Any) -> None:
@@ -50,7 +50,8 @@ def examples_of(strategy: Any, count: int, *always: Any) -> list[Any]:
 async def test_any_text_is_an_error_or_is_read_back_everywhere_as_it_was(
     ana, bruno, conversation, connect, api, unlimited, escaped
 ):
-    """Escaped or raw in the frame: live, in the table, in the replay and in the history."""
+    """The text is escaped or raw in the frame; it is compared live, in the table, in the replay and in the
+    history."""
     accepted, live, codes = [], [], set()
     async with connect(ana, chat_path(conversation, "?v=1")) as socket:
         for text in examples_of(
@@ -104,7 +105,8 @@ async def test_any_frame_leaves_the_socket_alive_and_is_no_fault_of_ours(
 
 @pytest.mark.parametrize("name", ["message", "client_id"])
 def test_any_value_over_rest_is_an_answer(db, ana, conversation, api, unlimited, name):
-    """2xx and equal, or 400: never 500, never something else than was sent."""
+    """The answer is 2xx and the same value, or 400: never 500, never a value other than the one that was
+    sent."""
     client, url = api(ana), f"/api/conversations/{conversation.pk}/messages/"
     stored = 0
     for value in examples_of(JSON, 100, "\x00", "\ud800", "a\x00", 10**30):

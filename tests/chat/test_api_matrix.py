@@ -1,4 +1,4 @@
-"""Every endpoint against any input: bad input is a problem document, never a 500.
+"""Every endpoint against any input: bad input gets a problem document, never a 500.
 
 Who may ask for what is in `tests/attacks/test_tenants.py`. The routes are read from `chat.urls`: one that
 is added must be added here too.
@@ -46,7 +46,7 @@ def test_matrix_knows_every_route():
 
 @pytest.fixture
 def secret(ana, bruno, dora):
-    """A group with something said in it, and the ids by which one could ask for it."""
+    """A group with a message in it, and the ids by which one could ask for it."""
     group = make_conversation(ana, bruno, dora, title="canary title")
     sent = say(group, ana, "canary words")
     return {"conversation_id": group.pk, "message_id": sent.message_id, "user_id": bruno.pk, "group": group}
@@ -117,12 +117,13 @@ def test_body_that_is_no_object_is_refused(db, api, ana, secret, route, method):
 
 @pytest.mark.parametrize(("route", "method"), WITH_BODY)
 def test_no_field_takes_what_cannot_be_stored(db, api, ana, secret, route, method):
-    """U+0000, lone surrogates, wrong types, the absurdly large: 400 with a code, never 500."""
+    """The values are U+0000, lone surrogates, wrong types and absurd sizes; the answer is 400 with a code,
+    never 500."""
     client, head = api(ana), head_of(secret["group"])
     for field, right in ROUTES[route][method].items():
         for value in ("a\x00b", "\ud800", "x" * 9000, [["deep"]], {"a": 1}, True, 10**400, -1, None):
             if (field, value) == ("message", "x" * 9000):
-                continue  # refused with a code of its own
+                continue  # these fields are refused with a code of their own
             for wrong in (value, [value]) if isinstance(right, list) else (value,):
                 answer = call(client, route, method, {**ROUTES[route][method], field: wrong}, **secret)
                 assert_problem(answer, 400, answer.json()["code"])
@@ -183,7 +184,7 @@ def test_requests_are_limited_per_user(db, api, ana, bruno, secret, relais):
 
 
 def test_members_request_does_what_it_says(db, api, ana, secret):
-    """The same calls from someone who may: the refusals above were not for lack of sense."""
+    """The same calls work for a member, so the refusals above were about rights."""
     expected = {"POST": 201, "GET": 200, "PATCH": 200, "DELETE": 200}
     for route, method in CALLS:
         if (route, method) == ("conversations/<id:conversation_id>/members/<id:user_id>/", "DELETE"):

@@ -1,4 +1,4 @@
-"""Whatever arrives on the socket: a stable code, the socket lives, and nothing unreadable is stored."""
+"""Any frame on the socket gets a stable code, the socket lives, and nothing unreadable is stored."""
 
 import json
 
@@ -100,8 +100,8 @@ BAD_TEXTS = {
 }
 
 
-#: Of these the shape is right: what is wrong is what they mean, which no schema can say. A number with a
-#: fraction of zero is an integer to JSON Schema, and not to us.
+#: The shape of these is right; only their meaning is wrong, which no schema can say. A number with a fraction
+#: of zero is an integer to JSON Schema, and not to us.
 OF_MEANING = {
     '{"message":"   "}',
     '{"message":"\\n\\t \u2003"}',
@@ -181,7 +181,7 @@ async def test_ref_that_is_null_is_none(ana, conversation, connect):
         await socket.send({"message": "Bonjour", "ref": None})
 
         assert (await socket.receive())["content"] == "Bonjour"
-        assert await socket.receives_nothing()  # no ack: it asked for none
+        assert await socket.receives_nothing()  # no ack: the client asked for none
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Query strings that cannot be are refused by name with 400, or ignored where nobody asked; never a 500."""
+"""Impossible query strings are refused by name with 400, or ignored where no view reads them; never a 500."""
 
 import pytest
 

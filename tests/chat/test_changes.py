@@ -1,4 +1,5 @@
-"""Edits and deletions: told as events, refused to whom they are not due, and the words really gone."""
+"""Edits and deletions are told as events, refused to callers without the right, and the text is really
+gone."""
 
 import json
 
@@ -97,7 +98,7 @@ async def test_deletion_over_the_socket_is_acknowledged_and_told_without_the_wor
 
 
 def test_words_of_a_deleted_message_are_nowhere(transactional_db, ana, bruno, conversation):
-    """Not in the message, not in the log, not where it was edited, not in anybody's inbox."""
+    """The text is not in the message, not in the log, not where it was edited, and not in anybody's inbox."""
     message_id = say(conversation, ana, f"{SECRET}-1").message_id
     for number in (2, 3):
         services.edit_message(
@@ -165,7 +166,7 @@ def test_history_shows_where_something_was_and_the_list_what_is_left(db, ana, br
 
 
 def test_only_its_sender_edits_a_message(db, ana, bruno, clara, group, api):
-    """Not even the owner of the group puts words into somebody's mouth."""
+    """Not even the owner of the group may change another member's text."""
     message_id = say(group, bruno, "mine").message_id
     url = f"/api/conversations/{group.pk}/messages/{message_id}/"
 
@@ -197,7 +198,7 @@ def test_sender_and_managers_delete_and_nobody_else(db, ana, bruno, dora, clara,
 
 
 def test_neither_of_two_deletes_what_the_other_said(db, ana, bruno, conversation, api):
-    """Nobody manages a direct conversation."""
+    """A direct conversation has no managers."""
     message_id = say(conversation, ana, "mine").message_id
 
     answer = api(bruno).delete(f"/api/conversations/{conversation.pk}/messages/{message_id}/")
@@ -253,7 +254,7 @@ def test_what_is_deleted_cannot_be_changed_again(db, ana, conversation, api, cha
 
 
 def test_message_of_another_conversation_is_out_of_reach(db, ana, bruno, clara, conversation, api):
-    """Ana is in both: the id in the path decides, not the one in her memory."""
+    """Ana is in both conversations: the id in the path decides."""
     elsewhere = services.create_conversation(creator=ana, participants=[clara])
     foreign = say(elsewhere, ana, "elsewhere").message_id
 
@@ -265,7 +266,7 @@ def test_message_of_another_conversation_is_out_of_reach(db, ana, bruno, clara, 
 
 
 def test_message_from_before_one_joined_is_out_of_reach(db, ana, bruno, clara, group, api):
-    """An admin who joined later deletes what they can read, and cannot ask about the rest."""
+    """An admin who joined later deletes messages they can read, and cannot ask about the others."""
     early = say(group, bruno, "before").message_id
     services.add_members(conversation_id=group.pk, by=ana, users=[clara], role="admin")
     late = say(group, bruno, "after").message_id

@@ -1,4 +1,4 @@
-"""The chat's socket: what the guide's client is told, and what a client is told that opted in."""
+"""The chat's socket: the frames of the guide's client, and those of a client that opted in."""
 
 import asyncio
 import json
@@ -57,7 +57,7 @@ async def test_guides_fields_come_first_and_in_its_order(ana, conversation, conn
 
 
 async def test_guide_client_is_told_messages_and_nothing_else(ana, bruno, clara, dora, group, connect):
-    """All of it really happens: a v1 socket beside it is told each event."""
+    """All of it really happens: a v1 socket beside the guide's is told each event."""
 
     def everything_happens() -> None:
         told = {"conversation_id": group.pk, "by": ana}

@@ -1,4 +1,4 @@
-"""A client_id is one UUID however it is written: one form in every answer, one rule at both doors."""
+"""A client_id is one UUID however it is written: one form in every answer, one rule on sockets and REST."""
 
 import json
 

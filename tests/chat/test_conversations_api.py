@@ -1,4 +1,4 @@
-"""Making conversations over HTTP, and the list of them."""
+"""Making conversations over HTTP, and the list of conversations."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -53,7 +53,7 @@ def test_two_who_ask_at_once_get_the_same(transactional_db, ana, bruno):
 
 
 def test_the_one_who_loses_the_race_gets_the_winners(transactional_db, ana, bruno, conversation, monkeypatch):
-    """Looked, found nothing, and was overtaken before writing."""
+    """The request looked, found nothing, and another one wrote first."""
 
     class Blind:
         def first(self):
@@ -202,7 +202,8 @@ def test_list_shows_the_last_message_and_what_is_unread_for_its_viewer(
 
 
 def test_last_message_is_read_in_the_list_exactly_when_it_is_in_the_history(db, ana, bruno, dora, group, api):
-    """For its reader from their own cursor, for its sender when everybody else has read it."""
+    """A message of another member is read up to the viewer's own cursor; the viewer's own, when everybody
+    else has read it."""
     say(group, ana)
 
     def is_read(viewer) -> bool:
@@ -273,7 +274,7 @@ def test_list_names_ten_members_and_counts_them_all(db, ana, api):
 
 
 def test_readers_of_a_list_see_only_their_own_share(db, ana, bruno, conversation, api):
-    """The row says how far the viewer got, not how far somebody else did."""
+    """The row says how far the viewer has read, not how far another member has."""
     say(conversation, ana)
     services.mark_read(user_id=bruno.pk, conversation_id=conversation.pk, up_to_seq=1)
 

@@ -1,4 +1,4 @@
-"""Cursor moves on their way: joined, paced, bounded, and never lost."""
+"""Moves of cursors are joined, limited in rate and number, and never lost."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.factories import make_conversation
 
 @pytest.fixture
 def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is written because time has passed: only because somebody asks, or a socket ends."""
+    """Nothing is written because time has passed: only because a test asks, or a socket ends."""
     monkeypatch.setattr(cursors, "PERIOD_SECONDS", 3_600)
 
 
 class Writes(list[dict[Share, Cursor]]):
-    """What was written together, once for each transaction."""
+    """The moves that were written together, one entry for each transaction."""
 
     def __init__(self) -> None:
         self.fails: Callable[[dict[Share, Cursor]], Exception | None] = lambda _moves: None
@@ -53,13 +53,13 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> Writes:
 
 @pytest.fixture
 def moves() -> CursorMoves:
-    """Some of this test alone, which nothing writes by itself."""
+    """Moves of this test alone, which nothing writes by itself."""
     return CursorMoves(sleep=lambda _seconds: None)
 
 
 @pytest.fixture
 def hour(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The clock of the limit; `hour.passes()`."""
+    """The clock of the limit, which `hour.passes()` moves by an hour."""
     clock = SimpleNamespace(now=0.0)
     clock.passes = lambda: setattr(clock, "now", clock.now + 3_600)
     monkeypatch.setattr(limits._cursors, "_clock", lambda: clock.now)
@@ -67,7 +67,7 @@ def hour(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def note(moves: CursorMoves, user: User, conversation: Conversation, read: int) -> None:
-    """What `CursorMoves.note` does, with no loop to write it."""
+    """Do what `CursorMoves.note` does, without a loop that writes the move."""
     moves._join((user.pk, conversation.pk), Cursor(read=read), is_kept=True)
 
 
@@ -154,7 +154,7 @@ def test_one_after_the_other_waits_for_the_rest_of_the_period(db, ana, bruno, co
 
 
 def test_number_of_statements_does_not_grow_with_moves(db, ana, bruno, dora, clara):
-    """Members of several conversations, who read a part and have it in their inboxes."""
+    """The members are in several conversations, read a part, and have it in their inboxes."""
 
     def statements(users: list[User]) -> int:
         places = [make_conversation(ana, user, title="many") for user in users]
@@ -255,7 +255,7 @@ def test_what_waits_is_bounded_for_each_user_and_in_all(db, moves, monkeypatch):
     ask(2, 2)
     with pytest.raises(OverloadedError):
         ask(3, 1)
-    ask(1, 0)  # what waits already may be joined
+    ask(1, 0)  # moves that wait already may be joined
 
     assert moves.waiting == 5
 
@@ -310,7 +310,7 @@ def test_move_that_cannot_be_written_is_in_nobodys_way(db, ana, bruno, dora, gro
 async def test_what_waits_is_written_at_the_end_of_the_process(
     ana, bruno, conversation, hub, relais, no_hurry, hour
 ):
-    """Whoever's turn it is, and although the socket has gone."""
+    """All moves are written, whoever's turn it is, and although the socket has gone."""
     for _ in range(2):
         await aside(say)(conversation, ana)
     relais(limit_cursors="1/h:1")

@@ -1,4 +1,4 @@
-"""Who does not share their receipts: nobody learns how far they got, and their own counts go on."""
+"""A member who does not share receipts: nobody learns how far they read, and their own counts go on."""
 
 import pytest
 from django.db import connection
@@ -25,7 +25,7 @@ def read(user, conversation, up_to_seq) -> None:
 
 @pytest.mark.parametrize("kind", ["read", "delivered"])
 async def test_nobody_is_told_live(ana, bruno, dora, group, connect, kind):
-    """The switch is turned with the sockets open; on the reader's other device nothing is told either."""
+    """The switch is turned while the sockets are open; the reader's other device is told nothing either."""
     for _ in range(3):
         await aside(say)(group, ana)
     async with (
@@ -134,7 +134,7 @@ def test_ones_own_cursors_and_counts_go_on(db, ana, bruno, conversation, api):
 
 @pytest.fixture
 def is_read(ana, api):
-    """Whether Ana's message 1 is read, as she is shown it; everywhere alike."""
+    """Whether Ana's message 1 is shown to her as read, which must be the same everywhere."""
 
     def ask(conversation) -> bool:
         client, url = api(ana), f"{URL}{conversation.pk}/"
@@ -178,7 +178,7 @@ def test_one_who_does_not_share_reads_for_nobody_else(db, ana, bruno, dora, grou
     read(dora, group, 1)
     hide(dora)
 
-    assert not is_read(group)  # nobody is left who would say so
+    assert not is_read(group)  # no member is left who would say so
 
 
 def test_ones_own_switch_takes_nothing_from_what_others_share(db, ana, bruno, conversation, is_read):
@@ -193,7 +193,7 @@ def test_ones_own_switch_takes_nothing_from_what_others_share(db, ana, bruno, co
 
 
 def test_switch_costs_no_query(db, ana, bruno, dora, conversation, group, api):
-    """Neither where cursors move nor where they are shown, however many members there are."""
+    """The switch costs no query where cursors move or are shown, however many members there are."""
     membership = selectors.membership_for(user_id=ana.pk, conversation_id=group.pk)
     client, costs = api(ana), []
     for hides in (False, True):

@@ -1,4 +1,5 @@
-"""History over HTTP: the same seq as the sockets, paged both ways, read or unread for its viewer."""
+"""The history over HTTP: the same seqs as on sockets, pages in both directions, read or unread for its
+viewer."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ def url(conversation) -> str:
 
 @pytest.fixture
 def long_history(conversation, ana, bruno) -> list[int]:
-    """120 messages and some events between them; the seqs of the messages."""
+    """120 messages and some events between them; returns the seqs of the messages."""
     for start in range(0, 120, 40):
         send(
             [
@@ -113,7 +114,7 @@ def test_page_beyond_either_end_is_empty(db, bruno, long_history, api, url):
 
 
 def test_every_page_says_what_lies_on_either_side_of_it(db, ana, bruno, conversation, api, url):
-    """Also an empty one: `has_more` is that there are older messages, and `next` leads to them."""
+    """An empty page too: `has_more` says that there are older messages, and `next` leads to them."""
     for _ in range(3):
         say(conversation, ana)
     client = api(bruno)
@@ -144,7 +145,8 @@ def test_every_page_says_what_lies_on_either_side_of_it(db, ana, bruno, conversa
 @given(after=st.none() | st.integers(0, 40), before=st.none() | st.integers(0, 40), limit=st.integers(1, 12))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_links_of_any_page_read_the_rest_once_each_way(db, newcomer, after, before, limit):
-    """A member who came late, deleted messages, other events between: what they may read, once."""
+    """The member came late, some messages are deleted, and other events lie between: they read their part,
+    once."""
     group, client, readable = newcomer
     RestThrottle.buckets.clear()
     query = {"limit": limit} | {
@@ -174,7 +176,7 @@ def test_links_of_any_page_read_the_rest_once_each_way(db, newcomer, after, befo
 
 @pytest.fixture
 def newcomer(db, ana, bruno, clara, group, api):
-    """Clara, who may read a part of the log, of which some are messages: their seqs, and her client."""
+    """Clara, who may read a part of the log: the seqs of the messages in it, and her client."""
     for number in range(6):
         say(group, ana, f"before Clara {number}")
     services.add_members(conversation_id=group.pk, by=ana, users=[clara])
@@ -228,7 +230,7 @@ def test_row_has_the_fields_of_the_sockets_message(db, ana, bruno, conversation,
 
 
 def test_is_read_is_the_viewers_in_all_four_cases(db, ana, bruno, dora, group, api):
-    """Others' messages: up to my cursor. My own: up to the last of everybody else's."""
+    """Another member's message is read up to my cursor, my own up to the lowest cursor of all others."""
     for sender in (ana, bruno, ana, bruno):
         say(group, sender)
     services.mark_read(user_id=bruno.pk, conversation_id=group.pk, up_to_seq=3)

@@ -1,4 +1,4 @@
-"""How much one client may ask: mistakes, frames, messages and sockets, and what too much is answered."""
+"""The limits of one client: mistakes, frames, messages and sockets, and the answer past each limit."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ from tests.chat.speaking import aside, chat_path, contents, say, send
 
 async def test_twenty_mistakes_are_too_many(ana, bruno, conversation, connect, relais):
     assert conf.limit_mistakes.burst == 20
-    relais(limit_mistakes="20/h:20")  # none is forgiven meanwhile, however busy the machine
+    relais(limit_mistakes="20/h:20")  # no mistake is forgiven meanwhile, however busy the machine
     async with (
         connect(ana, chat_path(conversation)) as socket,
         connect(bruno, chat_path(conversation)) as other,
@@ -193,7 +193,7 @@ async def test_place_of_a_closed_socket_is_free_again(ana, conversation, connect
 
 
 async def test_queue_is_full_of_bytes_before_it_is_full_of_messages(ana, conversation, hub, monkeypatch):
-    """Messages of 32 KB, a thousand of which would be 32 MB."""
+    """The messages have 32 KB each; a thousand of them would be 32 MB."""
     stored = asyncio.Event()
 
     async def store(self, sends, *, patience):
@@ -291,7 +291,7 @@ async def test_queue_answers_everybody_when_a_batch_fails(
 async def test_message_whose_sender_gave_up_waiting_is_stored_all_the_same(
     ana, conversation, hub, transactional_db
 ):
-    """A socket that closed meanwhile: its draft was taken."""
+    """The sender's socket closed meanwhile, after its draft was taken."""
     given_up, kept = (
         SendQueue.current().submit(Draft(conversation.pk, ana, text)) for text in ("given up", "kept")
     )

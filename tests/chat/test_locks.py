@@ -1,4 +1,4 @@
-"""Two transactions that want the same rows take them in one order: neither is the end of the other."""
+"""Transactions that need the same rows lock them in one order, so that no two end in a deadlock."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.chat.speaking import say
 
 pytestmark = [pytest.mark.stack("full"), pytest.mark.django_db(transaction=True)]
 
-#: Only ever waited for in full by a failure.
+#: Waited for in full only when a test fails.
 SECONDS = 30
 
 
 class Meeting:
-    """One transaction stops in the middle until another one waits for it, or is through."""
+    """One transaction stops in the middle until another one waits for it, or is done."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(2)
@@ -37,7 +37,7 @@ class Meeting:
         self._other: Future[Any] | None = None
 
     def stops(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, after which the first one stops; it stops there once."""
+        """Wrap a function so that the first transaction stops after it, once."""
 
         def and_stop(*arguments: Any, **named: Any) -> Any:
             result = function(*arguments, **named)
@@ -51,7 +51,7 @@ class Meeting:
         return and_stop
 
     def run(self, first: Callable[[], Any], other: Callable[[], Any]) -> None:
-        """Let both meet; an error of either is raised."""
+        """Run both, so that they meet; raise an error of either."""
         one = self._threads.submit(self._in_thread, first)
         assert self._reached.wait(SECONDS), one.exception(timeout=0)
         self._other = self._threads.submit(self._in_thread, other)
@@ -141,7 +141,7 @@ def test_several_are_told_and_one_reads_everything(ana, bruno, meeting, monkeypa
 def test_inboxes_are_noted_and_one_reads_everything(
     ana, bruno, conversation, group, meeting, monkeypatch, is_reversed
 ):
-    """Entries of one user are written in the order of their keys; a table and its index have others."""
+    """Entries of one user are written in the order of their keys; a table and its index have other orders."""
     both = sorted((conversation, group), key=lambda where: f"conversation.{where.pk}", reverse=is_reversed)
     for where in both:
         say(where, ana)
@@ -149,7 +149,7 @@ def test_inboxes_are_noted_and_one_reads_everything(
     execute = collapsed.collapsing.upsert
 
     def upsert_each(rows: Any, **named: Any) -> None:
-        """The rows of one statement, stopping between them: as if it were slow."""
+        """Write the rows of one statement, stopping between them as if it were slow."""
         for row in sorted(rows, key=lambda row: row.collapse_key):
             slow([row], **named)
 
@@ -164,7 +164,7 @@ def test_inboxes_are_noted_and_one_reads_everything(
 def test_member_who_goes_while_somebody_of_another_group_comes(
     ana, bruno, dora, clara, group, meeting, monkeypatch
 ):
-    """Topics of conversations before those of users, whichever was made first."""
+    """Topics of conversations are locked before those of users, whichever was made first."""
     from chat.services import members
 
     tell(clara)  # her own topic is older than that of the new group
@@ -195,7 +195,7 @@ def test_cursors_of_two_conversations_move_while_both_are_noted(
 
 
 def test_topics_are_locked_by_name_whichever_is_older(ana, meeting, monkeypatch):
-    """One transaction names both at once, another first the one and then the other."""
+    """One transaction names both at once, the other one after the other."""
     from django.db import transaction
 
     with transaction.atomic():
@@ -217,7 +217,7 @@ def test_topics_are_locked_by_name_whichever_is_older(ana, meeting, monkeypatch)
 
 
 def rename_and_disable(user: User) -> Callable[[], Any]:
-    """What one form of the admin does."""
+    """Do what one form of the admin does."""
 
     def save() -> None:
         changed = User.objects.get(pk=user.pk)
@@ -249,7 +249,7 @@ def test_owner_is_renamed_and_disabled_while_they_sign_out(ana, group, meeting, 
 
 
 def test_owner_is_renamed_and_disabled_while_their_group_is_noted(ana, bruno, group, meeting, monkeypatch):
-    """An entry is written for them, and needs their row to commit; their heir is held until then."""
+    """An entry is written for the owner, and needs their row to commit; their heir is held until then."""
     from chat.services import unread
 
     say(group, bruno)

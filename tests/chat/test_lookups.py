@@ -1,4 +1,5 @@
-"""A conversation is looked up by its id: the answer is that one or none, whatever happens meanwhile."""
+"""A conversation is looked up by its id: the answer is that conversation or none, whatever happens
+meanwhile."""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +21,7 @@ ROUNDS = 30
 
 @pytest.fixture
 def older(ana, bruno) -> Conversation:
-    """A conversation of Bruno's that he keeps, with a lower id than the one he loses."""
+    """A conversation that Bruno keeps; its id is lower than that of the one he loses."""
     return make_conversation(ana, bruno, title="keeps")
 
 
@@ -79,7 +80,7 @@ def test_member_who_comes_and_goes_is_shown_this_conversation_or_none(
 
 
 def removed_before(monkeypatch, module, name: str, group, ana, bruno) -> None:
-    """Bruno is removed, and something is said, just before a function is called."""
+    """Remove Bruno, and send a message, just before a function is called."""
     original = getattr(module, name)
 
     def remove_first(*args: Any, **kwargs: Any) -> Any:
@@ -172,7 +173,7 @@ def test_list_shows_no_text_that_was_edited_after_the_removal(db, ana, bruno, ol
 
 
 def test_members_are_looked_up_with_the_membership_itself(db, ana, bruno, clara, lost, api):
-    """One statement for both: there is no moment between them."""
+    """One statement reads both, so there is no moment between them."""
     client, costs = api(bruno), []
     for url in (f"{URL}{lost.pk}/members/", f"{URL}{lost.pk}/messages/"):
         with CaptureQueriesContext(connection) as queries:
@@ -206,7 +207,7 @@ def test_who_is_deleted_while_they_are_added_is_unknown(transactional_db, ana, b
 
 
 def deleted_before(monkeypatch, verb: str, user) -> None:
-    """Somebody is deleted after they were looked up, and before the service begins."""
+    """Delete a user after they were looked up, and before the service begins."""
     original = getattr(services, verb)
 
     def delete_first(**wish):

@@ -1,4 +1,4 @@
-"""Members and their roles: who may do what to whom, and what is told of it."""
+"""Members and their roles: who may do what to whom, and which events are told."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ ROLES = ("owner", "admin", "member", "stranger")
 
 @pytest.fixture
 def people(db) -> dict[str, object]:
-    """One of each role, and for each role somebody to whom it is done."""
+    """One user of each role, and for each role another one to whom things are done."""
     names = [*ROLES, *(f"other_{role}" for role in ROLES)]
     return {name: make_user(name) for name in names}
 
@@ -52,7 +52,7 @@ ROLES_SECTION = (
 )
 
 
-#: Who may do what to whom: verb, whom, and the answer by role.
+#: For each verb and target, the answer to each role.
 MATRIX: list[tuple[str, str, dict[str, str]]] = [
     ("remove", "other_owner", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
     ("remove", "other_admin", {"owner": "ok", "admin": NO, "member": NO, "stranger": OUT}),
@@ -98,7 +98,7 @@ def test_roles_decide_who_may_do_what_to_whom(people, crowd, api, verb, whom, al
         assert roles_in(crowd)[whom] == verb.split()[-1]
 
 
-#: What a row of the documented table of roles is about, by a phrase in it, and what of the matrix that is.
+#: For each row of the documented table of roles, by a phrase in it, the part of the matrix that it is about.
 DOCUMENTED = {
     "rename": [("rename", "")],
     "add somebody as `member`": [("add as member", "other_stranger")],

@@ -1,4 +1,5 @@
-"""Removal cuts exactly at its seq: told up to and including it, nothing after, on every path."""
+"""A removal cuts exactly at its seq: the member is told up to and including it, nothing after, on every
+path."""
 
 import asyncio
 import threading
@@ -246,7 +247,7 @@ async def test_frame_on_its_way_when_the_removal_arrives_is_not_stored(ana, brun
 async def test_removal_of_a_busy_member_is_no_incident(
     ana, bruno, group, connect, caplog, monkeypatch, query
 ):
-    """Cursors that waited to be written, frames that came too late: nothing of it is a fault of ours."""
+    """Cursors that waited to be written and frames that came too late are no faults of the server."""
     monkeypatch.setattr(cursors, "PERIOD_SECONDS", 60)
     await aside(say)(group, ana, "unread")
     async with connect(bruno, chat_path(group, query)) as socket:

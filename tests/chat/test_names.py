@@ -1,4 +1,4 @@
-"""A member who is renamed: open sockets speak under the new name, and the conversations learn it."""
+"""A member is renamed: open sockets use the new name, and the conversations are told."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def rename(user: User, name: str) -> None:
-    """As a shell does, or code of somebody's; the admin's form ends in the same `save`."""
+    """Rename a user as a shell or other code does; the admin's form ends in the same `save`."""
     stored = User.objects.get(pk=user.pk)
     stored.username = name
     stored.save()
 
 
 async def known_as(hub, user: User, name: str) -> None:
-    """Until this process's sockets have heard."""
+    """Wait until the sockets of this process know the new name."""
     sockets = [socket for socket in hub.sockets if socket.user_id == user.pk]
     assert sockets
     await eventually(lambda: {socket.user.username for socket in sockets} == {name})
@@ -86,7 +86,7 @@ async def test_who_was_away_reads_of_it_in_the_log(ana, bruno, conversation, con
 
 
 async def test_socket_that_opens_while_it_happens_takes_the_new_name(ana, bruno, conversation, connect, hub):
-    """Its user was read before, and its place on the user's own topic too."""
+    """The socket read its user, and the position of the user's own topic, before the change."""
     from accounts import socket_auth, tokens
     from realtime.database.batch_loader import BatchLoader
 
@@ -146,7 +146,7 @@ def test_many_conversations_are_told_a_hundred_at_a_time(
     before = [head_of(group) for group in groups]
     User.objects.filter(pk=ana.pk).update(username="anabel")
 
-    with django_assert_max_num_queries(40):  # three transactions
+    with django_assert_max_num_queries(40):  # in three transactions
         assert services.tell_new_name(user_id=ana.pk) == 25
 
     assert [head_of(group) for group in groups] == [head + 1 for head in before]
@@ -165,7 +165,7 @@ def test_who_is_no_member_any_more_is_not_told_of(ana, bruno, dora, group, publi
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("deed", ["say", "notify", "invite"])
 def test_renaming_and_what_concerns_the_user_lock_nobody_out(ana, bruno, conversation, patient, deed):
-    """The rename holds the user's row, which a commit needs that holds a topic: they wait in one order."""
+    """The rename holds the user's row, which a commit needs that holds a topic: both wait in one order."""
     deeds = {
         "say": lambda: say(conversation, ana),
         "notify": lambda: notify(user=ana, kind="payment_completed", data={"payment_id": 1}),

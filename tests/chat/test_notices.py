@@ -1,4 +1,4 @@
-"""What notifications sockets are told of the chat: every message of others, as long as one is a member."""
+"""Notices of the chat on notifications sockets: every message of others, for as long as one is a member."""
 
 import pytest
 
@@ -51,7 +51,7 @@ async def test_other_events_of_a_conversation_are_no_notice(ana, bruno, group, c
 async def test_conversations_that_others_begin_crowd_out_nobody(
     ana, bruno, mallory, conversation, connect, monkeypatch
 ):
-    """Neither from a socket that is open nor from the next one."""
+    """Neither an open socket nor the next one loses a conversation to them."""
     monkeypatch.setattr(consumers, "MAX_TOPICS", 3)
     await aside(say)(conversation, bruno, "we talk here")
 
@@ -69,7 +69,7 @@ async def test_conversations_that_others_begin_crowd_out_nobody(
 
 
 async def test_notices_begin_and_end_with_the_membership(ana, bruno, clara, group, connect):
-    """On an open socket: Clara joins, is told, is removed, is told nothing more."""
+    """On an open socket: Clara joins and is told, is removed and is told nothing more."""
     async with connect(clara, PATH) as socket, connect(bruno, PATH) as member:
         await aside(services.add_members)(conversation_id=group.pk, by=ana, users=[clara])
         await aside(say)(group, ana)
@@ -85,7 +85,7 @@ async def test_notices_begin_and_end_with_the_membership(ana, bruno, clara, grou
 
 
 async def test_cursor_that_cannot_be_written_any_more_is_told(ana, bruno, group, connect, monkeypatch):
-    """The membership ended elsewhere, and the word of it has not come yet."""
+    """The membership ended in another process, and this one has not heard of it yet."""
     await aside(say)(group, ana)
     async with connect(bruno, chat_path(group)) as socket:
         await aside(group.participants.filter(user=bruno).delete)()

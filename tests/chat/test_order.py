@@ -1,4 +1,4 @@
-"""One order for everybody: seq is 1…n without hole or double, whoever sends and through whatever door."""
+"""One order for everybody: the seqs are 1…n without a hole or a double, whoever sends and in whatever way."""
 
 import asyncio
 import json
@@ -16,7 +16,8 @@ from tests.chat.speaking import aside, chat_path, contents, logged, send
 from tests.factories import make_conversation, make_user
 
 SENDERS, EACH = 32, 5
-# At a time. The pool has 20 connections, and who gets none within 1.5 s is told that the database is away.
+# So many at a time: the pool has 20 connections, and a send without one after 1.5 s is told that the database
+# is away.
 THREADS = 16
 
 
@@ -27,7 +28,7 @@ def crowd(db):
 
 
 def assert_in_order(conversation) -> None:
-    """The table and the log are one sequence, and agree."""
+    """Check that the table and the log are one sequence, and agree."""
     rows = list(Message.objects.order_by("seq").values_list("seq", "content"))
     bodies = [json.loads(body) for body in logged(conversation)]
     assert [seq for seq, _ in rows] == list(range(1, SENDERS * EACH + 1))
@@ -54,7 +55,7 @@ def test_threads_of_many_senders_make_one_sequence(transactional_db, crowd):
 
 
 async def test_sockets_of_many_senders_are_all_told_the_same_sequence(crowd, connect, patient, monkeypatch):
-    # 5,120 frames in one process take a busy machine longer than a sender is kept waiting.
+    # A busy machine needs longer for 5,120 frames in one process than a sender is kept waiting.
     monkeypatch.setattr(send_queue, "QUEUE_SECONDS", 30)
     monkeypatch.setattr(testing, "ANSWER_SECONDS", 30)
     conversation, people = crowd
@@ -74,7 +75,7 @@ async def test_sockets_of_many_senders_are_all_told_the_same_sequence(crowd, con
 
 
 def test_all_kinds_of_events_share_the_sequence(transactional_db, crowd):
-    """Sends race with edits, deletions, arrivals and renames: the log has no hole and no double."""
+    """Sends race with edits, deletions, arrivals and renames; the log has no hole and no double."""
     conversation, people = crowd
     owner, by = people[0], {"conversation_id": conversation.pk, "by": people[0]}
     doomed = [send([Draft(conversation.pk, owner, f"{n}")])[0].message_id for n in range(4)]
@@ -111,7 +112,7 @@ def test_all_kinds_of_events_share_the_sequence(transactional_db, crowd):
 
 
 def test_batches_over_several_conversations_do_not_lock_each_other_out(transactional_db, ana, bruno, clara):
-    """Named in opposite orders by two writers at once."""
+    """Two writers name the same conversations in opposite orders at once."""
     places = [make_conversation(ana, bruno, clara, title=f"{n}") for n in range(3)]
 
     def send_in(order) -> None:

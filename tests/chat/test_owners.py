@@ -1,4 +1,4 @@
-"""Who owns a group: heirs of owners who are disabled or deleted, and what only an owner may, by every way."""
+"""Owners of groups: the heirs of owners who are disabled or deleted, and the rights that only owners have."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def test_group_of_an_owner_who_is_gone_has_an_heir_and_it_is_told(
     transactional_db, ana, bruno, dora, clara, published, end
 ):
     group = make_conversation(ana, bruno, dora, clara, title="Project")
-    for admin in (clara, dora):  # dora has been there longer
+    for admin in (clara, dora):  # dora has been a member for longer
         services.change_role(conversation_id=group.pk, by=ana, user_id=admin.pk, role="admin")
     ana_id = ana.pk
     published.clear()
@@ -149,7 +149,7 @@ ROLES = ("owner", "admin", "member")
 
 @pytest.fixture
 def crowd(db) -> Conversation:
-    """Two of each role."""
+    """A group with two members of each role."""
     people = [make_user(f"{which}_{role}") for which in ("acting", "other") for role in ROLES]
     group = make_conversation(*people, title="Project")
     for user in people[1:]:
@@ -207,7 +207,7 @@ def test_only_an_owner_removes_who_has_a_role(crowd, api, by, role):
 
 @pytest.mark.parametrize("role", ["member", "admin", "owner"])
 def test_admin_cannot_change_a_role_by_removing_and_adding_again(crowd, api, role):
-    """The way around: who comes back has the role that the admin wishes."""
+    """This would be a way around the rule: a member who comes back gets the role that the admin wishes."""
     admin, url = api(person("acting_admin")), f"/api/conversations/{crowd.pk}/members/"
     before = roles_in(crowd)
 
@@ -215,7 +215,7 @@ def test_admin_cannot_change_a_role_by_removing_and_adding_again(crowd, api, rol
         name = f"other_{target}"
         admin.delete(f"{url}{person(name).pk}/")
         admin.post(url, {"participants": [name], "role": role})
-        if name not in roles_in(crowd):  # a plain member, whom an admin may remove, and add as such
+        if name not in roles_in(crowd):  # a plain member, whom an admin may remove, and add again as one
             admin.post(url, {"participants": [name]})
 
     assert roles_in(crowd) == before

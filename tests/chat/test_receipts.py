@@ -1,4 +1,4 @@
-"""How far somebody got: cursors that only move forward, told to the others, and counts that never drift."""
+"""Receipts: cursors only move forward, the others are told of them, and counts never drift."""
 
 import itertools
 import random
@@ -161,7 +161,7 @@ def test_stale_cursor_leaves_the_entry_of_newer_messages_alone(db, ana, bruno, c
 
 
 def test_entry_of_what_was_read_already_is_read_by_saying_so_again(db, ana, bruno, conversation):
-    """Whatever wrote it late: a client that says "read" at the head sees it go."""
+    """Whatever wrote the entry late: a client that says "read" at the head makes it go."""
     share = {"user_id": bruno.pk, "conversation_id": conversation.pk}
     say(conversation, ana)
     services.note_unread([conversation.pk])
@@ -191,7 +191,7 @@ STEPS = st.lists(
 
 
 class History:
-    """A group, driven step by step, and what must hold of it whatever happened."""
+    """A group that is driven step by step, with checks of what must hold whatever happened."""
 
     def __init__(self, people: list[User]) -> None:
         self.people = people
@@ -260,7 +260,8 @@ class History:
             self._check_inbox(share)
 
     def _check_inbox(self, share: Participant) -> None:
-        """The entry counts what was noted, neither deleted by then nor read since, and names the latest."""
+        """Check that the entry counts the noted messages that are neither deleted nor read, and names the
+        latest."""
         noticed_seq = Conversation.objects.get(pk=self.group.pk).noticed_seq
         unread = Message.objects.filter(conversation=self.group, seq__gt=share.read_seq, seq__lte=noticed_seq)
         counted = [
@@ -272,7 +273,7 @@ class History:
         assert list(entries) == ([(len(counted), f"{counted[-1]} sent a message")] if counted else [])
 
     def end(self) -> None:
-        """Once all is noted, the inbox is what the conversation says is unread."""
+        """Check at the end that the inbox shows what is unread in the conversation."""
         self.note()
         for user in self.group.members.all():
             membership = selectors.membership_for(user_id=user.pk, conversation_id=self.group.pk)
@@ -309,7 +310,7 @@ def test_receipts_that_give_way_after_a_resume_are_counted_as_such(db, ana, brun
 async def test_all_cursors_are_told_after_a_resume_however_many(
     ana, bruno, group, connect, relais, monkeypatch
 ):
-    """More than fit at once, to somebody who reads."""
+    """There are more than fit at once, and the client reads."""
     monkeypatch.setattr(receipts, "RECEIPTS_AT_A_TIME", 3)
     relais(limit_outbox_bytes=1_000)
     sent = await aside(say)(group, ana)

@@ -1,4 +1,5 @@
-"""Coming back with `?since=`: all that was missed, once and in order, or a word that it cannot be."""
+"""Resuming with `?since=`: everything missed comes once and in order, or the client is told that it
+cannot."""
 
 import asyncio
 import json
@@ -141,7 +142,8 @@ async def test_member_reads_from_where_they_joined_unless_history_is_open(
 async def test_who_left_and_came_back_is_not_told_that_they_missed_nothing(
     ana, bruno, group, connect, api, seen
 ):
-    """From any position before their return: said while they were here, the removal itself, their absence."""
+    """The position is any before their return: from while they were a member, the removal itself, or their
+    absence."""
 
     def happens() -> None:
         say(group, ana, "1: here")
@@ -203,7 +205,7 @@ async def test_membership_that_other_hands_ended_is_remembered_as_well(ana, brun
 async def test_resuming_under_live_traffic_leaves_no_gap_and_doubles_nothing(
     ana, bruno, dora, group, connect, relais
 ):
-    """Pages so small that the log grows while it is read; each reader comes at another moment."""
+    """The pages are so small that the log grows while it is read; each reader comes at another moment."""
     relais(replay_page=3)
     rounds, senders = 10, [ana, bruno, dora]
     total = rounds * len(senders) * 3
@@ -255,7 +257,7 @@ async def test_live_members_see_one_order_whoever_sends(ana, bruno, conversation
 async def test_first_listener_of_a_process_misses_nothing_between_its_query_and_its_joining(
     ana, bruno, conversation, connect, monkeypatch
 ):
-    """A message committed elsewhere in that moment, whose bell is lost: found by looking at the head."""
+    """A message is committed elsewhere in that moment, and its bell is lost: the head check finds it."""
 
     def and_then_someone_speaks(shares):
         memberships = selectors.memberships_for(shares)

@@ -1,4 +1,5 @@
-"""The send queue: one held conversation holds no other, every send is answered, what waits is bounded."""
+"""The send queue: one locked conversation delays no other, every send is answered, and what waits is
+bounded."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def elsewhere(ana: User, bruno: User) -> Conversation:
 
 @contextmanager
 def held(*conversations: Conversation) -> Iterator[Callable[[], None]]:
-    """Another transaction holds these conversations until the end, or until what it yields is called."""
+    """Another transaction locks these conversations until the end, or until the yielded function is
+    called."""
     has_it, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -128,9 +130,7 @@ async def test_conversation_that_stays_held_is_an_answer_in_time_and_recovers(
 async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_held(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
-    monkeypatch.setattr(
-        send_queue, "SHORT_LOCK_SECONDS", 20
-    )  # the wait of the first takes nobody in who comes later
+    monkeypatch.setattr(send_queue, "SHORT_LOCK_SECONDS", 20)  # no later send joins the wait of the first
     may_go_on = threading.Event()
 
     def hang_elsewhere(drafts: Any, **options: Any) -> Any:
@@ -149,7 +149,7 @@ async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_hel
         behind._give_up()  # as when its time is over
         refused = await late[0]
     may_go_on.set()
-    await asyncio.gather(*submit(elsewhere, ana, "after"))  # when the batch that hung is over
+    await asyncio.gather(*submit(elsewhere, ana, "after"))  # sent when the batch that hung is over
 
     assert type(refused) is UnavailableError
 
@@ -158,7 +158,7 @@ async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_hel
 async def test_who_gives_up_a_held_conversation_leaves_nobody_waiting_in_the_database(
     ana, conversation, hub, patient, monkeypatch
 ):
-    # The server gives up after 1 s, and has long to say so.
+    # The server gives up after 1 s, and has plenty of time to say so.
     monkeypatch.setattr(log, "LOCK_MARGIN_SECONDS", 24)
 
     def waiting() -> int:
@@ -182,7 +182,7 @@ async def test_of_conversations_held_together_the_one_that_is_free_first_goes_fi
     with held(conversation), held(elsewhere) as release:
         waiting = submit(conversation, ana, "long")
         briefly = submit(elsewhere, ana, "short")
-        await asyncio.sleep(0.2)  # longer than they are waited for together
+        await asyncio.sleep(0.2)  # longer than the queue waits for them together
         release()
 
         assert seq_of(await briefly[0]) == 1
@@ -194,7 +194,7 @@ async def test_of_conversations_held_together_the_one_that_is_free_first_goes_fi
 async def test_conversation_that_is_free_again_does_not_wait_for_those_that_stay_held(
     ana, bruno, conversation, hub, patient, monkeypatch
 ):
-    """More of them stay held than may wait for long at the same time."""
+    """More of them stay locked than may wait for long at the same time."""
     monkeypatch.setattr(send_queue, "SHORT_LOCK_SECONDS", 0.05)
     others = [
         await aside(make_conversation)(ana, bruno, title=f"{number}")
@@ -205,7 +205,7 @@ async def test_conversation_that_is_free_again_does_not_wait_for_those_that_stay
         [free] = submit(conversation, ana, "short")
         await asyncio.gather(*submit(await aside(make_conversation)(ana, bruno, title="x"), ana, "aside"))
         release()
-        async with asyncio.timeout(10):  # half of the time for which the others are waited for
+        async with asyncio.timeout(10):  # half of the time for which the queue waits for the others
             assert seq_of(await free) == 1
         assert not any(each.done() for each in waiting)
         release_others()
@@ -216,7 +216,7 @@ async def test_conversation_that_is_free_again_does_not_wait_for_those_that_stay
 async def test_what_could_be_stored_of_held_conversations_is_stored_once(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
-    """The database refuses one of several: each is tried alone, and then one is free and one still held."""
+    """The database refuses one of several: each is tried alone, and then one is free and one still locked."""
     send_all, stored = send_queue.send_messages, []
 
     def one_by_one(drafts, *, patience):
@@ -274,7 +274,7 @@ def test_service_waits_for_a_held_conversation_and_then_refuses(ana, conversatio
 
 
 async def test_queue_is_no_longer_than_what_can_be_stored_in_time(ana, conversation, patient, monkeypatch):
-    """Each batch takes longer than it takes to fill the next: who comes then is told at once."""
+    """Each batch takes longer than it takes to fill the next: a send that comes then is answered at once."""
     monkeypatch.setattr(send_queue, "QUEUE_SECONDS", 0.3)
     monkeypatch.setattr(send_queue, "MAX_BATCH", 1)
     box, batches, begun = SendQueue(), asyncio.Queue[list[Outcome]](), asyncio.Queue[None]()
@@ -292,10 +292,10 @@ async def test_queue_is_no_longer_than_what_can_be_stored_in_time(ana, conversat
     waiting = [submit() for _ in range(4)]
     await begun.get()
     await asyncio.sleep(0.4)
-    waiting.append(submit())  # one batch hangs: who waits for it goes with the next
+    waiting.append(submit())  # one batch hangs: sends that wait for it go with the next
     for found, refusal in (([sent], OverloadedError), ([UnavailableError()], UnavailableError)):
         batches.put_nowait(found)
-        await begun.get()  # the next one: who comes at this very moment has those before it to wait for
+        await begun.get()  # the next batch: a send that comes at this very moment waits for those before it
         with pytest.raises(refusal):
             submit()
     for _ in waiting[2:]:
@@ -306,12 +306,12 @@ async def test_queue_is_no_longer_than_what_can_be_stored_in_time(ana, conversat
     assert await waiting[0] == sent
 
 
-# ── a database that cannot ───────────────────────────────────────────────────────────────────────────────
+# ── a database that fails ────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
 async def one_thread(relais: Callable[..., None]) -> AsyncIterator[None]:
-    """What a test does to the connection of the only thread, every send meets."""
+    """There is one thread, so every send uses the connection that a test has changed."""
     relais(database_threads=1)
     await asyncio.to_thread(close_threads)
     yield
@@ -358,7 +358,7 @@ async def test_full_disk_is_an_answer_and_recovers(ana, conversation, hub, one_t
 
 @contextmanager
 def written_by_another_process(_conversation: Conversation) -> Iterator[None]:
-    """SQLite's write lock, taken without a word to us."""
+    """Another process has SQLite's write lock, which this one is not told of."""
     other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     yield
@@ -368,7 +368,7 @@ def written_by_another_process(_conversation: Conversation) -> Iterator[None]:
 @pytest.mark.stack("small")
 @pytest.mark.parametrize("busy", [held, written_by_another_process])
 async def test_other_writer_is_waited_for_and_then_an_answer(ana, conversation, hub, busy, monkeypatch):
-    # On a busy machine the sender would be answered before SQLite has said why.
+    # On a busy machine the sender would be answered before SQLite has given its reason.
     for module in (send_queue, threads):
         monkeypatch.setattr(module, "ANSWER_SECONDS", 9)
     with busy(conversation):
@@ -408,11 +408,12 @@ async def test_sender_is_answered_when_the_thread_hangs_and_finds_out_by_asking_
     assert await aside(contents)(conversation) == ["Bonjour"]
 
 
-# ── company ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── sends that come together ─────────────────────────────────────────────────────────────────────────────
 
 
 async def test_batches_rest_under_load_and_a_lone_send_does_not_wait(ana, conversation, monkeypatch):
-    """What arrives within as long as the last batch took shares the next one; after a silence none rests."""
+    """Sends that arrive within the time that the last batch took share the next one; after a silence none
+    rests."""
     monkeypatch.setattr(send_queue, "MAX_REST_SECONDS", 0.2)
     box, batches = SendQueue(), []
 

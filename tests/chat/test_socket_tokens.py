@@ -1,4 +1,4 @@
-"""Who is asking: refused alike whatever the conversation, and let in for as long as the token."""
+"""Tokens on chat sockets: refused alike whatever the conversation, and accepted for as long as they live."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from tests.chat.speaking import aside, chat_path, contents, say
 
 
 def wrong_tokens(ana) -> dict[str, tuple[str | None, str, int]]:
-    """Token, error code and close code of everything that is no right token."""
+    """The token, the error code and the close code of every kind of wrong token."""
     expired = sign({**good_claims(Session.objects.create(user=ana)), "exp": time.time() - 10})
     pair = tokens.issue(ana)
     revoked = tokens.issue(ana)["access"]
@@ -130,12 +130,12 @@ async def test_token_of_another_user_or_none_refreshes_nothing(ana, bruno, conve
 
 @pytest.fixture
 def never_looks(relais, monkeypatch) -> None:
-    """What is not told is not found by a look at the database either, not within this test."""
+    """The hub does not look at the database within this test, so it knows only the events it is told."""
     relais(head_check_seconds=60)
     monkeypatch.setattr(head_checks, "POLL_SECONDS", 60)
 
 
-@pytest.mark.usefixtures("never_looks")  # before the hub begins to look
+@pytest.mark.usefixtures("never_looks")  # takes effect before the hub begins to look
 async def test_logout_closes_the_sessions_open_sockets_at_once(ana, bruno, conversation, connect):
     pair = await aside(tokens.issue)(ana)
     async with (

@@ -1,4 +1,4 @@
-"""What is unread becomes one entry per member and conversation, whoever died in between."""
+"""Unread messages become one entry per member and conversation, whichever process dies in between."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ from tests.factories import make_conversation
 
 
 def entries() -> dict[str, int]:
-    """The unread entries: whose, and for how many."""
+    """The unread entries: their users, and how many messages each counts."""
     rows = Notification.objects.filter(read_at=None).values_list("user__username", "count")
     assert len({name for name, _ in rows}) == len(rows)
     return dict(rows)
@@ -157,7 +157,8 @@ def test_number_of_queries_does_not_grow_with_members(db, ana, bruno, clara, con
 def test_conversation_that_another_process_is_noting_is_left_to_it(
     transactional_db, ana, bruno, conversation
 ):
-    """Two at once write one entry with the right count, on SQLite by waiting, elsewhere by skipping."""
+    """Two processes at once write one entry with the right count: on SQLite one waits, elsewhere one skips
+    it."""
     say(conversation, ana)
 
     def note() -> None:
@@ -185,7 +186,7 @@ def test_what_is_read_while_it_is_noted_leaves_no_entry(
     def collapse_late(**entries_to_write) -> None:
         reading.append(threading.Thread(target=read))
         reading[0].start()
-        reading[0].join(0.3)  # either he is through by now, or he waits for us
+        reading[0].join(0.3)  # either he is done by now, or he waits for this process
         collapse(**entries_to_write)
 
     monkeypatch.setattr(unread, "collapse", collapse_late)
@@ -210,7 +211,7 @@ async def test_notifier_writes_what_was_said_on_a_socket(ana, bruno, conversatio
 
 
 async def test_sweep_finds_what_a_dead_process_left_behind(ana, bruno, conversation, transactional_db):
-    """Said and committed, the process gone before its notifier took it up: nobody here knows it moved."""
+    """A message was committed and the process died before its notifier took it up: no process knows of it."""
     await aside(say)(conversation, ana)
     take_moved()
     assert await aside(selectors.conversations_to_note)() == [conversation.pk]
@@ -243,7 +244,8 @@ async def notifying() -> AsyncIterator[None]:
 async def test_conversation_that_cannot_be_noted_is_tried_again_and_holds_up_no_other(
     ana, bruno, dora, conversation, group, monkeypatch, transactional_db, prompt, caplog
 ):
-    """In its batch and in the sweep. Its own position stays where it was, and the cause is said once."""
+    """This holds in its batch and in the sweep. Its own position stays where it was, and the cause is logged
+    once."""
     others = [await aside(make_conversation)(ana, dora, title=f"{number}") for number in range(8)]
     for where in (conversation, group, *others):
         await aside(say)(where, ana)
@@ -280,7 +282,7 @@ async def test_conversation_that_cannot_be_noted_is_tried_again_and_holds_up_no_
 
 
 def counts() -> dict[str, int]:
-    """How many things each has unread."""
+    """The number of unread things of each user."""
     rows = Notification.objects.filter(read_at=None).values_list("user__username")
     return dict(rows.annotate(total=Sum("count")).order_by())
 
@@ -359,11 +361,11 @@ def test_conversation_that_is_gone_is_no_obstacle(db, ana, bruno, conversation):
     assert entries() == {}
 
 
-# ── what is deleted, and what is read in part ────────────────────────────────────────────────────────────
+# ── deleted messages, and partial reads ──────────────────────────────────────────────────────────────────
 
 
 def words(user: User) -> list[tuple[int, str]]:
-    """The unread entries of somebody: how many they count, and what they say."""
+    """The unread entries of a user: the number that each counts, and its text."""
     rows = Notification.objects.filter(user=user, read_at=None).order_by("pk")
     return list(rows.values_list("count", "message"))
 
@@ -448,7 +450,7 @@ def test_entry_that_began_after_the_inbox_was_read_loses_only_what_it_counts(db,
 def test_what_is_deleted_while_it_is_noted_is_uncounted_by_the_next_round(
     transactional_db, ana, bruno, conversation, monkeypatch
 ):
-    """After the heads were read, and before the messages were."""
+    """The deletion comes after the heads were read, and before the messages were."""
     say(conversation, ana)
     doomed = say(conversation, ana)
     said = unread._said

@@ -1,4 +1,4 @@
-"""The assembled application: every protocol, unknown paths, and what refuses to start."""
+"""The assembled application: every protocol, unknown paths, and settings that stop the start."""
 
 import gc
 import json
@@ -50,7 +50,7 @@ async def test_foreign_origin_is_refused(db: None) -> None:
 async def test_server_has_no_secret_to_log_whoever_forwarded_the_request(
     db: None, settings: Any, origin: bytes
 ) -> None:
-    """Its access log is written from the scope that it made, after us; from whom it was forwarded as well."""
+    """The server writes its access log after us, from its own scope: that one must be clean as well."""
     settings.RELAIS = {**settings.RELAIS, "trusted_proxies": ("127.0.0.0/8",)}
     headers = [(b"host", b"localhost"), (b"origin", origin), (b"x-forwarded-for", b"203.0.113.7")]
     communicator = WebsocketCommunicator(application, "/ws/nowhere/?v=1&%74oken=c4n4ry", headers=headers)

@@ -1,4 +1,4 @@
-"""Reading the environment: types, defaults, and the sentence that a wrong value gets."""
+"""Reading the environment: types, defaults, and the message about a wrong value."""
 
 import os
 from pathlib import Path

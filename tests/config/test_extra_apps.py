@@ -1,4 +1,4 @@
-"""An app in a directory of its own, which EXTRA_APPS names: all that it has is found."""
+"""An app in a directory of its own, named in EXTRA_APPS: everything it has is found."""
 
 from __future__ import annotations
 

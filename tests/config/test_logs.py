@@ -1,4 +1,4 @@
-"""No secret reaches a log, however it came into the record; and every logger ends in our handler."""
+"""No secret reaches a log, however it came into the record, and every logger ends in our handler."""
 
 import io
 import json
@@ -19,7 +19,7 @@ CANARY = "canary-7f3a"
 
 @pytest.fixture(params=[False, True], ids=["json", "readable"])
 def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What our handler writes, in each of the two formats, after the servers configured themselves."""
+    """The output of our handler, in each of the two formats, after the servers have configured themselves."""
     before = {
         name: (logger.handlers[:], logger.level, logger.propagate)
         for name in ("", *configuration(readable=False, level="INFO")["loggers"])

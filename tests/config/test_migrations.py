@@ -1,4 +1,4 @@
-"""`migrate` runs while servers of the version before serve: what it holds, it holds for a moment."""
+"""`migrate` runs while servers of the version before serve: it locks nothing for longer than a moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sql_of(app: str, name: str) -> str:
 
 
 def test_no_migration_keeps_writers_from_a_table_while_it_reads_all_of_it():
-    """An index is made beside the writers, or on a table that is as new as it is."""
+    """An index is made beside the writers, or on a table that is as new as the index."""
     loader, found = MigrationLoader(connection), []
     for app, name in sorted(key for key in loader.disk_migrations if key[0] in OURS):
         sql = sql_of(app, name)
@@ -39,7 +39,8 @@ def test_index_whose_making_was_interrupted_is_made_again():
     executor = MigrationExecutor(connection)
     executor.migrate([("chat", "0003_departure")])
     with connection.cursor() as cursor:
-        cursor.execute("CREATE INDEX chat_message_deleted ON chat_message (deleted_seq)")  # of another shape
+        # An index of another shape.
+        cursor.execute("CREATE INDEX chat_message_deleted ON chat_message (deleted_seq)")
     try:
         MigrationExecutor(connection).migrate([("chat", "0004_message_deleted_index")])
         with connection.cursor() as cursor:
