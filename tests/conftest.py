@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for: people, and running servers. Those of one app live in its directory.
+"""Fixtures for all tests: people, and running servers. Fixtures of one app are in its directory.
 
 `connect` and `published` come from `realtime.testing`, the kit that applications built on Relais use as well;
 `contract.testing` holds every frame to the published contract.
@@ -31,27 +31,28 @@ from tests.servers import ServerProcess, manage
 
 pytest_plugins = ["realtime.testing", "contract.testing"]
 
-# With its own deadlines (0.2 s for an example, 1 s for making ten of them) a busy machine fails a test.
+# With its own deadlines (0.2 s for an example, 1 s for making ten of them) a busy machine would fail a test.
 hypothesis.settings.register_profile("relais", deadline=None)
 hypothesis.settings.load_profile("relais")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The suite in two parts, which `scripts/test` runs one after the other."""
+    """Split the suite in two parts, which `scripts/test` runs one after the other."""
     parts = parser.getgroup("relais").addoption
     parts("--fast", dest="part", action="store_const", const="fast", help="only tests that start no process")
     parts("--rest", dest="part", action="store_const", const="rest", help="all tests but those of --fast")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A thousand sockets at once are more than many shells allow, us and the servers that we start."""
+    """Allow more open files: a thousand sockets at once are more than many shells allow, for us and for our
+    servers."""
     allow_many_files()
     if config.option.part == "fast" and environment.STACK != "small":
         raise pytest.UsageError("--fast is the small stack; TEST_STACK says otherwise")
 
 
 def pytest_sessionfinish() -> None:
-    """Leave for `tests.summary` which frames were told in this process, where it wants to know."""
+    """Write for `tests.summary` the frames that were told in this process, if it names a place for them."""
     if directory := os.environ.get("FRAMES_SEEN"):
         from contract.testing import contract
 
@@ -60,7 +61,7 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_report_header() -> list[str]:
-    """What the run stands on."""
+    """Report the databases, servers and programs of the run."""
     stack = {"small": "SQLite and the memory layer", "full": "PostgreSQL and Redis"}[environment.STACK]
     return [f"stack: {environment.STACK}, {stack}", *services.describe()]
 
@@ -87,13 +88,14 @@ def _stack(item: pytest.Item) -> str | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _application() -> None:
-    """Importing it sets up logging; in the middle of a test that would take `caplog` its handler."""
+    """Import the application, which sets up logging; doing that in the middle of a test would take `caplog`
+    its handler."""
     import config.asgi  # noqa: F401
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _frames_of_programs_are_seen() -> Iterator[None]:
-    from tests.frames import watch_programs  # not before pytest has loaded the plugins that it imports
+    from tests.frames import watch_programs  # only after pytest has loaded the plugins that this imports
 
     with pytest.MonkeyPatch.context() as patch:
         watch_programs(patch)
@@ -110,7 +112,8 @@ def _no_process_in_the_fast_set(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Django's own, and before the database goes: connections that threads left open would keep it."""
+    """Django's own, which also closes connections of threads before the database is dropped: they would keep
+    it."""
     with pytest.MonkeyPatch.context() as patch:
         empty_what_tests_fill(patch)
         yield
@@ -136,13 +139,13 @@ def bruno(db: None) -> User:
 
 @pytest.fixture
 def clara(db: None) -> User:
-    """The stranger: exists, may sign in, takes part in nothing."""
+    """A stranger: a user who may sign in, and takes part in nothing."""
     return make_user("clara")
 
 
 @pytest.fixture
 def token_of() -> Callable[[User], str]:
-    """What `connect` signs people in with."""
+    """A function that makes the token with which `connect` signs people in."""
     return access_token
 
 
@@ -163,7 +166,8 @@ def tokens_age(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], N
 
 @dataclass(frozen=True)
 class Backends:
-    """What a server runs on, shared with no other: `ServerProcess("uvicorn", **vars(backends))`."""
+    """The database and the Redis of one server, shared with no other: `ServerProcess("uvicorn",
+    **vars(backends))`."""
 
     database_url: str
     redis_url: str
@@ -171,7 +175,8 @@ class Backends:
 
 @pytest.fixture(scope="session")
 def new_database() -> Callable[[], str]:
-    """Makes migrated databases with the demo data (conversation 123); each call returns a new one's URL."""
+    """Makes migrated databases with the demo data (conversation 123); each call returns the URL of a new
+    one."""
     template = "relais_template"
     numbers = itertools.count(1)
     if environment.STACK == "full":
@@ -196,7 +201,8 @@ def _migrate(database_url: str) -> None:
 
 @pytest.fixture(scope="session")
 def new_backends(new_database: Callable[[], str]) -> Iterator[Callable[[], Backends]]:
-    """Makes what a server runs on. A Redis for each: topics of two databases have the same names."""
+    """Makes the backends of a server. Each has a Redis of its own: topics of two databases have the same
+    names."""
     with contextlib.ExitStack() as running:
 
         def new() -> Backends:
@@ -209,7 +215,7 @@ def new_backends(new_database: Callable[[], str]) -> Iterator[Callable[[], Backe
 
 @pytest.fixture(scope="session")
 def server_database(new_database: Callable[[], str]) -> str:
-    """One migrated database for servers that a test starts itself."""
+    """A migrated database for servers that a test starts itself."""
     return new_database()
 
 

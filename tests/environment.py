@@ -1,4 +1,4 @@
-"""The environment that tests run in: nobody's `.env` changes what a test means.
+"""The environment of tests: nobody's `.env` changes what a test means.
 
 TEST_STACK chooses what is below: `small` is SQLite and the memory layer, `full` is PostgreSQL and Redis.
 """
@@ -16,9 +16,9 @@ STACK = os.environ.setdefault("TEST_STACK", "small")
 if STACK not in {"small", "full"}:
     raise ValueError(f"TEST_STACK is 'small' or 'full', not {STACK!r}")
 
-# What every test, and every server a test starts, has in common. Empty means: the default.
+# Variables for every test, and every server a test starts. Empty means: the default.
 COMMON = {
-    "ENV_FILE": os.devnull,  # what someone's .env says is about their server
+    "ENV_FILE": os.devnull,  # a developer's .env is about their own server
     "SECRET_KEY": "only-for-tests-and-as-long-as-a-real-one-has-to-be-0123456789",
     "SECRET_KEY_FALLBACKS": "",
     "DEBUG": "0",
@@ -35,7 +35,7 @@ def directory() -> Path:
     """A directory for this run's files, named after the process and removed when it ends."""
     parent = Path(tempfile.gettempdir())
     for left in parent.glob("relais-tests-*"):
-        # By a run that was killed, or by mypy, which ends without a farewell.
+        # Left by a run that was killed, or by mypy, which ends without cleaning up.
         pid = left.name.rpartition("-")[2]
         if pid.isdigit() and (int(pid) == os.getpid() or not _exists(int(pid))):
             shutil.rmtree(left, ignore_errors=True)
@@ -66,7 +66,7 @@ def sqlite_url(name: str) -> str:
 
 
 def apply() -> None:
-    """Make the environment of this process that of the chosen stack."""
+    """Give this process the environment of the chosen stack."""
     os.environ.update(COMMON)
     full = STACK == "full"
     os.environ["DATABASE_URL"] = services.postgres_url() if full else sqlite_url("relais")

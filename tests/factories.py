@@ -1,4 +1,4 @@
-"""What tests need before they can begin: people, and conversations between them."""
+"""Makes people, and conversations between them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which tests are the fast set, `scripts/test --fast`: those that stay in this process, on the small stack.
+"""The fast set, `scripts/test --fast`: the tests that stay in this process, on the small stack.
 
 Nobody keeps a list. A test is left out when it is marked `acceptance`, or asks, by whatever fixtures, for
 `new_database`, on which every server that a fixture starts stands. A test that gets into the set all the same
@@ -23,13 +23,13 @@ class ProcessInFastSetError(AssertionError):
 
 
 def is_fast(item: pytest.Item) -> bool:
-    """Whether a test belongs to the fast set, by what it says it needs."""
+    """Whether a test belongs to the fast set, judged by its marks and fixtures."""
     needs: Sequence[str] = getattr(item, "fixturenames", ())
     return item.get_closest_marker("acceptance") is None and DATABASE_OF_SERVERS not in needs
 
 
 def refuse_processes(patch: pytest.MonkeyPatch) -> None:
-    """From now on only foreign programs are started, and only by `subprocess`, which waits for their end."""
+    """From now on allow only foreign programs, and only by `subprocess`, which waits for their end."""
     patch.setattr(subprocess, "Popen", _Foreign)
 
 

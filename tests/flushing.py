@@ -1,4 +1,4 @@
-"""What is emptied after a test that commits: every table but two, whose rows are the same in each database.
+"""Empties the tables after a test that commits, but for two whose rows are the same in each database.
 
 Django's own way is the `flush` command, which empties those two as well and then writes them again, row by
 row; that takes longer than many a test.
@@ -9,12 +9,12 @@ from django.core.management.color import no_style
 from django.db import connections
 from django.test import TransactionTestCase
 
-#: What `migrate` writes after the migrations: the models and what may be done with them.
+#: The tables that `migrate` fills after the migrations: the models and their permissions.
 SAME_EVERYWHERE = {"django_content_type", "auth_permission"}
 
 
 def empty_what_tests_fill(patch: pytest.MonkeyPatch) -> None:
-    """From now on a test with `transactional_db` is followed by this and not by `flush`."""
+    """From now on this follows a test with `transactional_db`, instead of `flush`."""
     patch.setattr(TransactionTestCase, "_fixture_teardown", _empty)
 
 

@@ -1,4 +1,4 @@
-"""Frames of programs, held to the contract as `contract.testing` holds those of the kit's sockets.
+"""Checks frames of programs against the contract, as `contract.testing` does for the kit's sockets.
 
 Whatever opens a socket by the library `websockets` is seen where all of them pass, its `recv` and `send`.
 What a browser, wscat or a peer below every library is told, they show a `Witness` themselves.
@@ -19,7 +19,7 @@ _witnesses: weakref.WeakKeyDictionary[Any, Witness] = weakref.WeakKeyDictionary(
 
 
 def witness_of(connection: ClientConnection | SyncClientConnection) -> Witness:
-    """Who sees what is said on a connection, from its handshake on."""
+    """The witness of a connection, which sees everything on it from the handshake on."""
     witness = _witnesses.get(connection)
     if witness is None:
         assert connection.request is not None
@@ -29,7 +29,7 @@ def witness_of(connection: ClientConnection | SyncClientConnection) -> Witness:
 
 
 def watch_programs(patch: pytest.MonkeyPatch) -> None:
-    """From now on every frame that a client of this process reads is held to the contract."""
+    """From now on check every frame that a client of this process reads."""
     receive, send = ClientConnection.recv, ClientConnection.send
     receive_sync, send_sync = SyncClientConnection.recv, SyncClientConnection.send
 

@@ -30,7 +30,8 @@ from tests.factories import make_user
 SERVICE_KEY = "a-service-key-of-at-least-32-characters"
 JSON = "application/json"
 
-#: Names of ours and words of the code, which mean nothing to a client. A name of two words is one of ours.
+#: Internal names and words of the code, which mean nothing to a client. A name with an underscore is one of
+#: them.
 CODE = re.compile(
     r"\b(?!WebSockets?\b|JavaScript\b)[A-Z][a-z]+(?:[A-Z][a-z]+)+\b"
     r"|\b\w+\.py\b|\b_\w+|``"
@@ -38,12 +39,12 @@ CODE = re.compile(
 )
 
 
-#: How a summary does not begin that says what to do.
+#: Words with which a summary must not begin, because they do not say what to do.
 NO_VERBS = {"A", "An", "Everybody", "Everything", "How", "I", "My", "One", "The", "What", "Who", "With"}
 
 
 class Operation(NamedTuple):
-    """One method of one path, as the document tells it."""
+    """One method of one path, as the document describes it."""
 
     path: str
     method: str
@@ -72,7 +73,7 @@ every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
 
 def resolved(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer, which may be told among the components."""
+    """An answer, with a reference to the components resolved."""
     if "$ref" in answer:
         answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
     return answer
@@ -168,7 +169,7 @@ def test_words_of_the_code_are_found(text: str) -> None:
 
 
 def docstrings(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
-    """What the views of the API and their methods say to those who read the code."""
+    """The docstrings of the API's views and their methods, which are for readers of the code."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             yield from docstrings(pattern.url_patterns)
@@ -224,7 +225,7 @@ def test_credentials_are_explained() -> None:
 
 
 class Example(NamedTuple):
-    """An example, with the place of the schema that it is of."""
+    """An example, with the place of its schema."""
 
     value: Any
     pointer: str
@@ -237,7 +238,7 @@ def examples_in(media: Mapping[str, Any], *path: str) -> Iterator[Example]:
 
 
 def examples_of(operation: Operation) -> Iterator[tuple[str, list[Example]]]:
-    """Whatever an operation takes and gives as JSON, with its examples."""
+    """The JSON bodies that an operation takes and gives, with their examples."""
     at = ("paths", operation.path, operation.method)
     if operation.request is not None:
         yield "request", list(examples_in(operation.request, *at, "requestBody", "content", JSON))
@@ -250,7 +251,8 @@ def examples_of(operation: Operation) -> Iterator[tuple[str, list[Example]]]:
 
 
 def strict(shapes: dict[str, Any]) -> dict[str, Any]:
-    """The document, but that every known field is there in an answer, and no unknown one anywhere."""
+    """The document, changed so that every known field is required in an answer, and no unknown one is allowed
+    anywhere."""
     found = copy.deepcopy(shapes)
     for name, schema in found["components"]["schemas"].items():
         if "properties" in schema:
@@ -311,7 +313,7 @@ def test_example_that_is_wrong_is_found(wrong: dict[str, Any]) -> None:
 
 
 class World:
-    """Ana and Bruno, what is between them, and the ids that the examples call otherwise."""
+    """Ana and Bruno, their conversations, and the ids that stand in place of those of the examples."""
 
     def __init__(self) -> None:
         self.ana = User.objects.create_user(username="ana", password=accounts.SIGN_IN["password"])
@@ -331,7 +333,7 @@ class World:
         self.bruno = bruno
 
     def ask(self, operation: Operation, body: Any) -> Any:
-        """What the server answers to a body as in an example."""
+        """The server's answer to a body like that of an example."""
         if isinstance(body, dict):
             body = body | {name: self.pair["refresh"] for name in body if name == "refresh"}
             if "users" in body:
@@ -357,7 +359,7 @@ def world(db: None, settings: Any) -> World:
 
 
 def shape(value: Any) -> Any:
-    """The fields of a value, without what is in them; an empty list, or null, is anything."""
+    """The fields of a value without their contents; an empty list, or null, matches anything."""
     if isinstance(value, dict):
         return {name: shape(inside) for name, inside in value.items()}
     if isinstance(value, list):
@@ -366,7 +368,7 @@ def shape(value: Any) -> Any:
 
 
 def alike(told: Any, given: Any) -> bool:
-    """Whether both have the same fields, as far as both have something there."""
+    """Whether both have the same fields, where both have something."""
     if isinstance(told, dict) and isinstance(given, dict):
         return told.keys() == given.keys() and all(alike(told[name], given[name]) for name in told)
     if isinstance(told, list) and isinstance(given, list):

@@ -1,4 +1,4 @@
-"""The product on both servers: no token in what they write, unknown paths without a traceback."""
+"""The product on both servers: no token in their logs, and unknown paths without a traceback."""
 
 import http.client
 import json
@@ -13,11 +13,11 @@ from tests.processes import wait_until
 from tests.servers import ServerProcess, manage
 from tests.services import PostgresServer, RedisServer
 
-# One stack each for what takes minutes; what is tested here does not depend on it.
+# Slow tests run on one stack each; what is tested here does not depend on it.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 CANARY = "canary-5d1e9b"
-#: The promise is 3 s; the rest is a busy machine.
+#: The promise is 3 s; the rest allows for a busy machine.
 READY_SECONDS = 8.0
 
 
@@ -89,7 +89,7 @@ def test_wrong_socket_path_is_told_the_right_one(server: ServerProcess, path: st
     assert "origin" not in line()
     assert CANARY not in server.log()[before:]
     answer = refused.value.response
-    if answer.status_code == 404:  # Daphne says 403 to everybody
+    if answer.status_code == 404:  # Daphne answers 403 to everything
         assert told in json.loads(answer.body)["detail"]
 
 

@@ -1,4 +1,4 @@
-"""The settings as a whole: what stops a start, and what stands in the documents about it."""
+"""The settings as a whole: values that stop a start, and what the documents say about each."""
 
 import json
 import os
@@ -13,18 +13,18 @@ from config import settings
 from realtime.defaults import Conf
 from realtime.rates import Rate
 
-# Nearly all of them start the product with an environment of its own.
+# Nearly all of these tests start the product with an environment of its own.
 pytestmark = pytest.mark.acceptance
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789abcdef0123456789abcdef"
 
-#: In .env.example for docker-compose.yml, which puts them into the URLs that the server reads.
+#: These stand in .env.example for docker-compose.yml, which puts them into the URLs that the server reads.
 READ_BY_COMPOSE = {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
 
 
 def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """This Python at the root of the project, with no other environment than this."""
+    """Run this Python at the root of the project, with only this environment."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The HTTP side of the assembly: the API's description, its offline page, what browsers are told."""
+"""The HTTP side of the assembly: the API's description, its offline page, and the headers for browsers."""
 
 import contextlib
 import re
@@ -15,7 +15,7 @@ from tests.config.test_settings import settings_with
 
 @pytest.fixture
 def files_of_a_server(settings: Any) -> None:
-    """Static files as a server has them, which reads them when it starts."""
+    """Static files as a server has them: it reads them when it starts."""
     settings.WHITENOISE_AUTOREFRESH = False
 
 

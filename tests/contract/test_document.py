@@ -1,4 +1,4 @@
-"""The document describes everything that the sockets say and understand, and is what it says it is."""
+"""The document describes every frame and command of the sockets, and is valid AsyncAPI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from realtime import CloseCode, Connection, Event
 from tests.programs import asyncapi_schema
 from tests.test_docs import subclasses
 
-#: Told on a user's own topic, and obeyed by the server's own sockets: no client is sent them.
+#: Events on a user's own topic for the server's own sockets: no client is sent them.
 STEERING = {
     "account_disabled",
     "cursors_moved",
@@ -36,7 +36,7 @@ MESSAGES = [
 
 
 def told() -> set[str]:
-    """The types of all frames that a socket tells."""
+    """The types of all frames that a socket sends."""
     return {
         DOCUMENT["channels"][name]["messages"][reference["$ref"].rpartition("/")[2]]["name"]
         for name in DOCUMENT["channels"]
@@ -60,7 +60,7 @@ def test_every_socket_of_ours_is_described() -> None:
 
 def test_every_event_is_told_on_a_socket_or_steers_the_server() -> None:
     tags = {str(each.__struct_config__.tag) for kind in subclasses(Event) for each in kind.variants()}
-    tags = {tag for tag in tags if tag.islower()}  # a base of others has no type of its own
+    tags = {tag for tag in tags if tag.islower()}  # a base class of others has no type of its own
 
     assert tags - told() == STEERING
     assert told() - tags == set()
@@ -103,7 +103,7 @@ def test_every_schema_is_one_in_the_drafts_that_readers_know(draft: int) -> None
         checks[draft]({**schema, "components": DOCUMENT["components"]})
 
 
-@pytest.mark.acceptance  # what npm brings is not there in the fast set
+@pytest.mark.acceptance  # Node packages are not there in the fast set
 @pytest.mark.stack("small")
 def test_document_is_what_asyncapi_says_that_one_is() -> None:
     official = jsonschema_rs.Draft7Validator(json.loads(asyncapi_schema().read_text()))

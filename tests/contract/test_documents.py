@@ -1,4 +1,4 @@
-"""The pages of `docs/protocols/` and the contract agree: each frame they print fits, and none is left out.
+"""The pages of `docs/protocols/` and the contract agree: each printed frame fits, and none is left out.
 
 A page may shorten: `…` stands for anything, `<uuid>` for something of that kind, and a `position` may be
 missing.
@@ -21,7 +21,7 @@ from tests.servers import ROOT
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/protocols").glob("*.md"))
 DOCUMENT = asyncapi.document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
-#: Every frame of the contract by its type; the default command of a socket also without one.
+#: Every frame of the contract by its type; the default command of a socket also without a type.
 MESSAGES = [message for channel in DOCUMENT["channels"].values() for message in channel["messages"].values()]
 
 _INLINE = re.compile(r"`(\{[^`]+\})`")
@@ -34,7 +34,7 @@ class Printed(NamedTuple):
     page: str
     text: str
     frame: dict[str, Any]
-    #: It goes on, as its `…` says.
+    #: The frame has more fields, as its `…` says.
     is_shortened: bool
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Printed(NamedTuple):
 
 
 def frames_of(page: str) -> Iterator[Printed]:
-    """The JSON objects of a page: of its blocks, its tables, and what is typed and shown in a terminal."""
+    """The JSON objects of a page: in its blocks, its tables, and its terminal sessions."""
     markdown = (ROOT / page).read_text()
     texts = [block.text for block in blocks(page) if block.language == "json"]
     texts += _INLINE.findall(re.sub(r"```.*?```", "", markdown, flags=re.DOTALL))
@@ -58,13 +58,13 @@ def _objects(page: str, text: str) -> Iterator[Printed]:
     while (position := readable.find("{", position)) >= 0:
         try:
             frame, position = reader.raw_decode(readable, position)
-        except ValueError:  # a shape without values, as `{"access","refresh"}`: no frame
+        except ValueError:  # a shape without values, such as `{"access","refresh"}`: no frame
             return
         yield Printed(page, text, frame, "…" in frame)
 
 
 def fits(printed: Printed, message: dict[str, Any]) -> bool:
-    """Whether what a page prints is this message, with what it leaves out put in from the example."""
+    """Whether a printed frame is this message, once the parts it leaves out are taken from the example."""
     schema = SCHEMAS[message["payload"]["$ref"].rpartition("/")[2]]
     complete = message["examples"][0]["payload"]
     fields = {name: value for name, value in printed.frame.items() if name != "…"}
@@ -87,7 +87,7 @@ def _is_open(value: object) -> bool:
 
 
 def kinds_of(frame: dict[str, Any]) -> list[dict[str, Any]]:
-    """The messages that a frame may be: by its type, or the default commands."""
+    """The messages that a frame may be: by its type, or one of the default commands."""
     if "type" in frame:
         return [message for message in MESSAGES if message["name"] == frame["type"]]
     return [
@@ -98,7 +98,8 @@ def kinds_of(frame: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_a_frame(printed: Printed) -> bool:
-    """Not the body of a REST request, which has no type and no field of its own that a socket knows."""
+    """Whether it is a frame, not the body of a REST request, which has no type and no field that a socket
+    knows."""
     return "type" in printed.frame or any(fits(printed, message) for message in kinds_of(printed.frame))
 
 

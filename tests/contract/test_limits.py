@@ -1,4 +1,5 @@
-"""What the contract allows is obeyed, and what is just outside of it is refused: limits are what they say."""
+"""The limits in the contract are the server's: a command at a limit is obeyed, one just beyond it is
+refused."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ from contract import asyncapi
 from realtime.testing import TestSocket
 from tests.factories import make_conversation
 
-#: What says that a frame is of the wrong shape.
+#: The codes that say that a frame is of the wrong shape.
 OF_SHAPE = {"invalid_frame", "invalid_json", "invalid_text", "message_too_long", "empty_message"}
 
-#: `auth` is the first frame or a mistake, and a `pong` is not answered.
+#: Left out: `auth` is the first frame or a mistake, and a `pong` is not answered.
 UNASKED = {("native", "auth"), ("native", "pong")}
 
 DOCUMENT = asyncapi.document()
@@ -35,7 +36,7 @@ class Probe(NamedTuple):
 
 
 def edges(field: dict[str, Any]) -> Iterator[tuple[Any, bool, str]]:
-    """Values at the limits of a field and beyond, and whether they are allowed."""
+    """Values at the limits of a field and beyond them, whether each is allowed, and a word for it."""
     for choice in field.get("anyOf", [field]):
         match choice:
             case {"type": "integer", "minimum": low, "maximum": high}:
@@ -86,7 +87,8 @@ def test_probes_reach_every_limit() -> None:
 
 
 async def answer_of(socket: TestSocket, frame: dict[str, Any], _number: int) -> set[str]:
-    """The code of a command's answer: on this socket each has one, with its `ref` if that could be read."""
+    """The code of a command's answer. On this socket each command has one, with its `ref` if that could be
+    read."""
     while True:
         answer = await socket.receive()
         if "ref" in answer and (answer["ref"] == frame.get("ref") or answer["type"] == "error"):
@@ -94,7 +96,8 @@ async def answer_of(socket: TestSocket, frame: dict[str, Any], _number: int) -> 
 
 
 async def answers_before_a_pong(socket: TestSocket, _frame: dict[str, Any], number: int) -> set[str]:
-    """The codes of all errors until a `ping` is answered, which comes after what was said before it."""
+    """The codes of all errors before the answer to a `ping`, which comes after the answers to earlier
+    frames."""
     await socket.send({"type": "ping", "ref": f"after {number}"})
     codes = set()
     while (answer := await socket.receive()).get("ref") != f"after {number}":

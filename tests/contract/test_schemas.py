@@ -1,4 +1,4 @@
-"""What a class says becomes a schema: strict about what is told, tolerant of what is sent."""
+"""A class becomes a schema: strict about frames from the server, tolerant of frames from clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Wish(msgspec.Struct):
 
     order_id: Id
     note: str | None = None
-    #: Its default is nothing that anybody could send.
+    #: Its default is a value that no client could send.
     token: Annotated[Any, msgspec.Meta(extra_json_schema={"type": "string"})] = None
 
 

@@ -1,4 +1,4 @@
-"""A frame outside of the contract fails the test in which it was sent, whoever sent it."""
+"""A frame outside of the contract fails the test in which it was sent, whichever side sent it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.factories import make_conversation
 
 @pytest.fixture
 def flaws() -> list[str]:
-    """What was found in this test, taken from it before it fails for that."""
+    """The flaws found in this test, taken out so that it does not fail for them."""
     return testing._flaws
 
 

@@ -1,4 +1,4 @@
-"""Frames that no other test happens to be told, on the sockets that tell them."""
+"""Frames that no other test receives, on the sockets that send them."""
 
 from __future__ import annotations
 

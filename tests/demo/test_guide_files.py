@@ -1,4 +1,4 @@
-"""The demo runs the guide's own code, and has its texts in French too."""
+"""The demo runs the guide's own code, and its texts are translated into French."""
 
 import gettext
 import re
@@ -34,7 +34,8 @@ def test_no_script_writes_html():
 
 
 def test_every_text_is_translated():
-    """Whoever adds a text to a template runs makemessages and compilemessages, or this names it."""
+    """After adding a text to a template run makemessages and compilemessages; this test names what is
+    missing."""
     with (DEMO / "locale/fr/LC_MESSAGES/django.mo").open("rb") as compiled:
         french = gettext.GNUTranslations(compiled)
     used: set[str] = set()

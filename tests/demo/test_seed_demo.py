@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: the same people however often it runs, and nobody else's data touched."""
+"""`manage.py seed_demo` makes the same people however often it runs, and changes nobody else's data."""
 
 import subprocess
 import sys
@@ -63,7 +63,7 @@ def test_conversations_go_on_above_the_guides_number():
 
 
 def test_existing_account_keeps_its_password(capsys):
-    """On a server that is no demo after all, `admin` must not become anybody's."""
+    """If the server is no demo after all, `admin` must not become anybody's."""
     admin = User.objects.create_superuser("admin", "root@example.org", "a password of their own")
 
     call_command("seed_demo")
@@ -120,7 +120,7 @@ def test_refused_without_the_demo(tmp_path):
 
 
 def test_administrator_gets_the_password_of_the_setting(new_database):
-    """`seed_demo` by itself keeps the public one; `scripts/dev` names another."""
+    """`seed_demo` by itself keeps the public password; `scripts/dev` sets another."""
     environment = product_environment(database_url=new_database()) | {"DEMO_ADMIN_PASSWORD": "our own"}
     script = (
         "import django; django.setup()\n"

@@ -1,4 +1,4 @@
-"""The demo's pages, as they are before any script runs."""
+"""The demo's pages, before any script has run."""
 
 import sys
 from html import unescape

@@ -1,1 +1,2 @@
-"""The files that ship the server are valid, agree with each other, and describe what starts."""
+"""Tests of the files that ship the server: they are valid, agree with each other, and describe what
+starts."""

@@ -1,4 +1,4 @@
-"""The three files that describe a deployment, each read once."""
+"""Fixtures for the three files that describe a deployment, each read once."""
 
 from typing import Any
 

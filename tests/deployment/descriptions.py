@@ -1,4 +1,4 @@
-"""Reading the deployment files, and what a server is started with by each of them."""
+"""Reads the deployment files, and the environment in which each of them starts a server."""
 
 import os
 import re
@@ -22,7 +22,7 @@ GENERATED_BY_RENDER = "Zm9y/HRoaXMgdGVzdCBvbmx5LCBhbmQgbm8gb3RoZXI="
 
 
 def compose_file() -> dict[str, Any]:
-    """docker-compose.yml, its merge keys resolved."""
+    """docker-compose.yml, with its merge keys resolved."""
     return mapping(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text()))
 
 
@@ -64,7 +64,7 @@ def passwords_in(value: str | None) -> list[str]:
 
 
 def compose_environment(compose: dict[str, Any]) -> dict[str, str]:
-    """What the server is started with after the three secrets were made, and nothing else was said."""
+    """The server's environment after the three secrets were made and no other setting was given."""
     return {
         name: INTERPOLATED.sub(lambda match: match[3] if match[2] == "-" else "0f" * 32, value)
         for name, value in compose["services"]["web"]["environment"].items()
@@ -73,7 +73,8 @@ def compose_environment(compose: dict[str, Any]) -> dict[str, str]:
 
 
 def render_environment(render: dict[str, Any]) -> dict[str, str]:
-    """What Render would set: its own variables, and references resolved in the form it gives them."""
+    """The environment that Render sets: its own variables, and references resolved in the form it gives
+    them."""
     resolved = {"RENDER_EXTERNAL_HOSTNAME": "relais-1a2b.onrender.com", "PORT": "10000"}
     for variable in web_of(render)["envVars"]:
         if "fromDatabase" in variable:
@@ -87,7 +88,7 @@ def render_environment(render: dict[str, Any]) -> dict[str, str]:
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """This Python in a repository without a `.env`, and without this machine's settings."""
+    """Run this Python in a repository without a `.env`, and without this machine's settings."""
     clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [sys.executable, *arguments],

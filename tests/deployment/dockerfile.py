@@ -19,11 +19,11 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-# Absolute paths of the image that are moved below the scratch directory wherever an instruction names them.
+# Absolute paths of the image, which are moved below the scratch directory wherever an instruction names them.
 INSIDE = ("/app", "/data", "/opt/venv")
 _INSIDE = re.compile(r"(?<![\w.-])(?:" + "|".join(INSIDE) + r")(?![\w-])")
 
-# What the official Python images start with.
+# The environment with which the official Python images start.
 BASE_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 # A build reaches its package index the way this machine does, and finds the wheels it has already downloaded.
@@ -48,7 +48,7 @@ class Instruction:
     argument: str
 
     def command(self) -> list[str]:
-        """What to execute: the exec form as it stands, the shell form through /bin/sh."""
+        """The command to execute: the exec form as it stands, the shell form through /bin/sh."""
         if self.argument.startswith("["):
             return list(json.loads(self.argument))
         return ["/bin/sh", "-c", self.argument]
@@ -56,7 +56,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Stage:
-    """What has been said since FROM."""
+    """The state of a build stage: what the instructions since FROM have set."""
 
     base: str
     name: str = ""
@@ -128,15 +128,16 @@ class Image:
             getattr(self, f"_{instruction.word.lower()}")(instruction)
         return self.stage
 
-    # ── after the build ──────────────────────────────────────────────────────────────────────────────────
+    # ── after the build ────────────────────────────────────────────────────────────────────────────────────
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """What a process in a container sees: ENV and what `docker run -e` adds, nothing of this machine."""
+        """The environment of a process in a container: ENV and the variables of `docker run -e`, nothing of
+        this machine."""
         home = {"HOME": self.inside("/data")}
         return home | {name: self.inside(value) for name, value in self.stage.environment.items()} | settings
 
     def inside(self, text: str) -> str:
-        """The text with the image's own directories where they lie on this machine."""
+        """The text, with the image's directories replaced by their places on this machine."""
         return _INSIDE.sub(lambda match: f"{self.root}{match[0]}", text)
 
     # ── the instructions ─────────────────────────────────────────────────────────────────────────────────
@@ -178,7 +179,8 @@ class Image:
         for source in sources:
             if stage is not None:
                 origin = self._stages[stage] / source.lstrip("/")
-                # Links, because a venv is thousands of files and nobody writes to either copy again.
+                # Links are enough, because a venv is thousands of files and nobody writes to either copy
+                # again.
                 shutil.copytree(origin, directory, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
             else:
                 self._copy_from_context(source, directory)
@@ -196,7 +198,7 @@ class Image:
         form = instruction.argument.removeprefix("CMD").strip()
         self.stage = replace(self.stage, healthcheck=replace(instruction, argument=form))
 
-    # ── what they stand on ───────────────────────────────────────────────────────────────────────────────
+    # ── the base image and the build context ───────────────────────────────────────────────────────────────
 
     def _copy_from_context(self, source: str, directory: Path) -> None:
         origin = self.context / source
@@ -220,10 +222,10 @@ class Image:
         )
 
     def _base_image(self) -> str:
-        """A PATH whose `python` is this machine's, and on which nothing changes this machine's users."""
+        """A PATH whose `python` is this machine's, and on which no command changes this machine's users."""
         directory = self._scratch / "base"
         directory.mkdir(exist_ok=True)
-        python = getattr(sys, "_base_executable", sys.executable)  # not the venv that runs the tests
+        python = getattr(sys, "_base_executable", sys.executable)  # not that of the venv that runs the tests
         scripts = {
             "python": f'exec "{python}" "$@"',
             "useradd": f'echo "$@" >> "{self._scratch}/useradd"',
@@ -236,7 +238,7 @@ class Image:
 
 
 def _files(directory: Path, *, ignored: IgnoredPaths, context: Path) -> list[Path]:
-    """What Docker would send of a directory, without walking through what it ignores."""
+    """The files of a directory that Docker would send, without walking through the ignored ones."""
     found = []
     for entry in sorted(directory.iterdir()):
         if entry.relative_to(context).as_posix() in ignored:

@@ -1,4 +1,4 @@
-"""The proxies of docs/operations/proxies.md, run with the configurations that stand there.
+"""The proxies of docs/operations/proxies.md, run with the configurations that the page prints.
 
 Of a configuration only what belongs to another machine is replaced: addresses, ports and files. Its time-outs
 are shortened by a factor, as the server's own are.
@@ -26,12 +26,12 @@ from tests.servers import ServerProcess
 
 PAGE = "docs/operations/proxies.md"
 HOST = "chat.example.com"
-#: Where the clients of these tests come from; the proxy itself has 127.0.0.1.
+#: The address from which the clients of these tests come; the proxy itself has 127.0.0.1.
 CLIENT, NEIGHBOUR = "127.0.0.2", "127.0.0.3"
 
 
 def configuration(language: str) -> str:
-    """What the page prints in this language."""
+    """The configuration that the page prints in this language."""
     [block] = [block for block in blocks(PAGE) if block.language == language]
     return block.text
 
@@ -40,7 +40,7 @@ class Proxy(Process):
     """One proxy in front of one server, with a certificate of its own."""
 
     program: str
-    #: Of its configuration, on the page.
+    #: The language of its configuration on the page.
     language: str
 
     def __init__(self, server: ServerProcess, *, faster: float = 1) -> None:
@@ -52,7 +52,7 @@ class Proxy(Process):
         self._make_certificate()
 
     def configured(self) -> str:
-        """The page's configuration for this machine."""
+        """The page's configuration, changed for this machine."""
         return (
             configuration(self.language)
             .replace("127.0.0.1:8000", f"127.0.0.1:{self.upstream}")
@@ -65,14 +65,14 @@ class Proxy(Process):
         return file.read_text() if file.exists() else ""
 
     def all_logs(self) -> str:
-        """What it wrote, wherever that is."""
+        """Everything that the proxy wrote, wherever that is."""
         files = [*self.directory.glob("*.log"), self.log_file]
         return "".join(file.read_text() for file in files if file.exists())
 
     def answers(self) -> bool:
         return accepts(self.port)
 
-    # What its clients do.
+    # Actions of its clients.
 
     @cached_property
     def trust(self) -> ssl.SSLContext:
@@ -87,7 +87,7 @@ class Proxy(Process):
         address: str = CLIENT,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
-        """The status and the JSON, or the text, of an answer through the proxy."""
+        """The status of an answer through the proxy, and its JSON or text."""
         connection = http.client.HTTPSConnection(HOST, context=self.trust)
         connection.sock = self._secure(address)
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -117,7 +117,7 @@ class Proxy(Process):
         return connect(f"wss://{HOST}{path}", **(ours | there | options))
 
     def protocol_offered_to(self, *protocols: str) -> str | None:
-        """Which of these it chooses."""
+        """The protocol that the proxy chooses of these."""
         context = ssl.create_default_context(cafile=str(self.directory / "certificate.pem"))
         context.set_alpn_protocols(list(protocols))
         with self._secure(CLIENT, context) as connection:
@@ -142,7 +142,7 @@ class Nginx(Proxy):
 
     def configured(self) -> str:
         text = super().configured()
-        text = re.sub(r"^ *listen \[::\].*\n", "", text, flags=re.MULTILINE)  # a machine may lack IPv6
+        text = re.sub(r"^ *listen \[::\].*\n", "", text, flags=re.MULTILINE)  # a machine may have no IPv6
         text = text.replace("listen 80;", f"listen 127.0.0.1:{self.plain_port};")
         text = text.replace("listen 443 ", f"listen 127.0.0.1:{self.port} ")
         text = re.sub(r"/etc/letsencrypt/\S+/fullchain.pem", f"{self.directory}/certificate.pem", text)
@@ -168,7 +168,7 @@ class Nginx(Proxy):
 
 
 class Caddy(Proxy):
-    """Caddy, which would fetch a certificate and take port 80."""
+    """Caddy, kept from fetching a certificate and from taking port 80."""
 
     program, language = "caddy", "caddyfile"
 

@@ -1,4 +1,4 @@
-"""docker-compose.yml, render.yaml and railway.toml are valid, and about settings that exist.
+"""docker-compose.yml, render.yaml and railway.toml are valid, and name only settings that exist.
 
 Compose is checked against its published schema. Render's and Railway's cannot be had from a package index
 and may not be copied, so those two are checked against strict schemas of our own: `schemas/README.md`
@@ -27,13 +27,13 @@ from tests.deployment.descriptions import (
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
-# What is read by Python, by pip and by the shell, not by us.
+# Variables that Python, pip or the shell read, not the product.
 OF_THE_INTERPRETER = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PIP_DISABLE_PIP_VERSION_CHECK"}
 
 
 @pytest.fixture(scope="module")
 def settings_read() -> set[str]:
-    """The variables that the settings ask for, as they record it themselves."""
+    """The variables that the settings ask for, as the settings record it themselves."""
     script = "import json, config.settings as s; print(json.dumps(sorted(s.env.asked_for)))"
     return set(json.loads(python("-c", script, SECRET_KEY="k" * 32).stdout))
 

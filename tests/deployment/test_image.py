@@ -25,14 +25,14 @@ REPOSITORY = Path(__file__).parents[2]
 GRACEFUL_STOP_SECONDS = 15
 ANSWER_SECONDS = 20
 
-# Installing the lock takes 20 s with a warm pip cache and minutes without one.
-# On one stack: building the image takes a minute.
+# Installing the lock takes 20 s with a warm pip cache, and minutes without one.
+# On one stack only: building the image takes a minute.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
-    # Not pytest's tmp_path: that is closed to everyone but us, and the image's user is somebody else.
+    # pytest's tmp_path is closed to everyone but its owner, and the image's user is another one.
     scratch = Path(tempfile.mkdtemp(prefix="relais-image-"))
     scratch.chmod(0o755)
     built = Image(context=REPOSITORY, scratch=scratch)
@@ -45,7 +45,8 @@ def image() -> Iterator[Image]:
 
 @pytest.fixture(scope="module")
 def stores() -> dict[str, str]:
-    """Where the image keeps its data: SQLite in /data as it comes, or PostgreSQL and Redis as in compose."""
+    """The places where the image keeps its data: SQLite in /data by default, or PostgreSQL and Redis as in
+    compose."""
     if environment.STACK == "small":
         return {}
     return {
@@ -56,14 +57,14 @@ def stores() -> dict[str, str]:
 
 @pytest.fixture
 def settings(stores: dict[str, str]) -> dict[str, str]:
-    """What a deployment adds to the image, with a public name that no probe uses."""
+    """The settings that a deployment adds to the image, with a public name that no probe uses."""
     said = {"SECRET_KEY": "only-for-this-test-" * 2, "ALLOWED_HOSTS": "chat.example.com", "HOST": "127.0.0.1"}
     return said | stores
 
 
 @pytest.fixture
 def migrated(image: Image, settings: Mapping[str, str]) -> None:
-    """The release step, as railway.toml words it."""
+    """Run the release step, as railway.toml words it."""
     command = tomllib.loads((REPOSITORY / "railway.toml").read_text())["deploy"]["preDeployCommand"]
     done = _run(image, ["/bin/sh", "-c", command], **settings)
     assert done.returncode == 0, done.stdout
@@ -94,7 +95,7 @@ class Container(Process):
             return False
 
     def fetch(self, path: str, *, host: str = "localhost") -> tuple[int, bytes]:
-        """The status and the body of a GET, asked under a host name of our choice."""
+        """The status and the body of a GET, with the given host name."""
         with contextlib.closing(
             http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
         ) as connection:
@@ -103,12 +104,12 @@ class Container(Process):
             return response.status, response.read()
 
     def get(self, path: str, *, host: str = "localhost") -> tuple[int, Any]:
-        """The same, of JSON."""
+        """The status and the JSON of a GET, with the given host name."""
         status, body = self.fetch(path, host=host)
         return status, json.loads(body) if body else None
 
     def is_healthy(self) -> bool:
-        """Does the image's HEALTHCHECK pass?"""
+        """Whether the image's HEALTHCHECK passes."""
         command = _instruction(self._image.stage.healthcheck)
         return _run(self._image, command, **self._settings).returncode == 0
 
@@ -166,7 +167,7 @@ def test_image_runs_as_a_fixed_user_who_owns_only_the_data(image: Image) -> None
     for path in Path(image.inside("/app")).rglob("*"):
         assert not path.lstat().st_mode & stat.S_IWOTH or path.is_symlink(), path
         assert path.lstat().st_uid == os.geteuid(), path
-    if os.geteuid() == 0:  # anybody else cannot give the directory away
+    if os.geteuid() == 0:  # no other user can give the directory away
         assert Path(image.inside("/data")).stat().st_uid == _uid(image)
 
 
@@ -208,7 +209,7 @@ def _as_the_images_user(image: Image, command: list[str]) -> list[str]:
 
 @functools.cache
 def _becoming(uid: int, python: str) -> list[str]:
-    """The words that make a command run under another uid, if we may and if that uid reaches our Python.
+    """The words that make a command run under another uid, if we may and if that uid can reach our Python.
 
     The Python of a developer often lies in a home that is closed to others. The second way lets the user
     read, but not write, as if it were open: what matters is that the server may write nothing but its data.
@@ -219,7 +220,7 @@ def _becoming(uid: int, python: str) -> list[str]:
     reading = [*plain, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     for words in (plain, reading):
         tried = subprocess.run(
-            # Through a shell, like the start script: some rights survive one step, but not two.
+            # They go through a shell, like the start script: some rights survive one step, but not two.
             [*words, "/bin/sh", "-c", f'"{python}" -c "import django"; exit $?'],
             capture_output=True,
             check=False,

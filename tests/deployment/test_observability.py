@@ -1,4 +1,4 @@
-"""The manual's metrics, dashboard and alerts are about metrics that exist, and about all of them."""
+"""The metrics in the manual, the dashboard and the alerts exist, and all metrics are in the manual."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from realtime.metrics.instruments import REGISTRY, Gauge, Histogram
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations"
 
-#: Shown by Prometheus itself, about each scrape.
+#: Metrics that Prometheus itself adds to each scrape.
 OF_PROMETHEUS = {"up"}
 DURATION = re.compile(r"(\d+)(s|m)\Z")
 
@@ -45,7 +45,7 @@ def rules() -> list[dict[str, Any]]:
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """Every query of the dashboard and of the alerts, with where it stands."""
+    """Every query of the dashboard and of the alerts, with its place."""
     for panel in dashboard()["panels"]:
         for target in panel.get("targets", ()):
             yield f"panel {panel['title']}", target["expr"]
@@ -57,7 +57,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 def names_in(query: str) -> set[str]:
-    """The metrics of a query: words that are followed by no parenthesis, outside of braces and `by (…)`."""
+    """The metrics of a query: words that no parenthesis follows, outside of braces and `by (…)`."""
     bare = re.sub(r'"[^"]*"', "", query)
     bare = re.sub(r"\b(?:by|without|on|ignoring)\s*\([^)]*\)|\{[^}]*\}|\[[^\]]*\]", " ", bare)
     words = set(re.findall(r"\b[a-zA-Z_]\w*\b(?!\s*\()", bare))
@@ -113,7 +113,7 @@ def test_alert_waits_says_how_urgent_it_is_and_what_it_means(rule: dict[str, Any
     assert rule["annotations"].keys() == {"summary"}
     amount, unit = DURATION.match(rule["for"]).groups()  # type: ignore[union-attr]  # None is the failure
     seconds = int(amount) * {"s": 1, "m": 60}[unit]
-    # One scrape that goes wrong wakes nobody; what has happened (an increase) need not go on.
+    # One failed scrape must wake nobody; an increase has happened, and need not go on.
     assert seconds <= 900
     assert seconds >= 60 or "increase(" in rule["expr"]
 

@@ -23,7 +23,7 @@ from tests.servers import Kind, ServerProcess
 
 pytestmark = pytest.mark.stack("small")
 
-#: The server pings after 2 s of silence instead of 25, and a proxy's time-outs are as much shorter.
+#: The server pings after 2 s of silence instead of 25, and the proxy's time-outs are shortened likewise.
 FASTER = 12.5
 SOCKETS_PER_ADDRESS = 3
 METRICS_TOKEN = "a-token-of-a-scraper-that-nobody-guesses-0123456789"
@@ -59,7 +59,7 @@ def proxy(pair: tuple[ServerProcess, Proxy]) -> Proxy:
 
 
 class Pinged(ClientConnection):
-    """A socket that counts the pings it is sent."""
+    """A socket that counts the pings it receives."""
 
     pings = 0
 
@@ -74,7 +74,7 @@ async def test_socket_lives_longer_than_the_proxy_waits(proxy: Proxy) -> None:
     token = proxy.token("ana")
 
     async with proxy.socket(f"/ws/chat/123/?token={token}", create_connection=Pinged) as silent:
-        # After 8 s; nginx waits for 6.
+        # The pause is 8 s; nginx waits for 6.
         await eventually(lambda: silent.pings >= 4 or silent.close_code is not None, within=60)
         assert silent.close_code is None
 
@@ -165,7 +165,7 @@ def test_body_may_be_as_large_as_the_server_allows(proxy: Proxy) -> None:
         "POST", path, {"message": "x" * (Conf.limit_body_bytes - frame)}, headers=headers
     )
     assert (status, answer["code"]) == (400, "message_too_long")
-    # Announced and not sent: whoever is answered while sending may lose the answer.
+    # The body is announced and not sent: a client that is answered while it sends may lose the answer.
     announced = {"Content-Length": str(Conf.limit_body_bytes + 1)}
     assert proxy.ask("POST", path, headers=headers | announced)[0] == 413
 
@@ -188,7 +188,7 @@ def test_plain_http_is_sent_to_https(proxy: Proxy) -> None:
     assert re.search(rf"(?i)location: https://{HOST}(:\d+)?/api/\?a=b\r\n".encode(), answer)
 
 
-# ── what the page says of its numbers ────────────────────────────────────────────────────────────────────
+# ── the numbers of the page ──────────────────────────────────────────────────────────────────────────────
 
 
 def without_comments(language: str) -> str:
@@ -208,7 +208,7 @@ def test_nginx_outlasts_a_ping_and_logs_no_query() -> None:
 
 
 def traefik() -> tuple[Any, Any]:
-    """Its two files, of which no test runs anything."""
+    """Traefik's two files, with which no test runs Traefik."""
     fixed, routes = [yaml.safe_load(block.text) for block in blocks(PAGE) if block.language == "yaml"]
     return fixed, routes["http"]
 

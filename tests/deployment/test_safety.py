@@ -1,11 +1,11 @@
-"""The deployment files hold no secret, publish nothing but the server, and release and stop it in order."""
+"""The deployment files hold no secret, publish only the server, and release and stop it in order."""
 
 import re
 from typing import Any
 
 from tests.deployment.descriptions import INTERPOLATED, REPOSITORY, dockerfile_lines, passwords_in, web_of
 
-# What `scripts/serve` promises; each platform kills what is left some seconds later.
+# `scripts/serve` promises to stop within this time; each platform kills what is left some seconds later.
 GRACEFUL_STOP_SECONDS = 15
 
 SECRET_NAME = re.compile(r"SECRET|PASSWORD|AUTH$|TOKEN$|_KEYS?$")
@@ -64,7 +64,7 @@ def test_datastores_of_render_are_private(render: dict[str, Any]) -> None:
 def test_server_of_compose_has_no_rights_to_lose(compose: dict[str, Any]) -> None:
     web = compose["services"]["web"]
 
-    assert "user" not in web  # the image's own, which is not root
+    assert "user" not in web  # the image has a user of its own, which is not root
     assert web["cap_drop"] == ["ALL"]
     assert web["security_opt"] == ["no-new-privileges:true"]
 

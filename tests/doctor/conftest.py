@@ -30,14 +30,14 @@ from tests.factories import PASSWORD, make_conversation, make_user
 
 @dataclass
 class Visit:
-    """What the doctor said."""
+    """The output of one run of the doctor."""
 
     status: int
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def findings(self) -> list[tuple[str, str]]:
-        """Which examination found what, each once."""
+        """The findings, each once: the examination and what it found."""
         return sorted({(line["examination"], line["what"]) for line in self.lines if "what" in line})
 
 
@@ -59,7 +59,8 @@ def doctor() -> Callable[..., Visit]:
 
 @pytest.fixture
 def live(transactional_db: None, settings: Any) -> dict[str, int]:
-    """Everything that can happen has happened; the ids of what a test may want to damage."""
+    """A database in which everything has happened that can; returns the ids of objects that a test may
+    damage."""
     settings.RELAIS = {**settings.RELAIS, "log_retention": {"user.": (None, 3)}}
     assert conf.log_retention == {"user.": (None, 3)}
     ana, bruno, dora, clara, emil = map(make_user, ("ana", "bruno", "dora", "clara", "emil"))
@@ -120,7 +121,8 @@ def _come_and_go(group: Conversation, ana: User, dora: User, clara: User, emil: 
     services.change_role(conversation_id=group.pk, by=ana, user_id=clara.pk, role="admin")
     say(group, clara, "hello")
     services.note_unread([group.pk])
-    services.remove_member(conversation_id=group.pk, by=ana, user_id=dora.pk)  # with an unread entry
+    # This member has an unread entry.
+    services.remove_member(conversation_id=group.pk, by=ana, user_id=dora.pk)
     services.remove_member(conversation_id=group.pk, by=emil, user_id=emil.pk)
     say(group, ana, "without dora")
     services.add_members(conversation_id=group.pk, by=clara, users=[dora])

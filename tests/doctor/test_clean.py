@@ -1,4 +1,4 @@
-"""A clean database: the doctor finds nothing where only the product has written."""
+"""The doctor finds nothing in a database that only the product has written to."""
 
 import pytest
 from django.db import transaction

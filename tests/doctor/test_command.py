@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def _more_examinations(monkeypatch):
-    """Two that are only there for this test."""
-    call_command("doctor", "--list", stdout=io.StringIO())  # so that the apps' own are registered
+    """Adds two examinations, for this test only."""
+    call_command("doctor", "--list", stdout=io.StringIO())  # registers the examinations of the apps first
     monkeypatch.setattr(examinations, "_examinations", dict(examinations._examinations))
 
     @examination(remedy="Sleep.")

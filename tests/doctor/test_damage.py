@@ -1,4 +1,4 @@
-"""Each kind of damage is found, under one name; no message's text is repeated."""
+"""The doctor finds each kind of damage under one name, and repeats no message's text."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ DAMAGE = {
 
 @contextlib.contextmanager
 def unguarded() -> Iterator[None]:
-    """The database's foreign keys do not hold, as after a restore with triggers disabled."""
+    """Switch off the database's foreign keys, as after a restore with triggers disabled."""
     off, on = {
         "sqlite": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"),
         "postgresql": ("SET session_replication_role = replica", "SET session_replication_role = DEFAULT"),
@@ -323,7 +323,7 @@ def test_every_examination_can_find_something():
 
 @contextlib.contextmanager
 def unindexed(model: type[Model], name: str) -> Iterator[None]:
-    """A unique index is lost; what was stored meanwhile is gone when it is made again."""
+    """Drop a unique index for the block; rows that were stored meanwhile are gone when it is made again."""
     [guard] = [each for each in model._meta.constraints if each.name == name]
     with connection.schema_editor() as editor:
         editor.remove_constraint(model, guard)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Worker:
-    """Does what people do, at random, as fast as it goes."""
+    """A user who does random things as fast as possible."""
 
     def __init__(self, live: dict[str, int], seed: int) -> None:
         self.chance = random.Random(seed)
@@ -39,7 +39,7 @@ class Worker:
         self.ana, self.dora = User.objects.get(pk=live["ana"]), User.objects.get(pk=live["dora"])
 
     def work(self, done: threading.Event) -> None:
-        """Until it is done."""
+        """Work until `done` is set."""
         deeds = [
             self.say,
             self.say,
@@ -53,7 +53,7 @@ class Worker:
         ]
         try:
             while not done.is_set():
-                with contextlib.suppress(RealtimeError):  # somebody else was faster
+                with contextlib.suppress(RealtimeError):  # another one was faster
                     self.chance.choice(deeds)()
                     self.deeds += 1
         finally:

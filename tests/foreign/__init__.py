@@ -1,1 +1,1 @@
-"""A protocol that the core has never heard of, spoken on it: what it needs of the core, the door offers."""
+"""A protocol that the core has never heard of, built on it: everything it needs comes from the door."""

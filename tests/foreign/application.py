@@ -1,4 +1,4 @@
-"""The product's application with Tally's route beside its own: what `config/` would say of a new dialect."""
+"""The product's application with Tally's route beside its own, as `config/` would add a new dialect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from config.asgi import application, sockets  # first: it sets Django up
+from config.asgi import application, sockets  # first, because it sets Django up
 from realtime.wire import sizes
 from tests.foreign.routing import websocket_urlpatterns
 

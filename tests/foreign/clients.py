@@ -1,4 +1,4 @@
-"""A client of Tally, over whatever takes its frames."""
+"""A client of Tally, over any transport of its frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PATH = "/tally/"
 
 
 class Client:
-    """Keeps what it heard until somebody asks for it: frames of different subscriptions come as they like."""
+    """Keeps what it heard until a test asks for it: frames of different subscriptions come in any order."""
 
     def __init__(
         self, send: Callable[[bytes], Awaitable[object]], receive: Callable[[], Awaitable[bytes]]
@@ -32,21 +32,22 @@ class Client:
             self._heard.append(msgspec.msgpack.decode(await self._receive(), type=list))
 
     async def ask(self, verb: str, ref: object, *more: object) -> list[Any]:
-        """Say something, and return what was answered."""
+        """Send a request, and return its answer."""
         await self.say(verb, ref, *more)
         return await self.hears("yes", ref)
 
     async def refused(self, verb: object, ref: object, *more: object) -> str:
-        """The code of the error that answers this."""
+        """Send a request, and return the code of the error that answers it."""
         await self.say(verb, ref, *more)
         return str((await self.hears("no", ref))[0])
 
     async def amounts(self, ref: object) -> list[int]:
-        """What the next frame of rows brings to a subscription."""
+        """The amounts in the next frame of rows for a subscription."""
         [(_, amounts)] = await self.hears("rows", ref)
         return list(amounts)
 
     async def nothing_else(self) -> list[list[Any]]:
-        """What was heard and not asked for, up to now: the answer to a heartbeat stands behind all of it."""
+        """Frames that were heard and not asked for so far: the answer to a heartbeat comes after all of
+        them."""
         await self.ask("beat", "nothing else")
         return self._heard

@@ -64,7 +64,7 @@ class GoneError(RealtimeError):
     code, status = "gone", 410
 
 
-# ── what is told ─────────────────────────────────────────────────────────────────────────────────────────
+# ── frames of rows ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class Counted(Event, tag="counted", frozen=True):
@@ -76,7 +76,8 @@ class Counted(Event, tag="counted", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Large:
-    """One frame for each write, with the amounts that are large enough; not for who put them."""
+    """One frame for each write, with the amounts that are large enough; it leaves out the user who put
+    them."""
 
     least: int
 
@@ -89,7 +90,7 @@ class Large:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The envelope: which of the client's subscriptions this is for."""
+    """The envelope, which names the client's subscription."""
 
     id: Hashable
 
@@ -106,11 +107,11 @@ def put(topic: str, by: str, amounts: Sequence[int]) -> None:
 
 
 def extent(topic: str) -> tuple[int, Position]:
-    """How far back the log of a topic goes, and its end."""
+    """The floor of a topic's log, and the position at its end."""
     return log.floor(topic), log.ends([topic])[topic]
 
 
-# ── how it is said ───────────────────────────────────────────────────────────────────────────────────────
+# ── the dialect ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 class TallyDialect:
@@ -142,7 +143,7 @@ class TallyDialect:
         return Refusal(error.status, headers, pack([error.code, error.message, error.retry_after_ms]))
 
 
-# ── what it does ─────────────────────────────────────────────────────────────────────────────────────────
+# ── the consumer ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Nothing(msgspec.Struct, array_like=True):
@@ -224,7 +225,7 @@ class Tally(Connection):
         "shut": Command(Nothing, do_shut),
     }
 
-    # --- who speaks, and what is listened to --------------------------------------------------------
+    # --- accesses and subscriptions ------------------------------------------------------------------
 
     async def identity_of(self, token: str | None) -> Identity:
         if token is not None:

@@ -1,4 +1,4 @@
-"""Tally in this process: what a dialect may do otherwise than ours, on the product's application."""
+"""Tally in this process, on the product's application: what a dialect may do differently from ours."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ async def test_position_of_another_past_ends_one_subscription(socket, ana_s) -> 
     assert await socket.nothing_else() == []
 
 
-# ── who speaks ───────────────────────────────────────────────────────────────────────────────────────────
+# ── identities ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_what_follows_a_sign_in_waits_for_it(socket, ana_s) -> None:
@@ -310,7 +310,7 @@ async def test_token_that_expires_ends_its_subscriptions_and_no_others(
 ) -> None:
     await socket.ask("open", "a", "shop", 0, ana_s)
     tokens_age(3600)
-    await socket.ask("open", "bruno", "shop", 0, bruno_s)  # its hour begins after the clock was put on
+    await socket.ask("open", "bruno", "shop", 0, bruno_s)  # its hour begins after the clock was moved
 
     assert await socket.hears("over", "a") == ["token_expired"]
     await put(TOPIC, "", [1])
@@ -319,7 +319,7 @@ async def test_token_that_expires_ends_its_subscriptions_and_no_others(
 
 
 class Hold:
-    """A function that waits in its thread, before it begins or when it is done, for a test."""
+    """A function that waits in its thread, before it begins or when it is done."""
 
     def __init__(self, function: Callable[..., Any], *, is_done: bool) -> None:
         self.function, self.is_done = function, is_done
@@ -410,7 +410,7 @@ async def test_heartbeat_and_other_subscriptions_do_not_wait_for_a_slow_command(
     assert [await socket.hears("yes", "a") for _ in range(2)] == [[], []]
 
 
-# ── the server's own affairs ─────────────────────────────────────────────────────────────────────────────
+# ── restarts and limits of the server ────────────────────────────────────────────────────────────────────
 
 
 async def test_socket_that_goes_leaves_nothing_behind(connect, hub, ana_s, bruno_s) -> None:

@@ -66,7 +66,7 @@ async def tally(server: ServerProcess) -> AsyncIterator[tuple[Client, ClientConn
 
 @contextlib.contextmanager
 def log_held(server: ServerProcess) -> Iterator[None]:
-    """Nobody else can append to the log: what a slow database is to a command."""
+    """Lock the log, so that nobody else can append to it: for a command this is a slow database."""
     if environment.STACK == "full":
         with psycopg.connect(server.database_url) as writer:
             writer.execute("LOCK TABLE realtime_topic IN EXCLUSIVE MODE")
@@ -84,7 +84,7 @@ async def test_handshake_without_the_subprotocol_is_refused_before_accept(server
             pass
 
     response = refused.value.response
-    if server.kind == "daphne":  # which cannot say more
+    if server.kind == "daphne":  # Daphne cannot say more
         assert response.status_code == 403
         return
     assert response.status_code == 426
@@ -143,7 +143,7 @@ async def test_heartbeat_is_answered_while_a_command_waits_for_the_database(
             await client.say("put", "a", [1])
             await client.ask("shut", "b")
             assert await client.nothing_else() == []
-        _, name, *_ = await client.hears()  # that it was done, or could not be in time
+        _, name, *_ = await client.hears()  # the command was done, or could not be in time
         assert name == "a"
 
 
@@ -173,7 +173,7 @@ async def test_restart_is_announced_in_its_own_words(
         async with tally(stopping) as (client, connection):
             await client.ask("beat", 1)
             os.kill(stopping.pid, signal.SIGTERM)
-            if server.kind == "fallback":  # which closes its sockets itself, before it asks us
+            if server.kind == "fallback":  # it closes its sockets itself, before it asks us
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await connection.wait_closed()
                 assert connection.close_code == 1012

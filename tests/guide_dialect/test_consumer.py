@@ -1,4 +1,4 @@
-"""The guide's dialect: who opts in to more, and a socket that lives as long as its user's token."""
+"""The guide's dialect: how clients opt in to more, and a socket that lives as long as its user's token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from realtime.testing import ANSWER_SECONDS, eventually
 from realtime.topics import user_topic
 from tests.realtime.sockets.talk import Quiet, Said, Somebody, Talk, Whispered, refused_with
 
-# ── who opts in to more ──────────────────────────────────────────────────────────────────────────────────
+# ── opting in ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_page_that_would_show_errors_is_only_closed(talk):
@@ -36,7 +36,7 @@ async def test_native_subprotocol_is_chosen(hub):
 
 
 async def test_ping_is_answered_after_what_was_asked_before_it(talk):
-    """As ever: a page may take it for the sign that the commands before it are done."""
+    """A page may take the answer for the sign that the commands before it are done, as it always could."""
     async with talk() as (socket, consumer):
         slow = asyncio.Event()
 
@@ -76,7 +76,7 @@ async def test_opting_in_does_not_bring_back_what_was_taken_away(talk, monkeypat
         assert await socket.receives_nothing()
 
 
-# ── how many ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── limits ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_sockets_of_a_user_are_counted_and_not_their_topics(talk, settings):
@@ -97,7 +97,7 @@ async def test_sockets_of_a_user_are_counted_and_not_their_topics(talk, settings
 async def test_refused_socket_that_stays_counts_no_more(talk, settings):
     settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 1}
     async with talk("?refuse=1") as (refused, _):
-        assert await refused_with(refused) == ("not_found", 4404)  # and does not close on its side
+        assert await refused_with(refused) == ("not_found", 4404)  # the client does not close on its side
         async with talk() as (socket, _):
             await socket.send({"type": "echo"})
             assert await socket.receive() == {"type": "echo"}
@@ -114,7 +114,7 @@ async def test_no_limit_is_no_limit(talk, settings):
 
 
 def answering(identity: Somebody) -> Callable[[str], Awaitable[Somebody]]:
-    """Looks a new token up, and finds this."""
+    """A look-up of new tokens that finds this identity."""
 
     async def identify(_token: str) -> Somebody:
         return identity
@@ -135,7 +135,7 @@ async def test_refreshed_socket_lives_as_long_as_the_new_token(talk):
         ending = consumer.hub.expiries._ending.values()
         assert [consumer.access in each for each in ending].count(True) == 1
         assert consumer.identity is fresh
-        assert consumer.user is fresh.user  # whose name and sharing later events change
+        assert consumer.user is fresh.user  # later events change the user's name and sharing
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_token_that_cannot_prolong_the_socket_changes_nothing(talk, tokens
 
 
 async def test_token_of_somebody_else_is_looked_up_once(talk, hub):
-    """Their position is in another topic: compared with ours it would look old for ever."""
+    """The position of their topic says nothing about ours: compared with ours it would look old for ever."""
     asked = []
 
     async def identify(token: str) -> Somebody:
@@ -172,7 +172,7 @@ async def test_token_of_somebody_else_is_looked_up_once(talk, hub):
 
 
 async def test_revocation_told_while_the_new_token_was_looked_up_is_not_missed(talk, hub):
-    """Its event found the socket with the old session; so the database is asked again."""
+    """The event found the socket with the old session; so the database is asked again."""
     answers = [Somebody(authorized_at=0, session_id="new"), errors.SessionRevokedError()]
     asked = []
 

@@ -1,1 +1,1 @@
-"""Tests of the tools themselves: scripts, locks, layers, the servers that tests start."""
+"""Tests of the tools themselves: scripts, locks, layers, and the servers that tests start."""

@@ -48,7 +48,7 @@ STAYS = ["stays_here", "waits_for_a_foreign_program"]
 
 
 def suite_of(directory, *arguments: str, **variables: str) -> str:
-    """What pytest says about these tests, with the fixtures and the rules of ours."""
+    """The output of pytest for these tests, with our fixtures and rules."""
     (directory / "conftest.py").write_text('pytest_plugins = ["tests.conftest"]')
     (directory / "test_toy.py").write_text(SUITE)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={directory}"]
@@ -80,7 +80,7 @@ def test_what_starts_something_is_out_when_it_says_so_and_fails_when_it_does_not
     assert named(output, "PASSED") == STAYS, output
     assert named(output, "FAILED") == STARTS_ONE
     assert output.count("says so: @pytest.mark.acceptance") >= len(STARTS_ONE)
-    assert "4 deselected" in output  # and one of these is of the other stack
+    assert "4 deselected" in output  # one of these is of the other stack
 
 
 def test_two_parts_are_the_whole_stack_and_share_nothing(tmp_path):

@@ -18,7 +18,7 @@ from tests.servers import ROOT
 
 pytestmark = pytest.mark.stack("small")
 
-#: What stands on the core and must not look past its door; `config` assembles everything.
+#: Packages that stand on the core and must not look past its door; `config` assembles everything.
 APPS = (
     "accounts",
     "chat",
@@ -96,10 +96,11 @@ def test_door_says_the_same_to_the_type_checker_and_to_python():
 
 
 def test_no_module_of_the_core_knows_itself_by_a_detour():
-    """Nor for the type checker: what two modules know of each other is a protocol in the lower one."""
+    """This holds for the type checker too: where two modules have to know each other, the lower one has a
+    protocol."""
     graph = grimp.build_graph("realtime", exclude_type_checking_imports=False)
     known = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
-    del known["realtime"]  # the door, through which nothing inside goes
+    del known["realtime"]  # the door is left out: nothing inside goes through it
 
     try:
         order = list(TopologicalSorter(known).static_order())

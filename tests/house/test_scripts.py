@@ -1,4 +1,4 @@
-"""The scripts refuse what cannot work, and the locks say what the .in files ask for."""
+"""The scripts refuse what cannot work, and the locks hold what the .in files ask for."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def run(script: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def pinned(lock: str) -> dict[str, list[Version]]:
-    """The versions a lock holds, by canonical name; several where they differ by platform."""
+    """The versions in a lock, by canonical name; several where they differ by platform."""
     versions: dict[str, list[Version]] = {}
     for name, version in re.findall(r"^([a-z0-9._-]+)==([^ \\]+)", (ROOT / lock).read_text(), re.MULTILINE):
         versions.setdefault(name, []).append(Version(version))
@@ -152,7 +152,7 @@ def test_npm_lock_has_hashes_and_names_no_registry():
     assert '"integrity"' in text
 
 
-#: The first versions without a hole that is known; what we do not use today may come in by another package.
+#: The first versions without a known hole; a package that we do not use today may come in through another.
 REPAIRED_IN = {
     "daphne": (
         "4.2.2",
@@ -165,11 +165,11 @@ REPAIRED_IN = {
     "redis": ("4.5.4", "CVE-2023-28858, CVE-2023-28859: answers of one request given to another"),
     "websockets": ("5.0", "CVE-2018-1000518: a small message inflated without an end"),
 }
-#: With a reason of ours.
+#: Bounds with a reason of ours.
 BOUNDS = {
-    "daphne": ">=4.2.3",  # the version whose source our adapter was written against
+    "daphne": ">=4.2.3",  # our adapter was written against this version's source
     "redis": "<8",  # 8 times idle sockets out after 5 s
-    "uvicorn": ">=0.53",  # before: no write flow control, a slow reader's frames pile up
+    "uvicorn": ">=0.53",  # older ones have no flow control for writes, so a slow reader's frames pile up
 }
 
 

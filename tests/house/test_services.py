@@ -1,4 +1,4 @@
-"""The real servers that tests stand on: they start, answer, keep their port and leave nothing behind."""
+"""The servers that tests use really run: they start, answer, keep their port and leave nothing behind."""
 
 import os
 import shutil

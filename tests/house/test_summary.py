@@ -1,4 +1,4 @@
-"""The last line of scripts/test: what counts as passed, and what does not."""
+"""The last line of scripts/test: the tests that count as passed, and those that do not."""
 
 import json
 
