@@ -1,4 +1,4 @@
-"""A server process that tests own: on a free port, logging to a file, gone when we are gone.
+"""A server process that tests own: on a free port, logging to a file, and gone when the test run is gone.
 
 Which servers there are lives in `tests.services` (Redis, PostgreSQL) and `tests.servers` (our own).
 """
@@ -17,14 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-# Until a server answers. A cold PostgreSQL takes 2 s, and ten times that on a busy machine.
+# The time until a server answers. A cold PostgreSQL takes 2 s, and ten times that on a busy machine.
 START_SECONDS = 60.0
-# Until a server that was asked politely is gone; our own promises to stop within 12 s.
+# The time until a server is gone after SIGTERM; our own promises to stop within 12 s.
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
-#: Below the ports that the kernel gives away by itself, to clients and to who asks for any: nobody is given
-#: ours in the seconds from our look at it until its server listens. The two stacks run side by side: each has
-#: every other one.
+#: These lie below the ports that the kernel gives away by itself, so no other program gets ours between the
+#: look at it and the start of its server. The two stacks run side by side: each has every other one.
 OWN_PORTS = range(20_000 + (os.environ.get("TEST_STACK") == "full"), 32_000, 2)
 _given: set[int] = set()
 
@@ -34,9 +33,10 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on, and that nobody is given before our server does."""
+    """A port of 127.0.0.1 that nothing listens on, and that no other program gets before our server has
+    it."""
     while True:
-        port = random.SystemRandom().choice(OWN_PORTS)  # not of a test's seed: two runs must not meet
+        port = random.SystemRandom().choice(OWN_PORTS)  # not from a test's seed: two runs must not meet
         if port in _given:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -46,7 +46,7 @@ def free_port() -> int:
 
 
 def established(port: int) -> list[str]:
-    """The connections that clients have to a port of ours, by the inode of our end (0: not accepted)."""
+    """The clients' connections to a port of ours, by the inode of our end (0: not accepted)."""
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
 
@@ -64,9 +64,9 @@ class Process:
     """One server in a directory of its own; `start`, `stop`, `kill` and `restart` keep its port."""
 
     name = "server"
-    # What our sudden death sends it: no clean-up is worth waiting for then.
+    # The signal that it gets when the test run dies: no clean-up is worth waiting for then.
     last_signal = signal.SIGKILL
-    # Where it runs; None is where we run.
+    # The directory in which it runs; None is the current one.
     working_directory: Path | None = None
 
     def __init__(self, *, port: int | None = None) -> None:
@@ -77,14 +77,14 @@ class Process:
         self._guard: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
 
-    # What a kind of server says about itself.
+    # Overridden by each kind of server.
 
     def command(self) -> Sequence[str]:
         """The command line that serves on `self.port`."""
         raise NotImplementedError
 
     def answers(self) -> bool:
-        """Does it serve yet?"""
+        """Whether it serves yet."""
         raise NotImplementedError
 
     def environment(self) -> Mapping[str, str] | None:
@@ -92,10 +92,10 @@ class Process:
         return None
 
     def user(self) -> int | None:
-        """The uid and gid to run as; None stays who we are."""
+        """The uid and gid to run as; None keeps those of the test run."""
         return None
 
-    # What is the same for all of them.
+    # The same for all kinds.
 
     @property
     def pid(self) -> int:
@@ -105,7 +105,7 @@ class Process:
 
     @property
     def is_running(self) -> bool:
-        """Has it been started and not ended, by us or by itself?"""
+        """Whether it has been started and has not ended."""
         return self._child is not None and self._child.poll() is None
 
     def log(self) -> str:
@@ -124,7 +124,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self.environment(),
-                start_new_session=True,  # Ctrl-C is for pytest; it then stops the servers in order
+                start_new_session=True,  # Ctrl-C is for pytest, which then stops the servers in order
                 user=uid,
                 group=uid,
                 extra_groups=None if uid is None else [],
@@ -146,7 +146,7 @@ class Process:
         return self._end(signal.SIGTERM, seconds)
 
     def kill(self) -> None:
-        """SIGKILL: what a crash looks like from outside."""
+        """Send SIGKILL: from outside this is a crash."""
         self._end(signal.SIGKILL, STOP_SECONDS)
 
     def restart(self) -> Self:
@@ -195,8 +195,9 @@ class Process:
             self._guard = None
 
     def _watch(self) -> None:
-        # `atexit` does not run after SIGKILL. The guard reads a pipe that only we can write to: when we die,
-        # however that happens, it reads the end of it, and takes the server and its directory along.
+        # `atexit` does not run after SIGKILL. The guard reads a pipe that only this process can write to.
+        # When this process dies, in whatever way, the guard reads the end of the pipe, kills the server and
+        # removes its directory.
         script = 'cat >/dev/null; kill -"$1" "$2" 2>/dev/null; sleep 1; kill -9 "$2" 2>/dev/null; rm -rf "$3"'
         self._guard = subprocess.Popen(
             [
@@ -216,12 +217,12 @@ class Process:
 
 
 def accepts(port: int) -> bool:
-    """Does something accept TCP connections on this port of 127.0.0.1?"""
+    """Whether something accepts TCP connections on this port of 127.0.0.1."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
 
 
 def running_as_root() -> bool:
-    """Some servers refuse to; they get another uid."""
+    """Whether tests run as root. Some servers refuse to; they get another uid."""
     return os.geteuid() == 0

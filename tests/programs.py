@@ -1,4 +1,4 @@
-"""What tests need and is not ours: Chromium, Node, what npm brings, nginx, Caddy.
+"""Programs that tests need and that are not ours: Chromium, Node, packages from npm, nginx, Caddy.
 
 Missing is a failure, never a skip. `scripts/test` installs what is missing here;
 `python -m tests.programs chromium` prints what would be used.
@@ -15,11 +15,11 @@ NODE_PACKAGES = Path(__file__).parent / "node"
 
 
 class MissingProgramError(RuntimeError):
-    """A program that a test needs is not here; the message says how to get it."""
+    """A program that a test needs is missing; the message says how to get it."""
 
 
 def chromium() -> Path:
-    """The browser: `CHROMIUM`, PATH, or what Playwright downloaded. Give it as `executable_path`."""
+    """The browser: from `CHROMIUM`, from PATH, or downloaded by Playwright. Give it as `executable_path`."""
     if named := os.environ.get("CHROMIUM"):
         return Path(named)
     for name in CHROMIUM_NAMES:
@@ -37,7 +37,7 @@ def chromium() -> Path:
 
 
 def node() -> Path:
-    """Node: PATH, else the wheel in requirements-dev.txt."""
+    """Node: from PATH, otherwise from the wheel in requirements-dev.txt."""
     if found := shutil.which("node"):
         return Path(found)
     try:
@@ -50,7 +50,7 @@ def node() -> Path:
 
 
 def wscat() -> list[str]:
-    """The start of a command line that runs the wscat of npm, as locked in tests/node."""
+    """The first words of a command line that runs npm's wscat, as locked in tests/node."""
     program = NODE_PACKAGES / "node_modules" / "wscat" / "bin" / "wscat"
     if not program.exists():
         raise MissingProgramError(
@@ -60,7 +60,7 @@ def wscat() -> list[str]:
 
 
 def asyncapi_schema() -> Path:
-    """The JSON Schema of AsyncAPI 3.0 documents, as those who make the specification publish it."""
+    """The JSON Schema of AsyncAPI 3.0 documents, as its authors publish it."""
     schema = NODE_PACKAGES / "node_modules" / "@asyncapi" / "specs" / "schemas" / "3.0.0.json"
     if not schema.exists():
         raise MissingProgramError(
@@ -70,7 +70,7 @@ def asyncapi_schema() -> Path:
 
 
 def proxy(name: str) -> Path:
-    """nginx or Caddy: this machine's, else Debian's package of that name."""
+    """nginx or Caddy: this machine's, otherwise Debian's package of that name."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin"
     if shutil.which(name, path=path) is None:
         install_packages(name)
@@ -80,7 +80,7 @@ def proxy(name: str) -> Path:
 
 
 def install_packages(*names: str) -> None:
-    """Debian's packages, by apt; nothing happens where that is not ours to do."""
+    """Install packages of Debian by apt, unless this process may not."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
     # At run level 1 Debian starts no service: the package's own server would take port 80.

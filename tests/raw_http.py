@@ -1,4 +1,4 @@
-"""An HTTP peer that may say anything: requests are bytes here, and nothing is put right for it."""
+"""An HTTP peer that may send anything: requests are bytes here, and nothing corrects them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-#: Long enough for a busy machine; a server that says nothing at all fails the test with it.
+#: Long enough for a busy machine; a server that sends nothing at all fails the test after this time.
 PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One response, and what came behind it."""
+    """One response, and the bytes behind it."""
 
     status: int
     head: str
@@ -24,19 +24,19 @@ class Answer:
 
     @property
     def code(self) -> str | None:
-        """Of a problem document."""
+        """The code of a problem document."""
         problem: dict[str, Any] = json.loads(self.body)
         assert problem["status"] == self.status
         return problem["code"]
 
     def header(self, name: str) -> str | None:
-        """The first of this name."""
+        """The first header of this name."""
         found = re.search(rf"^{name}: *(.*?)\r?$", self.head, re.IGNORECASE | re.MULTILINE)
         return found[1] if found else None
 
 
 def request(target: str = "/health/live", *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
-    """A head that asks the server itself; more headers are added as they are."""
+    """A request head addressed to the server itself; more headers are added unchanged."""
     lines = [f"{method} {target} HTTP/{version}", "Host: localhost", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -48,7 +48,7 @@ def line_to(
     """A connection; `source` is another address of this machine."""
     with socket.socket() as line:
         line.settimeout(patience)
-        if receive_bytes:  # before the handshake of TCP: it tells the other side how much we take
+        if receive_bytes:  # before TCP's handshake, which tells the other side how much this one takes
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         if source is not None:
             line.bind((source, 0))
@@ -59,7 +59,7 @@ def line_to(
 
 
 def send_until_refused(line: socket.socket, pieces: Iterable[bytes]) -> int:
-    """Write to a server that may end the line meanwhile; how many pieces it let us write."""
+    """Write to a server that may end the connection meanwhile; the number of pieces that it took."""
     sent = 0
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         for piece in pieces:
@@ -69,7 +69,7 @@ def send_until_refused(line: socket.socket, pieces: Iterable[bytes]) -> int:
 
 
 def everything(line: socket.socket) -> bytes:
-    """What the server says until it ends the line."""
+    """All bytes from the server until it ends the connection."""
     heard = b""
     with contextlib.suppress(ConnectionResetError):
         while more := line.recv(65536):
@@ -78,7 +78,7 @@ def everything(line: socket.socket) -> bytes:
 
 
 def answer_of(heard: bytes) -> Answer:
-    """The first response in what was heard."""
+    """The first response in these bytes."""
     head, _, body = heard.partition(b"\r\n\r\n")
     first = head.split(b"\r\n", 1)[0].split(b" ")
     assert first[0] == b"HTTP/1.1", heard[:200]
@@ -88,7 +88,7 @@ def answer_of(heard: bytes) -> Answer:
 
 
 def ask(port: int, *pieces: bytes, source: str | None = None) -> Answer:
-    """Say something, until the server ends the line; what it answered."""
+    """Send a request, read until the server ends the connection, and return the answer."""
     with line_to(port, source=source) as line:
         send_until_refused(line, pieces)
         return answer_of(everything(line))

@@ -44,7 +44,7 @@ class Endpoint:
 
     route: str
     method: str
-    #: The endpoints that need no token: registering, signing in, refreshing, signing out.
+    #: It needs no token: registering, signing in, refreshing, signing out.
     is_public: bool
 
     def __str__(self) -> str:

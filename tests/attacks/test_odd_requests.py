@@ -19,7 +19,7 @@ from tests.servers import ServerProcess
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 PATHS = odd.paths()
-#: The statuses that a healthy server may answer; 501 is for methods that it does not know.
+#: The statuses of a server that fails. 501 is none of them: it is for methods that the server does not know.
 FAULTS = {500, 502, 503}
 #: Data of a notification, as somebody types it into the form of the admin.
 ODD_DATA = (

@@ -30,8 +30,7 @@ from tests.factories import make_user
 SERVICE_KEY = "a-service-key-of-at-least-32-characters"
 JSON = "application/json"
 
-#: Internal names and words of the code, which mean nothing to a client. A name with an underscore is one of
-#: them.
+#: Internal names and words of the code, which mean nothing to a client. A name in CamelCase is one of ours.
 CODE = re.compile(
     r"\b(?!WebSockets?\b|JavaScript\b)[A-Z][a-z]+(?:[A-Z][a-z]+)+\b"
     r"|\b\w+\.py\b|\b_\w+|``"

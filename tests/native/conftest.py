@@ -1,4 +1,4 @@
-"""The people and conversations of the chat's tests, and a client of the native socket."""
+"""Fixtures for the native socket: the people and conversations of the chat's tests, and a client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["_full_buckets", "api", "conversation", "dora", "group", "patient", "
 
 
 class Page:
-    """A client that has been told `hello`."""
+    """A client that has received `hello`."""
 
     def __init__(self, socket: TestSocket, hello: dict[str, Any]) -> None:
         self.socket = socket
@@ -25,41 +25,42 @@ class Page:
         self._refs = 0
 
     async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
-        """Send a command, and the next frame, which must be its answer."""
+        """Send a command, and return the next frame, which must be its answer."""
         ref = await self.send(command, **fields)
         answer = await self.socket.receive()
         assert answer.get("ref") == ref, f"expected the answer to {command}, got {answer}"
         return answer
 
     async def ask_wrong(self, command: str, **fields: Any) -> dict[str, Any]:
-        """The same with what no client should send."""
+        """The same with a frame that no client should send."""
         self._refs += 1
         await self.socket.send_wrong({"type": command, "ref": self._refs, **fields})
         return await self.socket.receive()
 
     async def find(self, command: str, **fields: Any) -> dict[str, Any]:
-        """Send a command, and its answer; other frames are skipped."""
+        """Send a command, and return its answer; other frames are skipped."""
         ref = await self.send(command, **fields)
         while (frame := await self.socket.receive()).get("ref") != ref:
             pass
         return frame
 
     async def send(self, command: str, **fields: Any) -> int:
-        """Send a command; its `ref`."""
+        """Send a command, and return its `ref`."""
         self._refs += 1
         await self.socket.send({"type": command, "ref": self._refs, **fields})
         return self._refs
 
     async def receive(self) -> dict[str, Any]:
-        """The next frame."""
+        """Receive the next frame."""
         return await self.socket.receive()
 
     async def receive_until(self, event_type: str) -> dict[str, Any]:
-        """The next frame of a type; others are skipped."""
+        """Receive frames until one of this type; the others are skipped."""
         return await self.socket.receive_until(event_type)
 
     async def is_silent(self) -> bool:
-        """Whether nothing more comes: not by waiting, by asking."""
+        """Whether nothing more comes. It does not wait: it sends a command and looks whether the answer is
+        next."""
         answer = await self.ask("ping")
         return bool(answer["type"] == "pong")
 
@@ -80,7 +81,7 @@ def page_of(connect: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def tell_inbox(db: None) -> Callable[..., Any]:
-    """`await tell_inbox(ana, 7)`: a stored notification."""
+    """`await tell_inbox(ana, 7)` stores a notification."""
 
     def tell(user: Any, payment_id: int) -> Any:
         return notify(user=user, kind="payment_completed", data={"payment_id": payment_id})

@@ -1,4 +1,4 @@
-"""Subscribing to a conversation, and what is done in it."""
+"""Subscribing to a conversation on the native socket, and the commands in it."""
 
 import uuid
 
@@ -201,7 +201,7 @@ async def test_typing_is_told_to_the_others(ana, bruno, conversation, page_of):
         assert (told["topic"], told["type"], told["is_typing"]) == (topic_of(conversation), "typing", True)
         assert await quiet.is_silent()
         assert await mine.is_silent()
-    # Whoever types and goes is silent.
+    # A client that goes while typing says nothing more.
 
 
 async def test_acts_need_no_subscription_but_membership(ana, bruno, dora, conversation, page_of):

@@ -1,4 +1,4 @@
-"""Every command of the document can be pasted: `docs/protocols/native.md`, from top to bottom."""
+"""Every command printed in `docs/protocols/native.md` can be pasted, from top to bottom."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.chat.speaking import aside, say
 from tests.factories import make_user
 
 PAGE = (Path(__file__).parents[2] / "docs/protocols/native.md").read_text()
-#: Frames of the server, and commands that need a token or end the socket.
+#: Left out: frames of the server, and commands that need a token or end the socket.
 _NOT_PASTED = {"auth", "auth.refresh", "pong"}
 
 
 def commands() -> list[dict[str, Any]]:
-    """The frames of the page whose `type` is a command, in its order."""
+    """The printed frames whose `type` is a command, in order."""
     frames, reader = [], json.JSONDecoder()
     for found in re.finditer(re.escape('{"type":'), PAGE):
         try:

@@ -1,4 +1,4 @@
-"""What one client may ask on the native socket, so that others do not notice."""
+"""The limits of one client on the native socket, so that others notice nothing."""
 
 import asyncio
 import threading
@@ -56,14 +56,14 @@ async def test_pages_and_snapshots_count_with_what_is_asked_over_rest(
             assert (answer["code"], answer["retryable"]) == ("rate_limited", True), command
             assert answer["retry_after_ms"] > 0
         assert await aside(over_rest)() == 429
-        # What costs next to nothing does not count, and somebody else has a limit of their own.
+        # Commands that cost next to nothing do not count, and another user has a limit of their own.
         assert (await page.ask("subscribe", topic=topic, id=2))["type"] == "subscribed"
         assert (await other.ask("conversations"))["type"] == "ack"
 
 
-@pytest.mark.usefixtures("unjudged")  # it has a command of its own
+@pytest.mark.usefixtures("unjudged")  # the test adds a command of its own
 async def test_work_of_one_user_leaves_threads_to_others(ana, bruno, page_of, patient, monkeypatch):
-    """However many sockets they have, and however much they ask at once."""
+    """This holds however many sockets the user has, and however much they ask at once."""
     from native.commands import COMMANDS, in_thread
 
     under_way, most, go_on = set(), [0], threading.Event()

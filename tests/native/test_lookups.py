@@ -1,4 +1,4 @@
-"""What a page that opens asks the database: who is there, and all that it may hear, each in one query."""
+"""The queries of a page that opens: one for the identity, and one for everything the page may hear."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def conversations(people) -> list[Conversation]:
 
 @pytest.fixture
 def asked(monkeypatch) -> list[str]:
-    """What is asked about people and conversations, by any thread, from now on."""
-    # Nobody has to be told of what earlier tests said.
+    """The queries about people and conversations, by any thread, from now on."""
+    # Events of earlier tests need no look-up now.
     services.take_moved()
     monkeypatch.setattr(notifier, "conversations_to_note", list)
-    # However long the machine stands still while the commands of one turn are read.
+    # The commands of one turn are one batch, however long the machine stands still while they are read.
     monkeypatch.setattr(batch_loader, "GATHER_SECONDS", 60)
     statements: list[str] = []
     execute = CursorWrapper.execute
 
     def noted(self, sql, params=None):
-        # Not whether bells were lost: that is one question about all topics of a process.
+        # The head check is left out: that is one question about all topics of a process.
         if '"accounts_' in sql or '"chat_' in sql:
             statements.append(sql)
         return execute(self, sql, params)
@@ -53,7 +53,7 @@ def asked(monkeypatch) -> list[str]:
 
 
 async def subscribe_to(socket: TestSocket, topics: Sequence[str], **first: Any) -> None:
-    """Subscribe to all of them at once, as a page does that opens, to the first one with further wishes."""
+    """Subscribe to all topics at once, as a page does that opens; the first one has further options."""
     for number, topic in enumerate(topics):
         await socket.send({"type": "subscribe", "topic": topic} | ({} if number else first))
     answers = [await socket.receive_until("subscribed") for _ in topics]
@@ -64,7 +64,8 @@ async def subscribe_to(socket: TestSocket, topics: Sequence[str], **first: Any) 
     ("first", "queries"),
     [
         ({}, 2),  # the identity; the memberships
-        ({"snapshot": 20}, 5),  # of that one also: the membership and the page as of one moment; the receipts
+        # Also, for that one, the membership and the page as of one moment, and the receipts.
+        ({"snapshot": 20}, 5),
     ],
 )
 async def test_connect_with_twenty_subscriptions(bruno, conversations, asked, token_of, hub, first, queries):
@@ -83,7 +84,7 @@ async def test_connect_with_twenty_subscriptions(bruno, conversations, asked, to
     ("wish", "queries"),
     [
         ({}, 2),  # the identity; the memberships
-        ({"snapshot": 20}, 6),  # and four of the list of conversations, however many it has
+        ({"snapshot": 20}, 6),  # and four for the list of conversations, however long it is
     ],
 )
 async def test_connect_with_everything_of_mine(bruno, conversations, asked, token_of, hub, wish, queries):

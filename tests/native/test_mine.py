@@ -1,4 +1,4 @@
-"""All conversations of one's own in one subscription, and the inbox."""
+"""The subscription to all one's own conversations, and the inbox."""
 
 import pytest
 

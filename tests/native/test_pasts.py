@@ -1,4 +1,4 @@
-"""Subscriptions where the log is another one, or goes back less far, or was not the member's for a while."""
+"""Subscriptions where the log is another one, goes back less far, or was closed to the member for a while."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def topic_of(conversation: Any) -> str:
 
 @pytest.fixture
 def spoken(conversation, bruno):
-    """Five messages."""
+    """A conversation with five messages."""
     for number in range(1, 6):
         say(conversation, bruno, f"old {number}")
     return conversation
 
 
 async def is_looked_at(hub: Any, topic: str) -> None:
-    """Wait until the hub knows where a topic stands: another past can be told from that."""
+    """Wait until the hub knows where a topic stands, and can tell another past from that."""
     await eventually(lambda: (there := hub.audience(topic)) and there.mark != "")
 
 
 async def replace_past(hub: Any, conversation: Any, sender: Any) -> None:
-    """The database is restored, and other things are said in the place of what was lost."""
+    """Restore the database, and send other messages, which take the places of the lost ones."""
     topic = conversation_topic(conversation.pk)
     await is_looked_at(hub, topic)
 
     @aside
-    @transaction.atomic  # or the hub may look in between
+    @transaction.atomic  # otherwise the hub may look in between
     def begin_another_past() -> None:
         restore(conversation, 3)
         say_unheard(conversation, sender, "new 4", "new 5", "new 6")
@@ -82,7 +82,7 @@ async def test_open_mine_is_told_which_conversation_to_load(bruno, ana, spoken, 
 async def test_subscription_that_ends_while_another_past_is_found_hears_nothing_more(
     bruno, ana, spoken, page_of, hub, monkeypatch, topic
 ):
-    """The client ends it just while the server asks whose the other log is."""
+    """The client ends it while the server asks whose log the other one is."""
     name = topic_of(spoken) if topic == "conversation" else topic
     async with page_of(ana) as page:
         await page.ask("subscribe", topic=name)
@@ -221,7 +221,8 @@ async def test_newcomer_with_a_number_from_before_is_told_everything_since(ana, 
 
 
 async def test_right_that_ended_on_the_way_ends_a_resume(ana, bruno, dora, group, page_of, hub):
-    """Removed while what was missed is told: told up to the removal, and nothing after it."""
+    """The member is removed while the missed events are told: they are told up to the removal, and nothing
+    after it."""
     await aside(say)(group, ana, "one")
     since = await aside(position_at)(conversation_topic(group.pk), 1)
     await aside(say)(group, ana, "two")
@@ -235,13 +236,14 @@ async def test_right_that_ended_on_the_way_ends_a_resume(ana, bruno, dora, group
             told.append(await page.receive())
         ref = await page.send("ping")
         while (frame := await page.receive()).get("ref") != ref:
-            told.append(frame)  # `conversation_left`, where the answer of `mine` already was without it
+            # `conversation_left` comes where the answer of `mine` was already without the conversation.
+            told.append(frame)
     assert not [frame for frame in told if frame.get("content") == "secret"]
     assert hub.audience(conversation_topic(group.pk)) is None
 
 
 def _is_settled(told: list[dict[str, Any]]) -> bool:
-    """Whether both subscriptions are answered, and the one of the conversation is over."""
+    """Whether both subscriptions are answered, and the one to the conversation is over."""
     mine = [frame for frame in told if frame.get("id") == "m" and frame["type"] == "subscribed"]
     left = [frame for frame in told if frame["type"] == "conversation_left"]
     over = [frame for frame in told if frame["type"] in ("unsubscribed", "error")]

@@ -1,4 +1,4 @@
-"""What is written while a snapshot is read, answers beside events, and what subscriptions leave behind."""
+"""Writes during a snapshot, answers among events, and what a subscription that ends leaves behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def topic_of(conversation: Any) -> str:
 
 
 def just_before(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, write: Any) -> list[str]:
-    """Once, another thread commits something before a function reads; its connection is another one."""
+    """Once, let another thread commit something before a function reads; that thread has its own
+    connection."""
     import threading
 
     from django.db import connections
@@ -106,7 +107,7 @@ async def test_entry_that_arrives_while_an_inbox_is_read_is_told_after_it(
 
 
 async def test_first_event_after_a_snapshot_is_the_next_one(ana, bruno, conversation, page_of):
-    """For each way to begin, none is left out and none comes twice."""
+    """Whichever way the subscription begins, no event is left out and none comes twice."""
     for number in range(3):
         await aside(say)(conversation, bruno, f"m{number}")
     async with page_of(ana) as page:
@@ -123,7 +124,8 @@ async def test_first_event_after_a_snapshot_is_the_next_one(ana, bruno, conversa
 
 
 async def test_mine_begins_where_its_list_was_read(ana, bruno, dora, page_of):
-    """Who joined and left since the socket was opened is not told of it again by a later subscription."""
+    """Conversations that were joined and left since the socket opened are not told again by a later
+    subscription."""
     from tests.factories import make_conversation
 
     group = await aside(make_conversation)(ana, bruno, title="Project")
@@ -170,7 +172,8 @@ async def test_two_subscriptions_of_one_topic_end_one_by_one(ana, bruno, convers
 
 
 async def test_failed_subscription_leaves_nothing(ana, bruno, conversation, page_of, hub, monkeypatch):
-    """The database is away: an error with `ref` and `id`, and the socket and the others go on."""
+    """The database is away: the answer is an error with `ref` and `id`, and the socket and the others go
+    on."""
 
     def away(*args: Any, **options: Any) -> Any:
         raise UnavailableError
@@ -198,7 +201,7 @@ async def test_closed_socket_leaves_nothing(ana, bruno, conversation, group, pag
         for topic in (topic_of(conversation), topic_of(group), "mine", "inbox"):
             await page.ask("subscribe", topic=topic, id=f"{topic} again", snapshot=True)
         subscription = hub.audience(conversation_topic(conversation.pk)).subscriptions()[0]
-        socket = weakref.ref(subscription.socket)  # which every feed of it knows, and which knows them
+        socket = weakref.ref(subscription.socket)  # every feed of the socket knows it, and it knows its feeds
         del subscription
     topics = [conversation_topic(conversation.pk), conversation_topic(group.pk), user_topic(ana.pk)]
     await eventually(lambda: all(hub.audience(topic) is None for topic in topics))
@@ -226,7 +229,7 @@ async def test_long_pages_are_cut_and_go_on_without_a_gap(ana, bruno, conversati
 
 
 async def test_event_of_an_inbox_has_one_id(ana, bruno, conversation, page_of, tell_inbox):
-    """A subscription's id in front of a notification would be a second field of that name."""
+    """A subscription's id in front of a notification would be a second field with that name."""
     async with page_of(ana) as page:
         await page.ask("subscribe", topic="inbox", id="mine", with_id=True)
         await tell_inbox(ana, 1)

@@ -1,4 +1,4 @@
-"""Who is there: a credential of the handshake, or the first frame."""
+"""Signing in on the native socket: by a credential of the handshake, or by the first frame."""
 
 import time
 

@@ -1,1 +1,1 @@
-"""What somebody meets who has just cloned the project and does what the documents say."""
+"""The first steps of somebody who has just cloned the project and follows the documents."""

@@ -1,4 +1,4 @@
-"""A fresh copy of the tree, and `scripts/dev` running in it."""
+"""Fixtures for first steps: a fresh copy of the tree, and `scripts/dev` running in it."""
 
 import os
 import sys
@@ -11,12 +11,12 @@ import pytest
 from proof.mutants.run import copy_of_the_tree
 from tests.processes import Process, accepts
 
-#: What a new machine's shell has; nothing of this one's settings, and nothing that tests set.
+#: The variables of a new machine's shell: none of this machine's settings, none that tests set.
 _SHELL = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
 def environment_of_a_shell(**settings: str) -> dict[str, str]:
-    """The variables of somebody who has just opened a terminal."""
+    """The environment of a terminal that has just been opened."""
     return {name: os.environ[name] for name in _SHELL if name in os.environ} | settings
 
 
@@ -42,7 +42,7 @@ class DevServer(Process):
 
 @contextmanager
 def clone() -> Iterator[Path]:
-    """What a clone holds, and this environment: installing another would take minutes."""
+    """The files of a clone, and this virtual environment: installing another would take minutes."""
     with copy_of_the_tree() as tree:
         (tree / ".venv").symlink_to(Path(sys.prefix))
         yield tree

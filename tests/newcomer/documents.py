@@ -1,4 +1,4 @@
-"""The commands and snippets that the documents print, as they are printed."""
+"""The commands and snippets in the documents, as they are printed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.servers import ROOT
 
-#: Decisions and reports tell what was done once; nobody is asked to do it again.
+#: Decisions and reports are left out: they tell what was done once, and nobody is asked to do it again.
 _PAST = re.compile(r"docs/(adr/|proof/\d{4}-)|bench/results/")
 _FENCE = re.compile(r"\s*```(\w*)")
 _SHELLS = {"bash", "console", "sh", "shell"}
@@ -17,11 +17,11 @@ _SHELLS = {"bash", "console", "sh", "shell"}
 
 @dataclass(frozen=True)
 class Block:
-    """Lines that stand together in a document: what a reader copies at once."""
+    """Lines that stand together in a document, and that a reader copies at once."""
 
     document: str
     line: int
-    #: What a fence says; `shell` for a block that is merely indented.
+    #: The language of a fence; `shell` for a block that is merely indented.
     language: str
     text: str
 
@@ -30,7 +30,7 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """What somebody reads who wants to do something."""
+    """The documents for readers who want to do something."""
     found = [
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/**/*.md"),
@@ -47,12 +47,12 @@ def blocks(document: str | None = None) -> list[Block]:
 
 
 def shell_blocks(document: str | None = None) -> list[Block]:
-    """Those that are typed into a terminal."""
+    """The blocks that are typed into a terminal."""
     return [block for block in blocks(document) if block.language in _SHELLS]
 
 
 def commands(block: Block) -> list[str]:
-    """The commands of a block, without their comments and prompts; what spans several lines is one."""
+    """The commands of a block, without comments and prompts; a command that spans several lines is one."""
     if re.search(r"^(for|while|if) ", block.text, re.MULTILINE):
         return [block.text]
     joined = re.sub(r"\\\n\s*", "", block.text)
@@ -78,7 +78,8 @@ def _blocks(path: Path) -> Iterator[Block]:
             yield Block(name, start, "shell", _dedent(kept))
             kept = []
         if not is_open and line.strip() and not line.startswith(" "):
-            in_list = bool(re.match(r"([*-]|\d+\.) ", line))  # indented there is a paragraph of the item
+            # An indented line there is a paragraph of the list item.
+            in_list = bool(re.match(r"([*-]|\d+\.) ", line))
 
 
 def _dedent(lines: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Every command of the documents is tried as it is printed: run, started, or read by the program it calls."""
+"""Every command in the documents is tried as printed: run, started, or read by the program that it calls."""
 
 import json
 import os
@@ -28,17 +28,18 @@ from tests.servers import ROOT
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
-#: Of a command that is run to its end.
+#: The time that a command may take which runs to its end.
 LONGEST_SECONDS = 120
-#: What a machine that tests does not have: a Docker engine, an account at a provider, a server's own users.
-#: These are read by bash, which finds a quote that is not closed, and by `tests/deployment`.
+#: Programs that a test machine does not have: a Docker engine, an account at a provider, a server's own
+#: users.
+#: bash reads these, and finds a quote that is not closed; `tests/deployment` tests what they do.
 ELSEWHERE = r"(sudo|(\w+=\w+ )*docker|railway|systemctl|sqlite3|git) "
-#: A server, started and not waited for.
+#: Commands that start a server, and are not waited for.
 SERVERS = r"(.*&& )?(daphne|uvicorn|python manage\.py runserver|scripts/serve|scripts/dev)\b"
 
 
 class Tree:
-    """A fresh tree with the environment active and the demo's data, and a terminal in it."""
+    """A fresh tree with its environment active and the demo's data, and a terminal in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,7 +49,7 @@ class Tree:
         self.run("python manage.py migrate --verbosity 0 && python manage.py seed_demo")
 
     def run(self, command: str) -> str:
-        """What a command prints; it must succeed."""
+        """Run a command, which must succeed, and return its output."""
         done = subprocess.run(
             ["bash", "-euc", command],
             cwd=self.path,
@@ -102,7 +103,8 @@ def is_environment_file(block: Block) -> bool:
 
 
 def is_session(block: Block) -> bool:
-    """Frames are typed and read: the README's first conversation."""
+    """Whether the block is a session in which frames are typed and read, such as the README's first
+    conversation."""
     return "wscat" in block.text or block.text.startswith(("> ", "< "))
 
 
@@ -112,7 +114,7 @@ def is_command(block: Block) -> bool:
     )
 
 
-#: An app that is not there, and an operator's machine: `test_extending.py`, `test_runbook.py`.
+#: Left to `test_extending.py` and `test_runbook.py`: an app that is not there, and an operator's machine.
 ELSEWHERE_TRIED = ("docs/extending.md", "docs/operations/runbook.md")
 
 COMMANDS = [
@@ -169,7 +171,8 @@ def _is_a_script(command: str, tree: Tree) -> None:
 
 
 def _is_a_program_of_ours(command: str, tree: Tree) -> None:
-    """What takes minutes or hours. The program reads the options up to the last, which it does not know."""
+    """Try a program that takes minutes or hours: it reads all options up to the last, which it does not
+    know."""
     done = subprocess.run(
         [*shlex.split(command), "--no-such-option"],
         cwd=tree.path,
@@ -182,17 +185,18 @@ def _is_a_program_of_ours(command: str, tree: Tree) -> None:
 
 
 def _loop_fills_env(command: str, tree: Tree) -> None:
-    """The loop that makes the secrets; what follows it in the block needs Docker."""
+    """Run the loop that makes the secrets; the rest of the block needs Docker."""
     loop = command.partition("done\n")[0] + "done\n"
     shutil.copy(tree.path / ".env.example", tree.path / ".env.try")
     tree.run(loop.replace(".env ", ".env.try ").replace(">> .env", ">> .env.try"))
-    tree.run(loop.replace(".env ", ".env.try ").replace(">> .env", ">> .env.try"))  # again changes nothing
+    # A second run changes nothing.
+    tree.run(loop.replace(".env ", ".env.try ").replace(">> .env", ">> .env.try"))
     written = re.findall(r"^(\w+)=([0-9a-f]{64})$", (tree.path / ".env.try").read_text(), re.MULTILINE)
     assert [name for name, _ in written] == ["SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"]
 
 
 Try = Callable[[str, Tree], None]
-#: The first that matches is how a command is tried.
+#: The ways to try a command; the first that matches is taken.
 WAYS: list[tuple[str, Try]] = [
     (r"for name in SECRET_KEY", _loop_fills_env),
     (ELSEWHERE, _is_read_by_bash),
@@ -223,7 +227,7 @@ def dev() -> Iterator[DevServer]:
 
 
 class Terminal:
-    """Types what the README prints, and reads what it says will come."""
+    """A terminal that types the README's lines, and reads the answers that the README prints."""
 
     def __init__(self, dev: DevServer) -> None:
         self._dev = dev
@@ -252,7 +256,7 @@ class Terminal:
             self._wscat = None
 
     def _reads(self, printed: str) -> None:
-        """The next frame of that kind has all that is printed of it."""
+        """Check that the next frame of that kind has all the printed fields."""
         expected = json.loads(
             re.sub(r",?…,?", lambda found: "," if found[0].count(",") == 2 else "", printed)
         )
@@ -279,7 +283,7 @@ class Terminal:
 
 
 def test_first_conversation_of_the_readme(fresh_tree: Path) -> None:
-    """On a fresh start, so that the numbers are those that are printed."""
+    """The server has started afresh, so the numbers are the printed ones."""
     sessions = [block for block in shell_blocks("README.md") if is_session(block) or "curl" in block.text]
     assert len(sessions) == 3
 
@@ -294,7 +298,8 @@ def test_first_conversation_of_the_readme(fresh_tree: Path) -> None:
 
 
 def test_requests_of_the_page_on_rest_are_answered_as_it_says(dev: DevServer) -> None:
-    """In its order, in one terminal; after each stand fields of its answer."""
+    """The requests are typed in order, in one terminal; after each one the page prints fields of its
+    answer."""
     text = "\n".join(block.text for block in shell_blocks("docs/protocols/rest.md"))
     lines = re.sub(r"\\\n\s*", "", text.replace("8000", str(dev.port))).splitlines()
     defined = [line for line in lines if not line.startswith("curl ")]
@@ -309,7 +314,7 @@ def test_requests_of_the_page_on_rest_are_answered_as_it_says(dev: DevServer) ->
 
 
 def _printed(dev: DevServer, lines: list[str]) -> list[Any]:
-    """The JSON that each request prints, typed one after the other."""
+    """The JSON that each request prints, with the requests typed one after the other."""
     script = [f"{line} && echo" if line.startswith("curl ") else line for line in lines]
     done = subprocess.run(
         ["bash", "-euc", "\n".join(script)],
@@ -333,7 +338,7 @@ def page(dev: DevServer) -> Iterator[Page]:
 
 
 class Pasted:
-    """A snippet in a page of the server, which has a token and shows what it hears."""
+    """A snippet pasted into a page of the server, which has a token and shows what it hears."""
 
     def __init__(self, dev: DevServer, page: Page, snippet: str) -> None:
         self._page = page
@@ -354,7 +359,7 @@ class Pasted:
 
     def waits_for(self, come: Callable[[], bool], what: str) -> None:
         def is_over() -> bool:
-            self._page.evaluate("0")  # what the browser tells is read while it is asked
+            self._page.evaluate("0")  # the browser delivers what it has seen while it is asked something
             return come() or bool(self.failures)
 
         wait_until(is_over, seconds=20, what=what)
@@ -364,7 +369,8 @@ class Pasted:
         return bool(self._page.evaluate("content => window.heard.includes(content)", content))
 
     def _records(self, socket: WebSocket) -> None:
-        # The browser tells the address, and not what a snippet offers besides: it may have opted in by that.
+        # The browser tells the address, and not what a snippet offers besides: the snippet may have opted in
+        # that way.
         witness = Witness(f"/{socket.url.partition('//')[2].partition('/')[2]}", ["relais.v1"])
 
         def receives(frame: str | bytes) -> None:
@@ -402,7 +408,7 @@ def test_snippet_of_the_guide_opens_its_socket(dev: DevServer, page: Page, snipp
     pasted = Pasted(dev, page, snippet.text)
 
     pasted.waits_for(lambda: any(f["type"] == "subscribed" for f in pasted.frames), "it has subscribed")
-    if "addMessage" in snippet.text:  # from the beginning
+    if "addMessage" in snippet.text:  # the snippet draws from the beginning
         pasted.waits_for(lambda: pasted.hears("Bonjour 👋  مرحبا بالعالم"), "it shows the history")
 
 

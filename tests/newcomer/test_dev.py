@@ -1,4 +1,4 @@
-"""`scripts/dev` in a fresh clone: what it writes, what it prints, and who reaches it."""
+"""`scripts/dev` in a fresh clone: the files it writes, its output, and the clients that reach it."""
 
 import re
 import socket
@@ -10,7 +10,7 @@ from tests.newcomer.conftest import DevServer
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
-#: Another address of this machine: reached by a server that listens on every interface, and by no other.
+#: Another address of this machine: a server that listens on every interface is reached by it, others are not.
 ELSEWHERE = "127.0.0.2"
 
 

@@ -1,4 +1,4 @@
-"""The app of `docs/extending.md`, written into a fresh clone file by file as it is printed, and played."""
+"""The app of `docs/extending.md`, written into a fresh clone file by file as it is printed, and used."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.newcomer.documents import Block, blocks, commands
 
 DOCUMENT = "docs/extending.md"
 BLOCKS = blocks(DOCUMENT)
-#: Of everything that the page has typed into a terminal.
+#: The time for everything that the page has typed into a terminal.
 LONGEST_SECONDS = 150
 
 _PATH = re.compile(r"# (\S+\.py)\n")
 
 
 def path_of(block: Block) -> str:
-    """Where its first line says that it lives."""
+    """The file that its first line names."""
     found = _PATH.match(block.text)
     assert found is not None, f"{block} does not say in its first line which file it is"
     return found[1]
 
 
 def put_into(tree: Path) -> None:
-    """Every file of the page, and what it changes in files that are there."""
+    """Write every file of the page, and make its changes to files that are there."""
     for block in BLOCKS:
         if block.language == "python":
             file = tree / path_of(block)
@@ -79,7 +79,7 @@ def test_app_of_the_page_works_as_printed(tree: Path) -> None:
 @pytest.mark.acceptance
 @pytest.mark.stack("small")
 def test_app_of_the_page_keeps_the_rules_of_the_house(tree: Path) -> None:
-    """It is formatted and linted as ours is, and imports nothing of the core but its door."""
+    """The app is formatted and linted like our code, and imports nothing of the core but its door."""
     files = [path_of(block) for block in BLOCKS if block.language == "python"]
     imported = {
         name

@@ -1,4 +1,4 @@
-"""The event and the socket of the README, as they are printed."""
+"""The event and the socket in the README, as they are printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command of the runbook is tried: run, or read by bash where it is a matter of another machine."""
+"""Every command of the runbook is tried: run, or read by bash where it belongs to another machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.servers import ROOT, ServerProcess, product_environment
 
 PAGE = "docs/operations/runbook.md"
 TEXT = (ROOT / PAGE).read_text()
-#: Ours are run, these of the operator's machine are read by bash.
+#: Our own programs are run; these, of the operator's machine, are read by bash.
 ELSEWHERE = (
     "systemctl",
     "journalctl",
@@ -43,7 +43,7 @@ BARE, COMPOSE, *TYPED = [block for block in blocks(PAGE) if block.language == "b
 
 
 def inline_commands() -> Iterator[str]:
-    """What stands in backticks and begins with a program; a table writes `|` as `\\|`."""
+    r"""Texts in backticks that begin with a program; a table writes `|` as `\|`."""
     prose = re.sub(r"^```.*?^```", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     for code in re.findall(r"`([^`]+)`", prose):
         program, _, arguments = code.partition(" ")
@@ -80,7 +80,7 @@ def server(new_backends: Callable[[], Backends]) -> Iterator[ServerProcess]:
 
 
 def typed(server: ServerProcess, command: str) -> str:
-    """What a command prints, after those of the page's first block, on the port of this server."""
+    """The output of a command after those of the page's first block, on the port of this server."""
     functions = "\n".join(line for line in BARE.text.splitlines() if "() {" in line)
     functions += '\ncurl() { command curl --fail-with-body "$@"; }'
     done = subprocess.run(
@@ -106,7 +106,8 @@ def test_command_works(command: str, server: ServerProcess) -> None:
 @pytest.mark.acceptance
 @pytest.mark.parametrize("command", of("shows"))
 def test_metrics_are_shown(command: str, server: ServerProcess) -> None:
-    """All that it names; a certain code is shown once a socket was closed with it."""
+    """Every metric that the command names is shown; one of a certain code, once a socket was closed with
+    it."""
     pattern = re.sub(r"\.\*\w+", "", command.removeprefix("shows ").strip("'"))
 
     for name in _alternatives(pattern):
@@ -153,14 +154,14 @@ def test_each_statement_that_the_page_speaks_of_stands_there() -> None:
     assert numbered == sorted(spoken_of) == list(range(1, len(SQL) + 1))
 
 
-# ── what it speaks of exists ─────────────────────────────────────────────────────────────────────────────
+# ── everything it names exists ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("command", of("log"))
 def test_line_of_the_log_is_one_that_is_written(command: str) -> None:
     pattern = command.removeprefix("log ").strip("'")
     for each in _alternatives(pattern):
-        # A number stands where the code has a place for one; a field, where JSON is written.
+        # A number may stand where the code has a placeholder; a field may be written as JSON.
         written = re.sub(r"-?\b\d+\b", "%d", each)
         field = re.fullmatch(r'"(\w+)": "\w*"?', each)
         said = [field[1]] if field else [each, written, each.rstrip(";"), written.rstrip(";")]

@@ -1,1 +1,1 @@
-"""What notifications promise."""
+"""Tests of notifications."""

@@ -1,4 +1,4 @@
-"""What the tests of notifications share: clients of both edges, and an app's topics to listen to."""
+"""Fixtures for the tests of notifications: clients of REST and sockets, and an app's topics to listen to."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Tell = Callable[..., Awaitable[Notification]]
 
 @pytest.fixture(autouse=True)
 def _full_buckets() -> None:
-    """No test is limited by the one before it."""
+    """Forget all buckets, so that no test is limited by the one before it."""
     throttling.RestThrottle.buckets.clear()
 
 
 @pytest.fixture
 def tell() -> Tell:
-    """`await tell(ana)`: a payment of hers was processed."""
+    """`await tell(ana)`: one of her payments was processed."""
 
     async def send(user: User, payment_id: int = 789, **options: Any) -> Notification:
         return await sync_to_async(services.notify)(
@@ -67,14 +67,14 @@ def service(settings: Any) -> APIClient:
 
 @pytest.fixture
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this test registers, nobody else sees."""
+    """Only this test sees what it registers."""
     monkeypatch.setattr(kinds, "_kinds", dict(kinds._kinds))
     monkeypatch.setattr(sources, "_sources", list(sources._sources))
     monkeypatch.setattr(reactions, "_reactions", copy.deepcopy(reactions._reactions))
 
 
 class BallKicked(Event, tag="test_ball_kicked", frozen=True):
-    """Something durable that an app tells its own topic."""
+    """A durable event of an app's own topic."""
 
     by: int
     name: str
@@ -82,7 +82,7 @@ class BallKicked(Event, tag="test_ball_kicked", frozen=True):
 
 
 class TeamJoined(Event, tag="test_team_joined", frozen=True):
-    """On a user's own topic: they may hear `team.<id>` after a seq."""
+    """On a user's own topic: the user may hear `team.<id>` after a seq."""
 
     team: int
     after: int

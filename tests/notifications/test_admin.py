@@ -1,4 +1,4 @@
-"""The admin sends like any other writer, and changes nothing that was sent."""
+"""The admin sends notifications like any other writer, and changes none that was sent."""
 
 from __future__ import annotations
 

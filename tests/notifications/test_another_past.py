@@ -1,4 +1,5 @@
-"""An inbox that was restored, or taken over without the last commits: nobody goes on where they were."""
+"""An inbox that was restored, or taken over without the last commits: no client goes on from an old
+position."""
 
 from __future__ import annotations
 
@@ -25,14 +26,14 @@ from tests.notifications.conftest import SOCKET, Tell, own
 
 
 def restore(topic: str, seq: int) -> None:
-    """The log of a topic is as it was when this was its head."""
+    """Put the log of a topic back to the moment when this was its head."""
     Notification.objects.all().delete()
     LoggedEvent.objects.filter(topic__name=topic, seq__gt=seq).delete()
     Topic.objects.filter(name=topic).update(head=seq, floor=0)
 
 
 def is_known(hub: Hub, topic: str) -> bool:
-    """Whether the hub has looked at a topic since somebody came to it."""
+    """Whether the hub has looked at a topic since somebody subscribed to it."""
     audience = hub.audience(topic)
     return audience is not None and audience.mark != ""
 
@@ -81,7 +82,7 @@ async def test_position_of_what_a_restore_lost_is_a_resync(
 async def test_position_from_after_everything_expired_is_a_resync(
     ana: User, connect: Any, tell: Tell, settings: Any
 ) -> None:
-    """Who was told nothing for a month goes on from a place that has a mark too."""
+    """A client that was told nothing for a month goes on from a position that has a mark, too."""
     settings.RELAIS = {"log_retention": {"user.": (30, None)}}
     for payment_id in range(3):
         await tell(ana, payment_id)

@@ -1,4 +1,4 @@
-"""The inbox over HTTP: pages, reading, and that it is nobody else's."""
+"""The inbox over HTTP: pages, reading, and nobody else's entries."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def test_pages_lead_from_the_newest_to_the_oldest_and_back(ana: User, signed_in:
 
 @pytest.mark.parametrize("unread", [False, True])
 def test_every_page_says_what_lies_on_either_side_of_it(ana: User, signed_in: SignIn, unread: bool) -> None:
-    """Also an empty one, and of unread entries alone: a link leads to something, none to nothing."""
+    """An empty page too, and a page of unread entries alone: a link leads to something, no link to
+    nothing."""
     stored = [row.pk for row in paid(ana, 4)]
     if unread:
         mark_read(user_id=ana.pk, ids=[stored.pop(0)])
@@ -166,7 +167,7 @@ def test_page_costs_as_many_queries_with_one_row_as_with_three(
             assert client.get(INBOX).status_code == 200
         return len(queries)
 
-    assert queries_for(ana) == queries_for(bruno) <= 3  # who asks, where the inbox stands, the page
+    assert queries_for(ana) == queries_for(bruno) <= 3  # the caller, where the inbox stands, and the page
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,4 +1,4 @@
-"""The notifications socket: what the guide's page is shown, and what a client that opted in may do."""
+"""The notifications socket: the frames for the guide's page, and the commands of a client that opted in."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_revocation_closes_the_socket(ana: User, connect: Any, tell: Tell)
 
 
 async def test_switch_of_the_users_own_is_shown_to_no_client(ana: User, connect: Any, tell: Tell) -> None:
-    """Neither live nor in what is told after a resume; both pages would show it, or stumble over it."""
+    """It comes neither live nor after a resume; either page would show it, or stumble over it."""
     async with connect(ana, SOCKET) as page, connect(ana, V1) as device:
         await device.receive_until("subscribed")
         await sync_to_async(accounts.update_profile)(user=ana, shares_typing=False, shares_receipts=False)
@@ -390,7 +390,7 @@ async def test_what_the_count_holds_is_shown_before_it_though_it_waits_to_be_wri
     ana: User, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def while_others_arrive(user_id: int) -> Any:
-        if not arrived:  # the second waits for the window that the first has opened
+        if not arrived:  # the second one waits for the window that the first has opened
             arrived.extend(
                 services.notify(user=ana, kind="payment_completed", data={"payment_id": payment_id})
                 for payment_id in range(2)
@@ -416,7 +416,7 @@ async def test_what_the_count_holds_is_shown_before_it_though_it_waits_to_be_wri
 async def test_socket_that_fell_behind_says_where_it_is_when_it_was_told_what_is_counted(
     ana: User, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line that is cut before it caught up would otherwise be resumed past what it was never told."""
+    """Otherwise a client whose line is cut before it caught up would resume past events it was never told."""
 
     def while_there_is_no_room(user_id: int) -> Any:
         if not arrived:

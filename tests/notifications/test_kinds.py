@@ -1,4 +1,4 @@
-"""Kinds: what they say, what they require, and which names they cannot have."""
+"""Kinds: their words, the data they require, and the names they cannot have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from realtime.events import Event
 
 @pytest.fixture(autouse=True)
 def _isolated(_own_registry: None) -> None:
-    """Each test registers for itself."""
+    """Each test registers kinds for itself."""
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_type_of_another_event_cannot_be_a_kind(name: str) -> None:
 
 
 def test_kind_stays_registrable_after_it_was_sent() -> None:
-    # The frames of a kind have its name as their type; they are not in its way.
+    # The frames of a kind have its name as their type; these frames are not in its way.
     from notifications.events import Noticed, Notified, of_kind
 
     of_kind("payment_completed", Notified)

@@ -1,4 +1,4 @@
-"""The translations: complete in both languages, and compiled, because a build has no gettext."""
+"""The translations are complete in both languages, and compiled, because a build has no gettext."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCALE = Path(notifications.__file__).parent / "locale"
 
 
 def catalogue(language: str) -> dict[str, str]:
-    """The entries of a .po file, its header aside."""
+    """The entries of a .po file, without its header."""
     text = (LOCALE / language / "LC_MESSAGES" / "django.po").read_text()
     return dict(re.findall(r'^msgid "(.+)"\nmsgstr "(.*)"$', text, re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""Data is stored only if every database can hold it and every JSON reader read it back."""
+"""Data is stored only if every database can hold it and every JSON reader can read it back."""
 
 from __future__ import annotations
 

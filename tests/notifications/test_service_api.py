@@ -1,4 +1,4 @@
-"""The door for other services: who may come in, what they may say, and that saying it twice is harmless."""
+"""The API for other services: which may call it, what they may send, and that sending twice is harmless."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def post(client: APIClient, body: Any, *, key: str | None = None) -> Any:
     return client.post(INBOX, body, format="json", **headers)
 
 
-# --- who may come in --------------------------------------------------------------------------------
+# --- keys -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_user_does_not_speak_for_the_server(
     assert not Notification.objects.exists()
 
 
-# --- what they may say ------------------------------------------------------------------------------
+# --- bodies -----------------------------------------------------------------------------------------
 
 
 @commits
@@ -239,7 +239,7 @@ def test_posting_is_not_limited_per_user(service: APIClient, ana: User, settings
     assert [post(service, payment(ana)).status_code for _ in range(3)] == [201] * 3
 
 
-# --- and that saying it twice is harmless -----------------------------------------------------------
+# --- the same notification sent twice ---------------------------------------------------------------
 
 
 def test_same_key_and_body_get_the_first_answer_again(service: APIClient, ana: User) -> None:
@@ -356,7 +356,7 @@ def test_key_whose_request_is_being_answered_says_so(service: APIClient, ana: Us
 def test_key_of_a_process_that_died_is_taken_over(service: APIClient, ana: User) -> None:
     post(service, payment(ana), key="1")
     IdempotencyKey.objects.update(status=None, created_at=timezone.now() - dt.timedelta(seconds=61))
-    Notification.objects.all().delete()  # its work was never committed
+    Notification.objects.all().delete()  # the work was never committed
 
     assert post(service, payment(ana), key="1").status_code == 201
     assert post(service, payment(ana), key="1").headers["Idempotent-Replayed"] == "true"

@@ -1,4 +1,4 @@
-"""Telling and reading: what is stored, what is announced, and that both happen together or not at all."""
+"""Sending and reading notifications: what is stored is announced, and both happen together or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.factories import make_user
 from tests.notifications.conftest import own
 
 pytestmark = pytest.mark.django_db
-#: For what happens after the commit, or in several threads.
+#: For tests of what happens after the commit, or in several threads.
 commits = pytest.mark.django_db(transaction=True)
 
 
@@ -40,7 +40,7 @@ def paid(user: User, payment_id: int = 789, **options: Any) -> Notification:
 
 
 def in_threads(work: Callable[[int], object], count: int) -> list[Any]:
-    """Do the same at the same moment in several threads, each with a connection of its own."""
+    """Do the same thing at the same moment in several threads, each with a connection of its own."""
     barrier = threading.Barrier(count)
     results: list[Any] = [None] * count
 
@@ -61,7 +61,7 @@ def in_threads(work: Callable[[int], object], count: int) -> list[Any]:
     return results
 
 
-# --- telling ----------------------------------------------------------------------------------------
+# --- sending ----------------------------------------------------------------------------------------
 
 
 @commits
@@ -108,7 +108,7 @@ def test_rolled_back_notification_is_never_announced(ana: User, published: Publi
     with transaction.atomic():
         paid(ana)
         transaction.set_rollback(True)
-    paid(ana, payment_id=2)  # the silence above is not that of a broken announcement
+    paid(ana, payment_id=2)  # shows that announcements work, so the silence above means something
 
     assert [event["data"] for event in published.of_type("payment_completed")] == [{"payment_id": 2}]
     assert Notification.objects.count() == 1
@@ -240,7 +240,7 @@ def test_unread_notification_takes_in_the_next_of_its_key(
     assert third.count == 1
 
 
-# --- what stands for many things --------------------------------------------------------------------
+# --- entries for many things ------------------------------------------------------------------------
 
 
 def messages(counts: dict[int, int], *, sender: str = "John", conversation_id: int = 123) -> Collapsed:
@@ -273,14 +273,15 @@ def test_collapsed_entry_is_in_the_inbox_and_not_announced(ana: User, published:
 
 
 def test_cost_for_each_of_many_people_is_the_same(db):
-    """It once grew with their number: 10,000 people took 13 s, in which nobody else could write."""
+    """The cost once grew with the number of people: for 10,000 it took 13 s, in which nobody else could
+    write."""
     # SQLite works in this very thread: its CPU is the cost, whatever else the machine does meanwhile.
     clock = time.thread_time if connection.vendor == "sqlite" else time.perf_counter
     User.objects.bulk_create(User(username=f"member{number}") for number in range(4_400))
     people = list(User.objects.values_list("pk", flat=True))
 
     def seconds(some: list[int]) -> float:
-        """The least of several, each as if it was the first."""
+        """The least of several runs, each as if it was the first."""
 
         def once() -> float:
             with transaction.atomic():
@@ -339,7 +340,8 @@ def test_collapsing_costs_two_statements_for_whatever_many() -> None:
 
 @commits
 def test_collapsing_at_once_from_several_sides_counts_everything() -> None:
-    # Named in opposite orders: without one order for the rows, two writers would lock each other out.
+    # The users are named in opposite orders: without one order for the rows, two writers would block each
+    # other.
     people = {user.pk: 1 for user in User.objects.bulk_create(User(username=f"user{n}") for n in range(200))}
     sides = [people, dict(reversed(people.items()))]
 
@@ -426,7 +428,7 @@ def test_everything_read_at_once_on_several_devices_is_announced_once(
     assert len(published.of_type("notifications_read")) == 1
 
 
-# --- where an inbox stands --------------------------------------------------------------------------
+# --- the position of an inbox -----------------------------------------------------------------------
 
 
 def test_standing_names_head_and_unread_of_the_same_moment(ana: User, bruno: User) -> None:

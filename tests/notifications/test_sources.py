@@ -1,4 +1,4 @@
-"""Notices of other apps' topics: worded once per language, not stored, handed to all but their author."""
+"""Notices from other apps' topics: worded once per language, not stored, sent to all but their author."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def kicked(seq: int = 1, *, by: int = 1, name: str = "John") -> Delivery:
 
 
 async def listens(hub: Hub, topic: str, sockets: int = 1) -> None:
-    """Wait until so many sockets hear a topic: a guide's client is not told when it does."""
+    """Wait until so many sockets hear a topic; a guide's client is not told when it does."""
 
     def live() -> int:
         heard = hub.audience(topic)
@@ -158,7 +158,7 @@ async def test_notice_reaches_everyone_but_its_author_and_strangers(
         assert (await french.receive())["message"] == "ana a envoyé un message"
         assert await author.receives_nothing()
         assert await stranger.receives_nothing()
-        await tell(clara)  # she would have heard
+        await tell(clara)  # she would have heard an earlier notice by now
         assert (await stranger.receive())["type"] == "payment_completed"
 
     assert frame == {
@@ -193,7 +193,7 @@ async def test_socket_follows_its_user_into_a_new_topic_from_its_first_event(
         if query:
             await socket.receive_until("subscribed")
         await listens(hub, own(bruno))
-        # The first event of the topic is there before the socket knows that it may hear it.
+        # The topic has its first event before the socket knows that it may hear the topic.
         await kick(by=ana, topic="team.2")
         await kick(by=ana, topic="team.2")
         await publish(own(bruno), TeamJoined(team=2, after=1))
@@ -216,7 +216,7 @@ async def test_what_is_joined_while_the_socket_opens_is_heard_once(
     def while_joining(**asked: Any) -> Any:
         heard = following(**asked) if when.startswith("after") else None
         teams.members, teams.head = {john.pk}, 1
-        # In the first case the database already said that one kick is the past.
+        # In the first case the database says already that the one kick is in the past.
         publish_on_commit(own(john), TeamJoined(team=1, after=1 if heard else 0))
         return heard or following(**asked)
 
@@ -236,7 +236,8 @@ async def test_what_was_joined_before_the_socket_opened_is_not_joined_again_by_a
     ana, bruno, _ = everyone
     await publish(own(bruno), TeamJoined(team=1, after=0))
     await kick(by=ana)
-    await publish(own(bruno), TeamJoined(team=7, after=0))  # and left since: the source no longer names it
+    # And left since: the source no longer names the team.
+    await publish(own(bruno), TeamJoined(team=7, after=0))
     await kick(by=ana, topic="team.7")
     teams.head = 1
 
@@ -268,7 +269,7 @@ async def test_socket_that_was_detached_hears_no_more_and_may_come_back(
 async def test_member_who_was_removed_and_added_again_is_noticed_from_there_on(
     ana: User, bruno: User, connect: Any, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The word of the new membership overtakes the removal, which waits for a message whose bell is lost."""
+    """The news of the new membership overtakes the removal, which waits for a message whose bell is lost."""
 
     async def read_later(place: PageKey, **options: Any) -> Page:
         await may_read.wait()

@@ -1,4 +1,4 @@
-"""Small histories by hand: one conversation, two who listen, three messages, everything as promised."""
+"""Small histories by hand: one conversation, two listeners, three messages, every promise kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ANA, BRUNO = 1, 2
 
 
 def send(number: int) -> Send:
-    """Ana's message `number`, said at that second and acknowledged soon after."""
+    """Ana's message `number`, sent at that second and acknowledged soon after."""
     ack = Ack(number + 0.1, message_id=100 + number, seq=number)
     attempt = Attempt(float(number), "ack", number + 0.1)
     return Send(CONVERSATION, ANA, f"id-{number}", f"said {number}", float(number), [attempt], [ack])
@@ -25,7 +25,7 @@ def heard(number: int, *, at: float | None = None) -> Heard:
 
 
 def connection(*numbers: int, opened_at: float = 0.0, since: int | None = None) -> Connection:
-    """A socket that was told these messages; it begins before the first of them, or where it asks to."""
+    """A socket that was told these messages; it begins before the first of them, or at `since`."""
     seq = (max(numbers) if numbers else since) if since is not None else 0
     frames = [heard(number, at=max(opened_at, number + 0.2)) for number in numbers]
     return Connection(opened_at, since, seq, opened_at, frames=frames)

@@ -1,4 +1,4 @@
-"""What members are told is held to the contract: everything but messages, and of these one in so many."""
+"""The audit checks members' frames against the contract: all but messages, and one in so many of those."""
 
 from __future__ import annotations
 

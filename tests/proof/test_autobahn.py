@@ -1,4 +1,4 @@
-"""The Autobahn testsuite is found, understood and reported; it itself is played by `scripts/autobahn`."""
+"""The Autobahn testsuite is found, and its results are read and reported; `scripts/autobahn` plays it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def nothing_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_python_that_only_pretends_is_passed_over(nothing_here: Path) -> None:
-    program(nothing_here / "bin/python2.7", "exit 127")  # pyenv's, where no version is chosen
+    program(nothing_here / "bin/python2.7", "exit 127")  # this is pyenv's, where no version is chosen
     program(nothing_here / "bin/pypy", "echo 3.11")
     right = program(nothing_here / "pyenv/versions/2.7.18/bin/python", "echo 2.7")
 

@@ -1,4 +1,4 @@
-"""A mark is reached or not; what was not measured has failed; the worst of several figures counts."""
+"""A mark is reached or not; a figure that was not measured has failed; the worst of several counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARKS = (at_most("delay", 2, "s"), at_least("share", 0.95), exactly("closed", "a
 
 
 async def _play(_run: Run) -> None:
-    """Finds nothing."""
+    """A scenario that finds nothing."""
 
 
 def played(**figures) -> Run:

@@ -1,4 +1,4 @@
-"""A member repeats what was refused once, however often its connection ends meanwhile."""
+"""A member sends again once what was refused, however often its connection ends meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack("small")
 
 
 class Wire:
-    """A socket that only notes what is said."""
+    """A socket that only notes the frames it is given."""
 
     def __init__(self) -> None:
         self.refs: list[int] = []
@@ -121,7 +121,7 @@ def test_who_comes_back_gives_the_last_position_that_was_shown():
         tell(member, type="resync", seq=3, position="3-00000000bb", reason="unknown_position")
         assert (member.since, member.position) == ("3-00000000bb", 3)
         tell(member, type="message", seq=4, message_id=2)
-        assert (member.since, member.position) == (4, 4)  # of a worker of an older version
+        assert (member.since, member.position) == (4, 4)  # it comes from a worker of an older version
         cut(member)
         connected(member)
         assert member.receiver.connections[-1].since == 4
@@ -141,7 +141,7 @@ def test_page_of_the_guide_takes_an_error_for_an_answer_to_what_it_said_first():
         assert [(ack.message_id, ack.seq) for ack in second.acks] == [(9, 5)]
         assert member.unanswered == 0
 
-        tell(member, type="message", seq=6, message_id=10, content=first.content)  # it was not this one
+        tell(member, type="message", seq=6, message_id=10, content=first.content)  # it was another message
         third = member.say()
         tell(member, type="error", code="busy")
         assert (first.is_refused, [ack.seq for ack in first.acks]) == (False, [6])
@@ -156,7 +156,7 @@ def test_page_of_the_guide_takes_an_error_for_an_answer_to_what_it_said_first():
 
 
 class GuidesWire:
-    """A socket to which nothing is known by a ref."""
+    """A socket that knows nothing by a ref, like the guide's."""
 
     def say(self, payload: bytes) -> None:
         assert set(json.loads(payload)) == {"message"}

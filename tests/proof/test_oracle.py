@@ -1,4 +1,4 @@
-"""The judge finds every broken promise, calls it by its name, and finds nothing where all were kept."""
+"""The oracle finds every broken invariant, names it, and finds nothing where all were kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def broken(evidence: Evidence) -> dict[str, int]:
 
 
 def hears(*connections) -> Evidence:
-    """Ana hears everything as she should, and Bruno what is said here."""
+    """Ana hears everything as she should, and Bruno hears what is given here."""
     evidence = clean()
     evidence.receivers = [receiver(ANA), receiver(BRUNO, *connections)]
     return evidence
@@ -64,7 +64,7 @@ def test_i1_acknowledged_message_without_a_row():
     evidence = clean()
     evidence.rows = evidence.rows[:2]
     evidence.receivers = [receiver(ANA, connection(1, 2)), receiver(BRUNO, connection(1, 2))]
-    evidence.ended_at = 4.0  # else it is late as well
+    evidence.ended_at = 4.0  # otherwise it is late as well
 
     assert [str(found) for found in judge(evidence)] == [
         "I1: id-3 ('said 3', user 1 in conversation 7) was acknowledged and is 0 rows"
@@ -118,7 +118,7 @@ def test_i1_row_that_no_send_explains():
 
 
 def edited(text: str = "said better") -> Evidence:
-    """Ana gives her first message another text, at seq 4, and both are told."""
+    """Ana edits her first message at seq 4, and both are told."""
     evidence = clean()
     evidence.edits = {101: {text}}
     evidence.rows = [row(1)._replace(content=text, is_changed=True), row(2), row(3)]
@@ -285,8 +285,8 @@ def test_page_of_the_guide_is_owed_messages_while_it_is_there_and_nothing_else()
     first.closed_at = 1.5
 
     assert judge(guides_page(connection(1, 2, 3))) == []  # seq 4 is no message
-    assert judge(guides_page(first, connection(3, opened_at=2.5))) == []  # 2 was said while it was away
-    assert judge(guides_page(first, connection(opened_at=9.0))) == []  # nothing was said since it came
+    assert judge(guides_page(first, connection(3, opened_at=2.5))) == []  # 2 was sent while the page was away
+    assert judge(guides_page(first, connection(opened_at=9.0))) == []  # nothing was sent since the page came
 
 
 def test_what_is_no_message_leaves_no_gap_on_a_page_of_the_guide():
@@ -306,7 +306,7 @@ def test_i3_page_of_the_guide_that_misses_one_in_between():
 
 
 def test_i6_page_of_the_guide_that_is_not_told_the_last():
-    assert broken(guides_page(connection(1, 2))) == {"I6": 2}  # never, and it stands before the end
+    assert broken(guides_page(connection(1, 2))) == {"I6": 2}  # never told, and sent before the end
 
 
 # ── I4 and I5 ────────────────────────────────────────────────────────────────────────────────────────────
@@ -343,7 +343,7 @@ def test_i5_message_told_twice():
 def test_i5_one_client_id_in_two_messages():
     evidence = clean()
     double = row(3)._replace(message_id=104, seq=4)
-    evidence.sends[2].acks.clear()  # else it breaks I1
+    evidence.sends[2].acks.clear()  # otherwise it breaks I1
     evidence.rows = [*evidence.rows, double]
     for each in evidence.receivers:
         each.connections[0].frames.append(Heard(3.5, "message", 4, 104, "said 3", "id-3"))
@@ -355,7 +355,7 @@ def test_i5_one_client_id_in_two_messages():
 
 
 def late(at: float) -> Evidence:
-    """Bruno hears the third message only then."""
+    """Bruno hears the third message only at this time."""
     evidence = hears()
     evidence.receivers[1].connections[0].frames[2] = heard(3, at=at)
     return evidence
@@ -441,7 +441,7 @@ def test_who_left_or_may_not_read_the_last_event_does_not_miss_it():
 
 
 def thrown_out(code: int) -> Evidence:
-    """Bruno's socket is closed by the server after the first message, and he does not come back."""
+    """The server closes Bruno's socket after the first message, and he does not come back."""
     only = connection(1)
     only.closed_at, only.close_code = 1.5, code
     return hears(only)
@@ -606,7 +606,7 @@ def test_i8_repeated_send_that_is_two_rows():
 
 
 def refused(code: str) -> Evidence:
-    """Ana's third message is refused whenever she says it, and is no row."""
+    """Ana's third message is refused each time she sends it, and is no row."""
     evidence = unanswered()
     evidence.sends[2].attempts = [Attempt(3.0 + again, "error", 3.1 + again, code) for again in range(16)]
     evidence.rows = evidence.rows[:2]
@@ -640,7 +640,7 @@ def test_send_that_was_refused_until_the_fault_had_passed_breaks_nothing():
 
 @st.composite
 def kept_promises(draw: st.DrawFn) -> Evidence:
-    """Two receivers who come and go as they like, and miss nothing."""
+    """Two receivers who come and go at random times, and miss nothing."""
     total = draw(st.integers(1, 12))
     receivers = []
     for user in (ANA, BRUNO):

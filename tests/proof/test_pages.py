@@ -1,4 +1,4 @@
-"""A page gives each of its members what is theirs, and each leaves the evidence of a socket of its own."""
+"""A page gives each of its members their own frames, and each leaves evidence like a socket of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.stack("small")
 
 
 class Wire:
-    """A socket that only notes what is said."""
+    """A socket that only notes the frames it is given."""
 
     def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
@@ -49,7 +49,8 @@ class Play:
 
     def connect(self) -> Wire:
         self.wire = Wire()
-        self.page._task = asyncio.get_running_loop().create_task(asyncio.sleep(60))  # it is connected by hand
+        # The test connects it by hand.
+        self.page._task = asyncio.get_running_loop().create_task(asyncio.sleep(60))
         self.page._socket = self.wire  # type: ignore[assignment]  # as much of one as is used here
         self.page.opened()
         self.tell(type="hello", ref=None)
@@ -72,7 +73,7 @@ class Play:
 
 
 def played(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """The test inside an event loop."""
+    """Run the test inside an event loop."""
 
     def run() -> None:
         asyncio.run(test())
@@ -94,7 +95,7 @@ def test_token_is_in_the_first_frame_or_in_the_address(first, path, said):
         page.page._socket = page.wire  # type: ignore[assignment]
         page.page.opened()
         assert page.page.path() == path
-        assert [frame["type"] for frame in page.wire.said] == said  # nothing more before the hello
+        assert [frame["type"] for frame in page.wire.said] == said  # nothing more is sent before the hello
 
     asyncio.run(play())
 
@@ -280,7 +281,7 @@ async def test_mine_says_what_was_left_and_joined_meanwhile():
     )
 
 
-# ── who sits where ───────────────────────────────────────────────────────────────────────────────────────
+# ── seats ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class People:
@@ -316,7 +317,7 @@ def test_every_page_has_twenty_conversations_and_the_others_one(conversations, t
     by_how = {place.user: place.how for table in seated for place in table}
     assert {len(seats[user]) for user, how in by_how.items() if how in NATIVE} == {TWENTY}
     assert {len(seats[user]) for user, how in by_how.items() if how not in NATIVE} == {1}
-    # Whoever sits where the fixture had put somebody else was given that seat.
+    # A user who sits where the fixture had put somebody else was given that seat.
     given = {(conversation, user) for conversation, _, user in people.moves}
     taken = {(c, user) for user, where in seats.items() for c in where if user // 1000 != c}
     assert given == taken

@@ -1,4 +1,4 @@
-"""The proxy passes everything on as it came, until it is asked to misbehave; then it does exactly that."""
+"""The proxy passes on everything unchanged until it is told to misbehave, and then does exactly that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.stack("small")
 
 @contextlib.asynccontextmanager
 async def echo() -> AsyncIterator[Proxy]:
-    """A proxy in front of a server that repeats what it is told."""
+    """A proxy in front of a server that sends back what it receives."""
 
     async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -86,7 +86,7 @@ async def test_delayed_bytes_are_late_and_in_order():
         proxy.delay, proxy.hesitates = 0.1, note
         started = asyncio.get_running_loop().time()
         writer.write(b"01234")
-        await arrived.wait()  # else it might find the proxy without its delay
+        await arrived.wait()  # otherwise it might find the proxy without its delay
         proxy.delay = 0.0
         writer.write(b"56789")
 

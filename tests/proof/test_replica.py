@@ -1,4 +1,4 @@
-"""The replica of a client: what it makes of frames, and what it holds against a server."""
+"""The replica of a client: how it takes frames, and the differences it finds from a server."""
 
 from typing import Any
 
@@ -153,7 +153,7 @@ def test_unread_are_counted_anew_where_it_is_said():
     replica.hear(message(3))
     replica.hear(read | {"read_seq": 3, "unread_count": 1, "last_seq": 4})
     replica.hear(message(4))
-    replica.hear(read | {"read_seq": 2, "unread_count": 9, "last_seq": 3})  # late
+    replica.hear(read | {"read_seq": 2, "unread_count": 9, "last_seq": 3})  # this frame comes late
     replica.hear(message(5))
     assert replica.feeds["a"].view()[1]["unread"] == 2
 

@@ -1,4 +1,4 @@
-"""What Redis publishes is lost, doubled and swapped on purpose, and nothing else that it says is touched."""
+"""Messages that Redis publishes are lost, doubled and swapped on purpose; its other replies are untouched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHERS = [b"+PONG\r\n", b":1\r\n", b"$-1\r\n", b"*3\r\n$9\r\nsubscribe\r\n$4\r\n
 
 
 def passed(mistreats: Mistreats, replies: list[bytes], *, cut: int = 7) -> bytes:
-    """What comes through when it arrives in pieces."""
+    """The replies that come through when they arrive in pieces."""
     stream, told = mistreats.filter(), b"".join(replies)
     return b"".join(stream(told[start : start + cut]) for start in range(0, len(told), cut))
 

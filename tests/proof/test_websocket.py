@@ -1,4 +1,4 @@
-"""The clients' end of a socket: whoever is told much leaves the others their turns."""
+"""The client's end of a socket: a client with much to read leaves the others their turns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRAMES = 5_000
 
 
 class Owner:
-    """Counts what it hears in each turn of the loop."""
+    """Counts the frames that it hears in each turn of the loop."""
 
     def __init__(self) -> None:
         self.turns = [0]

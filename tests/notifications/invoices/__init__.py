@@ -1,1 +1,1 @@
-"""An app of somebody who builds on Relais, with a kind of its own."""
+"""An app of a developer who builds on Relais, with a kind of its own."""

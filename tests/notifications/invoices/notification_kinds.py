@@ -1,4 +1,4 @@
-"""What invoices tell."""
+"""The kinds of the app `invoices`."""
 
 from django.utils.translation import gettext_lazy as _
 
