@@ -17,7 +17,7 @@ from tests.processes import Process, ServerError, established
 Kind = Literal["daphne", "uvicorn", "runserver", "fallback", "h11"]
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What docs/operations.md tells a server without our adapter.
+#: The options in docs/operations.md for a server without our adapter.
 PLAIN = (
     "--ws-max-size 1048576 --ws-per-message-deflate false --ws-ping-interval 25 --ws-ping-timeout 10"
     " --timeout-graceful-shutdown 12"
@@ -55,7 +55,7 @@ COMMAND_LINES: dict[Kind, Callable[[int], list[str]]] = {
 }
 
 
-#: A test that holds on a server without our adapter too, where frames leave through `websocket.send`.
+#: Marks a test that also holds on a server without our adapter, where frames leave through `websocket.send`.
 on_any_server = pytest.mark.parametrize(
     "server", ["daphne", "uvicorn", "fallback"], indirect=True, scope="session"
 )
@@ -110,7 +110,7 @@ class ServerProcess(Process):
 
 
 def product_environment(*, database_url: str, redis_url: str = "") -> dict[str, str]:
-    """Our environment as the product sees it: its own settings, not those of the tests."""
+    """The environment for the product: its own settings, not those of the tests."""
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -121,7 +121,7 @@ def product_environment(*, database_url: str, redis_url: str = "") -> dict[str, 
 
 
 def manage(*arguments: str, database_url: str, redis_url: str = "") -> str:
-    """Run a management command as the product would and return what it printed."""
+    """Run a management command as the product would, and return its output."""
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -138,7 +138,7 @@ def manage(*arguments: str, database_url: str, redis_url: str = "") -> str:
 
 
 class Workers(ServerProcess):
-    """What `scripts/serve` starts: a supervisor, and the workers it keeps."""
+    """The processes of `scripts/serve`: a supervisor, and the workers it keeps."""
 
     def __init__(
         self,
@@ -162,18 +162,19 @@ class Workers(ServerProcess):
         return ["scripts/serve"]
 
     def workers(self) -> list[int]:
-        """The process ids of its workers, the ones that come and go included."""
+        """The process ids of its workers, also of those that come and go."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     def sockets_of(self, worker: int) -> int:
-        """How many connections of clients a worker holds."""
+        """The number of client connections that a worker holds."""
         clients = {f"socket:[{inode}]" for inode in established(self.port)}
         held = set()
         for each in Path(f"/proc/{worker}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile: no socket of a client's
+            # It was closed meanwhile, so it is no client's socket.
+            with contextlib.suppress(FileNotFoundError):
                 held.add(str(each.readlink()))
         return len(clients & held)
 
     def replace_workers(self) -> None:
-        """SIGHUP: what a release sends."""
+        """Send SIGHUP, as a release does."""
         os.kill(self.pid, signal.SIGHUP)

@@ -35,13 +35,13 @@ class MissingServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Binary:
-    """A server program, and where it was found: for the line that says what the tests ran on."""
+    """A server program, and where it was found, for the line that names what the tests ran on."""
 
     path: Path
     found_in: str
 
     def version(self) -> str:
-        """What the program says it is."""
+        """The version that the program reports."""
         said = subprocess.run([self.path, "--version"], capture_output=True, text=True, check=True).stdout
         number = re.search(r"\d+(\.\d+)+", said)
         return number[0] if number else said.strip()
@@ -83,7 +83,7 @@ def find_postgres() -> Binary:
 
 
 class RedisServer(Process):
-    """A Redis of one's own. It keeps nothing over a restart, as a cache in production would not."""
+    """A Redis of the test's own. It keeps nothing over a restart, as a cache in production would not."""
 
     name = "redis"
 
@@ -111,7 +111,7 @@ class RedisServer(Process):
 
 
 class PostgresServer(Process):
-    """A PostgreSQL of one's own. What was committed survives `kill()`, as it must in production."""
+    """A PostgreSQL of the test's own. What was committed survives `kill()`, as it must in production."""
 
     name = "postgres"
     last_signal = signal.SIGQUIT  # at once, but its shared memory is given back
@@ -165,10 +165,10 @@ class PostgresServer(Process):
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stopped in its tracks: no connection breaks, the kernel accepts new ones, and nobody answers."""
+        """Stop all its processes: no connection breaks, the kernel accepts new ones, and nobody answers."""
         pids = [self.pid]
         try:
-            os.kill(self.pid, signal.SIGSTOP)  # first, so that it has no more children
+            os.kill(self.pid, signal.SIGSTOP)  # first, so that it starts no more children
             for status in Path("/proc").glob("[0-9]*/stat"):
                 with contextlib.suppress(OSError):  # it ended meanwhile
                     pid, _name, rest = re.split(r" \(|\) ", status.read_text(), maxsplit=2)
@@ -204,7 +204,8 @@ class PostgresServer(Process):
             self.binary = self._copy_of_the_wheel()
 
     def _copy_of_the_wheel(self) -> Binary:
-        """For a virtual environment under /root: the package, and beside it the libraries it is linked to."""
+        """For a virtual environment under /root: a copy of the package, with the libraries it is linked to
+        beside it."""
         package = self.binary.path.parents[2]
         copies = self.directory / "program"
         for source in [package, package.with_name(f"{package.name}.libs")]:
@@ -230,7 +231,7 @@ class PostgresServer(Process):
 
 
 def create_database(server_url: str, name: str, *, template: str = "template1") -> str:
-    """A new database on a PostgreSQL server, whatever was there under that name; returns its URL."""
+    """Make a new database on a PostgreSQL server, in place of any with that name; return its URL."""
     statements = [
         sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)),
         sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)),
@@ -265,7 +266,7 @@ def postgres_url() -> str:
 
 
 def describe() -> list[str]:
-    """One line for each kind of server: what tests use, and where it came from."""
+    """One line for each kind of server: the program that tests use, and where it came from."""
     return [
         f"Redis: {_redis_given() or _found(find_redis)}",
         f"PostgreSQL: {_postgres_given() or _found(find_postgres)}",

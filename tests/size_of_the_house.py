@@ -22,11 +22,11 @@ from asgiref.sync import sync_to_async
 from tests.factories import make_conversation
 
 ROOT = Path(__file__).parent.parent
-#: Those that stand on the core.
+#: Packages that stand on the core.
 APPS = ("accounts", "chat", "demo", "guide_dialect", "notifications", "typing_indicator")
-#: What runs in tests only.
+#: Modules that run in tests only.
 NOT_OURS = ("tests/", ".venv/", "realtime/testing.py")
-#: What runs beside some of the messages, a head check or a timer, runs beside none of some other.
+#: Modules that run beside some messages and not beside others: a head check, a timer.
 MESSAGES = 20
 
 
@@ -38,7 +38,8 @@ def imported(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def largest_knot() -> set[str]:
-    """The most modules of the core that import each other in a circle, for the type checker included."""
+    """The largest set of modules of the core that import each other in a circle, for the type checker
+    included."""
     graph = grimp.build_graph("realtime", cache_dir=None)
     knots = [
         {module} | (graph.find_upstream_modules(module) & graph.find_downstream_modules(module))
@@ -78,7 +79,7 @@ class Road:
 
 
 road = Road()
-threading.setprofile(road)  # here, since fixtures start threads
+threading.setprofile(road)  # here, because fixtures start threads
 
 
 async def test_road(ana: Any, bruno: Any, connect: Any) -> None:
@@ -97,6 +98,6 @@ async def test_road(ana: Any, bruno: Any, connect: Any) -> None:
             sys.setprofile(None)
             threading.setprofile(None)
 
-    first, *others = roads[1:]  # what is done once for all is done with the very first
+    first, *others = roads[1:]  # what is done once for all is done with the very first message
     always = [name for name in first if all(name in other for other in others)]
     print(f"\nthe road has {len(always)} files:", *always, sep="\n  ")

@@ -35,7 +35,7 @@ def main(reports: list[Path]) -> int:
 
 
 def untold_frames(directories: set[Path]) -> list[str]:
-    """The frames that the contract knows and no process of the runs has seen."""
+    """The frames that the contract has and no process of the runs has seen."""
     found = [json.loads(file.read_text()) for where in directories for file in where.glob("frames-*.json")]
     known = {tuple(frame) for each in found for frame in each["known"]}
     seen = {tuple(frame) for each in found for frame in each["seen"]}

@@ -47,15 +47,15 @@ UNITS = {
 }
 _QUANTITY = rf"([\d,.]*\d|[A-Za-z]+)(?: ({'|'.join(UNITS)})\b)?"
 CLAIM = re.compile(rf"{_QUANTITY}[`*]*\s*<!-- ([\w.]+(?: [*+] [\w.]+)*) -->")
-#: Behind a figure that no constant of ours decides.
+#: These stand behind a figure that no constant of ours decides.
 OTHERS = ("measured", "elsewhere")
 
-#: Pages whose every size and time in prose is marked where it is said first.
+#: Pages on which every size and time in prose is marked where it comes first.
 EXACT = [page for page in PAGES if re.match(r"docs/(errors\.md|protocols/|subsystems/)", page)]
 #: A size or a time, and whether it is marked.
 MEASURE = re.compile(r"(?<![\d.,])(\d[\d,.]* (?:ms|s|minutes|hours|days|KiB|MiB|GiB))\b(\s*<!-- )?")
 
-#: Constants that clients or operators are told of, in whatever page.
+#: Constants that clients or operators are told of, on whatever page.
 TOLD = """
     LIMIT_MESSAGE_BYTES LIMIT_BODY_BYTES LIMIT_HEAD_BYTES LIMIT_CONTENT LIMIT_OUTBOX_BYTES
     LIMIT_PING_SECONDS LIMIT_PONG_SECONDS LIMIT_UNFINISHED_SECONDS LIMIT_MISTAKES.burst
@@ -89,7 +89,7 @@ def constant(name: str) -> Any:
 
 
 def numbers_in(value: Any) -> Iterator[float]:
-    """A number, or those of a collection: one of them is meant."""
+    """A number, or those of a collection, one of which is meant."""
     if isinstance(value, dict):
         value = value.values()
     if isinstance(value, (int, float)):
@@ -100,7 +100,7 @@ def numbers_in(value: Any) -> Iterator[float]:
 
 
 def is_true(number: str, unit: str, name: str) -> bool:
-    """Whether what a page says is what the code has."""
+    """Whether the number on a page is that of the code."""
     said = WORDS.get(number.lower()) or float(number.replace(",", "")) * UNITS.get(unit, 1)
     sign = "+" if " + " in name else "*"
     parts = [constant(each) for each in name.split(f" {sign} ")]
@@ -142,7 +142,7 @@ def test_constants_that_are_told_are_marked_somewhere() -> None:
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the first table below a heading; its head and the line of dashes left out."""
+    """The cells of the first table below a heading, without its head and the line of dashes."""
     _, _, below = text(page).partition(f"{heading}\n")
     table = re.search(r"(?:^\|.*\n)+", below, re.MULTILINE)
     assert table is not None

@@ -1,4 +1,4 @@
-"""What exists is documented: every setting, error code, close code, event type and path."""
+"""Everything that exists is documented: every setting, error code, close code, event type and path."""
 
 from __future__ import annotations
 
@@ -137,12 +137,12 @@ PAGES = sorted(
 
 
 def without_code(markdown: str) -> str:
-    """A comment in a shell command is no heading, and an index in JavaScript is no link."""
+    """The page without its blocks of code, whose comments and indices look like headings and links."""
     return re.sub(r"^ *```.*?^ *```", "", markdown, flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(page: Path) -> set[str]:
-    """Where links into a page may lead: its headings, spelled as GitHub does, and each `<a id>`."""
+    """The anchors of a page: its headings, spelled as GitHub spells them, and each `<a id>`."""
     found: dict[str, int] = {}
     markdown = without_code(page.read_text())
     named = set(re.findall(r'<a id="([^"]+)">', markdown))
@@ -154,7 +154,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def links(document: str) -> list[tuple[str, Path, str]]:
-    """The links of a document that lead to files of ours: as written, the file, the anchor in it."""
+    """The links of a document that lead to files of ours: the link as written, the file, and the anchor in
+    it."""
     here = ROOT / document
     return [
         (f"{link}#{anchor}" if anchor else link, (here.parent / link).resolve() if link else here, anchor)
@@ -175,7 +176,7 @@ def test_links_lead_somewhere(document: str) -> None:
 
 
 def test_every_page_is_found_from_the_readme() -> None:
-    """A page that nothing leads to is read by nobody."""
+    """A page without a link to it is read by nobody."""
     found, unread = set[Path](), [ROOT / "README.md"]
     while unread:
         page = unread.pop()
@@ -192,7 +193,7 @@ def test_every_page_is_found_from_the_readme() -> None:
 PATH = re.compile(
     rf"`((?:{'|'.join(PRODUCT)}|tests|proof|bench|scripts|docs)/[\w./-]*|[\w-]+\.(?:py|md|toml|yml|yaml|js))(?:::\w+)?`"
 )
-#: Reports of a day name the files of that day.
+#: Pages that must name existing files; reports of a day name the files of that day.
 LIVING = [page for page in PAGES if not re.match(r"docs/proof/\d", page)]
 
 
@@ -275,7 +276,7 @@ def test_map_draws_the_packages_as_the_linter_holds_them() -> None:
 
 
 def test_map_leads_to_every_page() -> None:
-    """Those of the documents' own folders; decisions and dated reports have an index each."""
+    """Pages of the documents' own folders; decisions and dated reports have an index each."""
     _, _, read_on = text("docs/architecture.md").partition("## Read on")
     pages = [
         page for page in PAGES if re.match(r"docs/([a-z]+|(operations|protocols|subsystems)/\w+)\.md$", page)
@@ -356,7 +357,7 @@ def test_picture_keeps_the_promise_it_draws() -> None:
 
 
 def test_changes_are_told_once_under_one_heading_each() -> None:
-    """Branches that are merged each bring their own heading, and an entry that both had comes twice."""
+    """Merged branches each bring their own heading, and an entry that both had comes twice."""
     _, *releases = re.split(r"^## ", text("CHANGELOG.md"), flags=re.MULTILINE)
     for release in releases:
         headings = re.findall(r"^### (.+)$", release, re.MULTILINE)

@@ -1,4 +1,5 @@
-"""docs/operations/sizing.md: figures stand in the reports it names, examples follow from its formulas."""
+"""docs/operations/sizing.md: its figures stand in the reports it names, and its examples follow from its
+formulas."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ def test_reports_are_of_the_revision_that_is_named() -> None:
 
 
 def _without_sockets(report: Path) -> float:
-    """What a worker holds without sockets, in MB: the first point of uvicorn's line, less its sockets."""
+    """The memory of a worker without sockets, in MB: the first point of uvicorn's line, less its sockets."""
     [name] = re.findall(r"\((\S+\.svg)\)", report.read_text())
     plot = (report.parent / name).read_text()
     x, y = map(float, re.findall(r'points="([\d.]+),([\d.]+)', plot)[0])

@@ -1,4 +1,4 @@
-"""Sockets without a connection, and a log without a database: to drive an audience step by step."""
+"""Sockets without a connection, and a log without a database, which drive an audience step by step."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Listener:
         self.misled_by: list[str] = []
         self.has_room = asyncio.Event()
         self.has_room.set()
-        #: The one of `join`, and all that it has.
+        #: The subscription that `join` made, and all that the listener has.
         self.subscription: Subscription | None = None
         self.subscriptions: list[Subscription] = []
         self.live_at: int | None = None
@@ -85,7 +85,7 @@ class Listener:
         mark: str = "",
         authorized_mark: str = "",
     ) -> asyncio.Task[None] | None:
-        """Subscribe to the usual topic; the task that catches up, if there is anything to."""
+        """Subscribe to the usual topic; the task that catches up, if there is something to read."""
         self.subscription = subscription = self.subscribe(
             hub,
             position=position,
@@ -110,7 +110,7 @@ class Listener:
         id: Hashable = ONLY,  # noqa: A002 - the word of every dialect
         name: Hashable = None,
     ) -> Subscription:
-        """What Connection.subscribe does."""
+        """Do what Connection.subscribe does."""
         subscription = Subscription(
             self,
             access or self.access,
@@ -139,7 +139,7 @@ class Listener:
 
     @property
     def told(self) -> list[Any]:
-        """The frames it was told, those included that wait to be written together."""
+        """The frames it was told, and those that wait to be written together."""
         for subscription in list(self.subscriptions):
             subscription.audience.write_pending()
         return self._told
@@ -148,7 +148,7 @@ class Listener:
     def seqs(self) -> list[int]:
         return [json.loads(frame)["seq"] for frame in self.told]
 
-    # What the hub calls.
+    # Methods that the hub calls.
 
     def push_batch(self, batch: FrameBatch) -> bool:
         if self.has_room.is_set():
@@ -157,7 +157,7 @@ class Listener:
         return self.has_room.is_set()
 
     async def room_for(self, size: int) -> None:
-        while not self.has_room.is_set():  # somebody may have taken it before our turn
+        while not self.has_room.is_set():  # another one may have taken the room before our turn
             await self.has_room.wait()
 
     async def drained(self) -> None:
@@ -215,7 +215,7 @@ class Wired(Listener):
     def push(self, payload: str) -> None:
         self.outbox.push(payload)
 
-    # What the outbox calls.
+    # Methods that the outbox calls.
 
     def write(self, data: bytes) -> None:
         self.writes.append([payload for payload, _ in payloads_in(data)])
@@ -229,7 +229,7 @@ class Wired(Listener):
 
 
 class Log:
-    """Committed events; every reading waits until it is let through, early or late."""
+    """Committed events; every reading waits until the test lets it through, early or late."""
 
     def __init__(self, head: int = 0) -> None:
         self.bodies = {seq: body(seq) for seq in range(1, head + 1)}
@@ -241,7 +241,7 @@ class Log:
         self.is_open = True
 
     def stands_in(self, monkeypatch: pytest.MonkeyPatch) -> Self:
-        """What reads the log reads this one, and tries again at once where it is away."""
+        """Put this log in place of the real one; a failed reading is tried again at once."""
         monkeypatch.setattr(pages, "read_page", self.read_page)
         monkeypatch.setattr(pages, "RETRY_SECONDS", 0)
         monkeypatch.setattr(outages, "DATABASE", Outage("The database"))
@@ -260,7 +260,7 @@ class Log:
         return page, page[-1][1] if page else self.head
 
     async def read_page(self, place: PageKey) -> Page:
-        """Stands for `realtime.hub.pages.read_page`."""
+        """Stands in for `realtime.hub.pages.read_page`."""
         self.readings += 1
         if not self.is_open:
             gate = asyncio.get_running_loop().create_future()
@@ -274,7 +274,7 @@ class Log:
         return Page([Delivery(*row) for row in rows], reached)
 
     def let_one_through(self) -> bool:
-        """Whether there was a reading to answer."""
+        """Let one reading through; whether there was one."""
         while self._waiting:
             gate = self._waiting.pop(0)
             if not gate.done():
@@ -290,7 +290,7 @@ async def settle(turns: int = 20) -> None:
 
 
 class StillClock:
-    """The clock of the running loop, moved by a test alone: on a busy machine nobody is late."""
+    """The clock of the running loop, which only a test moves: on a busy machine nothing is late."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loop = asyncio.get_running_loop()
@@ -299,11 +299,11 @@ class StillClock:
         monkeypatch.setattr(loop, "time", lambda: began + self._ticks / 1000)
 
     def jumps(self, seconds: int) -> None:
-        """So much time in which the loop stands still."""
+        """Pass so much time at once, as if the loop stood still."""
         self._ticks += seconds * 1000
 
     async def passes(self, milliseconds: int) -> None:
-        """So much time, one by one, so that everything happens in its order."""
+        """Pass so much time in steps of a millisecond, so that everything happens in its order."""
         for _ in range(milliseconds):
             self._ticks += 1
             await settle(5)

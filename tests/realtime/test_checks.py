@@ -1,4 +1,4 @@
-"""Unsafe or impossible settings stop every entry, and safe ones stop none."""
+"""Unsafe or impossible settings stop every way to start, and safe ones stop none."""
 
 from __future__ import annotations
 

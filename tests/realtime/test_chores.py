@@ -1,4 +1,4 @@
-"""What has expired is forgotten, in small steps, by whoever has the time."""
+"""Expired rows are deleted in small steps, by any worker that has the time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ YESTERDAY, TOMORROW = (timezone.now() + dt.timedelta(days=days) for days in (-2,
 
 
 def expired_and_valid(ana: User, *, many: int = 1) -> None:
-    """`many` of everything that has expired, and one of each that has not."""
+    """Store `many` of everything that has expired, and one of each that has not."""
     moments = [YESTERDAY] * many + [TOMORROW]
     tokens = [
         OutstandingToken(user=ana, jti=f"{n:032}", token="", created_at=YESTERDAY, expires_at=moment)
@@ -81,7 +81,7 @@ def test_more_than_a_step_is_forgotten_in_steps(ana: User, monkeypatch: pytest.M
 
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> dict[str, chores.Chore]:
-    """Chores of the test's own."""
+    """Chores of this test alone."""
     mine: dict[str, chores.Chore] = {}
     monkeypatch.setattr(chores, "_chores", mine)
     monkeypatch.setattr(chores, "_done_at", {})

@@ -1,4 +1,4 @@
-"""Our settings: defaults with units, overridden by name."""
+"""Our settings have defaults with units, and are overridden by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong has one stable code, a message, and the same shape everywhere."""
+"""Every error has one stable code, a message, and the same shape everywhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OURS = ("realtime", "accounts", "notifications", "chat", "typing_indicator")
 
 
 def every_error() -> list[type[RealtimeError]]:
-    """All of the project, wherever they are declared; the tests' own are not ours."""
+    """All errors of the project, wherever they are declared; the tests' own are left out."""
     for package in OURS:
         for source in Path(apps.get_app_config(package).path).rglob("errors.py"):
             parts = source.with_suffix("").relative_to(Path(apps.get_app_config(package).path).parent).parts
@@ -54,7 +54,7 @@ def test_error_has_a_code_a_status_and_a_message(kind):
 
 
 def test_codes_are_unique():
-    # One that has no code of its own is its parent to clients, with another message.
+    # An error without a code of its own is its parent to clients, with another message.
     codes = [kind.code for kind in every_error() if "code" in vars(kind)]
 
     assert len(codes) > 15
@@ -84,7 +84,7 @@ def test_message_can_be_more_precise_than_the_docstring():
 
 
 def answer(exception: Exception) -> Any:
-    """What a client gets when a view raises this."""
+    """The answer that a client gets when a view raises this."""
 
     class View(APIView):
         authentication_classes = ()
@@ -161,7 +161,7 @@ def test_fields_that_do_not_fit_are_named():
 
 
 def test_throttled_says_when_to_come_back():
-    response = answer(drf.Throttled(wait=1.2))  # which the framework rounds up
+    response = answer(drf.Throttled(wait=1.2))  # the framework rounds this up
 
     told = (response.status_code, response["Retry-After"], response.data["code"])
     assert told == (429, "2", "rate_limited")

@@ -1,4 +1,4 @@
-"""What arrives on a socket is JSON that can be stored and read back, or it is refused."""
+"""A frame is JSON that can be stored and read back, or it is refused."""
 
 import json
 

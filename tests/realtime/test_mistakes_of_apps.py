@@ -1,4 +1,4 @@
-"""What an app gets wrong is said at once, by name: in an error, or in one line of the log."""
+"""The mistakes of an app are reported at once, by name: in an error, or in one line of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When something is told: after the commit, once, or not at all."""
+"""Published events are told after the commit, once, or not at all."""
 
 import contextvars
 import threading
@@ -104,7 +104,7 @@ def test_what_is_started_inside_a_transaction_has_its_own(published: Published) 
     assert words(published) == ["outer", "later"]
 
 
-@pytest.mark.stack("full")  # where two may write at once
+@pytest.mark.stack("full")  # two can write at once only on this stack
 def test_transaction_of_another_thread_appends_for_itself(published: Published) -> None:
     def elsewhere() -> None:
         with announcing():

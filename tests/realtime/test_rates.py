@@ -1,4 +1,4 @@
-"""Rates: what a bucket grants, and what it says to those it refuses."""
+"""Rates: how much a bucket grants, and the answer to callers that it refuses."""
 
 import pytest
 from hypothesis import given, settings
@@ -105,7 +105,7 @@ def test_more_keys_than_memory_share_one_bucket(monkeypatch: pytest.MonkeyPatch)
 
 
 def refused(buckets: Buckets, keys: range) -> int:
-    """How many of so many callers, each new, are refused."""
+    """How many of so many callers, each of them new, are refused."""
     count = 0
     for key in keys:
         try:

@@ -1,4 +1,4 @@
-"""The kit that other tests stand on: it must see what happens, and fail where nothing does."""
+"""The kit that other tests use must see what happens, and fail where nothing does."""
 
 from __future__ import annotations
 

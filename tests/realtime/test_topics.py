@@ -1,4 +1,4 @@
-"""Topic names, ours and those made of names from elsewhere."""
+"""Topic names, our own and those made of names from elsewhere."""
 
 import pytest
 from hypothesis import example, given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from realtime.topics import MAX_TOPIC_LENGTH, foreign_name, foreign_topic, topic, user_topic
 
-#: Any text, and above all what escapes are made of.
+#: Any text, and above all the characters that escapes are made of.
 NAMES = st.text() | st.text("_h025faé.A ") | st.text("_h5fa", max_size=6)
 PREFIXES = st.sampled_from(["changes", "changes.public", "client", "c" * 64])
 
@@ -70,7 +70,7 @@ def test_different_names_have_different_topics(first: tuple[str, str], second: t
 @example(last="a_")
 @example(last="_g")
 def test_topic_that_no_name_has_is_refused(last: str) -> None:
-    """What is read was written, so that one topic never stands for two names."""
+    """A topic is read only as it is written, so that one topic never stands for two names."""
     try:
         name = foreign_name(f"client.{last}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the tests of the typing indicator share: a conversation, and a clock that stands until it is moved."""
+"""Fixtures for the typing indicator: a conversation, and a clock that only a test moves."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ def conversation(ana: User, bruno: User) -> Conversation:
 
 @pytest.fixture
 def group(ana: User, bruno: User, clara: User) -> Conversation:
-    """Here Clara is no stranger."""
+    """A group in which Clara is a member too."""
     return make_conversation(ana, bruno, clara, title="Project")
 
 
@@ -33,7 +33,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The typing sockets' clock."""
+    """The clock of the typing sockets."""
     stopped = Clock()
     monkeypatch.setattr(voices, "time", SimpleNamespace(monotonic=stopped.monotonic))
     return stopped

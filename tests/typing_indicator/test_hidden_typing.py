@@ -1,4 +1,4 @@
-"""Who does not share that they type: nobody is told, from the moment they say so, on open sockets too."""
+"""A member who does not share typing: others are told nothing from that moment on, on open sockets too."""
 
 import pytest
 from asgiref.sync import sync_to_async

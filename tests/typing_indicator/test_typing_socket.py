@@ -1,4 +1,4 @@
-"""The typing socket: told to the others, coalesced, over by itself, and never stuck."""
+"""The typing socket: typing is told to the others, coalesced, ends by itself, and never gets stuck."""
 
 import asyncio
 import threading
@@ -103,7 +103,7 @@ async def test_typing_is_not_kept(ana, bruno, conversation, connect):
 
 
 async def test_stranger_and_unknown_conversation_are_refused_alike(ana, bruno, clara, conversation, connect):
-    """And what they send afterwards is told to nobody."""
+    """The frames that they send afterwards are told to nobody."""
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
         async with connect(clara, path(conversation)) as stranger:
             refusal = await stranger.receive_text()
@@ -121,17 +121,17 @@ async def test_stranger_and_unknown_conversation_are_refused_alike(ana, bruno, c
                 assert await lost.receive_close() == 4404
 
 
-# ── how often ────────────────────────────────────────────────────────────────────────────────────────────
+# ── rate ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_keystrokes_are_one_event_in_three_seconds(ana, bruno, conversation, connect, clock, settings):
-    """A hundred of them in half a minute, as the guide's page sends them."""
+    """There are a hundred of them in half a minute, as the guide's page sends them."""
     settings.RELAIS = {**django_settings.RELAIS, "limit_frames": "off"}
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
         for _ in range(100):
             await typist.send(TYPES)
             await typist.send({"type": "ping", "ref": 1})
-            await typist.receive()  # handled, before the clock moves on
+            await typist.receive()  # the frame is handled before the clock moves on
             clock.now += 0.3
 
         told = [await other.receive() for _ in range(10)]
@@ -150,7 +150,7 @@ async def test_hundred_keystrokes_at_once_are_one_event_and_no_error(ana, bruno,
 
 
 async def test_excess_is_dropped_without_a_word(ana, bruno, conversation, connect, settings):
-    """Also from a client that alternates, where each frame is news."""
+    """This holds also for a client that alternates, where each frame is news."""
     settings.RELAIS = {**django_settings.RELAIS, "limit_typing": "1/min:4"}
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
         for _ in range(20):
@@ -218,7 +218,7 @@ async def test_who_has_not_typed_does_not_stop(ana, bruno, conversation, connect
 
         await typist.send(TYPES)
         await other.receive()
-        clock.now += 6  # over by itself, everywhere
+        clock.now += 6  # typing is over by itself, everywhere
         await typist.send(STOPS)
         assert await other.receives_nothing()
 
@@ -292,7 +292,7 @@ async def test_message_of_another_ends_nobodys_typing(ana, bruno, clara, group, 
 async def test_message_that_somebody_reads_later_in_the_log_ends_nobodys_typing(
     ana, bruno, clara, group, connect, monkeypatch
 ):
-    """Clara catches up, slowly, with what Ana said; Ana has begun to type the next."""
+    """Clara catches up, slowly, with Ana's message; Ana has begun to type the next one."""
     await sync_to_async(say)(group, ana)
     may_read, replay = threading.Event(), log.replay
 

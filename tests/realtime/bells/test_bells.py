@@ -1,4 +1,4 @@
-"""Bells: they carry events between processes, and lost ones do no harm."""
+"""Bells carry events between processes, and lost ones do no harm."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def logged(number: int, *, topic: str = "talk.1", size: int = 0) -> Logged:
     return Logged(topic, number, f"{number}" + "x" * size)
 
 
-# ── what is a bell ───────────────────────────────────────────────────────────────────────────────────────
+# ── reading a bell ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def bell_bytes(**changes: Any) -> bytes:
@@ -252,7 +252,7 @@ class SomeHub:
 
 @pytest.fixture
 def no_hub() -> Iterator[None]:
-    """No hub of another test is registered meanwhile, nor one of this test afterwards."""
+    """For the block no hub is registered: neither another test's, nor afterwards this test's."""
     before, local_hubs._hubs[:] = local_hubs.registered(), []
     yield
     local_hubs._hubs[:] = before
@@ -293,7 +293,7 @@ def test_forked_child_is_a_process_of_its_own(no_hub):
 
 @pytest.fixture
 def wire() -> Iterator[Any]:
-    """What passes through the real Redis, as another process would hear it."""
+    """The messages that pass through the real Redis, as another process would hear them."""
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client, client.pubsub() as pubsub:
         pubsub.subscribe(f"relais.0__group__{group_of(0)}")
         assert pubsub.get_message(timeout=5)["type"] == "subscribe"
@@ -308,7 +308,7 @@ def wire() -> Iterator[Any]:
 
 @pytest.fixture
 def no_outpost(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The outpost of this test alone."""
+    """This test has an outpost of its own."""
     monkeypatch.setattr(ringer, "_outpost", None)
     channel_layers.backends.pop("default", None)
     yield

@@ -1,4 +1,4 @@
-"""A layer over several Redis servers: each that is lost is noticed, and named, until all are back."""
+"""A layer over several Redis servers: the loss of each is noticed and named until all are back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from realtime.testing import eventually
 from tests.realtime.listeners import Listener
 from tests.services import RedisServer
 
-#: Fewer than these have names that all belong to one of two servers.
+#: With fewer shards than this, all names can belong to one of two servers.
 SHARDS = 16
 
 on_redis = [pytest.mark.stack("full"), pytest.mark.django_db(transaction=True)]
@@ -52,14 +52,14 @@ async def spread(
 
 @pytest.fixture
 async def hub_on_them(spread: None) -> Hub:
-    """A hub that hears itself through them."""
+    """A hub that hears itself through these servers."""
     hub = Hub.current()
     await beating(hub)
     return hub
 
 
 async def beating(hub: Hub) -> None:
-    """Until the hub has heard itself through each server."""
+    """Wait until the hub has heard itself through each server."""
 
     def is_heard() -> bool:
         known = hub._hearing._hosts
@@ -106,7 +106,7 @@ class TestRealRedis:
         number_of = [hosts.host_of(layer, group_of(shard)) for shard in range(SHARDS)]
         servers[number_of[0]].kill()
         hub = Hub.current()
-        for number in range(400):  # of every shard some
+        for number in range(400):  # enough for some of every shard
             listener = Listener()
             listener.subscription = listener.subscribe(hub, f"talk.{number}")
         expected = {shard for shard in range(SHARDS) if number_of[shard] != number_of[0]}

@@ -14,7 +14,7 @@ from realtime.errors import UnauthenticatedError, UnavailableError
 
 
 class Library:
-    """Answers when it is let; remembers what it was asked together."""
+    """Answers when the test lets it, and remembers the batches it was asked."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -52,7 +52,7 @@ async def test_lone_question_is_asked_at_once(library):
 
 
 async def test_who_asks_in_the_next_turns_of_the_loop_is_asked_along(library):
-    """A loop accepts one connection in each of its turns: without it a storm is asked two by two."""
+    """A loop accepts one connection in each of its turns: otherwise a storm would be asked two by two."""
     loader = BatchLoader(library.answer)
     asked = []
     for question in range(20):
@@ -94,7 +94,7 @@ async def test_same_question_is_asked_once_and_never_answered_from_before_it_was
     loader = BatchLoader(library.answer)
     library.is_open.clear()
     early = asyncio.ensure_future(loader(1))
-    await asyncio.sleep(0.01)  # its answer is on its way, from before the change
+    await asyncio.sleep(0.01)  # the answer is under way, and is from before the change
     library.version = 1
     late = [asyncio.ensure_future(loader(1)) for _ in range(3)]
     await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""DATABASE_URL becomes the options with which a database neither loses nor blocks anything."""
+"""DATABASE_URL becomes options with which a database neither loses nor blocks anything."""
 
 from pathlib import Path
 

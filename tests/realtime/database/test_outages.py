@@ -44,7 +44,7 @@ def test_cause_is_said_once_for_each_outage(caplog):
 
 
 def test_what_fails_for_some_and_works_for_others_is_one_outage(caplog):
-    """A database that is read-only: each reader would call it back, and each writer away."""
+    """The database is read-only: each reader would report it as back, and each writer as away."""
     clock = SimpleNamespace(now=0.0)
     outage = Outage("It", clock=lambda: clock.now)
     for _ in range(100):
@@ -92,7 +92,7 @@ def test_failure_of_a_request_is_in_the_log(database, caplog):
 
 
 def test_pool_says_why_it_has_no_connection(database, caplog):
-    """Whoever waits for it is told only for how long they waited."""
+    """A caller that waits for the pool is told only how long it waited."""
     port = free_port()
     url = f"postgresql://ana:secret-of-ana@127.0.0.1:{port}/relais"
     with (
@@ -118,7 +118,7 @@ def away_because(error: Exception) -> UnavailableError:
 @pytest.mark.stack("full")
 @pytest.mark.django_db(transaction=True)
 async def test_wrong_password_is_in_the_log_and_not_the_password(database, caplog):
-    """What PostgreSQL says, through our own threads."""
+    """PostgreSQL's own message is in the log, through our own threads."""
 
     def sign_in() -> None:
         parameters = connection.get_connection_params()

@@ -1,4 +1,4 @@
-"""The pool: nobody waits for a database that is back longer than it takes to connect."""
+"""The pool: when the database is back, nobody waits for it longer than it takes to connect."""
 
 import gc
 import socket
@@ -20,7 +20,7 @@ from tests.services import PostgresServer
 
 pytestmark = pytest.mark.stack("full")
 
-#: What a caller waits for a connection, at most.
+#: The longest time that a caller waits for a connection.
 PATIENCE = 1.5
 
 
@@ -33,7 +33,7 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def pool(postgres: PostgresServer) -> Iterator[ConnectionPool[Any]]:
     options = database(postgres.url, directory=Path(), pool_size=8)["OPTIONS"]["pool"]
-    check = ConnectionPool.check_connection  # as Django asks for with CONN_HEALTH_CHECKS
+    check = ConnectionPool.check_connection  # the check that Django asks for with CONN_HEALTH_CHECKS
     with ConnectionPool(postgres.url.replace("postgres:", "postgresql:", 1), check=check, **options) as ours:
         yield ours
 
@@ -51,7 +51,7 @@ def test_dead_connections_in_the_pool_do_not_make_their_finder_late(postgres, po
     )
     pool.putconn(pool.getconn(30))
 
-    # What it chose to wait: by the clock it would be how busy the machine is.
+    # The pauses that the pool chose: real times would show how busy the machine is.
     assert len(pauses) >= 6
     assert sum(pauses) < PATIENCE / 3
 
@@ -73,12 +73,13 @@ def test_who_waits_gets_a_connection_as_soon_as_there_is_a_database(postgres, po
 
         pool.putconn(waiting.result(30))
 
-    assert 0 < max(pauses) <= 0.5  # between two attempts: by the clock it would be how busy the machine is
+    # The pause between two attempts that the pool chose: real times would show how busy the machine is.
+    assert 0 < max(pauses) <= 0.5
 
 
 def test_an_attempt_that_got_no_answer_leaves_nothing_open():
     gc.collect()
-    gc.disable()  # as good as left out of collections
+    gc.disable()  # as if what is alive were left out of collections
     try:
         with socket.create_server(("127.0.0.1", 0)) as frozen:  # its kernel accepts, and nobody answers
             port = frozen.getsockname()[1]
@@ -86,9 +87,9 @@ def test_an_attempt_that_got_no_answer_leaves_nothing_open():
                 with pytest.raises(psycopg.errors.ConnectionTimeout):
                     PunctualConnection.connect(f"host=127.0.0.1 port={port} user=x", connect_timeout=1)
 
-            # Our descriptors are no measure: another pool of ours closes one now and then.
+            # The number of our own descriptors tells nothing: another pool of ours closes one now and then.
             assert established(port) == []
             with socket.create_connection(("127.0.0.1", port)):
-                assert len(established(port)) == 1  # so it would have been seen
+                assert len(established(port)) == 1  # shows that a connection that stays would be seen
     finally:
         gc.enable()

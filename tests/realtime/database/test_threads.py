@@ -42,7 +42,7 @@ async def in_all_threads(work: Any) -> list[Any]:
         everybody.wait(10)
         return work()
 
-    # A thread may be long in coming, and none of these tests is about that.
+    # A thread may take long to start, and none of these tests is about that.
     return await asyncio.gather(*(run_in_background(together) for _ in range(3)))
 
 
@@ -207,7 +207,8 @@ async def test_context_goes_in_and_does_not_come_out():
 
 
 async def test_thread_that_hangs_is_not_waited_for_and_what_waits_for_a_thread_never_happens(monkeypatch):
-    monkeypatch.setattr(threads, "ANSWER_SECONDS", 1.5)  # in which three threads can begin on any machine
+    # Long enough for three threads to begin on any machine.
+    monkeypatch.setattr(threads, "ANSWER_SECONDS", 1.5)
     release, ran = threading.Event(), []
     hanging = [asyncio.ensure_future(run_in_thread(release.wait, 10)) for _ in range(3)]
     queued = asyncio.ensure_future(run_in_thread(ran.append, "late"))
@@ -235,7 +236,7 @@ async def test_silent_database_keeps_no_thread_and_its_connection_is_not_used_ag
 
     async with asyncio.timeout(6):
         outcomes = await asyncio.gather(*(run_in_thread(ask) for _ in range(3)), return_exceptions=True)
-        # Not `UncertainError`: the threads said it themselves, and are there for the next.
+        # Not `UncertainError`: the threads raised it themselves, and are free for the next call.
         assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
     monkeypatch.setattr(threads, "DATABASE_SECONDS", 5)
     after = await in_all_threads(lambda: connected().info.backend_pid)

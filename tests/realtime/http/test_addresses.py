@@ -16,7 +16,7 @@ def proxies(settings: Any) -> None:
 
 
 def asked_by(peer: str, *forwarded: str) -> list[str]:
-    """The same question about a socket and about a request."""
+    """The address as found for a socket and for a request."""
     headers = [(b"x-forwarded-for", value.encode("latin1")) for value in forwarded]
     scope = {"client": [peer, 4711], "headers": headers}
     extra: Any = {"HTTP_X_FORWARDED_FOR": ",".join(forwarded)} if forwarded else {}
@@ -28,10 +28,11 @@ def asked_by(peer: str, *forwarded: str) -> list[str]:
     ("peer", "forwarded", "address"),
     [
         ("198.51.100.1", [], "198.51.100.1"),
-        ("198.51.100.1", ["203.0.113.7"], "198.51.100.1"),  # not believed
+        ("198.51.100.1", ["203.0.113.7"], "198.51.100.1"),  # the header is not believed
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["203.0.113.7"], "203.0.113.7"),
-        ("10.0.0.1", ["1.1.1.1, 203.0.113.7"], "203.0.113.7"),  # the client's own claim is left of it
+        # The address left of it is the client's own claim.
+        ("10.0.0.1", ["1.1.1.1, 203.0.113.7"], "203.0.113.7"),
         ("10.0.0.1", ["203.0.113.7, 10.0.0.2, 192.0.2.7"], "203.0.113.7"),
         ("10.0.0.1", ["1.1.1.1", "203.0.113.7"], "203.0.113.7"),
         ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
@@ -41,7 +42,7 @@ def asked_by(peer: str, *forwarded: str) -> list[str]:
         ("10.0.0.1", ["x" * 10_000], "10.0.0.1"),
         ("fd00::1", ["2001:DB8::7"], "2001:db8::7"),
         ("2001:db8::1", ["203.0.113.7"], "2001:db8::1"),
-        # A listener on [::] writes IPv4 peers as IPv6.
+        # A listener on [::] writes the addresses of IPv4 peers as IPv6.
         ("::ffff:10.0.0.1", ["203.0.113.7"], "203.0.113.7"),
         ("::ffff:198.51.100.1", ["203.0.113.7"], "::ffff:198.51.100.1"),
         ("10.0.0.1", ["::ffff:203.0.113.7"], "203.0.113.7"),

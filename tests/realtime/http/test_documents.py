@@ -23,7 +23,7 @@ FORMS = (
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Each time that the OpenAPI document is put together; nothing was made before."""
+    """One entry for each time that the OpenAPI document is put together; none was made before."""
     times: list[object] = []
     stock = SchemaGenerator.get_schema
 
@@ -47,7 +47,7 @@ def test_schema_is_made_once_for_each_form(client: Client, db: None, made: list[
 
 
 def test_those_who_come_first_together_wait_for_one(made: list[object]) -> None:
-    """The document takes part of a second; that many at once would take all threads."""
+    """Making the document takes part of a second; so many requests at once would take all threads."""
     view, renderer = SchemaView(), SchemaView.renderer_classes[0]()
     threads = [threading.Thread(target=view._document, args=(renderer,)) for _ in range(8)]
     for thread in threads:

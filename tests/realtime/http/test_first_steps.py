@@ -1,4 +1,4 @@
-"""Mistakes of newcomers: each is answered with what would have been right, in JSON where programs ask."""
+"""Mistakes of newcomers are answered with what would have been right, in JSON where programs ask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forwarded headers: believed from our proxies, dropped from everybody else."""
+"""Forwarded headers are believed from our proxies, and dropped from everybody else."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""/health/live and /health/ready: what they answer when something is away, and what they cost."""
+"""/health/live and /health/ready: their answers when something is away, and what they cost."""
 
 import asyncio
 import functools
@@ -24,10 +24,10 @@ from tests import environment
 from tests.processes import wait_until
 from tests.servers import ServerProcess, Workers, manage
 
-#: Asks for the hub each time, as a test may have put another in its place.
+#: It asks for the hub each time, because a test may have put another in its place.
 HealthChecks = functools.partial(health.HealthChecks, hub=lambda: Hub.current())  # noqa: PLW0108
 
-#: Less than the database hangs for; far more than anybody should wait, on a machine that stands still too.
+#: Shorter than the database hangs; much longer than anybody should wait, even on a machine that stands still.
 PATIENCE_SECONDS = 20.0
 
 
@@ -137,7 +137,7 @@ async def test_database_that_hangs_is_unavailable_within_3_seconds(
     try:
         first, _ = await get(app, "/health/ready")
 
-        # The next one does not wait for the thread that hangs, nor queue behind it.
+        # The next request does not wait for the thread that hangs, nor queue behind it.
         now[0] += 10
         monkeypatch.setattr(health, "DATABASE_TIMEOUT_SECONDS", 2 * PATIENCE_SECONDS)
         second, _ = await get(app, "/health/ready")
@@ -180,17 +180,17 @@ async def test_answer_is_kept_for_a_second(hub: FakeHub, asked: list[float]) -> 
 
 @pytest.fixture
 def unapplied(transactional_db: None) -> Iterator[MigrationRecorder]:
-    """As after a release whose `migrate` was forgotten: a migration of ours is not applied."""
+    """One of our migrations is not applied, as after a release whose `migrate` was forgotten."""
     recorder = MigrationRecorder(connection)
     recorder.record_unapplied(*NEWEST)
     yield recorder
-    recorder.record_unapplied(*NEWEST)  # by then the test may have
+    recorder.record_unapplied(*NEWEST)  # by then the test may have applied it
     recorder.record_applied(*NEWEST)
 
 
 @pytest.fixture
 def passing() -> Callable[[], float]:
-    """A clock on which an answer is old each time one asks."""
+    """Moves the clock so that the last answer is old."""
     return itertools.count(step=2 * health.CACHE_SECONDS).__next__
 
 
@@ -213,7 +213,7 @@ async def test_missing_migration_is_unready_until_it_is_applied(
 
 
 async def test_database_that_is_ahead_is_ready(hub: FakeHub, transactional_db: None) -> None:
-    """In a release the new code has migrated, and the old code serves on."""
+    """In a release the new code has migrated the database, and the old code goes on serving."""
     recorder = MigrationRecorder(connection)
     record, forget = sync_to_async(recorder.record_applied), sync_to_async(recorder.record_unapplied)
     await record("chat", "0999_of_the_next_release")
@@ -226,7 +226,7 @@ async def test_database_that_is_ahead_is_ready(hub: FakeHub, transactional_db: N
 async def test_release_laid_out_beside_a_running_server_does_not_unready_it(
     hub: FakeHub, unapplied: MigrationRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its code is the old one, and so is the database."""
+    """The server's code is the old one, and so is the database."""
     began_with = health._migrations_of_this_code() - {NEWEST}
     monkeypatch.setattr(health, "_migrations_of_this_code", lambda: began_with)
 
@@ -246,7 +246,7 @@ async def test_migrations_are_looked_for_until_they_are_there(
         assert (await get(app, "/health/ready"))[0] == 200
     assert len(looked) == 1
 
-    with monkeypatch.context() as away:  # and again after an outage, which may have been a restore
+    with monkeypatch.context() as away:  # again after an outage, which may have been a restore
 
         def refuse(**_known: bool) -> None:
             raise OperationalError

@@ -1,4 +1,4 @@
-"""A database that took over without the last commits: where others came in their place, nobody is misled."""
+"""After a failover without the last commits, no subscriber is misled by the events in their places."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OLD, NEW = "00000000aa", "00000000bb"
 
 
 class MarkedLog(Log):
-    """A log whose events have marks: of the first past, until it goes back."""
+    """A log whose events have marks: those of the first past, until it goes back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class MarkedLog(Log):
         return self.head
 
     def take_over(self, seq: int, *, new: int) -> None:
-        """Everything after `seq` is lost, and so many others come after it."""
+        """Lose everything after `seq`, and append so many other events."""
         self.head, self.mark = seq, NEW
         self.bodies = {n: text for n, text in self.bodies.items() if n <= seq}
         self.marks = {n: mark for n, mark in self.marks.items() if n <= seq}
@@ -55,7 +55,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> MarkedLog:
 
 @pytest.fixture
 async def hub() -> Hub:
-    """One that does nothing of its own accord."""
+    """A hub that does nothing by itself."""
     return Hub(asyncio.get_running_loop())
 
 
@@ -74,7 +74,7 @@ def told(listener: Listener) -> list[str]:
 
 
 async def live(hub: Hub, log: MarkedLog, count: int = 10) -> Listener:
-    """Somebody who is live, and was told the last two."""
+    """A live subscriber that was told the last two events."""
     while log.append() < count - 2:
         pass
     ana = Listener()
@@ -84,12 +84,12 @@ async def live(hub: Hub, log: MarkedLog, count: int = 10) -> Listener:
     return ana
 
 
-# ── live ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── live subscribers ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("new", [2, 3, 9])
 async def test_head_at_or_above_the_position_is_compared_by_its_mark(hub, log, new):
-    """A look at the heads finds nothing lower than what was told: the other past has grown meanwhile."""
+    """A head check finds no lower head than the position: the other past has grown meanwhile."""
     ana = await live(hub, log)
     log.take_over(8, new=new)
 
@@ -100,7 +100,7 @@ async def test_head_at_or_above_the_position_is_compared_by_its_mark(hub, log, n
     assert ana.misled_by == [TOPIC]
     assert told(ana)[2:] == [
         f"{seq}-{NEW}" for seq in range(10, log.head + 1)
-    ]  # who stays is told what is new
+    ]  # a subscriber that stays is told what is new
     assert heard(hub).place == log.end()
 
 
@@ -127,7 +127,7 @@ async def test_gap_is_filled_only_from_the_log_that_was_told(hub, log):
 
 
 async def test_event_that_waited_for_a_lost_one_is_not_told_by_the_log_that_lacks_it(hub, log):
-    """It came before its predecessors; while they were read another database took over."""
+    """The event came before its predecessors; while those were read, another database took over."""
     ana = await live(hub, log)
     while log.append() < 16:
         pass
@@ -297,7 +297,7 @@ async def test_log_that_changes_while_somebody_catches_up_does_not_go_on_where_t
     ana.join(hub, position=0, authorized_at=10, authorized_mark=OLD)
     ana.on_misled = lambda subscription, seq: (ana.misled_by.append(subscription.topic), ana.leave())
     await settle()
-    log.let_one_through()  # 1 to 3
+    log.let_one_through()  # events 1 to 3
     await settle()
     log.take_over(1, new=12)
     while log.let_one_through():

@@ -1,4 +1,4 @@
-"""One topic in one process: whoever listens is told every event once, in order, up to where they may hear."""
+"""One topic in one process: each listener is told every event once, in order, up to where it may hear."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def end_removed(event: Delivery, told: Told) -> None:
 
 @pytest.fixture
 def reacting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Actions of this test alone."""
+    """Reactions of this test alone."""
     registered: dict[str, Any] = {"removed": [end_removed]}
     monkeypatch.setattr(reactions, "_actions", registered)
     return registered
@@ -44,7 +44,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
 @pytest.fixture
 async def quiet_hub() -> Hub:
-    """A hub that does nothing of its own accord."""
+    """A hub that does nothing by itself."""
     return Hub(asyncio.get_running_loop())
 
 
@@ -143,7 +143,7 @@ async def test_more_bells_than_are_kept_are_read_instead(quiet_hub, log):
 
 
 def large(log: Log, count: int) -> None:
-    """Events of 64 KiB each."""
+    """Append events of 64 KiB each."""
     for _ in range(count):
         log.append(words="x" * 65_536)
 
@@ -167,7 +167,7 @@ async def test_large_bells_that_wait_are_bounded_in_bytes_and_the_rest_is_read(q
 
 
 async def test_bells_that_wait_in_many_topics_are_bounded_together(quiet_hub, log):
-    """What one topic gives up is there for the next."""
+    """The room that one topic gives up is there for the next."""
     log.is_open = False
     audiences = [Audience(quiet_hub, f"talk.{number}") for number in range(40)]
     for number, audience in enumerate(audiences):
@@ -318,7 +318,8 @@ async def test_position_that_never_was_is_live_from_where_everybody_is(quiet_hub
 
 
 async def test_log_that_went_back_is_not_read_again_and_again(quiet_hub, log, monkeypatch):
-    """Everybody is further than the log: who is behind waits until the hub's next look finds that."""
+    """All subscribers are further than the log: those that are behind wait until the hub's next look finds
+    that."""
     monkeypatch.setattr(pages, "RETRY_SECONDS", 60)
     while log.append() < 2:
         pass
@@ -356,7 +357,8 @@ async def test_event_committed_after_a_pruned_page_was_read_is_not_jumped_over(q
     await settle()
     nothing = log.read_on(3)
 
-    log.read_on = lambda after: nothing  # read before the next commit, arrives after its bell
+    # The page was read before the next commit, and arrives after its bell.
+    log.read_on = lambda after: nothing
     ring(quiet_hub, log, log.append())
     log.let_one_through()
     await settle()
@@ -431,7 +433,7 @@ async def test_last_to_leave_takes_the_audience_along(quiet_hub, log):
 
 
 class Counting:
-    """Each event as it is; compared by identity."""
+    """Renders each event as it is; compared by identity."""
 
     def __init__(self, left_out: int | None = None) -> None:
         self.rendered = 0
@@ -651,7 +653,7 @@ async def test_who_joins_is_not_told_what_was_handed_out_before(quiet_hub, log):
     assert (ana.seqs, bruno.seqs) == ([1, 2], [2])
 
 
-# ── who has no room ──────────────────────────────────────────────────────────────────────────────────────
+# ── no room ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_burst_is_written_in_pieces_that_fit(quiet_hub, log, settings):
@@ -740,7 +742,7 @@ async def test_topic_without_a_log_closes_nobody_who_has_no_room(quiet_hub, log)
 
 
 class Reader(Listener):
-    """A peer behind an outbox as on our servers, that takes a little in every turn of the loop."""
+    """A peer behind an outbox as on our servers, which takes a little in every turn of the loop."""
 
     def __init__(self, takes: int) -> None:
         super().__init__()
@@ -837,7 +839,7 @@ async def test_page_of_a_log_that_went_back_meanwhile_is_thrown_away(quiet_hub, 
 
 @pytest.mark.parametrize("is_read", [False, True])
 async def test_who_is_behind_when_the_log_goes_back_is_told_what_comes_in_its_place(quiet_hub, log, is_read):
-    """Its page is still being read, or is read and waits for room."""
+    """The page for such a subscriber is still being read, or is read and waits for room."""
     log.is_open, log.page = False, 500
     while log.append() < 12:
         pass
@@ -866,7 +868,7 @@ async def test_who_is_behind_when_the_log_goes_back_is_told_what_comes_in_its_pl
     assert (ana.seqs, bruno.seqs) == ([9, 10, 11, 12], [9, 10, 11, 12])
 
 
-# ── the standing test: whatever the order of things ──────────────────────────────────────────────────────
+# ── the standing test: any order of things ───────────────────────────────────────────────────────────────
 
 STEPS = st.lists(
     st.one_of(
@@ -886,7 +888,7 @@ STEPS = st.lists(
 
 
 class World:
-    """One topic, its bells getting lost, doubled and late, and people coming and going."""
+    """One topic, whose bells are lost, doubled and late, and people who come and go."""
 
     def __init__(self) -> None:
         self.log = Log()
@@ -926,7 +928,7 @@ class World:
                 await settle(number)
 
     async def come_to_rest(self) -> None:
-        """No more faults: the next look at the heads finds what is missing."""
+        """End the faults: the next look at the heads finds what is missing."""
         for listener in self.listeners:
             listener.has_room.set()
         if audience := self.hub.audience(TOPIC):

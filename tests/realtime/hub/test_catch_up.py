@@ -24,13 +24,13 @@ from tests.realtime.listeners import Listener, body, settle
 
 
 class Logs:
-    """The logs of many topics, read through the question that many ask together."""
+    """The logs of many topics, read by the questions that many subscriptions ask together."""
 
     page = 3
 
     def __init__(self) -> None:
         self.heads: dict[str, int] = {}
-        #: The places of each question to the database, and what its answers waited for.
+        #: The places in each question to the database, and the events on which the answers waited.
         self.questions: list[list[PageKey]] = []
         self.broken: set[str] = set()
         self.closed: dict[str, asyncio.Event] = {}
@@ -73,7 +73,7 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> Logs:
 
 @pytest.fixture
 async def quiet_hub() -> Hub:
-    """A hub that does nothing of its own accord."""
+    """A hub that does nothing by itself."""
     return Hub(asyncio.get_running_loop())
 
 
@@ -165,7 +165,7 @@ async def test_page_that_cannot_be_read_is_not_asked_for_again_and_again(
 
 
 async def test_log_that_went_back_for_one_topic_holds_up_no_other(quiet_hub, logs, monkeypatch) -> None:
-    """Its audience is further than its log, until the hub's next look finds that."""
+    """The topic's audience is further than its log, until the hub's next look finds that."""
     monkeypatch.setattr(pages, "RETRY_SECONDS", 60)
     ana, bruno = Listener(), Listener()
     logs.heads["gone"] = 2
@@ -181,7 +181,7 @@ async def test_log_that_went_back_for_one_topic_holds_up_no_other(quiet_hub, log
 
 
 async def test_audience_that_reads_a_gap_holds_up_no_other(quiet_hub, logs) -> None:
-    """The socket has read further than the bells told its audience; what is missing there is slow to read."""
+    """The socket has read further than the bells told its audience; the missing part is slow to read."""
     ana, bruno = Listener(), Listener()
     logs.heads["slow"] = 5
     bruno.subscribe(quiet_hub, "slow", position=0)
@@ -223,9 +223,9 @@ async def test_who_comes_while_the_others_wait_for_their_audiences_is_read_for_a
 
 
 async def test_who_has_been_ahead_of_its_audience_before_has_it_read_on_again(quiet_hub, logs) -> None:
-    """It is not taken for one whose position never was, and told twice."""
+    """It is not taken for a subscriber whose position never existed, and told twice."""
     ana, bruno = Listener(), Listener()
-    behind(logs, quiet_hub, ana, "busy", 3_000)  # keeps the task all the while
+    behind(logs, quiet_hub, ana, "busy", 3_000)  # keeps the task busy all the time
     logs.heads["talk.1"] = 5
     bruno.subscribe(quiet_hub, "talk.1", position=0)
     subscription = ana.subscribe(quiet_hub, "talk.1", position=5, authorized_at=5)
@@ -268,7 +268,7 @@ async def test_page_for_a_subscription_that_ended_meanwhile_is_told_to_nobody(qu
 
 
 class Marked:
-    """Each event with the name of the question that it answers."""
+    """Renders each event with the name of the question that it answers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -446,7 +446,7 @@ async def test_nobody_waits_for_a_live_one_that_ends_or_for_one_that_has_ended(q
     ana = Listener()
     logs.heads["talk.1"], logs.closed["talk.1"] = 3, asyncio.Event()
     subscription = ana.subscribe(quiet_hub, "talk.1", position=0)
-    answer = asked(subscription, 3)  # a gap is read
+    answer = asked(subscription, 3)  # the answer comes once a gap is read
     await settle()
     assert not answer.done()
 

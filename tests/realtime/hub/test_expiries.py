@@ -1,4 +1,4 @@
-"""What has a last second ends in it, whatever happens to the others that end in the same one."""
+"""An access ends in its last second, whatever happens to others that end in the same one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Head checks: each topic is compared with the database once in its time, whichever come and go."""
+"""Head checks: each topic is compared with the database once in its time, whichever topics come and go."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def test_no_topic_is_left_alone_for_longer_than_promised(steps):
 
 
 def test_those_who_go_make_nobody_wait_longer():
-    """Who was looked at just now goes: with half as many the others are not looked at half as often."""
+    """Topics that were looked at just now go: with half as many, the others are not looked at half as
+    often."""
     hub = Hub()
     for number in range(30):
         hub.come(f"{number}")
@@ -107,7 +108,7 @@ def test_looks_at_many_are_spread_over_the_time():
 
 
 async def test_lost_bell_is_found_in_time_however_long_the_queries_take(monkeypatch, settings):
-    """Three quarters of a second each, for four queries: they are not added to the time."""
+    """Each of four queries takes three quarters of a second, which is not added to the time."""
     settings.RELAIS = {**settings.RELAIS, "head_check_seconds": 5, "head_check_batch": 5}
     clock = StillClock(monkeypatch)
     loop = asyncio.get_running_loop()
@@ -139,12 +140,12 @@ async def test_lost_bell_is_found_in_time_however_long_the_queries_take(monkeypa
     assert expected.keys() == audiences.keys()
     for found in expected.values():
         assert len(found) >= 4
-        # What is lost just after one query has read is found when the next answers.
+        # A bell that is lost just after one query has read is found when the next one answers.
         assert max(after - before for before, after in pairwise(found)) <= 5 - 0.75
 
 
 class Audience:
-    """One that notes how often its log went back."""
+    """An audience that notes how often its log went back."""
 
     def __init__(self, position: int, went_back: list[int]) -> None:
         self.position, self.timeline, self._went_back = position, 0, went_back
@@ -160,7 +161,7 @@ class Audience:
 
 @pytest.mark.parametrize("is_left", [False, True])
 async def test_two_checks_at_once_find_once_that_the_log_went_back(monkeypatch, is_left):
-    """Also where the first has everybody leave, and they come back to another audience meanwhile."""
+    """In one case the first check has everybody leave, and they come back to another audience meanwhile."""
     went_back: list[int] = []
     audiences: Any = {"talk.1": Audience(5, went_back)}
 

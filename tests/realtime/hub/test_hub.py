@@ -1,4 +1,5 @@
-"""One process among several: it hears bells, finds what they did not bring, and leaves nothing behind."""
+"""One process among several: it hears bells, finds events whose bells were lost, and leaves nothing
+behind."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ from tests.services import RedisServer
 
 @pytest.fixture(autouse=True)
 def nothing_beside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub alone: what apps run beside it has its own tests."""
+    """The hub alone runs: what apps run beside it has its own tests."""
     monkeypatch.setattr(background, "_works", [])
 
 
@@ -70,7 +71,7 @@ def unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[None]]:
                 publish_on_commit(TOPIC, Said(words="unheard"))
 
     async def commit(count: int = 1) -> None:
-        # In a thread of its own: SQLite tells a connection of the changes of others only.
+        # In a thread of its own: SQLite tells a connection only of the changes of others.
         await asyncio.to_thread(lambda: (store(count), bells_closed()))
 
     def bells_closed() -> None:
@@ -104,7 +105,7 @@ async def test_hub_of_a_closed_loop_is_forgotten_and_no_other_hearer_is(publishe
 
     assert local_hubs.registered() == [published, hub]
     assert gone not in Hub._hubs.values()
-    # Whoever still knows it meets no error.
+    # Code that still has the old hub meets no error.
     gone.deliver([Logged(TOPIC, None, body(None))], also_others=False)
     await hub.stop()
     assert local_hubs.registered() == [published]
@@ -219,7 +220,7 @@ async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
     await unheard(2)
     listener.join(hub, position=2, authorized_at=2)
     audience = hub.audience(TOPIC)
-    audience.position = 4  # as it was with two more
+    audience.position = 4  # as it was with two more events
 
     await hub._head_checks._check([TOPIC])
     await run_in_thread(publish_on_commit, TOPIC, Said(words="after"))
@@ -230,7 +231,7 @@ async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
 
 @pytest.mark.django_db(transaction=True)
 async def test_event_committed_while_a_topic_was_being_joined_is_found_at_once(unheard, monkeypatch):
-    monkeypatch.setattr(head_checks, "POLL_SECONDS", 1000)  # known to the hub from its start
+    monkeypatch.setattr(head_checks, "POLL_SECONDS", 1000)  # the topic is known to the hub from its start
     await unheard(1)
     hub = Hub.current()
     listener = Listener()
@@ -338,7 +339,7 @@ async def test_work_that_fails_begins_again(monkeypatch, caplog):
     assert "Background work look failed; it begins again" in caplog.messages
 
 
-# The threads may hold connections of the tests before, and look after them.
+# The threads may hold connections of earlier tests, and look after them.
 @pytest.mark.django_db(transaction=True)
 async def test_background_work_that_finds_the_database_away_is_no_bug(monkeypatch, caplog):
     monkeypatch.setattr(background, "RESTART_SECONDS", 0.001)
@@ -390,7 +391,8 @@ async def redis_server() -> AsyncIterator[RedisServer]:
 async def neighbour(
     redis_server: RedisServer, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RedisPubSubChannelLayer]:
-    """Another process on the same Redis, as far as the layer goes; our own hub follows on `Hub.current()`."""
+    """Another process on the same Redis, as far as the layer goes; our own hub starts with
+    `Hub.current()`."""
     settings.CHANNEL_LAYERS = layers_at([redis_server.url])
     monkeypatch.setattr(bell_listener, "BEAT_SECONDS", 0.2)
     monkeypatch.setattr(bell_listener, "MISSED_BEAT_SECONDS", 0.5)
@@ -412,14 +414,14 @@ async def say(neighbour: Any, seq: int | None, *, topic: str = TOPIC, **fields: 
 
 
 async def heard_eventually(neighbour: Any, listener: Listener) -> None:
-    """Until a bell passes: subscriptions take a moment. None of those rung for this is on its way then."""
+    """Ring until a bell passes, because subscribing takes a moment. No such bell is under way afterwards."""
     numbers = itertools.count()
 
     async def is_told() -> bool:
         words = f"are you there? {next(numbers)}"
         with contextlib.suppress(redis.RedisError, AssertionError):
             await say(neighbour, None, words=words)
-            # This very one: they come in order, so those before it have come or never will.
+            # This very bell: they come in order, so those before it have come or never will.
             return await eventually(lambda: any(words in frame for frame in listener.told), within=0.5)
         return False
 
@@ -427,7 +429,7 @@ async def heard_eventually(neighbour: Any, listener: Listener) -> None:
 
 
 def checked_topics(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """What the hub compares at once from now on."""
+    """The sets of topics that the hub compares at once from now on."""
     asked: list[set[str]] = []
     stock = hub.check_soon
 
@@ -489,7 +491,7 @@ class TestRealRedis:
         assert len(ours) <= 4, [record.getMessage() for record in ours]
 
     async def test_process_that_begins_lets_the_others_compare(self, redis_server, neighbour, monkeypatch):
-        """It may stand in the place of one that died between a commit and its bell."""
+        """The process may take the place of one that died between a commit and its bell."""
         redis_server.start()
         hub = Hub.current()
         listener = Listener()
@@ -547,7 +549,7 @@ class TestRealRedis:
         await eventually(lambda: {TOPIC} in compared)
 
     async def test_what_is_no_bell_is_passed_over(self, redis_server, neighbour, caplog, monkeypatch):
-        # Were it taken for an outage, nobody here would hear anything for so long.
+        # If this were taken for an outage, nobody here would hear anything for so long.
         monkeypatch.setattr(bell_listener, "LISTEN_RETRY_SECONDS", 60)
         redis_server.start()
         hub = Hub.current()

@@ -1,4 +1,4 @@
-"""Catching up together: one reading, one rendering, one write for all who are at the same place."""
+"""Catching up together: one reading, one rendering, one write for all that are at the same place."""
 
 from __future__ import annotations
 

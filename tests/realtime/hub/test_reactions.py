@@ -1,4 +1,4 @@
-"""What the server does itself when an event passes."""
+"""Reactions: what the server itself does when an event passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def none_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Member:
-    """As much of a Subscription as an action sees."""
+    """As much of a subscriber as a reaction sees."""
 
     def __init__(self, authorized_at: int, access: Person) -> None:
         self.authorized_at = authorized_at

@@ -1,4 +1,5 @@
-"""Renderings are values: whoever asks for the same is told the same bytes, made once and kept no longer."""
+"""Renderings are values: equal ones share the same bytes, which are made once and kept no longer than
+needed."""
 
 from __future__ import annotations
 
@@ -31,13 +32,13 @@ def nothing_counted() -> None:
 
 @pytest.fixture
 async def quiet_hub() -> Hub:
-    """A hub that does nothing of its own accord."""
+    """A hub that does nothing by itself."""
     return Hub(asyncio.get_running_loop())
 
 
 @dataclass(frozen=True)
 class Spelled:
-    """Each event by its number; counts how often it is asked."""
+    """Renders each event as its number, and counts how often it is asked."""
 
     prefix: str
     left_out: tuple[Any, ...] = ()
@@ -49,7 +50,7 @@ class Spelled:
 
 @dataclass(frozen=True)
 class Joined:
-    """One frame for all events of a write."""
+    """Renders one frame for all events of a write."""
 
     def render(self, write: Sequence[Delivery]) -> list[Frame]:
         return [Frame(json.dumps([event.seq for event in write]))]
@@ -57,7 +58,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class Binary:
-    """The text of an event in a binary frame."""
+    """Renders the text of an event as a binary frame."""
 
     def render(self, write: Sequence[Delivery]) -> list[Frame]:
         return [Frame(b"\x00" + event.body.encode()) for event in write]
@@ -65,7 +66,7 @@ class Binary:
 
 @dataclass(frozen=True)
 class Named:
-    """Puts a name around a payload."""
+    """An envelope that puts a name around a payload."""
 
     name: str
 
@@ -147,7 +148,7 @@ async def test_equal_rendering_in_place_of_another_changes_nothing(quiet_hub) ->
     [of_ana] = ana.subscriptions
     of_ana.render_as(Spelled("a"))
 
-    assert ana._told == []  # nor is what waits written for it
+    assert ana._told == []  # the events that wait are not written for it either
     told(quiet_hub, 2)
     assert ana.told == ["a1", "a2"]
 
@@ -300,7 +301,7 @@ async def test_one_write_is_one_frame_live_whoever_comes_later(quiet_hub) -> Non
     assert ana.told == ["[1, 2, 3]", "[4]"]
 
 
-# ── who is left out ──────────────────────────────────────────────────────────────────────────────────────
+# ── subscribers that are left out ────────────────────────────────────────────────────────────────────────
 
 
 async def test_named_subscription_is_left_out_and_another_of_the_same_user_is_not(quiet_hub) -> None:

@@ -1,4 +1,4 @@
-"""The window of a topic joins events that come close together, and makes a lone one wait for nobody."""
+"""The window of a topic joins events that come close together, and does not delay a lone one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.realtime.listeners import TOPIC, Listener, StillClock, body, settle
 
 
 class Topic:
-    """A topic on a clock of its own; writing takes no time unless told."""
+    """A topic on a clock of its own; writing takes no time unless the test says so."""
 
     def __init__(self) -> None:
         self.window = Window()
@@ -67,7 +67,7 @@ def test_window_is_as_long_as_writing_took_within_bounds(takes: float, window: f
 
 @pytest.mark.parametrize(("late", "window"), [(LATE_SECONDS / 2, 0.01), (LATE_SECONDS * 2, 0.02)])
 def test_window_is_twice_as_long_where_the_process_is_late(late: float, window: float) -> None:
-    """It has more to do than time: joining more saves some of the work."""
+    """The process has more to do than it has time for: joining more events saves some of the work."""
     topic = Topic()
     topic.speaks()
     topic.speaks(events=5, takes=0.01, late=late)
@@ -112,14 +112,15 @@ def test_busy_topic_never_stops_to_wait() -> None:
 
 
 async def test_echo_reaches_a_lone_speaker_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for the echo before speaking on: after some waits it is written in the next turn."""
+    """The speaker waits for the echo before speaking on: after some waits an event is written in the next
+    turn."""
     clock = StillClock(monkeypatch)
     hub = Hub(asyncio.get_running_loop())
     ana = Listener()
     ana.join(hub, position=0)
 
     async def echo_of(seq: int) -> int:
-        """The milliseconds until it is heard."""
+        """The milliseconds until the event is heard."""
         hub.receive([(TOPIC, seq, body(seq))])
         await settle()
         for milliseconds in range(100):
@@ -158,7 +159,7 @@ async def test_speakers_who_come_together_are_joined_again(monkeypatch: pytest.M
         await clock.passes(4)
     writes.clear()
 
-    await say(2)  # in one turn
+    await say(2)  # both in one turn
     for _ in range(3):
         await say(1)
     await clock.passes(10)

@@ -1,4 +1,4 @@
-"""What is due together is written together: one write for each socket, in the order in which it was told."""
+"""Topics that are due together are written together: one write for each socket, with the events in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.realtime.listeners import StillClock, Wired, body, settle
 
 
 class Briefly:
-    """Each event by its topic and number."""
+    """Renders each event as its topic and number."""
 
     def render(self, write: Any) -> list[Frame]:
         return [Frame(f"{event.topic}{event.seq}") for event in write]
@@ -25,7 +25,7 @@ BRIEFLY = Briefly()
 
 @pytest.fixture
 async def quiet_hub() -> Hub:
-    """A hub that does nothing of its own accord."""
+    """A hub that does nothing by itself."""
     return Hub(asyncio.get_running_loop())
 
 
@@ -65,7 +65,8 @@ async def test_lone_topic_is_written_straight_and_shared(quiet_hub, monkeypatch)
 
 
 async def test_what_is_pushed_in_between_keeps_its_place(quiet_hub, monkeypatch) -> None:
-    """An answer that is given while topics are written, between the event before it and the one after it."""
+    """An answer that is given while topics are written stands between the event before it and the one after
+    it."""
     ana = joined(quiet_hub, "a", "b", "c")
     stock = ana.outbox.push_batch
 
@@ -101,7 +102,7 @@ async def test_topic_that_is_nearly_due_is_written_with_another(quiet_hub, monke
     await clock.passes(1)
     assert ana.writes == [["a1"], ["b1"], ["c1"]]
 
-    tell(quiet_hub, ("a", 2), ("b", 2), ("c", 2))  # due about 1 ms after another, and 5 ms later
+    tell(quiet_hub, ("a", 2), ("b", 2), ("c", 2))  # due about 1 ms after one another, and 5 ms later
     await clock.passes(20)
 
     assert ana.writes[3:] == [["a2", "b2"], ["c2"]]

@@ -99,7 +99,8 @@ def test_event_without_seq_is_refused_by_name_before_anything_is_stored(
 @pytest.mark.django_db
 def test_queries_do_not_grow_with_the_number_of_events(django_assert_num_queries: Any) -> None:
     log.lock(["talk.1"])
-    statements = 3 if connection.vendor == "sqlite" else 2  # one of PostgreSQL's moves the heads too
+    # One statement of PostgreSQL's moves the heads too.
+    statements = 3 if connection.vendor == "sqlite" else 2
     with django_assert_num_queries(statements):
         log.append([("talk.1", Said(words="one"))])
     with django_assert_num_queries(statements):

@@ -1,4 +1,4 @@
-"""A position is one of its topic's own log: of no other topic, and of no other past."""
+"""A position belongs to its topic's own log: to no other topic, and to no other past."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Said(Event, tag="said", frozen=True):
 
 
 def append(*words: str, topic: str = "talk.1") -> list[Position]:
-    """Say this; the positions that those are told who listen."""
+    """Append an event; the position that listeners are told for it."""
     with transaction.atomic():
         logged = log.append([(topic, Said(words=each)) for each in words])
     return [told(event.body) for event in logged]
@@ -59,7 +59,7 @@ def test_position_is_read_as_it_was_given(position):
             "1-" * 9,
         ),
         *("981_3f9c2a71d0", "981-٣f9c2a71d0", "9" * 17, "9" * 5000, "9" * 17 + "-3f9c2a71d0", "\x00"),
-        "0-3f9c2a71d0",  # nothing is at 0 that could have a mark
+        "0-3f9c2a71d0",  # there is no event at 0 that could have a mark
     ],
 )
 def test_text_that_is_no_position_is_none(text):
@@ -154,7 +154,7 @@ def test_pruned_event_has_no_mark_any_more():
 
 @pytest.mark.django_db
 def test_events_that_an_older_version_stored_have_positions_too():
-    """All that they are made of was there before there were positions."""
+    """Everything that makes a position was stored before there were positions."""
     topic = Topic.objects.create(name="talk.1", head=1)
     LoggedEvent.objects.create(topic=topic, seq=1, body='{"type":"said","seq":1}', created_at=MOMENT)
 
@@ -169,7 +169,7 @@ def test_events_that_an_older_version_stored_have_positions_too():
 
 
 def back_to(seq: int, topic: str = "talk.1") -> None:
-    """What a restored backup leaves of a log."""
+    """Put the log back to this seq, as a restored backup does."""
     LoggedEvent.objects.filter(topic__name=topic, seq__gt=seq).delete()
     Topic.objects.filter(name=topic).update(head=seq)
 

@@ -1,4 +1,4 @@
-"""`manage.py prune_log`: the events that the log forgets, and those that it keeps for ever."""
+"""`manage.py prune_log`: the events that it removes, and those that it keeps for ever."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_prefix_is_a_prefix_and_no_pattern(settings):
 
 
 def test_newest_event_is_never_forgotten(settings):
-    """Positions at the head are compared with it."""
+    """Positions at the head are compared with the newest event."""
     settings.RELAIS = {"log_retention": {"user.": (1, 0)}}
     say("user.1", 3)
     LoggedEvent.objects.update(created_at=_days_ago(10_000))
@@ -89,7 +89,7 @@ def test_newest_event_is_never_forgotten(settings):
 
 
 def test_topic_whose_log_is_empty_keeps_its_numbers():
-    """Older versions forgot the newest event too."""
+    """Older versions removed the newest event too."""
     say("user.1", 3)
     LoggedEvent.objects.all().delete()
     say("user.1", 1)
@@ -97,7 +97,7 @@ def test_topic_whose_log_is_empty_keeps_its_numbers():
     assert Topic.objects.get(name="user.1").head == 4
     assert log.read_on("user.1", after=0, limit=9)[1] == 4
     LoggedEvent.objects.all().delete()
-    assert log.read_on("user.1", after=2, limit=9) == ([], 4)  # nothing to be read, up to 4
+    assert log.read_on("user.1", after=2, limit=9) == ([], 4)  # nothing to read, up to 4
 
 
 def test_topics_without_anything_to_forget_are_not_touched(settings, django_assert_num_queries):

@@ -1,4 +1,4 @@
-"""The core's instruments: each rises when its event happens, and by as many."""
+"""The core's instruments: each rises when its event happens, by the right number."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from tests.realtime.listeners import TOPIC, Listener, Log, body, settle
 
 
 def shown(instrument: Instrument, *labels: str) -> float:
-    """Its value; of a histogram the number of observations."""
+    """The value of an instrument; of a histogram the number of observations."""
     values = instrument.series().get(labels, [0])
     return sum(values[1:]) if isinstance(instrument, Histogram) else values[0]
 
 
 @pytest.fixture
 def rise() -> Callable[..., Callable[[], float]]:
-    """`of = rise(counter)`: what `of()` says is how often it counted since."""
+    """`of = rise(counter)`: `of()` is the number that it counted since."""
 
     def since(instrument: Instrument, *labels: str) -> Callable[[], float]:
         before = shown(instrument, *labels)
@@ -56,7 +56,7 @@ async def quiet_hub() -> Hub:
     return Hub(asyncio.get_running_loop())
 
 
-# ── telling ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── events ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_deliveries_are_frames_times_sockets_but_not_who_is_left_out(quiet_hub, rise) -> None:
@@ -155,7 +155,7 @@ async def nowhere(message: dict[str, object]) -> None: ...
 
 
 def batch_of(*kinds: str) -> FrameBatch:
-    """Events that may give way; what a text says of its type is nobody's word for its kind."""
+    """A batch of events that may be dropped; the type in a text does not decide its kind."""
     batch = FrameBatch()
     for kind in kinds:
         batch.add('{"type":"event","words":"{\\"type\\":\\"receipt\\""}', droppable_kind=kind)
@@ -206,7 +206,7 @@ async def test_backlog_is_that_of_slow_readers_while_they_are_slow() -> None:
 
 
 class Layer:
-    """Stands for the channel layer."""
+    """Stands in for the channel layer."""
 
     def __init__(self) -> None:
         self.is_away = False
@@ -303,7 +303,7 @@ def test_close_code_of_a_dialect_is_counted_as_it_is(rise) -> None:
 
 @pytest.mark.acceptance
 def test_every_reason_to_refuse_a_handshake_is_shown_from_the_start() -> None:
-    """In a process of its own: in this one others may have counted."""
+    """It runs in a process of its own: in this one other tests may have counted."""
     show = (
         "from realtime.sockets.metrics import HANDSHAKES_REFUSED as refused\n"
         "print(*(reason for (reason,) in refused.series()))"

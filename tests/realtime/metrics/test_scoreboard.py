@@ -36,12 +36,12 @@ class Worker:
             gauge.value = number
 
     def rest(self) -> None:
-        """The second is over."""
+        """Let the second of rest pass."""
         self.board.note()
         self.board.write()
 
     def die(self) -> None:
-        """What is left of a killed process: its file, and no lock."""
+        """Leave what a killed process leaves: its file, and no lock."""
         self.board.leave()
 
     def answer(self) -> dict[str, float]:
@@ -150,7 +150,7 @@ def test_forked_child_does_not_hold_its_parents_slot(tmp_path, monkeypatch):
     read, write = os.pipe()
     if (child := os.fork()) == 0:
         os._exit(0 if scoreboard._current is None and parent.board._lock_fd is None else 1)
-    _, status = os.waitpid(child, 0)  # not any child: servers of other tests are ours as well
+    _, status = os.waitpid(child, 0)  # not just any child: servers of other tests are children as well
     os.close(read)
     os.close(write)
 

@@ -13,7 +13,7 @@ from realtime.process.garbage import GROWTH, LEAST_GROWTH_BLOCKS, THRESHOLDS, Ke
 
 
 class Knot:
-    """Something that only a collection can find."""
+    """A cycle that only a collection can find."""
 
     def __init__(self) -> None:
         self.itself = self
@@ -29,14 +29,14 @@ def collections_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def in_use(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """What is said to be in use."""
+    """The number of objects that is reported as in use."""
     now = {"blocks": 4_000_000}
     monkeypatch.setattr(sys, "getallocatedblocks", lambda: now["blocks"])
     return now
 
 
 def old_knot(keeper: Keeper) -> "weakref.ref[Knot]":
-    """Garbage that was still in use when what is alive was left out."""
+    """A cycle that was still in use when the live objects were left out of collections."""
     knot = Knot()
     keeper.tend()
     return weakref.ref(knot)

@@ -1,4 +1,4 @@
-"""Redaction: every form of a secret is taken out, and a line costs no more than its length."""
+"""Redaction: every form of a secret is removed, and a line costs no more than its length."""
 
 import time
 
@@ -90,24 +90,25 @@ def test_what_is_no_secret_stays(line: str) -> None:
     ],
 )
 def test_long_line_costs_no_more_than_its_length(piece: str) -> None:
-    """A second for 16 KB is half a minute for what a client may send; nobody else runs meanwhile."""
+    """A second for 16 KB would be half a minute for what a client may send, and nobody else runs
+    meanwhile."""
 
     def seconds(text: str) -> float:
         began = time.thread_time()
         redact(text)
         return time.thread_time() - began
 
-    # Whole, and behind a beginning that may match or not.
+    # The piece stands alone, and behind a beginning that may match or not.
     hostile = max(
         seconds((first + piece * 16_000)[:16_000]) for first in ("", "token", '"token"', "%", "://")
     )
 
-    # What it is compared with is looked through by every pattern, as it is not ASCII.
+    # The line it is compared with is searched by every pattern, because it is not ASCII.
     assert hostile < 100 * max(seconds("It is finé. " * 1_334) for _ in range(3))
 
 
 def test_line_without_a_secret_is_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two lines are logged of each socket that opens: no pattern goes through them."""
+    """Two lines are logged for each socket that opens: no pattern searches them."""
     gone_through: list[str] = []
 
     class Counted:

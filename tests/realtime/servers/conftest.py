@@ -5,4 +5,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _echoes_are_not_judged(unjudged: None) -> None:
-    """No contract is about an echo."""
+    """The contract does not describe an echo, so its frames are not judged."""

@@ -36,7 +36,7 @@ def say(what: str) -> None:
 
 
 def _anything() -> None:
-    """What routes are for, which only have sizes here."""
+    """The consumer of these routes, which are only there for their sizes."""
 
 
 sizes.declare([re_path("^ws/", _anything)], sizes.native)  # type: ignore[arg-type]  # it is no view
@@ -67,7 +67,7 @@ async def echo_as_our_sockets(scope: dict[str, Any], receive: Any, send: Any) ->
     while (message := await receive())["type"] == "websocket.receive":
         if (text := message.get("text")) is not None:
             outbox.push(str(time.process_time()) if text == "worked?" else text)
-        else:  # our sockets never send binary: as a stranger would, in its turn
+        else:  # our sockets never send binary, so it is sent as a stranger would, in its turn
             await outbox.drained()
             await send({"type": "websocket.send", "bytes": message["bytes"]})
     outbox.abandon()

@@ -11,11 +11,11 @@ from tests.processes import Process
 from tests.servers import PLAIN, product_environment
 
 APPLICATION = "tests.realtime.servers.echo:application"
-#: What is answered with the seconds that the server has been on a CPU.
+#: The path that answers with the seconds that the server has been on a CPU.
 WORKED = b"worked?"
 Kind = Literal["daphne", "uvicorn", "h11", "fallback"]
 
-#: What our adapters must overrule.
+#: Options that our adapters must overrule.
 WRONG_FOR_DAPHNE = ("--websocket_timeout", "1")
 WRONG_FOR_UVICORN = ("--ws-max-size", "4096", "--ws-per-message-deflate", "true", "--ws-ping-interval", "1")
 

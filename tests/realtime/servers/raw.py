@@ -17,7 +17,7 @@ from contract.testing import Witness
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MASK = bytes.fromhex("37fa213d")
-#: Long enough for a busy machine; a server that says nothing at all fails the test with it.
+#: Long enough for a busy machine; a server that sends nothing at all fails the test after this time.
 PATIENCE_SECONDS = 20.0
 
 
@@ -35,7 +35,7 @@ class Frame:
 
     @property
     def code(self) -> int | None:
-        """What a close frame gives as its reason; None when it gives none."""
+        """The code in a close frame; None when it has none."""
         return int.from_bytes(self.payload[:2], "big") if self.payload else None
 
 
@@ -48,7 +48,7 @@ def frame(
     masked: bool = True,
     claims: int | None = None,
 ) -> bytes:
-    """The bytes of one frame; `claims` is the length its header tells, whatever the payload is."""
+    """The bytes of one frame; `claims` is the length that its header gives, whatever the payload is."""
     size = len(payload) if claims is None else claims
     mask_bit = 0x80 if masked else 0
     head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
@@ -62,7 +62,7 @@ def frame(
 
 
 def masked_payload(payload: bytes) -> bytes:
-    """RFC 6455 §5.3."""
+    """The masked payload (RFC 6455 §5.3)."""
     mask = int.from_bytes((MASK * (len(payload) // 4 + 1))[: len(payload)], "big")
     return (int.from_bytes(payload, "big") ^ mask).to_bytes(len(payload), "big")
 
@@ -85,14 +85,14 @@ class Peer:
 
     def __init__(self, port: int, path: str = "/", *, headers: str = "", receive_bytes: int = 0) -> None:
         self._socket = socket.socket()
-        if receive_bytes:  # before the handshake of TCP: it tells the other side how much we take
+        if receive_bytes:  # before TCP's handshake, which tells the other side how much this one takes
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self._socket.settimeout(PATIENCE_SECONDS)
         self._socket.connect(("127.0.0.1", port))
         # Each write becomes a packet of its own, so that a frame can arrive in as many pieces as we like.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = b""
-        self._witness = Witness(path, ["relais.v1"])  # what it says is bytes, and may opt in
+        self._witness = Witness(path, ["relais.v1"])  # what the peer says is bytes, and may opt in
         self._is_inside_message = False
         self._has_closed = False
         self.response = self._shake_hands(port, path, headers)
@@ -124,12 +124,12 @@ class Peer:
             self._socket.sendall(piece)
 
     def send_until_refused(self, *pieces: bytes, chop: int = 0) -> None:
-        """Write as `send` does, to a server that may cut the line meanwhile."""
+        """Write as `send` does, to a server that may end the connection meanwhile."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.send(*pieces, chop=chop)
 
     def frame(self) -> Frame:
-        """The next frame of the server; EOFError at the end of the connection."""
+        """The next frame from the server; EOFError at the end of the connection."""
         head = self._take(2)
         opcode, fin, size = head[0] & 15, bool(head[0] & 0x80), head[1] & 127
         if size == 126:
@@ -162,15 +162,15 @@ class Peer:
         return self._socket.recv(size)
 
     def patience(self, seconds: float) -> None:
-        """How long each read and write may take from now on."""
+        """Set how long each read and write may take from now on."""
         self._socket.settimeout(seconds)
 
     def end(self) -> None:
-        """Say no more, and stay."""
+        """Send no more, and stay."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Disappear without a goodbye."""
+        """Disappear without a close frame."""
         linger_not = b"\1\0\0\0\0\0\0\0"
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
         self._socket.close()

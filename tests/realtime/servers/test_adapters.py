@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection
 from tests.processes import wait_until
 from tests.realtime.servers.echo_server import EchoServer
 
-# One stack each for what takes minutes; what is tested here does not depend on it.
+# Slow tests run on one stack each; what is tested here does not depend on it.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 KIB = 1024
@@ -30,7 +30,7 @@ def server(request: pytest.FixtureRequest, server_database: str) -> Iterator[Ech
 
 @pytest.fixture(params=["daphne", "uvicorn"])
 def own_server(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
-    """One that the test may stop."""
+    """A server that the test may stop."""
     with EchoServer(request.param, database_url=server_database) as running:
         yield running
 
@@ -42,7 +42,7 @@ def connected(server: EchoServer, count: int) -> Iterator[list[ClientConnection]
 
 
 def failures(server: EchoServer) -> list[str]:
-    """The lines of its log that tell of an exception."""
+    """The lines of the server's log that tell of an exception."""
     return [line for line in server.log().splitlines() if "Traceback" in line or '"level": "error"' in line]
 
 
@@ -62,7 +62,7 @@ def test_message_of_the_largest_size_passes_and_a_larger_one_closes_1009(
         client.send("x" * limit)
         assert len(client.recv(timeout=5)) == limit
 
-        with contextlib.suppress(ConnectionClosed):  # it may be told before it has said all
+        with contextlib.suppress(ConnectionClosed):  # the server may answer before everything is sent
             client.send("x" * (limit + 1))
 
         assert close_code(client) == 1009
@@ -70,7 +70,7 @@ def test_message_of_the_largest_size_passes_and_a_larger_one_closes_1009(
 
 def test_fragments_are_added_up(server: EchoServer) -> None:
     with server.connect("/ws/chat/1/", compression=None) as client:
-        with contextlib.suppress(ConnectionClosed):  # it may be told before it has said all
+        with contextlib.suppress(ConnectionClosed):  # the server may answer before everything is sent
             client.send(["x" * (100 * KIB), "x" * (100 * KIB)])
 
         assert close_code(client) == 1009

@@ -28,7 +28,7 @@ SECONDS = {"limit_head_seconds": 0.01, "limit_body_seconds": 0.02, "limit_answer
 
 
 class Connection:
-    """A connection of a server: what its peer waits to read, and how it was ended."""
+    """A connection of a server: the bytes that its peer has yet to read, and how it was ended."""
 
     def __init__(self) -> None:
         self.waits = 0
@@ -37,7 +37,7 @@ class Connection:
         assert self.allowance.enter("192.0.2.1") is None
 
     def asks(self, *, body: int = 0) -> None:
-        """A whole request, but for the end of its body."""
+        """Send a whole request, but for the end of its body."""
         self.allowance.received(100)
         self.allowance.head(b"POST", b"/", b"1.1", HEADERS)
         self.allowance.body(body)
@@ -45,7 +45,7 @@ class Connection:
 
 @pytest.fixture(autouse=True)
 def places(settings, monkeypatch) -> Places:
-    """Of nobody else's connections."""
+    """Places that no other connection has."""
     settings.RELAIS = {**settings.RELAIS, **SECONDS}
     mine = Places()
     monkeypatch.setattr(module, "places", mine)
@@ -206,7 +206,7 @@ async def test_large_bodies_share_memory_and_small_ones_need_none_of_it() -> Non
     assert refused.value.refusal is BODIES
 
     large[0].allowance.whole()
-    large[0].allowance.answered()  # gives its own back
+    large[0].allowance.answered()  # gives its own share back
     late.allowance.body(1)
 
 

@@ -1,4 +1,4 @@
-"""Peers that behave badly hold little, are ended, the log says why, and nobody else waits."""
+"""Peers that behave badly hold little and are ended; the log says why, and nobody else waits."""
 
 import contextlib
 import json
@@ -30,24 +30,25 @@ from tests.realtime.servers.raw import (
     handshake,
 )
 
-# What is tested here depends on neither database nor Redis.
+# These tests depend on neither database nor Redis.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
 MIB = 1024 * 1024
 NATIVE = 128 * 1024
-#: What one attacker may cost in memory, and how soon it is told to go.
+#: The memory that one attacker may cost, and the time until it is told to go.
 ATTACKER_BYTES = 16 * MIB
 #: Less than any limit of the server takes to end it (LIMIT_HEAD_SECONDS and CLOSE_SECONDS are 5).
 SOON_SECONDS = 4.0
-#: How much a server may work for an attacker while somebody else waits, in slices (`work_of_a_slice`): by the
-#: clock it would be how busy the machine is, and in seconds of a core how slow. An answer takes up to eight;
-#: what the kernel holds of a flood, parsed at once, more than forty.
+#: The work that a server may do for an attacker while somebody else waits, in slices (`work_of_a_slice`):
+#: wall time would show how busy the machine is, and seconds of a core how slow. An answer takes up to eight;
+#: a flood in the kernel's buffers, parsed at once, more than forty.
 TURN_SLICES = 20
-#: What a server should parse in one turn of its loop: not the server's own word for it, which may be wrong.
+#: The bytes that a server should parse in one turn of its loop. This is not the server's own figure, which
+#: may be wrong.
 SLICE_BYTES = 16 * 1024
-#: And how long it may take by the clock all the same: a server that stands still does no work at all.
+#: There is a bound by the clock as well: a server that stands still does no work at all.
 STILL_SECONDS = 5.0
-#: The same for a crowd of those who do not read; each of them is cut 5 s after it was found too slow.
+#: The same for a crowd of peers that do not read; each is cut 5 s after it was found too slow.
 CROWD_BYTES = 32 * MIB
 CUT_SECONDS = 12.0
 
@@ -89,7 +90,7 @@ PROMPT = {"LIMIT_HEAD_SECONDS": "1", "LIMIT_BODY_SECONDS": "1", "LIMIT_ANSWER_SE
 
 @pytest.fixture(params=["uvicorn", "h11", "daphne"])
 def prompt(request: pytest.FixtureRequest, server_database: str) -> Iterator[EchoServer]:
-    """Gives the head of a request a second, its body another, and as much to take its answer."""
+    """Gives the head of a request one second, its body another, and the peer as much to take its answer."""
     with EchoServer(request.param, database_url=server_database, env=PROMPT) as running:
         yield running
 
@@ -111,7 +112,7 @@ def text_of(peer: Peer) -> bytes:
 
 
 def work_of_a_slice(server: EchoServer) -> float:
-    """Seconds of a core that the server needs for what it parses in one turn: the measure of all others."""
+    """The seconds of a core that the server needs for what it parses in one turn: the unit for all others."""
     empty = frame(CONTINUATION, fin=False)
     with Peer(server.port, "/ws/echo/reference/") as peer:
         began = cpu_seconds(server.pid)
@@ -121,7 +122,8 @@ def work_of_a_slice(server: EchoServer) -> float:
 
 @contextlib.contextmanager
 def unharmed(server: EchoServer, *, at_most: int = ATTACKER_BYTES) -> Iterator[None]:
-    """Somebody else talks to the server meanwhile and does not notice; its memory does not grow by much."""
+    """Somebody else talks to the server during the block and notices nothing; its memory does not grow by
+    much."""
     waits: list[float] = []
     works: list[float] = []
     grown: list[int] = []
@@ -133,7 +135,8 @@ def unharmed(server: EchoServer, *, at_most: int = ATTACKER_BYTES) -> Iterator[N
                 began = time.monotonic()
                 peer.send(frame(TEXT, WORKED))
                 asked = cpu_seconds(server.pid)
-                # Its own word for the end: it works on while the answer waits for a thread of ours.
+                # The server's own figure at that moment: it goes on working while its answer waits for our
+                # thread.
                 works.append(float(text_of(peer)) - asked)
                 waits.append(time.monotonic() - began)
                 grown.append(memory(server.pid).unique - before)
@@ -145,7 +148,7 @@ def unharmed(server: EchoServer, *, at_most: int = ATTACKER_BYTES) -> Iterator[N
     before = memory(server.pid).unique
     with ThreadPoolExecutor(1) as others:
         bystander = others.submit(talk)
-        has_begun.wait(PATIENCE_SECONDS)  # an attack may be over before a thread of ours has its first turn
+        has_begun.wait(PATIENCE_SECONDS)  # an attack may be over before one of our threads has its first turn
         try:
             yield
         finally:
@@ -163,7 +166,7 @@ def told(server: EchoServer, reason: str) -> bool:
 
 
 def last_code(peer: Peer) -> int | None:
-    """The code of the server's close frame, which must be the last it sends."""
+    """The code of the server's close frame, which must be the last frame it sends."""
     *_, last = peer.rest()
     assert last.opcode == CLOSE
     return last.code
@@ -272,7 +275,7 @@ def test_request_whose_body_does_not_come_is_given_up(prompt: EchoServer) -> Non
 
 
 def drip(port: int, *before: bytes, endless: bytes) -> tuple[float, bytes]:
-    """Say something, and then the rest bit by bit until the server ends it: after how long, and how."""
+    """Send a beginning, and then the rest bit by bit until the server ends it: after how long, and how."""
     with line_to(port) as peer:
         for piece in before:
             peer.sendall(piece)
@@ -283,7 +286,7 @@ def drip(port: int, *before: bytes, endless: bytes) -> tuple[float, bytes]:
             try:
                 peer.sendall(endless)
                 more = peer.recv(65536)
-            except TimeoutError:  # it says nothing, for as long as it waits for us
+            except TimeoutError:  # the server says nothing for as long as it waits
                 continue
             except OSError:
                 break
@@ -335,13 +338,13 @@ def test_body_that_comes_slowly_but_in_time_is_taken(server: EchoServer) -> None
 
 
 def test_application_that_does_not_read_a_body_costs_its_peer_nothing(prompt: EchoServer) -> None:
-    """On Daphne the body is whole before the application has its first turn."""
+    """On Daphne the body is complete before the application has its first turn."""
     body = b"x" * 1_000_000
     with line_to(prompt.port) as peer, ThreadPoolExecutor(1) as sender:
         head = request("/body/later", f"Content-Length: {len(body)}", "Connection: close", method="POST")
         sender.submit(peer.sendall, head + body)
 
-        assert answer_of(everything(peer)).status == 200  # after two seconds, with a second for the body
+        assert answer_of(everything(peer)).status == 200  # after two seconds, with one second for the body
 
 
 def test_answer_that_nobody_reads_is_given_up(prompt: EchoServer) -> None:
@@ -416,7 +419,7 @@ def test_flood_that_the_application_never_hears_of_is_ended(server: EchoServer, 
 
 @pytest.mark.parametrize("flood", [frame(PING) * 1000, frame(PONG) * 1000, in_fragments(b"", 1000)])
 def test_server_without_our_adapter_ends_such_a_flood_too(server_database: str, flood: bytes) -> None:
-    """In its own time: it parses all that it has read at once."""
+    """It takes its own time: it parses all that it has read at once."""
     with EchoServer("fallback", database_url=server_database) as server:
         with Peer(server.port, "/ws/echo/") as peer:
             peer.send(frame(PING) * 150, in_fragments(b"x", 1000))
@@ -425,7 +428,7 @@ def test_server_without_our_adapter_ends_such_a_flood_too(server_database: str, 
         with Peer(server.port, "/ws/echo/") as peer, ThreadPoolExecutor(1) as sender:
             sender.submit(peer.send_until_refused, *[flood] * 50)
             ends = peer.rest()
-        if ends and ends[-1].opcode == CLOSE:  # else a reset overtook it: this server does not wait
+        if ends and ends[-1].opcode == CLOSE:  # otherwise a reset overtook it: this server does not wait
             assert ends[-1].code == 4429
         assert told(server, "flood")
         with before_it_is_let_in(server) as (line, answer):
@@ -471,7 +474,8 @@ def test_second_request_before_the_first_is_answered_is_no_second_socket(server:
 
 @contextlib.contextmanager
 def before_it_is_let_in(server: EchoServer) -> Iterator[tuple[socket.socket, Callable[[], bytes]]]:
-    """A line whose handshake is asked and takes a second to be answered, and what it hears until its end."""
+    """A connection whose handshake takes a second to be answered, and a function for all bytes until its
+    end."""
 
     def answer() -> bytes:
         got = b""
@@ -510,7 +514,7 @@ def test_first_violation_of_a_segment_is_what_its_peer_is_told(
         *before, last = peer.rest()
 
     assert (last.opcode, last.code) == (CLOSE, code)
-    assert before in ([], [Frame(TEXT, b"Hello")])  # what was right may have been answered
+    assert before in ([], [Frame(TEXT, b"Hello")])  # the correct frame may have been answered
     assert "Traceback" not in server.log()
 
 
@@ -523,7 +527,7 @@ def test_close_without_a_code_is_told_as_1005(server: EchoServer) -> None:
 
 
 def test_http_1_0_has_no_upgrades(server: EchoServer) -> None:
-    """RFC 6455 §4.1: 1.1 or more; a proxy that speaks 1.0 to us would not carry it."""
+    """RFC 6455 §4.1 asks for 1.1 or more; a proxy that speaks 1.0 to us would not carry it."""
     request = handshake(server.port, "/ws/echo/").replace(b"HTTP/1.1", b"HTTP/1.0")
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as peer:
         peer.sendall(request)
@@ -545,13 +549,14 @@ def test_peer_that_pings_and_never_reads_holds_little(lenient: EchoServer, paylo
             peer.send(pings)
         peer.send(frame(PING, b"last"))
 
-        # Read at last: it is answered the last of its pings, as §5.5.3 allows.
+        # Once it reads, the last of its pings is answered, as §5.5.3 allows.
         while peer.frame() != Frame(PONG, b"last"):
             pass
 
 
 def test_kernel_takes_little_of_what_a_peer_does_not_read(server: EchoServer) -> None:
-    """Left to itself it takes megabytes, and the reader is found to be slow when those are full."""
+    """Left to itself the kernel takes megabytes, and the reader is found to be slow only when those are
+    full."""
     with Peer(server.port, "/ws/echo/") as peer:
         peer.send_until_refused(*[frame(TEXT, b"x" * 60_000)] * 40)
         time.sleep(0.5)
@@ -579,7 +584,7 @@ def test_what_waited_for_a_busy_application_arrives_whole_and_in_order(server: E
         sender.submit(peer.send, *(frame(TEXT, number) for number in numbers), frame(PING, b"after"))
         got: list[Frame] = []
         while len(got) <= len(numbers):
-            if (each := peer.frame()).opcode != PING:  # the server's own, when all of this takes 25 s
+            if (each := peer.frame()).opcode != PING:  # the server's own pings, when all of this takes 25 s
                 got.append(each)
 
     assert [each.payload for each in got if each.opcode == TEXT] == numbers
@@ -614,7 +619,7 @@ def test_slow_readers_of_many_are_cut_off(server: EchoServer, bytes_a_second: in
 def test_peer_that_answers_no_ping_is_given_up(pinging: EchoServer) -> None:
     with Peer(pinging.port, "/ws/echo/") as peer, Peer(pinging.port, "/ws/echo/") as healthy:
         deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:  # answers its pings, and stays
+        while time.monotonic() < deadline:  # answers the server's pings, and stays
             if (got := healthy.frame()).opcode == PING:
                 healthy.send(frame(PONG, got.payload))
                 if told(pinging, "no_pong"):
@@ -658,7 +663,7 @@ def test_handshake_that_is_refused_is_answered_at_once(server: EchoServer, path:
         with contextlib.suppress(ConnectionResetError):
             while b"\r\n\r\n" not in answer and (more := peer.recv(4096)):
                 answer += more
-        if server.kind == "daphne" and answer.startswith(b"HTTP/1.1 101"):  # it takes longer lines
+        if server.kind == "daphne" and answer.startswith(b"HTTP/1.1 101"):  # Daphne takes longer lines
             return
         with contextlib.suppress(ConnectionResetError):
             while peer.recv(4096):
@@ -671,7 +676,7 @@ def test_handshake_that_is_refused_is_answered_at_once(server: EchoServer, path:
 
 
 def test_half_open_peer_with_much_on_its_way_is_given_up(pinging: EchoServer) -> None:
-    # A line that is closed politely waits until its peer has read what is left: this one never will.
+    # A connection that is closed politely waits until its peer has read what is left: this peer never will.
     with Peer(pinging.port, "/stranger", receive_bytes=4096) as peer:
         peer.send(*[frame(TEXT, b"large")] * 30)
 
@@ -693,11 +698,11 @@ def test_half_closed_peer_that_does_not_read_is_given_up(server: EchoServer) -> 
 
 
 def test_application_that_is_busy_does_not_cost_its_peer_the_connection(pinging: EchoServer) -> None:
-    # What is not read cannot be answered: neither the pongs that wait unread nor the peer are to blame.
+    # The pongs wait unread because the application is busy; that is not the peer's fault.
     with Peer(pinging.port, "/stranger") as peer:
         peer.send(frame(TEXT, b"wait"), *[frame(TEXT, b"x")] * 100)
         peer.patience(0.5)
-        deadline = time.monotonic() + 8  # at 6 at the latest it would be given up
+        deadline = time.monotonic() + 8  # the server would give it up at 6 s at the latest
         while time.monotonic() < deadline:
             with contextlib.suppress(TimeoutError):
                 got = peer.frame()

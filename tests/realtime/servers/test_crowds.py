@@ -1,4 +1,4 @@
-"""A crowd that comes at once waits to be accepted; nobody is sent away to try again a second later."""
+"""A crowd of connections waits to be accepted; none is dropped and has to try again a second later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CROWD = 300
 
 def test_crowd_waits_to_be_accepted(server: ServerProcess) -> None:
     with contextlib.ExitStack() as crowd:
-        os.kill(server.pid, signal.SIGSTOP)  # it accepts nobody meanwhile
+        os.kill(server.pid, signal.SIGSTOP)  # the server accepts nobody meanwhile
         crowd.callback(os.kill, server.pid, signal.SIGCONT)
         waiting = {}
         poll = select.poll()

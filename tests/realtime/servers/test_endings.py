@@ -1,4 +1,4 @@
-"""A connection that ends because of its peer is counted under a reason of ours."""
+"""A connection that ends because of its peer is counted under one of our reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`install()`: the classes of the servers that the adapters change, and those that they leave alone."""
+"""`install()`: the server classes that the adapters change, and those that they leave alone."""
 
 import asyncio
 import io
@@ -29,7 +29,7 @@ from realtime.servers.uvicorn.httptools import PromptProtocol
 
 @pytest.fixture
 def stock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Daphne as it comes, whatever was installed before; and again afterwards."""
+    """Daphne as it comes, whatever was installed before; restored afterwards."""
     monkeypatch.setattr(WebSocketFactory, "protocol", WebSocketProtocol)
     for name in ("run", "listen_success", "kill_all_applications"):
         monkeypatch.setattr(Server, name, lambda *_: None)
@@ -110,7 +110,7 @@ def test_daphne_pings_as_we_say(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def autobahn_waits(seconds: float, *, now: float) -> float:
-    """What its timers, which round down, make of it."""
+    """How long Autobahn's timers, which round down, wait for this."""
     waits: list[float] = []
     _BatchedTimer(1000, 100, lambda: now, lambda after, *_: waits.append(after)).call_later(seconds, print)
     return waits[0]
@@ -199,7 +199,7 @@ async def test_uvicorn_starts_with_our_http_whatever_it_chose(
     monkeypatch: pytest.MonkeyPatch, chosen: str, ours: type
 ) -> None:
     async def nothing(_server: object, _sockets: object) -> None:
-        """What would listen."""
+        """Stands in for the function that would listen."""
 
     monkeypatch.setattr(uvicorn_adapter._startup, "stock", nothing, raising=False)
     config = Config(app=answers, http=chosen, log_config=None)

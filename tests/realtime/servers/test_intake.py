@@ -1,4 +1,4 @@
-"""The intake between a connection and its application: it keeps the order, and is full at its bounds."""
+"""The intake between a connection and its application keeps the order, and is full at its bounds."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ async def test_who_stopped_waiting_takes_nothing_along(intake: Intake) -> None:
     first, second = asyncio.ensure_future(intake.get()), asyncio.ensure_future(intake.get())
     await settle()
 
-    intake.put_nowait({"text": "hello"})  # wakes the first, which is cancelled in the same turn
+    intake.put_nowait({"text": "hello"})  # wakes the first waiter, which is cancelled in the same turn
     first.cancel()
 
     assert await asyncio.wait_for(second, 1) == {"text": "hello"}

@@ -1,4 +1,4 @@
-"""Handshakes that websockets need not read: they are understood and answered as it would have."""
+"""Handshakes that websockets need not read are understood and answered as it would do it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHROME = [
 ]
 FIREFOX = [(b"connection", b"keep-alive, Upgrade"), (b"sec-websocket-protocol", b"relais.v1, bearer.a.b-_c")]
 
-#: Each of them once, twice or not at all, in any order.
+#: Each of these lines once, twice or not at all, in any order.
 LINES = [
     *NEEDED,
     *CHROME,
@@ -76,7 +76,7 @@ TARGETS = [
 
 
 def read_by_websockets(method: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[Any, Any]:
-    """What websockets makes of it: the request, and its answer."""
+    """What websockets makes of the handshake: the request, and its answer."""
     protocol = ServerProtocol()
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
     protocol.receive_data(method.encode() + b" " + target + b" HTTP/1.1\r\n" + lines + b"\r\n")
@@ -124,7 +124,7 @@ def test_handshakes_of_browsers_are_ordinary(more):
 
 @pytest.mark.parametrize("line", [(b"x-odd", b"xy\xe9"), (b"content-length", b"0")], ids=["odd", "body"])
 async def test_application_and_peer_see_no_difference(line, caplog, monkeypatch):
-    """One that is ordinary, and one that differs in a line for which it is left to websockets."""
+    """One handshake is ordinary; the other differs in a line for which it is left to websockets."""
     caplog.set_level("INFO", logger="uvicorn.error")
     accepted_by_websockets: list[Request] = []
     accept = ServerProtocol.accept

@@ -66,7 +66,7 @@ async def test_one_slice_is_parsed_in_each_turn_however_fast_it_is_taken(
     paced.feed(flood)
 
     assert max(await slices_of_each_turn(paced, 100)) == 1
-    assert b"".join(paced.slices) == flood  # nobody forgot to read on
+    assert b"".join(paced.slices) == flood  # nothing was left unread
     assert len(taken) == 16 * messages_a_slice
     application.cancel()
 

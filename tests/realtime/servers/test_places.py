@@ -9,7 +9,7 @@ from realtime.servers.refusals import CONNECTIONS, CONNECTIONS_PER_ADDRESS, Refu
 
 
 class Door:
-    """Places, and who was ended for another."""
+    """The places, and the connections that were ended for others."""
 
     def __init__(self) -> None:
         self.places = Places()

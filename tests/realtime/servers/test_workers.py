@@ -1,4 +1,4 @@
-"""The supervisor, with workers small enough to do one thing wrong each."""
+"""The supervisor, with small workers that each do one thing wrong."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DIES = BEGIN + READY + "sys.exit(3)"
 NEVER_READY = BEGIN + "time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SERVES
 
-#: Seconds for what takes a fraction of one on an idle machine.
+#: The time for what takes a fraction of a second on an idle machine.
 SOON = 20.0
 
 
 class Programs:
-    """Commands that start one program after the other, and the last one for ever."""
+    """The commands that start one program after the other, and then the last one for ever."""
 
     def __init__(self, *programs: str) -> None:
         self._programs = list(programs)

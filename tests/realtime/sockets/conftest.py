@@ -1,4 +1,4 @@
-"""The socket that these tests talk to."""
+"""The fixture with the socket that these tests talk to."""
 
 from tests.realtime.sockets.talk import nobody_yet, talk
 

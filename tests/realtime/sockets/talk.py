@@ -1,4 +1,4 @@
-"""A consumer for tests of connections: it listens to what its query says, and obeys what it is sent."""
+"""A consumer for tests of connections: it listens to the topics in its query, and obeys frames."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Whispered(Event, frozen=True, tag="whispered"):
 
 @dataclass
 class Somebody:
-    """An identity, as far as the core knows one."""
+    """As much of an identity as the core knows."""
 
     user_id: int = 1
     expires_in: float = 3600
@@ -52,7 +52,7 @@ class Somebody:
 
 
 class Talk(GuideConsumer):
-    """Listens to what its query says, and obeys what a test sends it."""
+    """Listens to the topics in its query, and obeys the frames of a test."""
 
     seen: list[Talk] = []
 
@@ -100,7 +100,7 @@ class Talk(GuideConsumer):
         raise errors.UnavailableError(retry_after_ms=1000)
 
     def _do_fault(self, *_) -> None:
-        raise errors.RealtimeError  # as the answer to what could not be stored
+        raise errors.RealtimeError  # the answer to what could not be stored
 
     async def _do_bug(self, *_) -> None:
         raise ZeroDivisionError
@@ -150,7 +150,7 @@ def nobody_yet() -> None:
 
 @pytest.fixture
 def talk(hub: Hub) -> Callable[..., Any]:
-    """`async with talk("?listen=1") as (socket, consumer)`: a socket without anything around it."""
+    """`async with talk("?listen=1") as (socket, consumer)`: a socket with nothing around it."""
 
     @asynccontextmanager
     async def opened(
@@ -174,6 +174,6 @@ def error_frame(error: errors.RealtimeError, ref: Any = None) -> dict[str, Any]:
 
 
 async def refused_with(socket: TestSocket) -> tuple[Any, int]:
-    """The code that was told, and the close code."""
+    """The code in the error frame, and the close code."""
     frame = await socket.receive()
     return frame["code"], await socket.receive_close()

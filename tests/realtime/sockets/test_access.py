@@ -1,4 +1,5 @@
-"""Accesses: who a socket, or a part of it, speaks for; one that is checked again is told nothing then."""
+"""Accesses: the identities that a socket, or a part of it, speaks for. One under a new check is told
+nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from tests.realtime.listeners import TOPIC, Log, body, settle
 
 
 class Talk(JsonErrors):
-    """Nothing is asked here."""
+    """A dialect without commands."""
 
     def read(self, payload: str | bytes) -> Request:
         raise errors.InvalidJsonError
@@ -41,7 +42,7 @@ class Talker(Connection):
 
 
 class Line:
-    """A real connection on a server without an adapter of ours."""
+    """A real connection on a server without our adapter."""
 
     def __init__(self) -> None:
         self.socket = Talker()
@@ -68,7 +69,7 @@ class Line:
 
 
 class Answer:
-    """Each event with the name of the question that it answers."""
+    """Renders each event with the name of the question that it answers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -93,7 +94,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
 @pytest.fixture
 async def quiet_hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """A hub that does nothing of its own accord, in the place of the one of the loop."""
+    """A hub that does nothing by itself, in place of the loop's."""
     hub = Hub(asyncio.get_running_loop())
     monkeypatch.setattr(Hub, "current", lambda: hub)
     return hub
@@ -129,7 +130,7 @@ def of(name: str, frames: list[str]) -> list[str]:
     return [frame.removeprefix(name) for frame in frames if frame.startswith(name)]
 
 
-# ── checked again ────────────────────────────────────────────────────────────────────────────────────────
+# ── an access that is checked again ──────────────────────────────────────────────────────────────────────
 
 
 async def test_suspended_access_is_told_nothing_and_goes_on_where_it_was(quiet_hub, log, line) -> None:
@@ -344,7 +345,7 @@ async def test_end_of_an_access_ends_its_subscriptions_and_no_others(quiet_hub, 
 
 async def test_lost_access_is_over_for_everybody_who_used_it(quiet_hub, log, line) -> None:
     def move_one(access: Access, error: RealtimeError) -> None:
-        line.socket.dismiss(access)  # whose holder, who knows nothing of the other, does not wait for the end
+        line.socket.dismiss(access)  # its holder, who knows nothing of the other, does not wait for the end
         subscribe(line, nobody, "a", position=1, head=1)
 
     nobody = line.socket.admit(None)

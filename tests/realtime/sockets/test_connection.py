@@ -1,4 +1,4 @@
-"""One connection, from accept to the end: who is refused and how, what is obeyed, and what is left behind."""
+"""One connection from accept to its end: how it is refused, what it obeys, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.factories import make_conversation
 from tests.realtime.listeners import settle
 from tests.realtime.sockets.talk import Said, Somebody, Talk, Whispered, error_frame, refused_with
 
-# ── who is let in ────────────────────────────────────────────────────────────────────────────────────────
+# ── before and after accept ──────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -436,7 +436,8 @@ async def test_draining_closes_many_sockets_a_few_at_a_time(hub):
 
     hub.sockets.update(Open() for _ in range(1000))
     asked = asyncio.get_running_loop().time()
-    await asyncio.gather(hub.drain(seconds=1), hub.drain(seconds=1))  # whoever asks twice waits for the same
+    # A second caller waits for the same drain.
+    await asyncio.gather(hub.drain(seconds=1), hub.drain(seconds=1))
 
     assert len(closed) == 1000
     at = [round((moment - asked) / DRAIN_STEP_SECONDS) for moment in closed]
@@ -448,7 +449,7 @@ async def test_draining_closes_many_sockets_a_few_at_a_time(hub):
 async def test_slow_socket_leaves_although_its_server_never_says_that_the_peer_is_gone(
     hub, settings, monkeypatch, takes
 ):
-    """As on a server without our adapter: writes wait for the peer, and what it says never comes."""
+    """As on a server without our adapter: writes wait for the peer, and the news of its end never comes."""
     settings.RELAIS = {**settings.RELAIS, "write_timeout_seconds": 0.05}
     for module in (outbox, wire):
         monkeypatch.setattr(module, "ABORT_SECONDS", 0.05)
@@ -468,14 +469,15 @@ async def test_slow_socket_leaves_although_its_server_never_says_that_the_peer_i
     await eventually(lambda: hub.sockets)
     Talk.seen[-1].push({"type": "news"})
 
-    await asyncio.wait_for(course, ANSWER_SECONDS)  # by itself: a server logs who is cancelled as a failure
+    # It ends by itself: a server logs a cancelled application as a failure.
+    await asyncio.wait_for(course, ANSWER_SECONDS)
 
     assert not hub.sockets
     assert Talk.seen[-1].times_left == 1
 
 
 async def test_log_lines_are_about_their_own_socket(talk, settings, monkeypatch):
-    """Who pushes may be anybody; the line that says who was too slow must not carry the pusher's ids."""
+    """Any code may push; the line about the slow socket must not carry the ids of the code that pushed."""
     lines: list[dict[str, Any]] = []
 
     class Keep(logging.Handler):
@@ -533,7 +535,7 @@ async def test_two_hundred_sockets_leave_nothing_behind(ana, bruno, connect, hub
     settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 0, "limit_sends": "off"}
     conversation = await sync_to_async(make_conversation)(ana, bruno)
     path = f"/ws/chat/{conversation.pk}/"
-    async with connect(ana, path) as warm:  # what is made once and kept
+    async with connect(ana, path) as warm:  # makes what is made once and kept
         await warm.send({"message": "first"})
         await warm.receive()
     await eventually(lambda: not hub.sockets)
@@ -559,12 +561,13 @@ async def test_two_hundred_sockets_leave_nothing_behind(ana, bruno, connect, hub
     assert (hub._audiences, hub.sockets) == ({}, set())
     assert living() <= before
     timers = [handle for handle in hub.loop._scheduled if not handle.cancelled()]
-    # The hub's own, the looks at the loop and at garbage, a sign of life through Redis, the pings of `/ws/`.
+    # Tasks of the hub itself: the looks at the loop and at garbage, a sign of life through Redis, the pings
+    # of `/ws/`.
     assert len(timers) <= 9
 
 
 def living() -> int:
-    """What there is of us in memory; tests that failed before may hold on to some."""
+    """The number of our objects in memory; tests that failed before may hold on to some."""
     return sum(isinstance(thing, (Connection, Subscription, Audience)) for thing in gc.get_objects())
 
 

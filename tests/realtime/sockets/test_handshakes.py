@@ -1,4 +1,4 @@
-"""Who is let in before accept: pages of our own origins, as many as one address may open."""
+"""The checks before accept: pages of our own origins, and as many sockets as one address may open."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ours(settings: Any) -> None:
 
 
 def local_origins() -> tuple[str, ...]:
-    """As our settings have them with DEBUG."""
+    """The origins of our settings with DEBUG."""
     (patterns,) = settings_with("LOCAL_ORIGINS", DEBUG="on")
     assert isinstance(patterns, list)
     return tuple(patterns)
@@ -157,7 +157,7 @@ async def test_second_origin_does_not_hide_the_first():
         ("http://[::1]:8000", "[::1]:8000", "ws", True),
         ("http://localhost:8000", "localhost:8001", "ws", False),
         ("https://localhost:8000", "localhost:8000", "ws", False),
-        # Daphne tells no scheme: the page's own is as good.
+        # Daphne tells no scheme, so the page's own is accepted.
         ("https://relais.example", HOST, None, True),
         ("http://relais.example", HOST, None, True),
         # A page whose own name points to our address (DNS rebinding) talks to "its own host".
@@ -268,7 +268,7 @@ async def test_who_has_something_to_do_first_does_it_before_the_peer_is_told():
 
 
 async def shake(app: Any, address: str, *, extensions: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """What a handshake from this address is answered."""
+    """The answer to a handshake from this address."""
     told: list[dict[str, Any]] = []
     scope = {"type": "websocket", "client": [address, 1], "headers": [], "extensions": extensions or {}}
 

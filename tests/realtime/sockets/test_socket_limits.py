@@ -1,4 +1,4 @@
-"""How many sockets a process holds: in all, from one address, and before they are let in."""
+"""The limits on sockets of a process: in all, from one address, and before they are let in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAYS_WHY = {"websocket.http.response": {}}
 
 
 class Door:
-    """An application behind the limits, whose sockets are let in and end when the test says so."""
+    """An application behind the limits; the test lets its sockets in and ends them."""
 
     def __init__(self) -> None:
         self.app = SocketLimits(self._serve)
@@ -29,7 +29,7 @@ class Door:
             raise ZeroDivisionError
 
     def knock(self, address: str, *, fails: bool = False) -> Any:
-        """Somebody new: `let_in()`, `end()`, and `told`, what they heard."""
+        """A new client: `let_in()`, `end()`, and `told`, the answers it got."""
         told: list[dict[str, Any]] = []
         let_in, ended = asyncio.Event(), asyncio.Event()
         scope = {
@@ -65,7 +65,7 @@ class Door:
         return SimpleNamespace(told=told, let_in=enter, end=end)
 
     async def answers(self, address: str) -> int:
-        """What one who knocks now is told: 101 and stays, or the status of the refusal."""
+        """The answer to a new client: 101 if it stays, or the status of the refusal."""
         visitor = self.knock(address)
         await asyncio.sleep(0)
         if visitor.told:
@@ -97,7 +97,7 @@ async def test_address_holds_so_many_sockets_and_others_have_their_own(settings)
 
 
 async def test_so_many_sockets_wait_to_be_let_in(settings):
-    """A database that hangs makes handshakes wait; how many is bounded, whoever they are."""
+    """A database that hangs makes handshakes wait; their number is bounded, whatever their users."""
     settings.RELAIS = {**settings.RELAIS, "limit_pending_sockets": 2}
     door = Door()
     waiting = [door.knock(address) for address in "ab"]

@@ -1,4 +1,4 @@
-"""What waits for one socket: bounded, in order, and never a reason to wait for ever."""
+"""The outbox of one socket: bounded, in order, and never a reason to wait for ever."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class FakeWire:
 
 
 class Peer:
-    """The other end, on a server without our adapter: reads at once, or not at all, or is gone."""
+    """The other end, on a server without our adapter: it reads at once, or not at all, or is gone."""
 
-    #: How many frames of ten bytes reach it, of those that it let wait until it was given up.
+    #: How many of the waiting frames, ten bytes each, reach the peer before it is given up.
     on_their_way = 1
 
     def __init__(self, *, is_accepted: bool = True) -> None:
@@ -66,7 +66,7 @@ class Peer:
 
     @property
     def got(self) -> list[Any]:
-        """The payloads and the close code."""
+        """The payloads and the close code that arrived."""
         return self._sent
 
     def stops_reading(self) -> None:
@@ -137,20 +137,20 @@ def nobody_stays_slow() -> Iterator[None]:
 
 @pytest.fixture
 async def clock(monkeypatch: pytest.MonkeyPatch) -> StillClock:
-    """For those who must not be found slow because the machine is."""
+    """A clock for peers that must not be found slow because the machine is slow."""
     return StillClock(monkeypatch)
 
 
 @pytest.fixture
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer has little time to take the close."""
+    """A peer has little time to take the close frame."""
     for where in (module, wires):
         monkeypatch.setattr(where, "ABORT_SECONDS", 0.02)
 
 
 @pytest.fixture(params=[Peer, PreparedPeer], ids=["asgi", "prepared"])
 async def peer(request: pytest.FixtureRequest) -> Peer:
-    """What holds for it holds over both wires."""
+    """The peer on each of the two wires: the same holds on both."""
     found: Peer = request.param()
     return found
 
@@ -489,14 +489,14 @@ async def test_joined_bytes_that_wait_too_long_are_found_too(prepared, monkeypat
 
 
 async def test_joined_bytes_have_their_own_time_behind_others(prepared, monkeypatch, clock):
-    """What is written while others wait is not asked to be gone as early as they are."""
+    """Bytes that are written while others wait need not be gone as early as those."""
     monkeypatch.setattr(module, "WATCHED_BYTES", 10)
     prepared.wire.room = 0
     prepared.outbox.push("x" * 20)
     prepared.outbox.begin_joining()
     prepared.outbox.push("x" * 20)
     prepared.outbox.end_joining()
-    prepared.wire.room = 22  # the first
+    prepared.wire.room = 22  # room for the first
     await clock.passes(60)
 
     assert prepared.slow == 0

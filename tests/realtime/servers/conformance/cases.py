@@ -1,4 +1,4 @@
-"""The cases: what is sent to the echo and what must come back, each with its section of RFC 6455.
+"""The cases: bytes that are sent to the echo and the answers, each with its section of RFC 6455.
 
 The groups and numbers are those of the Autobahn testsuite, which is the common measure of servers: 1 framing,
 2 pings and pongs, 3 reserved bits, 4 opcodes, 5 fragmentation, 6 UTF-8, 7 closing, 9 size and number,
@@ -33,17 +33,17 @@ NO_CODE = None
 
 @dataclass(frozen=True)
 class Case:
-    """One conversation."""
+    """One conversation with the server."""
 
     name: str
-    #: Of RFC 6455.
+    #: The section of RFC 6455.
     section: str
-    #: Each is written by itself.
+    #: The frames; each is written by itself.
     sends: tuple[bytes, ...]
     gets: tuple[Frame, ...] = ()
     #: The server closes with one of these codes. Empty: it does not close, until we do, with 1000.
     ends: frozenset[int | None] = frozenset()
-    #: Bytes per write; 0 writes what is to be sent as it is.
+    #: Bytes per write; 0 writes each frame as it is.
     chop: int = 0
     #: How often all of it happens on the same connection.
     rounds: int = 1
@@ -54,21 +54,22 @@ class Case:
 
 
 def answered(name: str, section: str, *sends: bytes, gets: Iterable[Frame] = (), **more: object) -> Case:
-    """The connection goes on."""
+    """A case in which the connection goes on."""
     return Case(name, section, sends, tuple(gets), **more)  # type: ignore[arg-type]  # fields of Case
 
 
 def failed(
     name: str, section: str, *sends: bytes, code: int = 1002, gets: Iterable[Frame] = (), **more: object
 ) -> Case:
-    """The server ends the connection and says why; it may have answered some of what came before."""
+    """A case in which the server ends the connection and says why; it may have answered some earlier
+    frames."""
     return Case(name, section, sends, tuple(gets), frozenset({code}), **more)  # type: ignore[arg-type]  # as above
 
 
 def closed(
     name: str, section: str, *sends: bytes, codes: Iterable[int | None], gets: Iterable[Frame] = ()
 ) -> Case:
-    """We close, the server answers with one of the codes."""
+    """A case in which the client closes, and the server answers with one of the codes."""
     return Case(name, section, sends, tuple(gets), frozenset(codes))
 
 
@@ -158,7 +159,7 @@ def reserved_bits() -> Iterator[Case]:
     yield failed(
         "3.3 text with bits 3", "5.2", hello, frame(TEXT, b"Hello", rsv=3), ping, gets=[HELLO, Frame(PONG)]
     )
-    # Bit 4 is the one that permessage-deflate would use; it is never negotiated.
+    # permessage-deflate would use bit 4; it is never negotiated.
     yield failed("3.4 text with bit 4", "5.2", frame(TEXT, b"Hello", rsv=4))
     yield failed("3.5 binary with bits 5", "5.2", frame(BINARY, b"\0\xff", rsv=5))
     yield failed("3.6 ping with bits 6", "5.2", frame(PING, b"Hello", rsv=6))
@@ -255,7 +256,7 @@ def fragmentation() -> Iterator[Case]:
     )
 
 
-#: What RFC 3629 allows, with the edges of each length.
+#: The characters that RFC 3629 allows, at the edges of each length.
 VALID_UTF8 = {
     "6.5 Greek": "κόσμε".encode(),
     "6.6 first of one byte": b"\0",
@@ -361,7 +362,7 @@ def utf8() -> Iterator[Case]:
         yield failed(name, "8.1", text(payload), code=1007)
         yield failed(f"{name}, a fragment per byte", "8.1", *in_fragments(TEXT, payload, 1), code=1007)
         yield failed(f"{name}, in single bytes", "8.1", text(b"good" + payload), code=1007, chop=1)
-    # What is no text need not be UTF-8.
+    # A message that is no text need not be UTF-8.
     yield answered(
         "6 binary that is no UTF-8",
         "5.6",
@@ -401,7 +402,7 @@ def closing() -> Iterator[Case]:
     )
     for code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999):
         yield closed(f"7.7 close with {code}", "7.4.1", close_frame(code), codes=[code, 1000])
-    # Registered with IANA after the RFC was written (§7.4.2).
+    # These codes were registered with IANA after the RFC was written (§7.4.2).
     for code in (1012, 1013, 1014):
         yield closed(f"7.7 close with {code}", "7.4.2", close_frame(code), codes=[code, 1000])
     for code in (0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999, 5000, 65535):

@@ -8,10 +8,11 @@ from tests.realtime.servers.conformance.cases import CASES, Case
 from tests.realtime.servers.echo_server import EchoServer
 from tests.realtime.servers.raw import CLOSE, PING, TEXT, Frame, Peer, close_frame, frame
 
-# What is tested here depends on neither database nor Redis.
+# These tests depend on neither database nor Redis.
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
 
-#: Where a server without our adapter answers otherwise, and what it says then. We cannot mend it there.
+#: Cases in which a server without our adapter answers differently, with its answer. We cannot change that
+#: there.
 DEVIATIONS = {
     # websockets' sans-io parser takes a close frame inside a fragmented message for a broken message.
     ("fallback", "7.1.5 close inside a message"): 1002,
@@ -39,7 +40,7 @@ def test_conforms_to_rfc_6455(server: EchoServer, case: Case) -> None:
             *before, last = peer.rest()
 
             assert (last.opcode, last.code in ends) == (CLOSE, True), f"§{case.section}: {last}"
-            # What came before may have been answered, in order, or lost with the connection.
+            # Frames before it may have been answered, in order, or lost with the connection.
             assert before == list(case.gets[: len(before)]), f"§{case.section}"
         else:
             for _ in range(case.rounds):
@@ -50,7 +51,7 @@ def test_conforms_to_rfc_6455(server: EchoServer, case: Case) -> None:
 
 
 def let_it_work(server: EchoServer) -> None:
-    """Until the server has read and done what it was sent before: a busy machine may be late by any time."""
+    """Wait until the server has read and done what it was sent: a busy machine may be late by any time."""
     with Peer(server.port, "/stranger") as other:
         for _ in range(100):  # each takes at least one turn of its loop, and a turn reads at least 16 KiB
             other.send(frame(TEXT, b"turn"))
@@ -67,7 +68,7 @@ def test_nothing_follows_a_close_frame_that_waits_to_be_read(server: EchoServer)
         peer.send(frame(TEXT, b"late") * 20 + close_frame())
         let_it_work(server)
 
-        *before, last = peer.rest()  # which looks at what follows: §5.5.1
+        *before, last = peer.rest()  # this also checks what follows the close frame (§5.5.1)
 
     assert (last.opcode, last.code) == (CLOSE, 1000)
     assert before[:6] == [Frame(TEXT, LARGE)] * 6
