@@ -1,1 +1,1 @@
-"""One WebSocket of a client: its connection, who speaks on it, and what it may ask."""
+"""The sockets of clients: a connection, its dialect, its accesses, and its commands."""

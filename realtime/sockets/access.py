@@ -1,4 +1,4 @@
-"""An access: who a connection, or a part of it, speaks for, until when, and what then happens."""
+"""An access: the identity that a connection, or a part of it, speaks for, and what happens at its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from realtime.topics import user_topic
 
 
 class Identity(Protocol):
-    """Who is asking, as the core needs to know it; `accounts` makes them."""
+    """The identity that a credential stands for, as far as the core needs it; `accounts` makes them."""
 
     @property
     def user(self) -> Any: ...
@@ -26,15 +26,15 @@ class Identity(Protocol):
     def expires_at(self) -> float: ...
     @property
     def authorized_at(self) -> int:
-        """The head of the user's own topic when this was true."""
+        """The head of the user's own topic when the identity was checked."""
 
 
-#: Called with the access and the error; the access is over after it.
+#: Called with the access and the error that ends it.
 OnLost = Callable[["Access", RealtimeError], None]
 
 
 class Line(Protocol):
-    """A connection, as far as its accesses know it."""
+    """The part of a connection that its accesses use."""
 
     hub: Hub
     socket_id: str
@@ -56,10 +56,10 @@ class Line(Protocol):
 
 
 class Access:
-    """An identity on a connection, or nobody's. It ends with its token, or when a revocation arrives.
+    """An identity on a connection, or none. It ends with its token, or when a revocation arrives.
 
-    `on_lost` says what then happens, and may give its subscriptions to another access; those that it keeps
-    end with it. Unless that is given, the socket is closed with the error.
+    Then `on_lost` is called, which may give the access's subscriptions to another one; those that it leaves
+    end. Without `on_lost`, the socket is closed with the error.
     """
 
     __slots__ = (
@@ -77,22 +77,23 @@ class Access:
     def __init__(self, connection: Line, identity: Identity | None, on_lost: OnLost | None = None) -> None:
         self._connection = connection
         self._on_lost = on_lost
-        #: The second in which its token ends.
+        #: The second in which the token ends.
         self._ends_in: int | None = None
-        #: What hears of the end of its session, on the user's own topic.
+        #: The subscription to the user's own topic, on which revocations arrive.
         self._revocations: Subscription | None = None
-        #: How many parts of the connection use it.
+        #: The number of parts of the connection that use the access.
         self.holders = 0
         self.identity = identity
-        #: Whether it is being checked again: its subscriptions are told nothing, and go on where they were.
+        #: Whether the access is being checked again: meanwhile its subscriptions receive nothing, and then go
+        #: on.
         self.is_suspended = False
-        #: Whether nobody uses it any more.
+        #: Whether the access has ended.
         self.is_over = False
-        #: The names by which an event can leave out its subscriptions.
+        #: The names by which an event can skip its subscriptions.
         self.who: tuple[Hashable, ...] = () if identity is None else (identity.user.pk,)
         if identity is not None:
             self._end_with(identity)
-            # Revocations arrive on the user's own topic; from the position at which the token was checked.
+            # Revocations are read from the position at which the token was checked.
             checked = Position(identity.authorized_at)
             self._revocations = connection.subscribe(
                 user_topic(identity.user.pk),
@@ -105,21 +106,21 @@ class Access:
 
     @property
     def user_id(self) -> int | None:
-        """Whose it is; None where nobody has signed in."""
+        """The id of the user; None for an anonymous access."""
         return None if self.identity is None else self.identity.user.pk
 
     @property
     def user(self) -> Any:
-        """The user, as they were when they were last looked up; None where nobody has signed in."""
+        """The user, as last looked up; None for an anonymous access."""
         return None if self.identity is None else self.identity.user
 
     @property
     def session_id(self) -> str | None:
-        """The session that the token belongs to, if it belongs to one."""
+        """The session of the token, if it has one."""
         return None if self.identity is None else self.identity.session_id
 
     def covers(self, identity: Identity | None) -> bool:
-        """Whether it is the same: the same user and session, for the same time."""
+        """Whether an identity is the access's own: the same user and session, until the same time."""
         own = self.identity
         if own is None or identity is None:
             return own is identity
@@ -133,9 +134,9 @@ class Access:
         """Go on with a new token of the same user."""
         while not self.is_over:
             identity = await look_up()
-            if identity.user.pk != self.user_id:  # before its position is compared: it is in another topic
+            if identity.user.pk != self.user_id:  # first: another user's position is of another topic
                 raise errors.UnauthenticatedError("The new token belongs to another user.")
-            # A revocation that was told since that answer spared this access for its old session.
+            # A revocation that arrived since the look-up was not applied to the new session: look up again.
             if not self.has_heard_more_than(identity):
                 self.renew(identity)
                 return
@@ -152,7 +153,7 @@ class Access:
         self._end_with(identity)
 
     def lose(self, error: RealtimeError) -> None:
-        """The identity holds no more, whoever of the connection uses it."""
+        """End the access, because its identity is no longer valid."""
         if self.is_over:
             return
         connection = self._connection
@@ -165,12 +166,12 @@ class Access:
             connection.drop(self)
 
     def expire(self) -> None:
-        """The token has ended, and was not renewed."""
+        """End the access, because its token has expired."""
         self._ends_in = None
         self.lose(errors.TokenExpiredError())
 
     def suspend(self) -> None:
-        """Tell its subscriptions nothing while it is checked again: what is ephemeral passes them by."""
+        """Pause its subscriptions while the access is checked again; ephemeral events pass them by."""
         self.is_suspended = True
         for subscription in self.subscriptions():
             subscription.audience.set_aside(subscription)
@@ -183,23 +184,23 @@ class Access:
                 self._connection.catch_up(subscription)
 
     def end(self) -> None:
-        """Nobody uses it any more: its subscriptions end with it."""
+        """End the access and its subscriptions, once no part of the connection uses it."""
         self._forget_end()
         for subscription in self._connection.subscriptions():
             if subscription.access is self:
                 subscription.end()
-        # Whoever keeps it keeps nothing else alive: what ends falls apart without the garbage collector.
+        # Drop the references, so that an ended access is freed without the garbage collector.
         self._revocations = self._on_lost = None
         self.is_over = True
         del self._connection
 
     def subscriptions(self) -> list[Subscription]:
-        """What is told to it: all but the one that hears of its end."""
+        """The subscriptions of the access, without the one for revocations."""
         own = self._connection.subscriptions()
         return [each for each in own if each.access is self and each is not self._revocations]
 
     def _end_with(self, identity: Identity) -> None:
-        # Counted on the loop's monotonic clock: a wall clock that jumps ends nothing early.
+        # Counted on the loop's monotonic clock: a jump of the wall clock ends nothing early.
         seconds = identity.expires_at - time.time()
         if seconds <= 0:
             raise errors.TokenExpiredError

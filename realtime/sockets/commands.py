@@ -1,6 +1,6 @@
-"""The table of what a client may ask of a socket, by the name of the command.
+"""The table of a socket's commands, by name.
 
-Sockets obey what is in their table and nothing else; tests and documents read the same one.
+A socket obeys the commands in its table and nothing else; tests and documents read the same table.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from realtime.sockets.dialect import Request
 
 
 class Command(NamedTuple):
-    """The fields that a request must have, and the method that is called with them and its `ref`."""
+    """A command: the fields of its request, and the method that is called with them and its `ref`."""
 
     fields: type[Any]
-    #: Awaited where it returns something to wait for; what needs no waiting costs no coroutine.
+    #: The result is awaited if there is one: a method that need not wait costs no coroutine.
     obey: Callable[[Any, Any, Any], Awaitable[None] | None]
-    #: The frames that may answer it, besides an error.
+    #: The frames that may answer the command, besides an error.
     answers: tuple[type[Event], ...] = ()
 
 
@@ -29,12 +29,12 @@ Commands = Mapping[str, Command]
 
 
 def named_command(commands: Commands, name: object) -> Command | None:
-    """The command of this name; a client may write anything there."""
+    """The command of a name; a client may send any JSON value as the name."""
     return commands.get(name) if isinstance(name, str) else None
 
 
 def check(consumer: type[Any], commands: Commands) -> None:
-    """Raise TypeError for a command that could not be obeyed, when its class is made."""
+    """Raise TypeError for a command that cannot work, when the consumer's class is made."""
     for name, known in commands.items():
         where = f"{consumer.__name__}.commands[{name!r}]"
         if not isinstance(known, Command) or not isinstance(known.fields, type) or not callable(known.obey):
@@ -47,7 +47,7 @@ def check(consumer: type[Any], commands: Commands) -> None:
 
 
 def obey(socket: Any, commands: Commands, request: Request) -> Awaitable[None] | None:
-    """Do what a request asks for; an InvalidFrameError says what does not fit."""
+    """Obey a request; raises InvalidFrameError for fields that do not fit."""
     known = named_command(commands, request.name)
     if known is None:
         raise InvalidFrameError(f"Unknown type {str(request.name)[:50]!r}.")

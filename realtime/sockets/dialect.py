@@ -1,7 +1,7 @@
-"""A dialect is one protocol over WebSockets: how frames become requests, and errors become frames.
+"""A dialect is one protocol over WebSockets: it turns frames into requests, and errors into frames.
 
-It is a value: it awaits nothing, reads no clock and knows no database. What a request does is in the table of
-commands of the consumer; what a subscriber is told is a rendering.
+It is a value: it awaits nothing, reads no clock and knows no database. The consumer's table of commands says
+what a request does; renderings make the frames of events.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ BARRIER: Final = object()
 
 
 class Request(NamedTuple):
-    """One frame of a client, as its dialect understands it."""
+    """A client's frame, as its dialect understands it."""
 
-    #: The command it asks for; a client may write anything there.
+    #: The name of the command; a client may send any JSON value as the name.
     name: object
-    #: What comes with it; the command says what it must be.
+    #: The fields of the request; the command says what they must be.
     fields: Any
-    #: What the client called it, for the answer.
+    #: The client's own name for the request, which comes back in the answer.
     ref: Any = None
-    #: Requests of a lane are obeyed one after the other, and lanes beside each other.
+    #: Requests of one lane are obeyed one after the other; lanes run beside each other.
     lane: Hashable = ""
-    #: What is wrong with it, although it could be read: the answer, in the place of what it asks for.
+    #: The fault of a frame that could be read; it is the answer, and the command is not obeyed.
     flaw: RealtimeError | None = None
 
 
@@ -57,16 +57,16 @@ async def deny(scope: dict[str, Any], send: Callable[[Any], Awaitable[None]], re
 
 
 class Dialect(Protocol):
-    """What a connection asks of a protocol."""
+    """The interface of a protocol, as a connection uses it."""
 
     def subprotocol(self, offered: Sequence[str]) -> str | None:
         """The subprotocol that the handshake accepts, of those that the client offers."""
 
     def read(self, payload: Payload) -> Request:
-        """The request in a frame; a RealtimeError says why there is none."""
+        """The request in a frame; raises RealtimeError where there is none."""
 
     def error(self, error: RealtimeError, ref: Any) -> Payload | None:
-        """The frame that answers a request, or comes before a close; None where the client knows none."""
+        """The frame of an error, as an answer or before a close; None where the protocol has none."""
 
     def close_code(self, error: RealtimeError) -> int:
         """The code with which an error closes the socket."""
@@ -75,15 +75,15 @@ class Dialect(Protocol):
         """The frame before the close of a server that stops."""
 
     def refusal(self, error: RealtimeError) -> Refusal | None:
-        """How a socket is refused before accept; None where it is accepted, told why, and closed."""
+        """The refusal of a socket before accept; None to accept it, send the error, and close it."""
 
 
-#: One of the codes of `docs/errors.md`; the contract lists those that there are.
+#: One of the codes of `docs/errors.md`; the contract lists them all.
 ErrorCode = Annotated[str, Meta(extra_json_schema={"x-closed-list": "error codes"})]
 
 
 class ErrorTold(Event, tag="error", frozen=True):
-    """What was asked for was refused, or the socket is about to be closed: `code` says why."""
+    """A request was refused, or the socket is about to be closed: `code` says why."""
 
     code: ErrorCode
     #: For people; it may change.
@@ -94,9 +94,9 @@ class ErrorTold(Event, tag="error", frozen=True):
 
 
 class JsonErrors:
-    """Base of a dialect whose errors are our own JSON, and whose sockets are refused after accept.
+    """Base of dialects with JSON errors, whose sockets are refused after accept.
 
-    After, because a browser sees nothing of a handshake that fails but the code 1006.
+    After accept, because of a failed handshake a browser shows only the code 1006.
     """
 
     __slots__ = ()

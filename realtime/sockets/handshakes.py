@@ -1,11 +1,11 @@
-"""ASGI middleware of the core: the hub starts with the first event, foreign pages stay outside.
+"""ASGI middleware of the core: it starts the hub, and refuses handshakes before accept.
 
 A foreign Origin, too many handshakes, too many sockets and unknown paths (`unknown_paths.py`) are refused
-before accept, with a plain HTTP status; every refusal that a client of ours must understand is made by
-`Connection` after accept.
+before accept, with a plain HTTP status. Every refusal that a client must understand is made by `Connection`
+after accept.
 
-What only looks and passes on is a plain function that returns the next one's coroutine (and is marked as what
-it stands for): a coroutine of its own would stay as long as the socket does.
+A middleware that only looks and passes on is a plain function that returns the next one's coroutine (and is
+marked as a coroutine function): a coroutine of its own would stay in memory as long as the socket.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ App = Callable[
 ]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-#: As browsers write one (RFC 6454 §6.2), in any case. `urlsplit` would forgive a lonely `:`, `?` or `#` at
-#: the end, spaces and control characters.
+#: An Origin as browsers write it (RFC 6454 §6.2), in any case. `urlsplit` would accept a lone `:`, `?` or `#`
+#: at the end, spaces and control characters.
 _ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*;=%-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 
 
@@ -66,10 +66,10 @@ class WithHub:
 class OriginCheck:
     """Lets a browser in only from the host it talks to, or from ALLOWED_ORIGINS.
 
-    An absent Origin is let through: no browser, and a token is required anyway.
+    A missing Origin passes: the client is no browser, and a token is required anyway.
     """
 
-    #: Lines of the log. Nothing limits how often somebody knocks, and nobody reads thousands.
+    #: Log lines a second: handshakes of foreign pages are not limited, and nobody reads thousands.
     LINES = Rate.parse("1/s:100")
 
     def __init__(self, app: App) -> None:
@@ -89,7 +89,7 @@ class OriginCheck:
 
 
 class HandshakeLimit:
-    """LIMIT_HANDSHAKES: so many new sockets per client address."""
+    """LIMIT_HANDSHAKES: limits new sockets per client address."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -106,10 +106,10 @@ class HandshakeLimit:
 
 
 class SocketLimits:
-    """How many sockets this process holds: in all, from one client address, and not let in yet.
+    """Limits the sockets of this process: all, those of one client address, and those not accepted yet.
 
-    Before accept, because a socket that is refused afterwards costs as much as one that is not. A socket
-    lasts as long as the task it is called in.
+    Before accept, because a socket that is refused afterwards costs as much as an accepted one. A socket
+    lasts as long as the task that it is called in.
     """
 
     def __init__(self, app: App) -> None:
@@ -136,7 +136,7 @@ class SocketLimits:
 
 
 class _OpenSocket:
-    """What one open socket takes up."""
+    """The share of one open socket in these limits."""
 
     __slots__ = ("_address", "_is_pending", "_limits", "_send")
 
@@ -148,12 +148,12 @@ class _OpenSocket:
         limits.open_from[address] += 1
 
     def send(self, message: Any) -> Awaitable[None]:
-        """What the application says; its first word lets the client in, or refuses."""
+        """Pass on a message of the application; the first one accepts or refuses the socket."""
         self._no_longer_pending()
         return self._send(message)
 
     def leave(self, _task: object) -> None:
-        """The socket is over."""
+        """Give the share back, when the socket's task ends."""
         limits, address = self._limits, self._address
         self._no_longer_pending()
         limits.open -= 1
@@ -186,7 +186,7 @@ def is_allowed_origin(origin: str, scope: Scope) -> bool:
         return True
     if any(re.match(pattern, origin) for pattern in conf.allowed_origin_patterns):
         return True
-    # The name must be ours as well: a page may have made its own name point to our address.
+    # The host must be ours as well: a page may have pointed a name of its own to this server.
     hosts = _headers(scope, b"host")
     if len(hosts) != 1 or not validate_host(split_domain_port(hosts[0])[0], settings.ALLOWED_HOSTS):
         return False
@@ -205,7 +205,7 @@ def _normalized(origin: str) -> tuple[str, str, int] | None:
 
 
 def _tell_refused(origin: str) -> None:
-    """One line, with what would let it in, for whose own page it is."""
+    """Log a refused Origin, with the setting that would allow it."""
     normal = _normalized(origin)
     extra = {"origin": origin[:200]}
     if normal is not None:
@@ -215,7 +215,7 @@ def _tell_refused(origin: str) -> None:
     logger.warning("A socket was refused: foreign origin", extra=extra)
 
 
-#: The code of a refusal before accept, by its status.
+#: The error of a refusal before accept, by its status.
 _CODES: dict[int, type[RealtimeError]] = {
     403: NotAllowedError,
     404: NotFoundError,
@@ -227,9 +227,9 @@ _CODES: dict[int, type[RealtimeError]] = {
 async def refuse_handshake(
     scope: Scope, receive: Any, send: Any, *, status: int, retry_after_ms: int | None = None, detail: str = ""
 ) -> None:
-    """Refuse before accept: with a problem document where the server can say it, else with its plain 403.
+    """Refuse before accept: with a problem document where the server can send it, else with its plain 403.
 
-    Whoever put `on_refused` into the scope has something to do before the peer is told.
+    `on_refused` in the scope, if there is one, is awaited before the peer gets the answer.
     """
     metrics.HANDSHAKES_REFUSED.add(metrics.refused_with(status))
     if (on_refused := scope.pop("on_refused", None)) is not None:

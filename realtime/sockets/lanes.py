@@ -1,4 +1,4 @@
-"""Lanes: the commands of one socket that are under way, in order in a lane, and lanes beside each other."""
+"""Lanes: the requests of one socket that are under way, in order within a lane, lanes beside each other."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from realtime.sockets.dialect import Request
 
-#: Requests of one socket that are under way or wait; past it the socket reads no more until one is done.
+#: Requests of one socket that run or wait; with that many, the socket reads no more until one is done.
 MAX_UNDER_WAY = 64
 
-#: Obeys a request: None where that is done, else something to await. It raises nothing.
+#: Obeys a request: returns None if that is done, else something to await. It raises nothing.
 Obey = Callable[[Request], Awaitable[None] | None]
 
 
 class Lanes:
-    """The requests of one socket. One that needs no waiting costs no task."""
+    """The requests of one socket. A request that need not wait costs no task."""
 
     __slots__ = ("_count", "_obey", "_room", "_tasks", "_waiting")
 
     def __init__(self, obey: Obey) -> None:
         self._obey = obey
-        #: What waits in each lane that is in use.
+        #: The waiting requests of each lane in use.
         self._waiting: dict[Hashable, deque[Request]] = {}
-        #: What obeys in each of them.
+        #: The task of each lane in use.
         self._tasks: dict[Hashable, asyncio.Task[None]] = {}
         self._count = 0
         self._room: asyncio.Event | None = None
@@ -49,18 +49,18 @@ class Lanes:
         return self._count >= MAX_UNDER_WAY
 
     async def room(self) -> None:
-        """Wait until there is room for one more."""
+        """Wait until there is room for another request."""
         while self.is_full:
             self._room = asyncio.Event()
             await self._room.wait()
 
     async def done(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until no request is under way."""
         while self._tasks:
             await asyncio.wait(self._tasks.values())
 
     def cancel(self) -> None:
-        """Give up what is under way."""
+        """Cancel the requests that are under way."""
         for task in list(self._tasks.values()):
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""The refusal of a socket whose path leads nowhere, with the path that was probably meant."""
+"""Refuses a socket whose path has no route, and names the path that was probably meant."""
 
 from __future__ import annotations
 

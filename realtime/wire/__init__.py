@@ -1,1 +1,1 @@
-"""Bytes on a socket: how frames are made, joined and handed to a server, and how much may wait."""
+"""The bytes of a socket: how frames are made, joined and handed to a server, and how many may wait."""

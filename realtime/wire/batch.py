@@ -1,4 +1,4 @@
-"""What subscribers of one rendering receive at once: frames, and the bytes they become, made once for all."""
+"""A batch of frames for the subscribers of one rendering; its bytes are made once for all of them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ _NOBODY: frozenset[Hashable] = frozenset()
 
 
 class FrameBatch:
-    """Frames in their order, each for all but those that are left out of it."""
+    """Frames in their order; each may leave out some subscribers."""
 
     __slots__ = ("_entries", "_kinds", "is_droppable", "joined", "left_out", "size")
 
     def __init__(self) -> None:
         self._entries: list[tuple[Payload, Collection[Hashable]]] = []
-        #: The finished bytes, once somebody has asked for `data`: the outbox of every socket looks here.
+        #: The finished bytes, once `data` has made them; outboxes look here first.
         self.joined = b""
-        #: The kind of each frame that may be dropped, None of one that may not.
+        #: The kind of each droppable frame; None for a frame that must not be dropped.
         self._kinds: list[str | None] = []
-        #: Everybody who is left out of some frame.
+        #: All names that some frame leaves out.
         self.left_out: frozenset[Hashable] = _NOBODY
         #: Bytes on the wire, at most.
         self.size = 0
-        #: Whether all of it may be forgotten when a peer is slow.
+        #: Whether every frame may be dropped when a peer is slow.
         self.is_droppable = True
 
     def add(
         self, payload: Payload, *, left_out: Collection[Hashable] = (), droppable_kind: str | None = None
     ) -> None:
-        """Add a frame for all but `left_out`; `droppable_kind` is what one is counted as that gives way."""
+        """Add a frame for all but `left_out`. With a `droppable_kind` it may be dropped, counted by kind."""
         self.size += size_of(payload) + MAX_HEADER
         self._entries.append((payload, left_out))
         self.joined = b""
@@ -44,12 +44,12 @@ class FrameBatch:
 
     @property
     def droppable_kinds(self) -> list[str]:
-        """The kinds of its droppable frames: what is lost where it gives way."""
+        """The kinds of the droppable frames, which are counted when the batch is dropped."""
         return [kind for kind in self._kinds if kind is not None]
 
     @property
     def payloads(self) -> list[Payload]:
-        """The frames, for a server that makes the bytes itself."""
+        """The payloads, for a server that makes the frames itself."""
         return [payload for payload, _ in self._entries]
 
     @property
@@ -67,7 +67,7 @@ class FrameBatch:
         return batch
 
     def chunk_for(self, who: Collection[Hashable]) -> FrameBatch:
-        """What the subscriber of these names receives: this batch, or less where it is left out of some."""
+        """The frames for a subscriber of these names: this batch, or one without those that skip it."""
         if not self.left_out or self.left_out.isdisjoint(who):
             return self
         chunk = FrameBatch()

@@ -1,30 +1,30 @@
-"""WebSocket frames (RFC 6455): what a payload becomes on the wire."""
+"""WebSocket frames (RFC 6455): how a payload becomes bytes on the wire."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
 
-#: What a text frame holds, or a binary one.
+#: The content of a text frame, or of a binary one.
 Payload = str | bytes
 
 #: Bytes of the longest header of an unmasked frame.
 MAX_HEADER = 10
-#: FIN, and the opcode. What a server sends is not masked (RFC 6455 §5.2).
+#: FIN and the opcode. A server's frames are not masked (RFC 6455 §5.2).
 _FINAL_TEXT, _FINAL_BINARY = 0x81, 0x82
 
 _short, _medium, _long = Struct(">BB").pack, Struct(">BBH").pack, Struct(">BBQ").pack
 
 
 def size_of(payload: Payload) -> int:
-    """Bytes of a payload as it travels: a text in UTF-8."""
+    """Bytes of a payload on the wire, where a text is UTF-8."""
     if isinstance(payload, str) and not payload.isascii():
         return len(payload.encode())
     return len(payload)
 
 
 def frame_of(payload: Payload) -> bytes:
-    """One whole frame."""
+    """The frame of a payload, as a whole."""
     if isinstance(payload, str):
         first, data = _FINAL_TEXT, payload.encode()
     else:
@@ -38,7 +38,7 @@ def frame_of(payload: Payload) -> bytes:
 
 
 def payloads_in(frames: bytes) -> Iterator[tuple[Payload, int]]:
-    """Each payload of joined frames that `frame_of` made, and the bytes that its frame takes."""
+    """The payloads in joined frames that `frame_of` made, each with the bytes of its frame."""
     begin = 0
     while begin < len(frames):
         size, header = frames[begin + 1], 2

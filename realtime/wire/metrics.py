@@ -1,4 +1,4 @@
-"""The numbers that outboxes keep of slow readers; see `docs/operations/metrics.md`."""
+"""The instruments of outboxes; see `docs/operations/metrics.md`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUTBOX_LARGEST_BYTES = Gauge(
     "relais_outbox_largest_bytes", "Bytes waiting for the slowest of these readers.", combine="max"
 )
 
-#: The wires that outboxes watch: they come when more waits than usual, and go with that or with the socket.
+#: The wires with more waiting bytes than usual, which outboxes watch until that is over, or the socket is.
 slow_wires: set[Wire] = set()
 
 OUTBOX_WAITING_BYTES.reads(lambda: sum(wire.waiting() for wire in slow_wires))

@@ -1,7 +1,8 @@
-"""The largest message of each socket, by its route: one table, which the servers ask before they read one.
+"""The largest message of each socket, by its route: one table that the servers ask before they read a
+message.
 
-Keyed by the routes themselves, so that whatever spelling of a path the router takes (`//ws/chat/1/`) has the
-size of the socket it leads to.
+The routes themselves are the keys, so that every spelling of a path that the router accepts (`//ws/chat/1/`)
+has the size of the socket that it leads to.
 """
 
 from __future__ import annotations
@@ -12,29 +13,29 @@ from django.urls import URLPattern
 
 from realtime.defaults import conf
 
-#: Bytes, asked for each time: a setting may change in a test.
+#: Returns bytes; called each time, since a test may change a setting.
 Size = Callable[[], int]
 
 _table: list[tuple[URLPattern, Size]] = []
 
 
 def native() -> int:
-    """What the guide's and our own dialect may send."""
+    """The size of messages of the guide's dialect and of the native one."""
     return conf.limit_message_bytes
 
 
 def foreign() -> int:
-    """What clients of foreign dialects may send."""
+    """The size of messages of foreign dialects."""
     return conf.limit_foreign_message_bytes
 
 
 def declare(routes: Iterable[URLPattern], size: Size) -> None:
-    """From now on messages on these routes may have that size."""
+    """Allow messages of a size on these routes from now on."""
     _table.extend((route, size) for route in routes)
 
 
 def declared_bytes(path: str) -> int | None:
-    """The largest message accepted on the socket at `path`; None where nobody declared its route."""
+    """The largest message accepted on the socket at `path`; None where no size was declared for its route."""
     path = path.lstrip("/")  # as Channels' router does
     for route, size in _table:
         if route.pattern.match(path):
@@ -43,11 +44,11 @@ def declared_bytes(path: str) -> int | None:
 
 
 def least_bytes() -> int:
-    """What any socket accepts."""
+    """The size that every socket accepts."""
     return min(native(), foreign())
 
 
 def max_message_bytes(path: str) -> int:
-    """The largest message accepted on the socket at `path`; of a path that nobody declared, the least."""
+    """The largest message accepted on the socket at `path`; without a declared size, the least."""
     declared = declared_bytes(path)
     return least_bytes() if declared is None else declared

@@ -24,39 +24,39 @@ EXTENSION = "relais.prepared_frames"
 
 Send = Callable[[dict[str, object]], Awaitable[None]]
 
-#: Seconds a peer has to take our close frame, and where nobody else sees to it to answer it, before it is cut
-#: off.
+#: Seconds until a peer has taken the close frame, and answered it where no server waits for that; then it is
+#: cut off.
 ABORT_SECONDS = 5.0
 
 
 def nothing() -> None:
-    """Stands in place of a callback of a socket that has ended, so that nothing refers back to it."""
+    """Replaces a callback of a socket that has ended, so that nothing refers back to the socket."""
 
 
 class Wire(Protocol):
-    """What lies below an outbox: one connection of a server."""
+    """The lower side of an outbox: one connection of a server."""
 
     def write(self, data: bytes) -> None:
-        """Send finished frames after everything sent before; nothing when the connection is not open."""
+        """Send finished frames after everything sent before; does nothing when the connection is not open."""
 
     def waiting(self) -> int:
-        """Bytes that were written and that nobody has taken yet: the kernel, or a server without a wire."""
+        """Bytes that were written and not yet taken: by the kernel, or by a server without a wire of ours."""
 
     def abort(self) -> None:
         """Cut the connection without waiting for what is left."""
 
     def abandon(self) -> None:
-        """Let go of a socket that has ended, and of what it did not send. A server sees to its own buffer."""
+        """Forget a socket that has ended, and its unsent bytes. A server takes care of its own buffer."""
 
 
 def wire_of(scope: dict[str, Any]) -> Wire | None:
-    """The wire that a server puts below a socket, if it does."""
+    """The wire that a server put into the scope of a socket, if it did."""
     wire: Wire | None = scope.get("extensions", {}).get(EXTENSION)
     return wire
 
 
 class AsgiWire:
-    """The wire of a socket on any ASGI server; one task writes what waits, and lives while something does."""
+    """The wire of a socket on any ASGI server; a task writes the waiting frames, and ends with them."""
 
     __slots__ = (
         "_chunks",
@@ -76,13 +76,13 @@ class AsgiWire:
         self._send = send
         self._on_slow = on_slow
         self._end = end
-        #: Called each time that nothing waits any more.
+        #: Called each time that no frame waits any more.
         self.on_written: Callable[[], None] = nothing
         self._chunks: list[bytes] = []
         self._waiting = 0
         self._writer: asyncio.Task[None] | None = None
         self._cut: asyncio.TimerHandle | None = None
-        #: Whether nothing more is sent but the close: the peer does not read, or is gone.
+        #: Whether no frame but the close is sent any more, because the peer does not read or is gone.
         self._is_over = False
         self._is_abandoned = False
 
@@ -98,7 +98,7 @@ class AsgiWire:
         return self._waiting
 
     async def close(self, message: dict[str, object]) -> None:
-        """Send the close after everything written; who does not go then is cut off.
+        """Send the close after all frames; a peer that does not close then is cut off.
 
         These servers would let the application wait for ever for a peer that does not read the close.
         """
@@ -119,7 +119,7 @@ class AsgiWire:
         end()
 
     def give_up(self) -> None:
-        """Forget what waits but for the frame on its way: the peer reads it in the log when it comes back."""
+        """Drop all waiting frames but the one being sent: a peer that comes back reads them in the log."""
         self._drop()
         on_slow, self._on_slow = self._on_slow, nothing
         on_slow()
