@@ -1,11 +1,11 @@
-"""What a client of the native socket knows: frames in, state out; no clock, no socket.
+"""A replica: the state that a native client keeps. Frames in, state out; no clock, no socket.
 
 A replica keeps its subscriptions as `docs/protocols/native.md` tells a client to. Each state is a snapshot
-and the events after it: the snapshot says by its `last_seq` which events it holds, and the rest is added when
-somebody looks. What the server must not do (tell an event twice, leave one out, or tell one that a snapshot
-held already) is noted in `faults`.
+and the events after it: the snapshot's `last_seq` says which events it includes, and `view` adds the others.
+If the server sends an event twice, leaves one out, or sends one that a snapshot included, that is noted in
+`faults`.
 
-Subscriptions are made with `with_id`, so that a topic may be subscribed to twice; not those of `inbox`, whose
+Subscriptions use `with_id`, so that a topic may be subscribed to twice; those of `inbox` do not, since its
 events have an `id` of their own.
 """
 
@@ -18,7 +18,7 @@ Frame = dict[str, Any]
 
 
 class Replica:
-    """All subscriptions of one socket, by their ids."""
+    """All subscriptions of one socket, by id."""
 
     def __init__(self, user_id: int) -> None:
         self.user_id = user_id
@@ -26,7 +26,7 @@ class Replica:
         self.faults: list[str] = []
 
     def subscribe(self, id_: Any, topic: str, *, snapshot: int = 200) -> Frame:
-        """The command that begins a subscription, or goes on with one after the connection was lost."""
+        """The command that subscribes, or resumes a known subscription after the connection was lost."""
         known = self.feeds.get(id_)
         if known is None:
             kind = {"inbox": Inbox, "mine": Mine}.get(topic, Talk)
@@ -43,7 +43,7 @@ class Replica:
         return {"type": "unsubscribe", "id": id_}
 
     def hear(self, frame: Frame) -> list[Frame]:
-        """Take a frame in; the commands that it calls for."""
+        """Take a frame; returns the commands to send because of it."""
         kind = frame["type"]
         if kind == "ack":
             asking = self.feeds.get(frame["ref"])
@@ -73,54 +73,54 @@ class Replica:
     def _feed_of(self, frame: Frame) -> FeedState | None:
         if frame.get("topic") == "inbox" and frame["type"] not in ("subscribed", "unsubscribed", "resync"):
             inbox = next((feed for feed in self.feeds.values() if feed.topic == "inbox"), None)
-            # Before its snapshot it is told nothing: what comes is told to the one that was just ended.
+            # Before its snapshot an inbox gets nothing: such an event is for the subscription before it.
             return None if inbox is None or not (inbox.is_live or inbox.places) else inbox
         return self.feeds.get(frame.get("id"))
 
 
 class FeedState:
-    """One subscription."""
+    """The state of one subscription."""
 
     def __init__(self, replica: Replica, id_: Any, topic: str) -> None:
         self.replica, self.id, self.topic = replica, id_, topic
-        #: The place of each topic that is told: its seq, and the position to go on after.
+        #: The seq and position of each topic that the subscription covers.
         self.places: dict[str, tuple[int, str]] = {}
         self.is_live = False
         self.is_over = False
 
     @property
     def since(self) -> Any:
-        """Where to go on; None at first."""
+        """The `since` to resume from; None at first."""
         place = self.places.get(self.topic)
         return None if place is None else place[1]
 
     def begin(self, subscribed: Frame) -> None:
-        """It is live."""
+        """Take the answer to `subscribe`."""
         raise NotImplementedError
 
     def begin_anew(self, resync: Frame) -> None:
-        """What is known of a topic is void: here, where snapshots are asked for, only of one of `mine`."""
+        """Drop what is known of a topic. Subscriptions ask for snapshots here, so only `mine` has this."""
         raise NotImplementedError
 
     def event(self, frame: Frame) -> Iterator[Frame]:
-        """Something happened; yields the commands that it calls for."""
+        """Take an event; yields the commands to send because of it."""
         raise NotImplementedError
 
     def missing(self) -> Iterator[Frame]:
-        """The commands that ask for what events did not say; asked again after a lost connection."""
+        """The commands that ask for what events left out; sent again after a lost connection."""
         yield from ()
 
     def show(self, result: Frame) -> None:
-        """The answer to such a command."""
+        """Take the answer to such a command."""
 
     def fault(self, what: str) -> None:
-        """The server did what it must not."""
+        """Note a fault of the server."""
         self.replica.faults.append(
             f"user {self.replica.user_id}, subscription {self.id} ({self.topic}): {what}"
         )
 
     def moves(self, frame: Frame, *, without_gap: bool) -> bool:
-        """Whether a numbered event comes after all others of its topic."""
+        """Move to an event's seq; notes a fault, and is False, if it does not follow its topic's others."""
         topic, seq = frame["topic"], frame["seq"]
         last, _ = self.places.get(topic, (None, ""))
         if last is not None and seq <= last:
@@ -132,7 +132,7 @@ class FeedState:
         return True
 
     def go_on(self, subscribed: Frame) -> None:
-        """Whether what was resumed ends where the answer says."""
+        """Check that a resume ended at the seq in the answer, and take that as the new place."""
         last, _ = self.places.get(self.topic, (0, ""))
         if subscribed["resumed"] and last != subscribed["seq"]:
             self.fault(f"was resumed up to {last}, and {subscribed['seq']} is said")
@@ -140,7 +140,7 @@ class FeedState:
 
 
 class Talk(FeedState):
-    """`conversation.<id>`: the newest messages, and how far the others have read."""
+    """The state of `conversation.<id>`: the newest messages, and the others' receipts."""
 
     def __init__(self, replica: Replica, id_: Any, topic: str) -> None:
         super().__init__(replica, id_, topic)
@@ -172,7 +172,7 @@ class Talk(FeedState):
 
     def missing(self) -> Iterator[Frame]:
         for row in self.messages.values():
-            if row["content"] is None:  # some members may not read it; the history says it to those who may
+            if row["content"] is None:  # some member may not read it; the history shows it to those who may
                 here = {"conversation_id": row["conversation_id"], "before": row["seq"] + 1, "limit": 1}
                 yield {"type": "messages", "ref": self.id, **here}
 
@@ -202,12 +202,12 @@ class Talk(FeedState):
             row |= {"content": "", "deleted_at": frame.get("deleted_at")}
 
     def view(self) -> dict[int, tuple[str, bool]]:
-        """Seq → what it says now, and whether it is deleted."""
+        """By seq: the present text, and whether the message is deleted."""
         return {row["seq"]: (row["content"], row["deleted_at"] is not None) for row in self.messages.values()}
 
 
 class Inbox(FeedState):
-    """`inbox`: the entries, and how many are unread."""
+    """The state of `inbox`: its entries, and the unread count."""
 
     def __init__(self, replica: Replica, id_: Any, topic: str) -> None:
         super().__init__(replica, id_, topic)
@@ -247,14 +247,14 @@ class Inbox(FeedState):
         yield from ()
 
     def view(self) -> tuple[int, dict[int, tuple[str, int, bool]]]:
-        """How many are unread; id → kind, count, and whether it is unread."""
+        """The unread count; and by id, each entry's kind, count, and whether it is unread."""
         return self.unread, {
             id_: (entry["type"], entry["count"], entry["is_unread"]) for id_, entry in self.entries.items()
         }
 
 
 class Mine(FeedState):
-    """`mine`: the conversations of the user, with their titles, members and what is unread."""
+    """The state of `mine`: the user's conversations with their titles, members and unread counts."""
 
     def __init__(self, replica: Replica, id_: Any, topic: str) -> None:
         super().__init__(replica, id_, topic)
@@ -268,7 +268,7 @@ class Mine(FeedState):
         positions = subscribed["positions"]
         for topic, (last, _) in list(self.places.items()):
             if topic != self.topic and topic not in positions:
-                del self.places[topic]  # it was left
+                del self.places[topic]  # the user left it
                 self.told.pop(_number(topic), None)
             elif topic != self.topic and subscribed["resumed"] and last != _seq(positions[topic]):
                 self.fault(f"{topic} was resumed up to {last}, and {positions[topic]} is said")
@@ -312,38 +312,38 @@ class Mine(FeedState):
 
     def show(self, result: Frame) -> None:
         one = self.told.get(result["id"])
-        if one is not None and one.is_joined:  # not left again meanwhile
+        if one is not None and one.is_joined:  # the user has not left again meanwhile
             one.show(result)
 
     def _one(self, number: int) -> OneOfMine:
         return self.told.setdefault(number, OneOfMine(self))
 
     def view(self) -> dict[int, Frame]:
-        """Id → title, members with their roles, and how many messages are unread."""
+        """By id: the title, the members with their roles, and the unread count."""
         return {number: one.view() for number, one in self.told.items() if one.is_joined}
 
 
 class OneOfMine:
-    """One conversation of `mine`: what a row said, and the events that it does not hold."""
+    """One conversation of `mine`: its row, and the events after that."""
 
     _ROW: ClassVar[Frame] = {"title": None, "members": [], "unread_count": 0, "read_seq": 0, "last_seq": 0}
 
     def __init__(self, feed: Mine) -> None:
         self._feed = feed
         self.row: Frame = self._ROW
-        #: What is unread, and where that was counted.
+        #: The last unread count with its cursor, and the seq at which it was counted.
         self.counted: Frame = self._ROW
         self.events: list[Frame] = []
-        #: Events may come before it is said that it was joined, and after it is said that it was left.
+        #: Events may come before `conversation_joined`, and after `conversation_left`.
         self.is_joined = False
 
     def show(self, row: Frame) -> None:
-        """The row as it is in a list."""
+        """Take the row as a list shows it."""
         self.row, self.is_joined = row, True
         self.read(row)
 
     def read(self, said: Frame) -> None:
-        """How far the user has read, and what is unread; what is older than what is known is passed over."""
+        """Take a cursor with its unread count, unless a newer one is known."""
         if (said["read_seq"], said["last_seq"]) >= (self.counted["read_seq"], self.counted["last_seq"]):
             self.counted = said
 
@@ -367,7 +367,7 @@ class OneOfMine:
         if event["type"] == "message":
             return int(event["seq"] > read)
         if event["type"] == "message_deleted" and event["message_seq"] is not None:
-            # In the place of the message itself it is one more, which the deletion after it takes back.
+            # A tombstone in the message's own place counts one more, which the later deletion takes back.
             return int(event["message_seq"] > read) * (1 if event["message_seq"] == event["seq"] else -1)
         return 0
 

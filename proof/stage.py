@@ -1,6 +1,6 @@
-"""What a scenario plays on: workers with a Redis and a PostgreSQL of their own, people, and proxies between.
+"""The stage of a scenario: workers with a Redis and a PostgreSQL of their own, users, and proxies between.
 
-Everything that waits for a process runs in a thread, because the clients share the event loop with us.
+Whatever waits for a process runs in a thread, because the clients share this event loop.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from tests.servers import Kind
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Process)
-#: Characters of a traceback's line that a report shows of its beginning and of its end.
+#: Characters at the beginning and at the end of a traceback's line that a report shows.
 TRACEBACK_PART = 300
-#: Below the ports that the kernel gives to clients: a worker must get its own again after it was killed.
+#: Below the ports that the kernel gives to clients: a killed worker must get its own port again.
 OWN_PORTS = range(20_000, 32_000)
 
 
 def own_port() -> int:
-    """A port that no client of ours can be given while its server is away."""
+    """A port that no client can be given while its server is down."""
     while True:
         port = random.SystemRandom().choice(
             OWN_PORTS
-        )  # not of the seed: two runs with one seed must not meet
+        )  # independent of the seed: two runs with one seed must not meet
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
 
 
 class Worker(Relais):
-    """One process of ours, on a port that stays its own."""
+    """One Relais process, on a port that stays its own."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Worker(Relais):
     ) -> None:
         super().__init__(kind, tree=tree, database_url=database_url, redis_url=redis_url, workers=processes)
         self.port = port
-        #: Runs the server's own command line with a fault in it; nothing runs it as it is.
+        #: The program that runs the server's command line with a fault in it; empty for no fault.
         self.program = program
         self._environment |= {"PORT": str(port), **env}
 
@@ -77,21 +77,21 @@ class Worker(Relais):
 
 
 def freeze(process: Process) -> None:
-    """SIGSTOP for a server and whatever it has started."""
+    """Stop a server and its children with SIGSTOP."""
     for pid in family(process.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
 
 
 def thaw(process: Process) -> None:
-    """And on."""
+    """Let a frozen server run on."""
     for pid in family(process.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
 
 class Ground:
-    """What every server under proof stands on, ours or the guide's; use as an async context."""
+    """The base of every server under proof, Relais or the guide's; used as an async context."""
 
     redis: services.RedisServer
     workers: Sequence[Process]
@@ -114,9 +114,10 @@ class Ground:
     async def people(
         self, *, conversations: int, members: int, together: int = 1, topics: int = TWENTY
     ) -> list[list[Place]]:
-        """New people, in conversations of so many each.
+        """New users in new conversations, as places.
 
-        Over the native socket some have pages: with so many of these together, and so many topics in all.
+        Over native sockets some users have pages, with `together` of these conversations each, and `topics`
+        conversations in all.
         """
         raise NotImplementedError
 
@@ -125,7 +126,7 @@ class Ground:
         raise NotImplementedError
 
     async def started(self, process: P) -> P:
-        """Start a process that ends with us."""
+        """Start a process that ends with the stage."""
         self._stack.push_async_callback(self.do, self._close, process)
         return await asyncio.to_thread(process.start)
 
@@ -136,20 +137,20 @@ class Ground:
         process.close()
 
     async def do(self, work: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """Something that waits, such as `redis.kill`; the clients go on meanwhile."""
+        """Run blocking work, such as `redis.kill`, in a thread; the clients go on meanwhile."""
         return await asyncio.to_thread(work, *arguments, **named)
 
     def next_port(self) -> int:
-        """A worker for the next connection, by chance: also one that is away.
+        """The port of a random worker for the next connection, even of one that is down.
 
-        In turn would not do: with an even number of conversations each would live in one worker alone.
+        Taken in turn, with an even number of conversations each would live in one worker alone.
         """
         return self.rng.choice(self.workers).port
 
     # --- how they are -----------------------------------------------------------------------------------
 
     def resident(self) -> float:
-        """MB that the workers hold in memory."""
+        """MB of memory that the workers hold."""
         return sum(memory(worker.pid).resident for worker in self.workers) / 2**20
 
     def descriptors(self) -> int:
@@ -157,15 +158,15 @@ class Ground:
         return sum(descriptors(worker.pid) for worker in self.workers)
 
     async def health(self, worker: Process) -> dict[str, Any]:
-        """What /health/ready says, with the HTTP status."""
+        """The answer of /health/ready, with its HTTP status."""
         return await self.do(get_health, worker.port)
 
     def sockets(self, *workers: Process) -> int:
-        """TCP connections that clients have to these workers, or to all."""
+        """TCP connections from clients to these workers, or to all."""
         return sum(len(established(worker.port)) for worker in workers or self.workers)
 
     def tracebacks(self) -> list[str]:
-        """What each traceback in the workers' logs is about, and its end."""
+        """The beginning and the end of each traceback in the workers' logs."""
         return [
             line if len(line) < 2 * TRACEBACK_PART else f"{line[:TRACEBACK_PART]} … {line[-TRACEBACK_PART:]}"
             for worker in self.workers
@@ -175,7 +176,7 @@ class Ground:
 
 
 class Stage(Ground):
-    """Two workers of ours, one on each of our servers unless told otherwise."""
+    """Two Relais workers, by default one on each ASGI server."""
 
     def __init__(
         self,
@@ -192,13 +193,13 @@ class Stage(Ground):
         over: Over = "guide",
     ) -> None:
         super().__init__(rng)
-        #: The sockets that people have: only the guide's, or native ones as well.
+        #: The sockets that members have: only the guide's, or native ones as well.
         self.over = over
-        #: Everything in a file instead of a PostgreSQL.
+        #: The database is a SQLite file instead of PostgreSQL.
         self.on_sqlite = on_sqlite
-        #: The proxies share the clients' event loop: where these are the busiest, they stand in nobody's way.
+        #: The proxies share the clients' event loop: where the clients are busy, no proxy is used.
         self.is_direct = is_direct
-        #: More than one: each of the servers is `scripts/serve` with so many workers.
+        #: With more than one, each server is `scripts/serve` with so many workers.
         self.processes = processes
         self.redis_mistreats, self.program = redis_mistreats, program
         self.servers, self.trees, self.env = servers, trees, dict(env or {})
@@ -208,7 +209,7 @@ class Stage(Ground):
         self.redis = await self.started(services.RedisServer(port=own_port()))
         if not self.on_sqlite:
             self.postgres = await self.started(services.PostgresServer(port=own_port()))
-        # The workers reach both through these, which do nothing until a scenario asks them to.
+        # The workers reach both through these proxies, which do nothing until a scenario asks them to.
         self.redis_proxy = await self._stack.enter_async_context(Proxy(self.redis.port))
         if self.redis_mistreats is not None:
             self.redis_proxy.filter_down = self.redis_mistreats.filter
@@ -242,7 +243,7 @@ class Stage(Ground):
 
     @contextlib.contextmanager
     def apart(self) -> Iterator[None]:
-        """The clients have a core of their own meanwhile, and take none of the servers' time."""
+        """For the length of the block, the clients have a core of their own, and use none of the servers'."""
         *others, last = sorted(os.sched_getaffinity(0))
         if not others:
             yield
@@ -261,7 +262,7 @@ class Stage(Ground):
         return tables
 
     def strangers(self, *, conversations: int, members: int) -> list[list[Place]]:
-        """New people, of whom nobody is in two conversations."""
+        """New users, none of whom is in two conversations."""
         made: list[Conversation] = self.workers[-1].fixture(conversations=conversations, members=members)
         return [
             [Place(each.conversation_id, int(claims(token)["user_id"]), token) for token in each.tokens]
@@ -277,11 +278,11 @@ class Stage(Ground):
         return await self.do(tables.messages, self.database_url, conversations)
 
     async def heads(self, conversations: Sequence[int]) -> dict[int, int]:
-        """Their newest seqs."""
+        """The newest seqs of these conversations."""
         return await self.do(tables.heads, self.database_url, conversations)
 
     async def readable(self, conversations: Sequence[int]) -> dict[Seat, list[Interval]]:
-        """What those may read who came or went: a member from the start reads from the first event on."""
+        """The intervals of members who came or went; a member from the start reads from the first event."""
         found: dict[Seat, list[Interval]] = {}
         moves = await self.do(tables.comings_and_goings, self.database_url, conversations)
         for conversation, user, seq, has_come in moves:
@@ -294,7 +295,7 @@ class Stage(Ground):
 
 
 def get_health(port: int) -> dict[str, Any]:
-    """Ask /health/ready; an answer that does not come is `gone`."""
+    """Ask /health/ready; a missing answer is `gone`."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/health/ready")
@@ -307,7 +308,7 @@ def get_health(port: int) -> dict[str, Any]:
 
 
 def claims(token: str) -> dict[str, Any]:
-    """What an access token says, unverified: it is one of ours."""
+    """The claims of an access token, unverified: this program made it."""
     payload = token.split(".")[1]
     said: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return said

@@ -57,7 +57,7 @@ def clean_client_id(name: object) -> UUID:
             return msgspec.convert(bare.lower().removeprefix("urn:uuid:"), UUID)
         except (msgspec.ValidationError, UnicodeError):
             pass
-    raise InvalidFrameError("The client_id is no UUID.")
+    raise InvalidFrameError("The client_id is not a UUID.")
 
 
 @announcing()
