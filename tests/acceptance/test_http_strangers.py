@@ -293,7 +293,7 @@ def test_requests_may_be_sent_ahead_and_not_without_end(any_server: ServerProces
         ask_ahead()
 
 
-def test_who_asks_ahead_and_leaves_is_answered_no_further(any_server: ServerProcess) -> None:
+def test_requests_sent_ahead_are_not_answered_once_their_sender_has_left(any_server: ServerProcess) -> None:
     for _ in range(3):
         with line_to(any_server.port) as line:
             line.sendall(request("/api/nothing/") * 2)

@@ -287,7 +287,7 @@ def test_password_is_not_changed(signed_in, ana, change, code):
 # ── me ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_me_says_who_i_am(signed_in, ana):
+def test_me_is_the_signed_in_user(signed_in, ana):
     assert signed_in(ana).get("/api/me/").json() == {
         "id": ana.pk,
         "username": "ana",
@@ -362,7 +362,7 @@ def test_my_own_email_in_another_case_is_mine(signed_in, ana):
         ({"shares_typing": False, "shares_receipts": "perhaps"}, "invalid_input"),
     ],
 )
-def test_me_refuses(signed_in, ana, bruno, change, code):
+def test_me_refuses_bad_changes(signed_in, ana, bruno, change, code):
     User.objects.filter(pk=bruno.pk).update(email="bruno@example.com")
 
     response = signed_in(ana).patch("/api/me/", json.dumps(change), content_type="application/json")
@@ -380,7 +380,7 @@ def test_race_for_an_email_is_lost_politely(signed_in, ana, bruno, monkeypatch):
 
 
 @pytest.mark.parametrize("field", ["id", "username", "is_staff", "is_superuser", "is_active", "password"])
-def test_me_changes_nothing_else(signed_in, ana, field):
+def test_me_changes_no_other_field(signed_in, ana, field):
     before = User.objects.values().get()
 
     assert signed_in(ana).patch("/api/me/", {field: "1"}).status_code == 200

@@ -206,7 +206,7 @@ def test_unread_messages_to_somebody_forgotten_are_missed_by_nobody(canary, ana,
     assert doctor_finds() == []
 
 
-def test_what_is_left_is_a_number(canary):
+def test_forgotten_user_is_only_a_number(canary):
     run()
 
     canary.refresh_from_db()

@@ -146,7 +146,7 @@ def patient(settings: Any) -> None:
     settings.RELAIS = {**settings.RELAIS, "limit_password_seconds": 60}
 
 
-def test_who_waits_holds_no_connection(transactional_db, ana, patient) -> None:
+def test_request_that_waits_for_its_turn_holds_no_connection(transactional_db, ana, patient) -> None:
     assert turns.take_if_free("somebody")
     held: list[bool] = []
 
@@ -193,7 +193,7 @@ def test_time_in_the_queue_is_not_taken_from_the_database(busy, settings) -> Non
         assert before - (remaining() or 0) <= took - 0.29
 
 
-def test_address_of_the_request_is_whose_turn_it_is(client, db, monkeypatch) -> None:
+def test_turn_is_that_of_the_requests_address(client, db, monkeypatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(turns, "take_if_free", lambda address: asked.append(address) or _taken())
 

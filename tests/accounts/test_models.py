@@ -243,7 +243,7 @@ def test_name_that_differs_only_by_case_is_taken(db, fields):
         User.objects.create_user(**fields)
 
 
-def test_rows_name_themselves(session):
+def test_rows_have_a_readable_name(session):
     from django.utils import timezone
 
     from accounts.models import Ticket

@@ -160,7 +160,7 @@ def test_secret_is_taken_out_in_every_spelling(shake_hands, query):
 
 
 @pytest.mark.parametrize("query", [b"tokens=3&a=b;c=d", b"a=token&my_ticket=1", b"", b"&&;=", b"a=%3Dtoken"])
-def test_what_is_no_secret_stays_byte_for_byte(shake_hands, query):
+def test_query_without_a_secret_stays_byte_for_byte(shake_hands, query):
     assert shake_hands(query)["query_string"] == query
 
 

@@ -170,7 +170,7 @@ async def test_members_and_services_wait_for_nobody(door, token: str, limit):
     ],
     ids=str,
 )
-async def test_who_shows_nothing_of_ours_is_a_stranger(door, headers, limit):
+async def test_request_without_a_credential_of_ours_is_a_strangers(door, headers, limit):
     limit(service_api_keys=(KEY,))
     await door.comes(Peer("10.0.0.1"))
 
@@ -191,7 +191,7 @@ async def test_addresses_take_turns_however_much_one_asks(door):
     assert door.django.began[:3] == ["10.0.0.1", "10.0.0.1", "10.0.0.2"]
 
 
-async def test_who_drips_a_body_keeps_nobody_waiting(door):
+async def test_body_that_drips_keeps_nobody_waiting(door):
     slow = Peer("10.0.0.1", body=[])
     slow.says(b"a", more=True)
     await door.comes(slow)
@@ -205,7 +205,7 @@ async def test_who_drips_a_body_keeps_nobody_waiting(door):
     assert slow.answer[1]["body"] == b"a"  # the first part of the answer; the rest would follow
 
 
-async def test_who_reads_slowly_keeps_nobody_waiting(door):
+async def test_slow_reader_keeps_nobody_waiting(door):
     door.django.may_answer.set()
     slow = Peer("10.0.0.1")
     slow.reads.clear()
@@ -217,7 +217,7 @@ async def test_who_reads_slowly_keeps_nobody_waiting(door):
     assert (slow.status, quick.status) == (0, 200)
 
 
-async def test_who_goes_while_waiting_is_not_served(door):
+async def test_request_whose_peer_left_while_waiting_is_not_served(door):
     await door.comes(Peer("10.0.0.1"))
     impatient = Peer("10.0.0.2")
     task = await door.comes(impatient)
@@ -292,7 +292,7 @@ async def test_no_room_is_503_with_a_time_to_come_back(door, limit, path, kind):
     assert refusals() == before + 1
 
 
-async def test_who_waits_too_long_is_refused(door, limit):
+async def test_request_that_waits_too_long_is_refused(door, limit):
     limit(limit_stranger_seconds=0.01)
     await door.comes(Peer("10.0.0.1"))
     late = Peer("10.0.0.2")
@@ -390,7 +390,7 @@ async def test_turn_of_an_answer_that_takes_long_ends_before_it(door, monkeypatc
     assert door.django.began == ["10.0.0.1", "10.0.0.2"]
 
 
-def test_it_stands_before_django():
+def test_strangers_take_turns_before_django():
     assert isinstance(asgi.health.app, StrangersTakeTurns)
 
 

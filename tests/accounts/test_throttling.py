@@ -257,7 +257,7 @@ def test_address_with_ever_new_names_is_slowed_down(stranger, db, limit, monkeyp
     assert sign_in(stranger, "nobody", address="10.0.0.2") == 401
 
 
-def test_who_is_refused_by_name_takes_nothing_from_others_at_the_address(stranger, ana, bruno, limit):
+def test_sign_in_refused_by_name_takes_nothing_from_others_at_its_address(stranger, ana, bruno, limit):
     limit(limit_logins="1/min:1", limit_logins_per_address="1/min:2")
     assert [sign_in(stranger) for _ in range(10)] == [401] + [429] * 9
 

@@ -130,7 +130,7 @@ def test_ticket_shown_from_elsewhere_is_used_up(identity):
         redeem_ticket(secret=secret, origin="https://app.example")
 
 
-def test_endless_origin_buys_nothing(signed_in, ana):
+def test_ticket_is_refused_to_an_endless_origin(signed_in, ana):
     response = signed_in(ana).post("/api/ws-ticket/", HTTP_ORIGIN="https://" + "a" * 400)
 
     assert (response.status_code, response.json()["code"]) == (400, "invalid_input")
@@ -189,6 +189,6 @@ def test_old_tickets_are_swept(identity):
     assert Ticket.objects.count() == 1
 
 
-def test_guess_is_refused_without_reading_a_novel(db, django_assert_num_queries):
+def test_overlong_ticket_is_refused_without_a_query(db, django_assert_num_queries):
     with django_assert_num_queries(0), pytest.raises(UnauthenticatedError):
         redeem_ticket(secret="x" * (tickets.MAX_SECRET_CHARACTERS + 1))

@@ -81,7 +81,7 @@ UNUSUAL = {
 @pytest.mark.parametrize(
     "forge", [*FORGERIES.values(), *UNUSUAL.values()], ids=[*FORGERIES.keys(), *UNUSUAL.keys()]
 )
-def test_what_is_recognised_at_a_glance_is_what_pyjwt_says(session, forge, monkeypatch):
+def test_quick_check_of_a_token_agrees_with_pyjwt(session, forge, monkeypatch):
     token = forge(session)
     at_a_glance = _verdict(token)
     monkeypatch.setattr(keys, "_OUR_HEADER", "none begins like this")
@@ -113,7 +113,7 @@ def test_identity_is_as_of_the_head_of_the_users_topic(session, forge):
 
 
 @pytest.mark.parametrize("thing", [None, b"a.b.c", 7, 1.5, [], ["a.b.c"], {}, object, True], ids=repr)
-def test_what_is_no_text_is_no_token(thing):
+def test_token_must_be_a_text(thing):
     with pytest.raises(UnauthenticatedError):
         identify(thing)
 
@@ -192,7 +192,7 @@ def test_claims_of_our_tokens_are_the_contract(ana):
     assert set(access.payload) == {"token_type", "user_id", "sid", "jti", "iat", "exp"}
 
 
-def test_what_a_device_says_of_itself_is_cut_and_cleaned(ana):
+def test_device_and_address_of_a_session_are_cut_and_cleaned(ana):
     tokens.issue(ana, user_agent="\x1b[31mMozilla\0" + "x" * 500, address="10.0.0.1\n" + "9" * 100)
 
     session = ana.sessions.get()

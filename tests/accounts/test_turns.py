@@ -118,7 +118,7 @@ def test_newcomers_do_not_go_before_somebody_for_ever():
     assert 0 < before <= 10  # five addresses wait at a time: the rest of that round, and one more
 
 
-def test_who_asks_more_than_others_goes_before_nobody():
+def test_address_that_asks_more_goes_before_no_other():
     line = Line()
     line.ask("first", "much", "much", "much", "much", "much", "a", "b")
     line.serve(3)

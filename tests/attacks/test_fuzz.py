@@ -82,7 +82,7 @@ def test_same_seed_sends_the_same():
         b"\xf0\x9f\x98\x80",
     ],
 )
-def test_everything_on_the_list_is_sent(needle: bytes):
+def test_every_listed_text_is_sent(needle: bytes):
     hostile = Hostile(SEED)
 
     assert any(needle in hostile.frame({"message": "x"}).data for _ in range(3000))

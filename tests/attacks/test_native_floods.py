@@ -127,7 +127,7 @@ async def test_pages_that_nobody_reads_are_not_kept(flooded: ServerProcess, crow
 # ── strangers ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_who_is_not_signed_in_is_not_listened_to_for_long(flooded: ServerProcess, crowd: People):
+async def test_socket_that_is_not_signed_in_is_soon_closed(flooded: ServerProcess, crowd: People):
     async with others_talk(flooded, crowd) as a_message, line_to(flooded.port) as line:
         assert await line.shake_hands("/ws/", host=f"127.0.0.1:{flooded.port}") == 101
         code, seconds = await flood(flooded, line, frame(b"x" * 131_000), per_second=100)

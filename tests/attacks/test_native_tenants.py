@@ -163,7 +163,7 @@ async def test_id_of_another_tenant_is_unknown_inside_ones_own(people: Tenant, q
     assert await aside(state_of)(people) == before
 
 
-async def test_who_is_not_signed_in_is_told_nothing(people: Tenant, queries):
+async def test_caller_who_is_not_signed_in_is_told_nothing(people: Tenant, queries):
     """A caller who is not signed in gets the same answer for what exists and what does not, and nothing is
     looked up."""
     commands = [(name, row) for name, row in ROWS if name != "auth"]
@@ -249,7 +249,7 @@ async def test_newcomer_is_shown_nothing_from_before(people: Tenant):
     assert CANARY not in str(caller.heard)
 
 
-async def test_who_resumes_everywhere_is_looked_up_at_once(people: Tenant, queries):
+async def test_resume_of_all_topics_is_looked_up_at_once(people: Tenant, queries):
     """All topics are looked up together, whatever positions the client gives; here, ones from before they
     joined."""
     newcomer, admin = await aside(make_user)("newcomer"), people.people["admin"]

@@ -98,7 +98,7 @@ def test_everybody_is_answered_as_the_matrix_says(tenant: Tenant, route, method)
 
 
 @pytest.mark.parametrize(("route", "method"), HTTP)
-def test_who_may_not_sees_nothing_of_it(tenant: Tenant, route, method):
+def test_caller_without_the_right_sees_nothing_of_the_tenant(tenant: Tenant, route, method):
     for caller, status in HTTP[route, method].answers.items():
         if caller not in INSIDERS:
             with undone():
@@ -192,7 +192,7 @@ async def refusal(path: str, token: str | None, ids: dict[str, Any], *, frames: 
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-async def test_who_may_not_listen_is_refused_and_commands_nothing(people: Tenant, path):
+async def test_caller_who_may_not_listen_is_refused_and_commands_nothing(people: Tenant, path):
     head = await sync_to_async(head_of)(people.conversation)
     for caller, answer in SOCKETS[path].items():
         if answer == "open":

@@ -23,7 +23,7 @@ def test_percentile_of_one_and_of_nothing():
 
 
 @pytest.mark.parametrize(("values", "middle"), [([], 0), ([3], 3), ([9, 1, 5], 5), ([4, 1, 3, 2], 2.5)])
-def test_median(values, middle):
+def test_median_is_the_middle_value(values, middle):
     assert median(values) == middle
 
 
@@ -44,7 +44,7 @@ def test_distribution_survives_json_and_adds_up():
     assert len(one) == 2
 
 
-def test_nothing_has_no_delay():
+def test_no_deliveries_have_no_delay():
     assert Latencies().percentiles([50, 100]) == [0, 0]
     assert Latencies().mean() == 0
 

@@ -74,7 +74,7 @@ def test_open_loop_speaks_in_turn_at_a_fixed_rate(clock):
     assert times(talkers, began) == [(0, 0), (1, 10), (0, 20), (1, 30)]
 
 
-def test_what_is_said_late_counts_from_when_it_was_due(clock):
+def test_late_message_counts_from_when_it_was_due(clock):
     talkers = [Talker(0), Talker(1)]
     load, began = load_of(talkers, mode="open", rate=100), clock.now
     load.tick(clock.now)
@@ -92,7 +92,7 @@ def test_open_loop_does_not_wait_for_echoes(clock):
     assert load.sent == 1001
 
 
-def test_first_and_last_delivery_of_each_message(clock):
+def test_first_and_last_delivery_of_each_message_are_noted(clock):
     speaker, *others = talkers = [Talker(0), Talker(-1), Talker(-1)]
     load = load_of(talkers, mode="closed", reach=True)
     clock.now += SECOND  # the window begins

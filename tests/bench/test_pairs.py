@@ -35,7 +35,7 @@ def test_every_other_pair_is_played_the_other_way_round():
     assert order == ["base", "head", "head", "base", "base", "head", "head", "base"]
 
 
-def test_what_is_found_is_base_and_head_whoever_came_first():
+def test_found_pairs_are_base_and_head_whichever_was_played_first():
     _, found = played(3)
     assert found == [(1, 2), (4, 3), (5, 6)]
 
@@ -71,7 +71,7 @@ def test_ratio_is_the_median_over_the_pairs():
     assert found == Compared(200, 189, 1.5, Interval(0.9, 1.5, 0.75))
 
 
-def test_nothing_is_compared_with_nothing():
+def test_pairs_without_a_base_are_not_compared():
     assert compared([]) is None
     assert compared([(1, 2), (0, 3)]) is None
 

@@ -33,7 +33,7 @@ def test_pairs_can_be_chosen():
     assert options.pairs == 9
 
 
-def test_everything_is_what_needs_no_other_revision():
+def test_run_without_names_plays_all_that_need_no_other_revision():
     options = run.parse([])
     assert options.scenarios == list(run.SCENARIOS)
     assert run.PAIRS not in options.scenarios

@@ -60,7 +60,7 @@ def test_each_acknowledged_message_has_a_name_of_its_own():
 @pytest.mark.parametrize(
     "text", [b"", b"hello", b"ana@example.com wrote something that is long enough", b"@00001."]
 )
-def test_what_others_say_is_not_ours(text):
+def test_text_of_others_is_not_taken_for_ours(text):
     assert speech.heard(text, 0, len(text)) is None
     assert speech.said_at(text, 0, len(text)) == 0
 
@@ -69,7 +69,7 @@ def test_what_others_say_is_not_ours(text):
     ("answer", "status"),
     [(b"HTTP/1.1 101 Switching", 101), (b"HTTP/1.1 403", 403), (b"", 0), (b"SSH-2.0-x", 0)],
 )
-def test_status_of_an_answer(answer, status):
+def test_status_of_an_answer_is_read(answer, status):
     assert wire.status_of(answer) == status
 
 

@@ -316,7 +316,7 @@ def stored_alone(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Excepti
     return fail
 
 
-def test_who_was_stored_alone_is_told_so_when_the_database_goes(
+def test_draft_stored_alone_is_acknowledged_although_the_database_goes(
     transactional_db, ana, conversation, stored_alone
 ):
     tried = stored_alone({"second": OperationalError("gone")})
@@ -328,7 +328,7 @@ def test_who_was_stored_alone_is_told_so_when_the_database_goes(
     assert contents(conversation) == ["first"]
 
 
-def test_who_follows_a_held_draft_alone_stays_behind_it(
+def test_draft_behind_a_held_one_waits_when_drafts_are_tried_alone(
     transactional_db, ana, bruno, conversation, stored_alone
 ):
     elsewhere = make_conversation(ana, bruno, title="elsewhere")

@@ -74,7 +74,7 @@ def test_deleting_the_last_word_moves_nothing(db, ana, bruno, spoken, api):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 8, 9, 200])
-def test_pages_are_the_list(db, ana, spoken, api, limit):
+def test_pages_together_are_the_list(db, ana, spoken, api, limit):
     listed = [row for page in pages_of(api(ana), f"{URL}?limit={limit}") for row in ids(page)]
 
     assert listed == [group.pk for group in spoken]

@@ -108,7 +108,7 @@ def test_title_that_nobody_may_give_is_refused_with_the_form(db, group, admin, t
     assert Conversation.objects.get().title == "Project"
 
 
-def test_what_is_deleted_can_be_looked_at_and_not_changed(db, ana, conversation, admin):
+def test_deleted_message_can_be_looked_at_and_not_changed(db, ana, conversation, admin):
     sent = say(conversation, ana, "rude words")
     admin.post(f"{MESSAGES}{sent.message_id}/delete/", {"post": "yes"})
 

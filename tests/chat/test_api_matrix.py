@@ -142,7 +142,7 @@ def test_query_with_a_nul_is_no_fault_of_ours(db, api, ana, secret, route, metho
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if "<" in route])
-def test_what_can_be_no_id_is_not_found(db, api, ana, secret, route):
+def test_path_with_an_impossible_id_is_not_found(db, api, ana, secret, route):
     client, names = api(ana), re.findall(r"<id:(\w+)>", route)
     for wrong in ("0", "-1", "abc", "1.5", "9" * 16, "%00", "٣"):
         for name in names:

@@ -242,7 +242,7 @@ async def test_refused_change_is_answered_with_its_ref_and_the_socket_lives(
 
 
 @pytest.mark.parametrize("change", ["edit", "delete"])
-def test_what_is_deleted_cannot_be_changed_again(db, ana, conversation, api, change):
+def test_deleted_message_cannot_be_changed_again(db, ana, conversation, api, change):
     message_id = say(conversation, ana, SECRET).message_id
     url = f"/api/conversations/{conversation.pk}/messages/{message_id}/"
     assert api(ana).delete(url).status_code == 200

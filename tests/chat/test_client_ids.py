@@ -43,7 +43,9 @@ NO_UUIDS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_any_form_is_answered_and_told_in_one(ana, bruno, conversation, connect, api, form):
+async def test_client_id_in_any_form_is_answered_and_told_in_one_form(
+    ana, bruno, conversation, connect, api, form
+):
     client = await aside(api)(ana)
     url = f"/api/conversations/{conversation.pk}/messages/"
     async with (
@@ -66,7 +68,9 @@ async def test_any_form_is_answered_and_told_in_one(ana, bruno, conversation, co
 
 
 @pytest.mark.parametrize("name", NO_UUIDS)
-async def test_what_is_no_uuid_is_refused_at_both_doors(ana, conversation, connect, api, name):
+async def test_client_id_that_is_no_uuid_is_refused_on_sockets_and_rest(
+    ana, conversation, connect, api, name
+):
     client = await aside(api)(ana)
     async with connect(ana, chat_path(conversation, "?v=1")) as socket:
         await socket.receive_until("subscribed")

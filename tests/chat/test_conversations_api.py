@@ -52,7 +52,9 @@ def test_two_who_ask_at_once_get_the_same(transactional_db, ana, bruno):
     assert Participant.objects.count() == 2
 
 
-def test_the_one_who_loses_the_race_gets_the_winners(transactional_db, ana, bruno, conversation, monkeypatch):
+def test_loser_of_the_race_gets_the_winners_conversation(
+    transactional_db, ana, bruno, conversation, monkeypatch
+):
     """The request looked, found nothing, and another one wrote first."""
 
     class Blind:

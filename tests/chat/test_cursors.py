@@ -96,7 +96,7 @@ async def test_thousand_moves_of_a_socket_are_one_write_and_one_receipt(
     assert await aside(read_by)(bruno, conversation) == 2
 
 
-async def test_what_a_socket_said_is_in_the_answer_of_rest(
+async def test_move_of_a_socket_is_in_the_answer_of_rest(
     ana, bruno, conversation, connect, unlimited, no_hurry, writes, published, api
 ):
     for _ in range(9):
@@ -239,7 +239,7 @@ def test_sockets_and_rest_share_the_limit(db, ana, bruno, conversation, moves, r
 # ── bounded, and kept ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_waits_is_bounded_for_each_user_and_in_all(db, moves, monkeypatch):
+def test_waiting_moves_are_bounded_for_each_user_and_in_all(db, moves, monkeypatch):
     monkeypatch.setattr(cursors, "MAX_WAITING_OF_USER", 3)
     monkeypatch.setattr(cursors, "MAX_WAITING", 5)
 
@@ -307,7 +307,7 @@ def test_move_that_cannot_be_written_is_in_nobodys_way(db, ana, bruno, dora, gro
     assert [record.getMessage() for record in caplog.records] == ["A cursor could not be moved"]
 
 
-async def test_what_waits_is_written_at_the_end_of_the_process(
+async def test_waiting_moves_are_written_at_the_end_of_the_process(
     ana, bruno, conversation, hub, relais, no_hurry, hour
 ):
     """All moves are written, whoever's turn it is, and although the socket has gone."""

@@ -48,7 +48,7 @@ async def test_nobody_is_told_live(ana, bruno, dora, group, connect, kind):
             assert await socket.receives_nothing()
 
 
-async def test_who_shares_again_is_told_of_as_before(ana, bruno, conversation, connect):
+async def test_receipts_that_are_shared_again_are_told_as_before(ana, bruno, conversation, connect):
     for _ in range(3):
         await aside(say)(conversation, ana)
     await aside(hide)(bruno)

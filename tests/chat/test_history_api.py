@@ -70,7 +70,7 @@ def test_first_page_is_fifty_and_the_newest(db, bruno, long_history, api, url):
     assert page["previous"] is None
 
 
-def test_messages_between_two_positions(db, bruno, long_history, api, url):
+def test_page_between_two_positions_has_the_messages_between(db, bruno, long_history, api, url):
     page = api(bruno).get(f"{url}?after=10&before=20").json()
 
     assert seqs(page) == [seq for seq in long_history if 10 < seq < 20][::-1]

@@ -101,7 +101,7 @@ async def test_edits_and_deletions_count_as_messages(ana, conversation, connect,
         ("delete", "members/{bruno}/", None),
     ],
 )
-def test_what_every_member_is_told_counts_as_a_message(
+def test_change_that_every_member_is_told_counts_as_a_message(
     db, ana, bruno, group, relais, api, method, path, wish
 ):
     relais(limit_sends="1/min:1")
@@ -154,7 +154,7 @@ async def test_flood_of_frames_is_refused_then_closed(ana, bruno, conversation, 
     assert await aside(contents)(conversation) == ["flood"] * 3 + ["others go on"]
 
 
-async def test_who_comes_back_after_the_time_that_was_named_is_served(ana, conversation, connect, relais):
+async def test_client_that_comes_back_after_the_named_time_is_served(ana, conversation, connect, relais):
     relais(limit_frames="1/s:2")  # a second to send six
     async with connect(ana, chat_path(conversation)) as socket:
         for _ in range(6):

@@ -92,7 +92,7 @@ def removed_before(monkeypatch, module, name: str, group, ana, bruno) -> None:
     monkeypatch.setattr(module, name, remove_first)
 
 
-def test_who_is_removed_right_after_renaming_is_shown_no_other_conversation(
+def test_member_removed_right_after_renaming_is_shown_no_other_conversation(
     db, ana, bruno, older, lost, api, monkeypatch
 ):
     Participant.objects.filter(conversation=lost, user=bruno).update(role="owner")
@@ -110,9 +110,7 @@ def test_who_is_removed_right_after_renaming_is_shown_no_other_conversation(
     assert (answer.status_code, answer.json()["code"]) == (404, "not_a_participant")
 
 
-def test_who_is_removed_from_what_they_just_made_is_shown_no_other_conversation(
-    db, ana, bruno, older, api, monkeypatch
-):
+def test_member_removed_from_a_new_conversation_is_shown_no_other(db, ana, bruno, older, api, monkeypatch):
     open_conversation = services.open_conversation
 
     def open_and_lose(**wish):
@@ -185,7 +183,7 @@ def test_members_are_looked_up_with_the_membership_itself(db, ana, bruno, clara,
 
 
 @pytest.mark.parametrize("title", ["", "group"])
-def test_who_is_deleted_while_a_conversation_is_made_with_them_is_unknown(
+def test_user_deleted_while_a_conversation_is_made_with_them_is_unknown(
     transactional_db, ana, bruno, api, monkeypatch, title
 ):
     deleted_before(monkeypatch, "open_conversation", bruno)
@@ -196,7 +194,7 @@ def test_who_is_deleted_while_a_conversation_is_made_with_them_is_unknown(
     assert not Conversation.objects.exists()
 
 
-def test_who_is_deleted_while_they_are_added_is_unknown(transactional_db, ana, bruno, dora, api, monkeypatch):
+def test_user_deleted_while_they_are_added_is_unknown(transactional_db, ana, bruno, dora, api, monkeypatch):
     group = make_conversation(ana, dora, title="group")
     deleted_before(monkeypatch, "add_members", bruno)
 

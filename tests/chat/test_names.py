@@ -76,7 +76,7 @@ async def test_guide_clients_are_told_nothing_and_v1_clients_the_new_name(ana, b
             assert await silent.receives_nothing()
 
 
-async def test_who_was_away_reads_of_it_in_the_log(ana, bruno, conversation, connect):
+async def test_member_who_was_away_is_told_the_new_name_from_the_log(ana, bruno, conversation, connect):
     await aside(say)(conversation, ana, "before")
     await aside(rename)(ana, "anabel")
 
@@ -153,7 +153,7 @@ def test_many_conversations_are_told_a_hundred_at_a_time(
     assert len(published.of_type("member_renamed")) == 25
 
 
-def test_who_is_no_member_any_more_is_not_told_of(ana, bruno, dora, group, published):
+def test_new_name_of_a_former_member_is_not_told(ana, bruno, dora, group, published):
     services.remove_member(conversation_id=group.pk, by=ana, user_id=bruno.pk)
     published.clear()
 

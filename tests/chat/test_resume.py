@@ -31,7 +31,7 @@ def spoken(conversation, ana) -> Conversation:
 
 
 @pytest.mark.parametrize("since", [0, 1, 3, 4])
-async def test_what_was_missed_comes_byte_for_byte_and_then_live(ana, bruno, spoken, connect, since):
+async def test_missed_events_come_byte_for_byte_and_then_live_ones(ana, bruno, spoken, connect, since):
     missed = (await aside(logged)(spoken))[since:]
     async with connect(bruno, chat_path(spoken, f"?since={since}")) as socket:
         assert [await socket.receive_text() for _ in missed] == missed
@@ -139,7 +139,7 @@ async def test_member_reads_from_where_they_joined_unless_history_is_open(
 
 
 @pytest.mark.parametrize("seen", [0, 1, 2, 3, 4, 5])
-async def test_who_left_and_came_back_is_not_told_that_they_missed_nothing(
+async def test_member_who_left_and_came_back_is_not_told_that_they_missed_nothing(
     ana, bruno, group, connect, api, seen
 ):
     """The position is any before their return: from while they were a member, the removal itself, or their
@@ -174,7 +174,7 @@ async def test_who_left_and_came_back_is_not_told_that_they_missed_nothing(
         assert (await socket.receive_until("message"))["seq"] == 7
 
 
-async def test_who_left_twice_is_asked_to_start_over_from_either_time(ana, bruno, group, connect):
+async def test_member_who_left_twice_starts_over_from_either_time(ana, bruno, group, connect):
     def comes_and_goes() -> None:
         for _ in range(2):
             say(group, ana)

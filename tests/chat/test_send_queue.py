@@ -90,9 +90,7 @@ async def test_held_conversation_does_not_hold_the_others(ana, conversation, els
 
 
 @pytest.mark.stack("full")
-async def test_what_is_sent_to_a_held_conversation_keeps_its_order(
-    ana, conversation, elsewhere, hub, patient
-):
+async def test_sends_to_a_held_conversation_keep_their_order(ana, conversation, elsewhere, hub, patient):
     with held(conversation) as release:
         waiting = []
         for number in range(12):
@@ -127,7 +125,7 @@ async def test_conversation_that_stays_held_is_an_answer_in_time_and_recovers(
 
 
 @pytest.mark.stack("full")
-async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_held(
+async def test_send_that_no_longer_waits_for_a_conversation_is_not_told_that_it_is_held(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
     monkeypatch.setattr(send_queue, "SHORT_LOCK_SECONDS", 20)  # no later send joins the wait of the first
@@ -155,7 +153,7 @@ async def test_who_no_longer_waits_for_a_conversation_is_not_told_that_it_is_hel
 
 
 @pytest.mark.stack("full")
-async def test_who_gives_up_a_held_conversation_leaves_nobody_waiting_in_the_database(
+async def test_caller_that_gives_up_a_held_conversation_leaves_nothing_waiting_in_the_database(
     ana, conversation, hub, patient, monkeypatch
 ):
     # The server gives up after 1 s, and has plenty of time to say so.
@@ -175,7 +173,7 @@ async def test_who_gives_up_a_held_conversation_leaves_nobody_waiting_in_the_dat
 
 
 @pytest.mark.stack("full")
-async def test_of_conversations_held_together_the_one_that_is_free_first_goes_first(
+async def test_conversation_that_is_free_first_goes_first(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
     monkeypatch.setattr(send_queue, "SHORT_LOCK_SECONDS", 0.05)
@@ -213,7 +211,7 @@ async def test_conversation_that_is_free_again_does_not_wait_for_those_that_stay
 
 
 @pytest.mark.stack("full")
-async def test_what_could_be_stored_of_held_conversations_is_stored_once(
+async def test_sends_of_held_conversations_are_stored_once_where_they_can_be(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
     """The database refuses one of several: each is tried alone, and then one is free and one still locked."""
@@ -247,7 +245,7 @@ async def test_what_could_be_stored_of_held_conversations_is_stored_once(
 
 
 @pytest.mark.stack("full")
-async def test_what_waits_for_one_conversation_is_bounded_and_leaves_room_for_others(
+async def test_drafts_that_wait_for_one_conversation_are_bounded_and_leave_room_for_others(
     ana, conversation, elsewhere, hub, patient, monkeypatch
 ):
     monkeypatch.setattr(send_queue, "MAX_BATCH", 3)

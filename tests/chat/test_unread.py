@@ -84,7 +84,7 @@ def test_noting_twice_changes_nothing(db, ana, bruno, conversation):
     assert entries() == {"bruno": 1}
 
 
-def test_what_was_read_or_deleted_meanwhile_is_not_noted(db, ana, bruno, dora, group):
+def test_message_read_or_deleted_meanwhile_is_not_noted(db, ana, bruno, dora, group):
     read, doomed = say(group, ana), say(group, ana)
     services.mark_read(user_id=bruno.pk, conversation_id=group.pk, up_to_seq=read.seq)
     services.delete_message(conversation_id=group.pk, message_id=doomed.message_id, by=ana)
@@ -116,7 +116,7 @@ def test_nobody_is_told_of_what_they_may_not_read(db, ana, bruno, dora, clara, g
     assert entries() == {"bruno": 1}
 
 
-def test_who_is_removed_or_leaves_keeps_nothing_unread(db, ana, bruno, dora, group):
+def test_member_who_is_removed_or_leaves_keeps_nothing_unread(db, ana, bruno, dora, group):
     say(group, ana)
     services.note_unread([group.pk])
 
@@ -172,7 +172,7 @@ def test_conversation_that_another_process_is_noting_is_left_to_it(
     assert entries() == {"bruno": 1}
 
 
-def test_what_is_read_while_it_is_noted_leaves_no_entry(
+def test_message_read_while_it_is_noted_leaves_no_entry(
     transactional_db, ana, bruno, conversation, monkeypatch
 ):
     """Bruno reads between the moment his cursor was looked at and the moment his entry is written."""
@@ -447,7 +447,7 @@ def test_entry_that_began_after_the_inbox_was_read_loses_only_what_it_counts(db,
     assert words(bruno) == [(1, "ana sent a message")]
 
 
-def test_what_is_deleted_while_it_is_noted_is_uncounted_by_the_next_round(
+def test_message_deleted_while_it_is_noted_is_uncounted_by_the_next_round(
     transactional_db, ana, bruno, conversation, monkeypatch
 ):
     """The deletion comes after the heads were read, and before the messages were."""

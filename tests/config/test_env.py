@@ -102,7 +102,7 @@ def test_origins_are_written_as_browsers_write_them() -> None:
         "null",
     ],
 )
-def test_what_is_no_origin_is_refused(origin: str) -> None:
+def test_text_that_is_no_origin_is_refused(origin: str) -> None:
     with pytest.raises(SettingError, match=r"^ALLOWED_ORIGINS contains .*: expected scheme and host"):
         environment(ALLOWED_ORIGINS=origin).origins("ALLOWED_ORIGINS", wildcard=False)
 

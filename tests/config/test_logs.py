@@ -42,7 +42,7 @@ def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     structlog.contextvars.clear_contextvars()
 
 
-def test_field_is_as_long_as_somebody_would_read(written: io.StringIO) -> None:
+def test_long_field_of_a_line_is_cut(written: io.StringIO) -> None:
     logging.getLogger("tests").info("asked", extra={"user_agent": "x" * 30_000})
     structlog.get_logger("tests").info("asked", user_agent="y" * 30_000)
 

@@ -131,7 +131,7 @@ def test_every_reference_leads_somewhere() -> None:
                 found = found[step]
 
 
-def test_what_is_told_has_no_field_that_is_not_described() -> None:
+def test_told_frames_have_no_field_that_is_not_described() -> None:
     for channel in DOCUMENT["channels"]:
         for reference in DOCUMENT["operations"][f"{channel}.tell"]["messages"]:
             message = DOCUMENT["channels"][channel]["messages"][reference["$ref"].rpartition("/")[2]]

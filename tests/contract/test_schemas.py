@@ -41,7 +41,7 @@ class Wish(msgspec.Struct):
     token: Annotated[Any, msgspec.Meta(extra_json_schema={"type": "string"})] = None
 
 
-def test_what_is_told_has_every_field_and_no_other() -> None:
+def test_told_frame_has_every_field_and_no_other() -> None:
     schema, inner = told(Kept)
 
     assert list(schema["properties"]) == ["type", "what", "seq", "later", "position"]
@@ -59,7 +59,7 @@ def test_envelope_stands_in_front() -> None:
     assert "topic" in schema["required"]
 
 
-def test_what_is_sent_may_have_more_and_needs_what_cannot_be_left_out() -> None:
+def test_sent_frame_may_have_more_fields_and_needs_the_required_ones() -> None:
     schema, _ = asked("wish", Wish, is_default=False)
 
     assert schema["required"] == ["type", "order_id", "token"]
@@ -117,7 +117,7 @@ def test_field_that_is_missing_is_a_flaw(shop: Contract, name: str) -> None:
     assert name in str(shop.conversation("/ws/shop/7/?v=1").told(msgspec.json.encode(frame)))
 
 
-def test_what_is_no_json_is_a_flaw(shop: Contract) -> None:
+def test_frame_that_is_no_json_is_a_flaw(shop: Contract) -> None:
     for payload in (b"\xff", "{", "[]", "7"):
         assert shop.conversation("/ws/shop/7/?v=1").told(payload)
         assert shop.conversation("/ws/shop/7/?v=1").said(payload)

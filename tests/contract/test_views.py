@@ -25,14 +25,14 @@ def test_document_is_served_as_it_is_made(client: Client, db: None) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_who_has_it_is_sent_nothing(client: Client, db: None, path: str) -> None:
+def test_client_that_has_the_document_is_sent_nothing(client: Client, db: None, path: str) -> None:
     first = client.get(path)
     again = client.get(path, headers={"if-none-match": first["ETag"], "accept-language": "fr"})
 
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
 
 
-def test_index_names_both(client: Client, db: None) -> None:
+def test_index_names_the_document_and_its_page(client: Client, db: None) -> None:
     assert set(PATHS) <= set(client.get("/api/").json()["paths"].values())
 
 

@@ -41,7 +41,7 @@ def test_makes_the_people_and_their_conversation(client):
     assert list(senders) == ["ana", "bruno", "ana"]
 
 
-def test_again_changes_nothing(capsys):
+def test_second_run_changes_nothing(capsys):
     call_command("seed_demo")
     before = _everything()
     capsys.readouterr()

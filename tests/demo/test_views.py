@@ -62,7 +62,7 @@ def test_nobody_else_can_be_signed_in_as_by_one_click(client: Client, username: 
     assert client.get(f"/demo/{username}/").status_code == 404
 
 
-def test_pages_only_show(client: Client):
+def test_pages_accept_no_post(client: Client):
     assert client.post("/").status_code == 405
     assert client.post("/demo/ana/").status_code == 405
 

@@ -222,7 +222,7 @@ async def test_body_is_encoded_once_for_all_ids_and_a_frame_once_for_all_sockets
     assert (len(bodies), len(wrapped)) == (1, 2)
 
 
-async def test_who_puts_is_left_out_and_no_other_subscription_is(connect, ana_s) -> None:
+async def test_subscription_that_puts_is_left_out_and_no_other_is(connect, ana_s) -> None:
     async with connect() as one, connect() as other:
         for client in (one, other):
             for name in ("a", "b"):
@@ -271,7 +271,7 @@ async def test_position_of_another_past_ends_one_subscription(socket, ana_s) -> 
 # ── identities ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_follows_a_sign_in_waits_for_it(socket, ana_s) -> None:
+async def test_command_behind_a_sign_in_waits_for_it(socket, ana_s) -> None:
     await socket.say("sign", 0, ana_s)
     await socket.say("open", "a", "shop")
 
@@ -296,7 +296,7 @@ async def test_end_of_a_session_ends_its_subscriptions_and_no_others(socket, ana
     assert await socket.amounts("a") == [2]
 
 
-async def test_who_signed_in_and_was_signed_out_speaks_no_more(socket, ana_s) -> None:
+async def test_user_who_was_signed_out_speaks_no_more(socket, ana_s) -> None:
     await socket.ask("sign", 0, ana_s)
     await socket.ask("open", "a", "shop")
     await sign_out(access_token=ana_s)
@@ -426,7 +426,7 @@ async def test_socket_that_goes_leaves_nothing_behind(connect, hub, ana_s, bruno
     assert not any(hub.expiries._ending.values())
 
 
-async def test_who_signs_in_is_forgotten_when_another_does_and_nothing_is_in_their_name(
+async def test_second_sign_in_replaces_the_first_that_nothing_uses(
     socket, hub, bruno, ana_s, bruno_s
 ) -> None:
     await socket.ask("sign", 0, ana_s)

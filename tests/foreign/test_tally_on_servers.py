@@ -187,7 +187,7 @@ async def test_restart_is_announced_in_its_own_words(
 
 @pytest.mark.stack("full")
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_one_process_is_told_the_other_tells(
+async def test_amounts_put_in_one_process_are_told_by_the_other(
     kind: str, new_backends: Callable[[], Backends]
 ) -> None:
     backends = new_backends()

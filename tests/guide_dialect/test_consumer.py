@@ -103,7 +103,7 @@ async def test_refused_socket_that_stays_counts_no_more(talk, settings):
             assert await socket.receive() == {"type": "echo"}
 
 
-async def test_no_limit_is_no_limit(talk, settings):
+async def test_zero_sockets_per_user_is_no_limit(talk, settings):
     settings.RELAIS = {**settings.RELAIS, "limit_sockets_per_user": 0}
     async with talk() as (_, _first), talk() as (_, _second), talk() as (socket, _):
         await socket.send({"type": "echo"})

@@ -74,7 +74,7 @@ def collected(output: str) -> list[str]:
     return sorted(re.findall(r"^\S*::test_(\S+)$", output, re.MULTILINE))
 
 
-def test_what_starts_something_is_out_when_it_says_so_and_fails_when_it_does_not(tmp_path):
+def test_marked_test_that_starts_something_is_left_out_and_an_unmarked_one_fails(tmp_path):
     output = suite_of(tmp_path, "--fast")
 
     assert named(output, "PASSED") == STAYS, output

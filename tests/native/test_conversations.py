@@ -136,7 +136,7 @@ async def test_foreign_and_unknown_conversations_look_alike(ana, bruno, dora, co
         assert await page.is_silent()
 
 
-async def test_ids(ana, conversation, page_of):
+async def test_id_of_a_subscription_is_used_once_at_a_time(ana, conversation, page_of):
     topic = topic_of(conversation)
     async with page_of(ana) as page:
         assert (await page.ask("unsubscribe", id="a"))["code"] == "unknown_subscription"
@@ -149,7 +149,7 @@ async def test_ids(ana, conversation, page_of):
         assert (await page.ask_wrong("subscribe", topic=topic, id=[]))["code"] == "invalid_frame"
 
 
-async def test_what_was_unsubscribed_is_told_no_more_and_its_neighbour_is(ana, bruno, conversation, page_of):
+async def test_ended_subscription_is_told_no_more_and_its_neighbour_is(ana, bruno, conversation, page_of):
     topic = topic_of(conversation)
     async with page_of(ana) as page:
         await page.ask("subscribe", topic=topic)

@@ -12,7 +12,7 @@ from tests.chat.speaking import aside
 
 
 @pytest.mark.parametrize("topic", ["mine", "inbox"])
-async def test_few_subscriptions_of_a_socket_follow_their_user_into_everything(ana, page_of, topic):
+async def test_subscriptions_that_follow_their_user_are_few(ana, page_of, topic):
     async with page_of(ana) as page:
         for number in range(MAX_FOLLOWING):
             assert (await page.ask("subscribe", topic=topic, id=number))["type"] == "subscribed"
@@ -22,7 +22,7 @@ async def test_few_subscriptions_of_a_socket_follow_their_user_into_everything(a
         assert (await page.ask("subscribe", topic=topic, id="more"))["type"] == "subscribed"
 
 
-async def test_few_of_those_also_where_all_are_asked_for_in_one_breath(ana, page_of):
+async def test_subscriptions_that_follow_their_user_are_few_also_when_asked_for_at_once(ana, page_of):
     async with page_of(ana) as page:
         for number in range(40):
             await page.send("subscribe", topic="mine", id=number)

@@ -68,7 +68,9 @@ async def subscribe_to(socket: TestSocket, topics: Sequence[str], **first: Any) 
         ({"snapshot": 20}, 5),
     ],
 )
-async def test_connect_with_twenty_subscriptions(bruno, conversations, asked, token_of, hub, first, queries):
+async def test_twenty_subscriptions_cost_a_few_queries(
+    bruno, conversations, asked, token_of, hub, first, queries
+):
     token = await aside(token_of)(bruno)
     topics = [conversation_topic(conversation.pk) for conversation in conversations]
     asked.clear()
@@ -87,7 +89,9 @@ async def test_connect_with_twenty_subscriptions(bruno, conversations, asked, to
         ({"snapshot": 20}, 6),  # and four for the list of conversations, however long it is
     ],
 )
-async def test_connect_with_everything_of_mine(bruno, conversations, asked, token_of, hub, wish, queries):
+async def test_everything_of_mine_costs_a_few_queries(
+    bruno, conversations, asked, token_of, hub, wish, queries
+):
     token = await aside(token_of)(bruno)
     asked.clear()
 

@@ -184,7 +184,7 @@ async def test_inbox_resumes(ana, page_of):
         assert (refused["type"], refused["url"]) == ("resync", "/api/notifications/")
 
 
-async def test_what_rest_does(ana, bruno, dora, page_of, hub):
+async def test_commands_do_what_rest_does(ana, bruno, dora, page_of, hub):
     async with page_of(ana) as page:
         made = (await page.ask("conversation.create", participants=["bruno"], title="Project"))["result"]
         assert (made["kind"], made["title"]) == ("group", "Project")
@@ -224,7 +224,7 @@ async def test_all_that_was_missed_comes_before_the_answer(ana, bruno, conversat
     assert told[2]["type"] == "subscribed"
 
 
-async def test_what_cannot_be_read_while_it_resumes_is_its_answer(
+async def test_resume_that_cannot_be_read_is_answered_with_the_error(
     ana, bruno, conversation, page_of, monkeypatch
 ):
     await aside(say)(conversation, bruno, "one")

@@ -143,7 +143,7 @@ async def test_position_that_a_restore_lost_is_a_resync_or_the_snapshot(
         assert answer["positions"][topic_of(spoken)] == resync["position"]
 
 
-async def test_what_was_pruned_is_too_old(bruno, ana, spoken, page_of):
+async def test_pruned_position_is_too_old(bruno, ana, spoken, page_of):
     since = await aside(position_at)(conversation_topic(spoken.pk), 2)
     await aside(log.prune)(conversation_topic(spoken.pk), up_to=3)
     async with page_of(ana) as page:
@@ -189,7 +189,7 @@ async def test_inbox_of_another_past_begins_anew(ana, page_of, tell_inbox):
         assert [frame["data"] for frame in told] == [{"payment_id": 99}] * 3
 
 
-async def test_who_left_and_came_back_begins_anew(ana, bruno, dora, group, page_of):
+async def test_member_who_left_and_came_back_begins_anew(ana, bruno, dora, group, page_of):
     await aside(say)(group, ana, "one")
     since = await aside(position_at)(conversation_topic(group.pk), 1)
     await aside(services.remove_member)(conversation_id=group.pk, by=ana, user_id=dora.pk)

@@ -141,7 +141,9 @@ async def test_mine_begins_where_its_list_was_read(ana, bruno, dora, page_of):
         assert (await page.receive())["type"] == "message"
 
 
-async def test_unsubscribe_right_behind_subscribe(ana, bruno, conversation, page_of, hub):
+async def test_unsubscribe_right_behind_subscribe_ends_the_subscription(
+    ana, bruno, conversation, page_of, hub
+):
     await aside(say)(conversation, bruno, "one")
     async with page_of(ana) as page:
         refs = []

@@ -71,7 +71,7 @@ async def test_wrong_credential_of_the_handshake_closes(hub):
         assert await socket.receive_close() == 4401
 
 
-async def test_who_says_nothing_is_closed(hub, monkeypatch):
+async def test_socket_that_says_nothing_is_closed(hub, monkeypatch):
     monkeypatch.setattr(waiting, "AUTH_SECONDS", 0.05)
     async with open_socket("/ws/") as socket:
         assert (await socket.receive())["code"] == "unauthenticated"
@@ -79,7 +79,7 @@ async def test_who_says_nothing_is_closed(hub, monkeypatch):
     assert waiting.WAITING.count == 0
 
 
-async def test_who_talks_without_saying_who_they_are_has_no_more_time(hub, monkeypatch, unlimited):
+async def test_socket_that_talks_without_signing_in_gets_no_more_time(hub, monkeypatch, unlimited):
     monkeypatch.setattr(waiting, "AUTH_SECONDS", 0.3)
     async with open_socket("/ws/") as socket:
         answers = []
@@ -90,7 +90,9 @@ async def test_who_talks_without_saying_who_they_are_has_no_more_time(hub, monke
         assert await socket.receive_close() == 4401
 
 
-async def test_where_too_many_wait_the_oldest_of_the_fullest_address_makes_room(hub, relais, ana, token_of):
+async def test_oldest_socket_of_the_fullest_address_makes_room_where_too_many_wait(
+    hub, relais, ana, token_of
+):
     relais(limit_pending_sockets=2)
     token = await sync_to_async(token_of)(ana)
     async with open_socket("/ws/") as first, open_socket("/ws/") as second, open_socket("/ws/") as third:

@@ -130,7 +130,7 @@ def test_documents_have_commands():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_works(command: str, tree: Tree) -> None:
+def test_command_of_the_documents_works(command: str, tree: Tree) -> None:
     for pattern, try_it in WAYS:
         if re.match(pattern, command):
             try_it(command, tree)

@@ -30,7 +30,7 @@ def test_listens_to_this_machine_only_unless_host_says_otherwise(fresh_tree: Pat
         assert reaches(ELSEWHERE, dev.port)
 
 
-def test_host_in_the_file_counts_too(fresh_tree: Path) -> None:
+def test_host_in_the_env_file_counts_too(fresh_tree: Path) -> None:
     with DevServer(fresh_tree):
         pass  # it writes the file
     with (fresh_tree / ".env").open("a") as settings:
@@ -56,7 +56,7 @@ def test_writes_a_password_for_the_admin_once_and_prints_it(fresh_tree: Path) ->
 
 
 @pytest.mark.parametrize("server", ["daphne", "uvicorn"])
-def test_start_tells_nothing_that_has_to_be_explained(fresh_tree: Path, server: str) -> None:
+def test_log_of_a_start_needs_no_explanation(fresh_tree: Path, server: str) -> None:
     with DevServer(fresh_tree, SERVER=server) as dev:
         log = dev.log()
 

@@ -64,7 +64,7 @@ def test_every_command_is_of_a_program_that_is_tried() -> None:
 
 
 @pytest.mark.parametrize("command", [BARE.text, COMPOSE.text, *ALL])
-def test_bash_reads_it(command: str) -> None:
+def test_command_for_another_machine_is_valid_bash(command: str) -> None:
     subprocess.run(["bash", "-n", "-c", command], check=True)
 
 
@@ -99,7 +99,7 @@ def typed(server: ServerProcess, command: str) -> str:
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("command", of("curl", "df", "date", "python"))
-def test_command_works(command: str, server: ServerProcess) -> None:
+def test_command_of_the_runbook_works(command: str, server: ServerProcess) -> None:
     assert typed(server, command) or command.startswith("python manage.py shell")
 
 
@@ -137,7 +137,9 @@ SQL = [
 @pytest.mark.stack("full")
 @pytest.mark.acceptance
 @pytest.mark.parametrize("statement", SQL)
-def test_postgresql_understands_it(statement: str, new_database: Callable[[], str]) -> None:
+def test_statement_of_the_runbook_is_understood_by_postgresql(
+    statement: str, new_database: Callable[[], str]
+) -> None:
     url = new_database()
     statement = statement.replace("DATABASE relais ", f"DATABASE {url.rpartition('/')[2]} ")
 

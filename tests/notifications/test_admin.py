@@ -49,7 +49,7 @@ def test_notification_sent_in_the_admin_is_announced(admin: Client, ana: User, p
         ([], "payment_completed"),
     ],
 )
-def test_what_the_kind_refuses_is_told_in_the_form(admin: Client, ana: User, data: Any, kind: str) -> None:
+def test_refusal_of_the_kind_is_told_in_the_form(admin: Client, ana: User, data: Any, kind: str) -> None:
     answer = send(admin, ana, data, kind)
 
     assert answer.status_code == 200
@@ -57,7 +57,7 @@ def test_what_the_kind_refuses_is_told_in_the_form(admin: Client, ana: User, dat
     assert not Notification.objects.exists()
 
 
-def test_what_was_sent_is_seen_and_not_changed(admin: Client, ana: User) -> None:
+def test_sent_notification_is_seen_and_not_changed(admin: Client, ana: User) -> None:
     stored = notify(user=ana, kind="payment_completed", data={"payment_id": 789})
 
     assert "Payment confirmed" in admin.get(LIST).text
@@ -70,7 +70,7 @@ def test_what_was_sent_is_seen_and_not_changed(admin: Client, ana: User) -> None
     assert stored.title == "Payment confirmed"
 
 
-def test_rows_name_themselves(ana: User) -> None:
+def test_rows_have_a_readable_name(ana: User) -> None:
     stored = notify(user=ana, kind="payment_completed", data={"payment_id": 789})
 
     assert str(stored) == f"payment_completed for user {ana.pk}"

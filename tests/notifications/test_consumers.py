@@ -362,7 +362,7 @@ async def test_inbox_then_resume_leaves_no_gap(ana: User, connect: Any, tell: Te
     assert [row["data"] for row in page["results"]] == [{"payment_id": 1}]
 
 
-async def test_what_the_count_holds_is_shown_before_it(
+async def test_counted_notifications_are_shown_before_the_count(
     ana: User, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def while_another_arrives(user_id: int) -> Any:
@@ -386,7 +386,7 @@ async def test_what_the_count_holds_is_shown_before_it(
         }
 
 
-async def test_what_the_count_holds_is_shown_before_it_though_it_waits_to_be_written(
+async def test_counted_notifications_that_wait_to_be_written_are_shown_before_the_count(
     ana: User, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def while_others_arrive(user_id: int) -> Any:

@@ -63,7 +63,7 @@ def test_python_values_become_plain_json() -> None:
         ["fine", {"deep": "\udfff"}],
     ],
 )
-def test_what_cannot_be_read_back_is_refused(value: object) -> None:
+def test_value_that_cannot_be_read_back_is_refused(value: object) -> None:
     with pytest.raises(InvalidDataError):
         clean_data({"value": value})
 

@@ -191,7 +191,7 @@ def test_service_may_bring_its_own_words(service: APIClient, ana: User) -> None:
         ({"message": ["list"]}, "invalid_input"),
     ],
 )
-def test_what_makes_no_sense_has_a_stable_code_and_stores_nothing(
+def test_request_that_makes_no_sense_has_a_stable_code_and_stores_nothing(
     service: APIClient, ana: User, change: dict[str, Any], code: str
 ) -> None:
     body = {name: value for name, value in payment(ana, **change).items() if value is not None}
@@ -297,7 +297,7 @@ def test_key_that_is_none_is_refused(service: APIClient, ana: User, key: str) ->
     assert not Notification.objects.exists()
 
 
-def test_refusal_is_an_answer_too(service: APIClient, ana: User) -> None:
+def test_refused_request_is_answered_again_like_any_other(service: APIClient, ana: User) -> None:
     body = {"username": "later", "kind": "payment_completed", "data": {"payment_id": 1}}
     first = post(service, body, key="1")
     make_user("later")

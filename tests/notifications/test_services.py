@@ -94,7 +94,7 @@ def test_notification_is_stored_and_announced_as_the_guide_shows_it(ana: User, p
 
 
 @commits
-def test_what_is_announced_is_what_the_log_keeps(ana: User, published: Published) -> None:
+def test_announced_text_is_the_one_in_the_log(ana: User, published: Published) -> None:
     paid(ana)
 
     ((_, seq, body),) = log.replay(own(ana), after=0, limit=10)
@@ -142,7 +142,9 @@ def test_recipient_reads_their_own_language(language: str, title: str, published
 
 
 @pytest.mark.parametrize(("default", "title"), [("fr", "Paiement confirmé"), ("en", "Payment confirmed")])
-def test_who_chose_no_language_reads_the_servers(ana: User, settings: Any, default: str, title: str) -> None:
+def test_user_without_a_language_reads_the_servers(
+    ana: User, settings: Any, default: str, title: str
+) -> None:
     settings.LANGUAGE_CODE = default
 
     assert paid(ana).title == title

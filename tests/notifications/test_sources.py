@@ -206,7 +206,7 @@ async def test_socket_follows_its_user_into_a_new_topic_from_its_first_event(
 
 
 @pytest.mark.parametrize("when", ["before its topics are read", "after its topics are read"])
-async def test_what_is_joined_while_the_socket_opens_is_heard_once(
+async def test_topic_joined_while_the_socket_opens_is_heard_once(
     everyone: list[User], teams: Teams, connect: Any, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     ana, _, john = everyone
@@ -230,7 +230,7 @@ async def test_what_is_joined_while_the_socket_opens_is_heard_once(
         assert await socket.receives_nothing()
 
 
-async def test_what_was_joined_before_the_socket_opened_is_not_joined_again_by_a_resume(
+async def test_topic_joined_before_the_socket_opened_is_not_joined_again_by_a_resume(
     everyone: list[User], teams: Teams, connect: Any
 ) -> None:
     ana, bruno, _ = everyone

@@ -38,7 +38,7 @@ def test_field_too_many_is_a_violation_and_is_counted(audit: Audit) -> None:
     assert "3 times" in violation.says
 
 
-def test_of_messages_one_in_so_many_is_looked_at(audit: Audit) -> None:
+def test_one_message_in_so_many_is_looked_at(audit: Audit) -> None:
     for _ in range(2 * EVERY):
         tell(audit, type="message", content="not all of it")
 

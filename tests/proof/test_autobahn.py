@@ -42,7 +42,7 @@ def test_case_passes_where_both_the_answer_and_the_end_are_right() -> None:
     assert [each.case for each in outcomes(INDEX) if not each.is_strict] == ["3.2"]
 
 
-def test_what_is_refused_by_design_has_not_failed() -> None:
+def test_case_refused_by_design_has_not_failed() -> None:
     assert [each.case for each in failed(DAPHNE, outcomes(INDEX))] == ["5.1"]
 
 

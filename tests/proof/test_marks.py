@@ -31,7 +31,7 @@ def played(**figures) -> Run:
     return found
 
 
-def test_marks_that_are_reached():
+def test_reached_marks_are_no_failures():
     assert played(delay=2.0, share=0.95, closed="all").failures() == []
 
 
@@ -47,7 +47,7 @@ def test_mark_that_was_not_measured_has_failed():
     assert played(share=1.0, closed="all").failures() == ["delay at most 2 s: not measured"]
 
 
-def test_words_where_a_number_was_due_have_failed():
+def test_mark_with_words_instead_of_a_number_has_failed():
     assert played(delay="never", share=1.0, closed="all").failures() == ["delay at most 2 s: never"]
 
 
@@ -70,7 +70,7 @@ def test_figure_that_is_no_number_stays_wrong(delays):
 
 
 @pytest.mark.parametrize("closed", [("all", "none"), ("none", "all")])
-def test_once_wrong_stays_wrong(closed):
+def test_mark_that_was_missed_once_stays_missed(closed):
     found = played(delay=1.0, share=1.0)
     for each in closed:
         found.figure("closed", each)

@@ -49,7 +49,7 @@ def made(kind: type[Member] = Member) -> Member:
     return kind(Place(7, 1), port=lambda: 0, rng=random.Random(1))
 
 
-def test_what_waits_to_be_said_again_is_said_once_over_many_connections():
+def test_refused_message_is_sent_again_once_over_many_connections():
     async def play() -> None:
         member = made()
         wire = connected(member)
@@ -66,7 +66,7 @@ def test_what_waits_to_be_said_again_is_said_once_over_many_connections():
     asyncio.run(play())
 
 
-def test_what_came_due_while_nobody_listened_is_said_with_the_next_connection():
+def test_repetition_due_while_disconnected_is_sent_with_the_next_connection():
     async def play() -> None:
         member = made()
         refuse(member, (connected(member), member.say())[0].refs[0])
@@ -78,7 +78,7 @@ def test_what_came_due_while_nobody_listened_is_said_with_the_next_connection():
     asyncio.run(play())
 
 
-def test_what_is_not_answered_yet_is_not_said_again_on_the_same_connection():
+def test_unanswered_message_is_not_sent_again_on_the_same_connection():
     async def play() -> None:
         member = made()
         wire = connected(member)
@@ -110,7 +110,7 @@ def test_paced_member_says_what_was_refused_in_place_of_something_new():
     asyncio.run(play())
 
 
-def test_who_comes_back_gives_the_last_position_that_was_shown():
+def test_member_who_comes_back_gives_the_last_position_shown():
     async def play() -> None:
         member = made()
         connected(member)

@@ -42,7 +42,7 @@ def test_everything_heard_once_and_in_order_breaks_nothing():
     assert judge(clean()) == []
 
 
-def test_what_was_missed_and_came_with_a_resume_breaks_nothing():
+def test_missed_messages_that_come_with_a_resume_break_nothing():
     first = connection(1)
     first.closed_at = 1.5
 
@@ -210,7 +210,7 @@ def test_i3_resume_that_ends_before_its_end():
     assert broken(hears(first, second)) == {"I3": 1, "I6": 1}
 
 
-def test_what_is_told_just_before_where_a_socket_stands_breaks_nothing():
+def test_event_told_just_before_the_position_of_a_socket_breaks_nothing():
     only = connection(1, 2, 3)
     only.subscribed_seq, only.subscribed_at = 1, 1.3
 
@@ -289,7 +289,7 @@ def test_page_of_the_guide_is_owed_messages_while_it_is_there_and_nothing_else()
     assert judge(guides_page(first, connection(opened_at=9.0))) == []  # nothing was sent since the page came
 
 
-def test_what_is_no_message_leaves_no_gap_on_a_page_of_the_guide():
+def test_event_that_is_no_message_leaves_no_gap_on_a_page_of_the_guide():
     evidence = guides_page(connection(1, 2, 3))
     bruno = evidence.receivers[1]
     bruno.told_only = {1, 3}
@@ -431,7 +431,7 @@ def test_i6_deletion_that_nobody_is_told():
     ]
 
 
-def test_who_left_or_may_not_read_the_last_event_does_not_miss_it():
+def test_receiver_who_left_or_may_not_read_the_last_event_does_not_miss_it():
     evidence = clean()
     evidence.heads = {CONVERSATION: 4}
     evidence.receivers[0].connections[0].closed_at = 10.0
@@ -534,7 +534,7 @@ def test_edit_that_keeps_its_text_from_who_came_later_breaks_nothing(without_tex
     assert judge(evidence) == []
 
 
-def test_what_was_missed_before_a_removal_is_not_owed_to_who_was_taken_back():
+def test_messages_missed_before_a_removal_are_not_owed_to_a_member_added_again():
     evidence = hears(connection(3, opened_at=2.9, since=0))
     evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 1), Interval(2)]}
 
@@ -552,14 +552,14 @@ def test_i3_sent_away_before_the_removal_was_told():
     ]
 
 
-def test_who_sleeps_is_not_late():
+def test_sleeping_receiver_is_not_late():
     evidence = late(14.0)
     evidence.receivers[1].asleep = [Window(2.0, 10.0)]
 
     assert judge(evidence) == []
 
 
-def test_what_a_member_may_not_read_is_not_missed():
+def test_message_a_member_may_not_read_is_not_missed():
     evidence = hears(connection(1, 2))
     evidence.readable = {(CONVERSATION, BRUNO): [Interval(0, 2)]}
 

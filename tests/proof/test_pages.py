@@ -144,7 +144,7 @@ async def test_ack_and_error_reach_whoever_asked():
 
 
 @played
-async def test_who_comes_back_goes_on_in_each_conversation():
+async def test_page_that_comes_back_goes_on_in_each_conversation():
     page = Play()
     page.connect()
     page.place(7)
@@ -180,7 +180,7 @@ async def test_lost_right_ends_one_subscription_for_good():
 
 
 @played
-async def test_not_let_in_is_over_and_a_refusal_for_now_is_not():
+async def test_refused_member_is_finished_and_one_refused_for_now_is_not():
     page = Play()
     page.connect()
     for name, code, retryable in (
@@ -196,7 +196,7 @@ async def test_not_let_in_is_over_and_a_refusal_for_now_is_not():
 
 
 @played
-async def test_who_unsubscribes_and_comes_again_goes_on():
+async def test_member_who_unsubscribes_and_comes_again_goes_on():
     page = Play()
     page.connect()
     page.place(7, 3)

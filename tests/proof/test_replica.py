@@ -112,7 +112,7 @@ def test_events_of_an_ended_inbox_are_not_those_of_the_next():
     assert "since" not in replica.subscribe("b", "inbox")
 
 
-def test_what_comes_twice_too_late_or_not_at_all_is_a_fault():
+def test_event_that_comes_twice_too_late_or_not_at_all_is_a_fault():
     for frames, words in (
         ([message(2)], "2 was told after 2"),
         ([message(4)], "4 was told right after 2"),
@@ -158,7 +158,7 @@ def test_unread_are_counted_anew_where_it_is_said():
     assert replica.feeds["a"].view()[1]["unread"] == 2
 
 
-def test_who_joins_a_conversation_asks_what_it_is():
+def test_replica_asks_what_a_joined_conversation_is():
     replica = mine()
     replica.hear(event("conversation_left", 5, "mine", conversation_id=1))
     assert replica.feeds["a"].view() == {}

@@ -100,7 +100,7 @@ def test_demo_in_production_is_warned_about_and_starts(settings):
     assert (warning.id, warning.is_serious()) == ("relais.W001", False)
 
 
-def test_who_waits_for_a_mistyped_event_is_told(settings, monkeypatch):
+def test_reaction_to_a_mistyped_event_is_reported(settings, monkeypatch):
     def end_member(_delivery: Any, _told: Any) -> None:
         raise AssertionError("no such event exists")
 

@@ -196,5 +196,5 @@ def test_database_that_is_away_is_unavailable_and_says_no_more(exception):
 
 
 @pytest.mark.parametrize("exception", [IntegrityError("duplicate"), RuntimeError("a bug")])
-def test_what_nobody_expected_stays_djangos(exception):
+def test_unexpected_exception_is_left_to_django(exception):
     assert exception_handler(exception, {}) is None

@@ -42,7 +42,7 @@ def test_object_is_parsed() -> None:
         b"\xff\xfe",
     ],
 )
-def test_what_is_no_safe_json_object_is_refused(text: str | bytes) -> None:
+def test_text_that_is_no_safe_json_object_is_refused(text: str | bytes) -> None:
     with pytest.raises(InvalidJsonError):
         parse_json(text)
 
@@ -55,7 +55,7 @@ def test_depth_is_measured_not_guessed() -> None:
     assert parse_json(deep) == json.loads(deep)
 
 
-def test_command_is_typed() -> None:
+def test_command_becomes_an_instance_of_its_class() -> None:
     assert command({"message": "Bonjour", "other": 1}, Say) == Say("Bonjour", 1)
 
 
@@ -93,6 +93,6 @@ def test_text_that_cannot_be_read_back_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7, ["x"], b"x"])
-def test_what_is_no_text_is_refused(value: object) -> None:
+def test_value_that_is_no_text_is_refused(value: object) -> None:
     with pytest.raises(InvalidFrameError):
         clean_text(value, max_length=20)

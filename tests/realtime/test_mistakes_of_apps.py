@@ -43,7 +43,7 @@ def subscription(rendering: Any) -> Subscription:
 
 
 @pytest.mark.parametrize("rendering", [None, Everything, "everything"])
-def test_what_is_no_rendering_is_refused(rendering):
+def test_value_that_is_no_rendering_is_refused(rendering):
     with pytest.raises(TypeError, match="Expected a rendering"):
         subscription(rendering)
 

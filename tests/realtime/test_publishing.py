@@ -87,14 +87,14 @@ def test_ephemeral_event_is_told_whatever_becomes_of_the_transaction(published: 
     assert published == [("talk.1", {"type": "whispered", "words": "psst"})]
 
 
-def test_the_wrong_door_is_refused() -> None:
+def test_publishing_by_the_wrong_function_is_refused() -> None:
     with pytest.raises(TypeError, match="use publish_now"):
         publish_on_commit("talk.1", Whispered(words="psst"))
     with pytest.raises(TypeError, match="use publish_on_commit"):
         publish_now("talk.1", Said(words="hello"))
 
 
-def test_what_is_started_inside_a_transaction_has_its_own(published: Published) -> None:
+def test_task_started_inside_a_transaction_has_its_own_events(published: Published) -> None:
     with announcing():
         publish_on_commit("talk.1", Said(words="outer"))
         context = contextvars.copy_context()  # as a task or a call in a thread would get it

@@ -31,7 +31,7 @@ def test_rate_is_read_and_written_alike(text: str, rate: Rate) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "10", "10/day", "0/s", "10/s:0", "-1/s", "10/s:", "ten/s", "10/s:30 "])
-def test_what_is_no_rate_is_refused(text: str) -> None:
+def test_text_that_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no rate"):
         Rate.parse(text)
 

@@ -116,7 +116,7 @@ async def test_query_and_token_go_together(connect, ana):
         assert (await socket.receive())["type"] == "subscribed"
 
 
-async def test_what_is_refused_before_accept_fails_the_test(hub):
+async def test_socket_refused_before_accept_fails_the_test(hub):
     with pytest.raises(AssertionError, match="refused before accept"):
         async with open_socket("/ws/nowhere/"):
             pass

@@ -17,7 +17,7 @@ def test_parts_are_joined_with_dots() -> None:
 
 
 @pytest.mark.parametrize("part", ["", "Ana", "a b", "é", "a/b", ".", "x" * 100])
-def test_what_cannot_be_a_topic_is_refused(part: str) -> None:
+def test_name_that_cannot_be_a_topic_is_refused(part: str) -> None:
     with pytest.raises(ValueError, match="is no topic"):
         topic("user", part)
 

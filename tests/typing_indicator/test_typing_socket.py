@@ -211,7 +211,7 @@ async def test_leaving_the_field_ends_it_once(ana, bruno, conversation, connect)
         assert await other.receives_nothing()
 
 
-async def test_who_has_not_typed_does_not_stop(ana, bruno, conversation, connect, clock):
+async def test_client_that_has_not_typed_tells_no_stop(ana, bruno, conversation, connect, clock):
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
         await typist.send(STOPS)
         assert await other.receives_nothing()

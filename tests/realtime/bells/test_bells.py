@@ -110,7 +110,7 @@ def test_own_bell_is_not_heard_again():
         {"bell": bell_bytes(origin=7)},
     ],
 )
-def test_what_is_no_bell_is_ignored(message):
+def test_message_that_is_no_bell_is_ignored(message):
     assert heard_in(message) is None
 
 
@@ -144,7 +144,7 @@ def test_topics_keep_their_shard_and_shards_share_the_load(settings):
 # ── ringing ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_waits_leaves_together_and_in_order(layer):
+async def test_waiting_events_leave_together_and_in_order(layer):
     ringer = Ringer()
     for number in range(5):
         ringer.ring([logged(number)])
@@ -194,7 +194,7 @@ async def test_bells_are_given_up_while_the_layer_is_away_and_that_is_said_once(
     ]
 
 
-async def test_what_waits_for_a_slow_layer_is_bounded(layer):
+async def test_events_that_wait_for_a_slow_layer_are_bounded(layer):
     ringer = Ringer()
     layer.is_slow = asyncio.Event()
     ringer.ring([logged(0)])
@@ -207,7 +207,7 @@ async def test_what_waits_for_a_slow_layer_is_bounded(layer):
     assert layer.told() == ["0", *(str(number) for number in range(10, MAX_WAITING + 10))]
 
 
-async def test_what_waits_for_a_slow_layer_is_bounded_in_bytes(layer):
+async def test_events_that_wait_for_a_slow_layer_are_bounded_in_bytes(layer):
     ringer = Ringer()
     layer.is_slow = asyncio.Event()
     ringer.ring([logged(0)])
@@ -225,7 +225,7 @@ async def test_what_waits_for_a_slow_layer_is_bounded_in_bytes(layer):
     assert numbers == [0, *range(count - kept + 1, count + 1)]
 
 
-async def test_what_was_heard_and_not_taken_is_bounded_in_bytes():
+async def test_bells_heard_and_not_taken_are_bounded_in_bytes():
     heard = Backlog()
     for number in range(3 * MAX_BACKLOG_BYTES // 65_536):
         heard.put_nowait(number.to_bytes(2, "big") + b"x" * 65_536)

@@ -51,7 +51,7 @@ async def test_lone_question_is_asked_at_once(library):
     assert library.batches == [[1]]
 
 
-async def test_who_asks_in_the_next_turns_of_the_loop_is_asked_along(library):
+async def test_questions_of_the_next_turns_of_the_loop_join_the_batch(library):
     """A loop accepts one connection in each of its turns: otherwise a storm would be asked two by two."""
     loader = BatchLoader(library.answer)
     asked = []
@@ -77,7 +77,7 @@ async def test_nobody_waits_for_ever_for_company(library, monkeypatch):
     await asyncio.gather(*others)
 
 
-async def test_what_is_asked_while_a_batch_is_in_flight_is_the_next_one(library):
+async def test_questions_asked_while_a_batch_is_in_flight_are_the_next_one(library):
     loader = BatchLoader(library.answer)
     library.is_open.clear()
     first = asyncio.ensure_future(loader(1))

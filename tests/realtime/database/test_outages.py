@@ -43,7 +43,7 @@ def test_cause_is_said_once_for_each_outage(caplog):
     ]
 
 
-def test_what_fails_for_some_and_works_for_others_is_one_outage(caplog):
+def test_failures_between_successes_are_one_outage(caplog):
     """The database is read-only: each reader would report it as back, and each writer as away."""
     clock = SimpleNamespace(now=0.0)
     outage = Outage("It", clock=lambda: clock.now)

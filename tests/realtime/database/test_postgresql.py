@@ -56,7 +56,7 @@ def test_dead_connections_in_the_pool_do_not_make_their_finder_late(postgres, po
     assert sum(pauses) < PATIENCE / 3
 
 
-def test_who_waits_gets_a_connection_as_soon_as_there_is_a_database(postgres, pool, monkeypatch):
+def test_waiting_caller_gets_a_connection_as_soon_as_there_is_a_database(postgres, pool, monkeypatch):
     pauses: list[float] = []
     stock = AttemptWithBackoff.update_delay
     monkeypatch.setattr(

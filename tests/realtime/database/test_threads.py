@@ -178,7 +178,7 @@ async def test_closing_waits_for_what_runs_and_closes_every_connection():
     assert [wrapper.connection for wrapper in wrappers] == [None, None, None]
 
 
-async def test_closing_twice_and_beginning_again():
+async def test_threads_can_be_closed_twice_and_begin_again():
     close_threads()
     close_threads()
 

@@ -18,7 +18,7 @@ def seconds(module: Any = None) -> list[float]:
     return [values[f"{part}_SECONDS"] for part in PARTS]
 
 
-def test_what_waits_gives_up_a_tenth_of_a_second_before_what_waits_for_it():
+def test_each_wait_ends_a_tenth_of_a_second_before_the_one_around_it():
     assert all(round(later - sooner, 3) >= 0.1 for sooner, later in pairwise(seconds()))
     assert 0 < time_budget.SHORT_LOCK_SECONDS < time_budget.LOCK_SECONDS
 

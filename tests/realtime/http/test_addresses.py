@@ -76,5 +76,5 @@ def test_addresses_of_one_subscriber_are_counted_as_one(peer, counted):
 @pytest.mark.parametrize(
     "address", ["", "unknown", "10.0.0.1:80", "10.0.0", "10.0.0.0/8", "fd00::1%eth0x" * 9]
 )
-def test_what_is_no_address_is_no_proxy(address):
+def test_text_that_is_no_address_is_no_proxy(address):
     assert not is_trusted_proxy(address, ("10.0.0.0/8",))

@@ -69,7 +69,7 @@ def test_language_of_who_asks_changes_nothing(client: Client, db: None) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/", "/api/schema/", "/api/docs/"])
-def test_who_has_it_is_sent_nothing(client: Client, db: None, path: str) -> None:
+def test_client_that_has_the_document_is_sent_nothing(client: Client, db: None, path: str) -> None:
     first = client.get(path)
     again = client.get(path, headers={"if-none-match": first["ETag"]})
 

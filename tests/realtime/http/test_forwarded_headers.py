@@ -49,7 +49,7 @@ def test_nobody_is_believed_by_default() -> None:
     assert as_seen_by_proxy(scope("http", "127.0.0.1", **FORWARDED))["client"] == ["127.0.0.1", 4711]
 
 
-def test_what_the_client_put_before_the_proxy_is_hearsay(proxies: None) -> None:
+def test_headers_that_the_client_sent_to_the_proxy_are_not_believed(proxies: None) -> None:
     forged = {"x-forwarded-for": "1.1.1.1, 203.0.113.7, 10.0.0.2", "x-forwarded-proto": "https, http"}
 
     seen = as_seen_by_proxy(scope("http", "10.0.0.1", **forged))

@@ -142,7 +142,7 @@ async def test_event_that_waited_for_a_lost_one_is_not_told_by_the_log_that_lack
     assert len(heard(hub)._held) == 0
 
 
-async def test_of_two_events_that_wait_at_one_place_the_log_knows_which_is_true(hub, log):
+async def test_log_decides_between_two_events_that_wait_at_one_place(hub, log):
     ana = await live(hub, log)
     log.is_open = False
     while log.append() < 13:
@@ -194,7 +194,7 @@ async def test_texts_of_an_older_version_have_no_marks_and_mislead_nobody(hub, l
     assert heard(hub).place == log.end()
 
 
-async def test_who_joins_with_what_the_database_says_now_finds_that_the_others_were_misled(hub, log):
+async def test_subscriber_that_joins_with_the_new_mark_reveals_that_others_were_misled(hub, log):
     ana, bruno = await live(hub, log), Listener()
     log.take_over(8, new=2)
 
@@ -207,7 +207,7 @@ async def test_who_joins_with_what_the_database_says_now_finds_that_the_others_w
     assert told(ana)[2:] == [f"10-{NEW}", f"11-{NEW}"]
 
 
-async def test_who_leaves_when_misled_leaves_nothing_behind(hub, log):
+async def test_subscriber_that_leaves_when_misled_leaves_nothing_behind(hub, log):
     ana, bruno = await live(hub, log), Listener()
     ana.on_misled = lambda subscription, seq: ana.leave()  # as a socket that comes back
     log.take_over(8, new=2)
@@ -223,7 +223,7 @@ async def test_who_leaves_when_misled_leaves_nothing_behind(hub, log):
 
 
 @pytest.mark.parametrize(("position", "new"), [(9, 2), (9, 5), (10, 2), (10, 5)])
-async def test_who_resumes_from_another_past_is_told_nothing_of_this_one(hub, log, position, new):
+async def test_resume_from_another_past_is_told_nothing_of_this_one(hub, log, position, new):
     while log.append() < 10:
         pass
     log.take_over(8, new=new)
@@ -238,7 +238,7 @@ async def test_who_resumes_from_another_past_is_told_nothing_of_this_one(hub, lo
 
 
 @pytest.mark.parametrize("position", [1, 5, 8])
-async def test_who_resumes_from_before_the_pasts_parted_is_told_what_is(hub, log, position):
+async def test_resume_from_before_the_pasts_parted_is_told_this_one(hub, log, position):
     while log.append() < 10:
         pass
     log.take_over(8, new=5)
@@ -307,7 +307,7 @@ async def test_log_that_changes_while_somebody_catches_up_does_not_go_on_where_t
     assert told(ana) == [f"{seq}-{OLD}" for seq in (1, 2, 3)]
 
 
-async def test_who_had_no_room_reads_on_only_in_the_log_that_was_told(hub, log):
+async def test_subscriber_without_room_reads_on_only_in_the_log_it_was_told(hub, log):
     ana = await live(hub, log)
     ana.has_room.clear()
     log.append()

@@ -276,7 +276,7 @@ async def test_ephemeral_events_pass_whatever_the_position_is(quiet_hub, log):
 
 
 @pytest.mark.parametrize("position", [0, 4, 9, 10])
-async def test_who_is_behind_is_told_everything_since_its_position(quiet_hub, log, position):
+async def test_subscriber_that_is_behind_is_told_everything_since_its_position(quiet_hub, log, position):
     while log.append() < 10:
         pass
     ana = Listener()
@@ -289,7 +289,7 @@ async def test_who_is_behind_is_told_everything_since_its_position(quiet_hub, lo
     assert ana.live_at == 10
 
 
-async def test_who_is_ahead_of_the_bells_is_told_nothing_twice(quiet_hub, log):
+async def test_subscriber_ahead_of_the_bells_is_told_nothing_twice(quiet_hub, log):
     first, second = Listener(), Listener()
     first.join(quiet_hub, position=0)
     for _ in range(5):
@@ -643,7 +643,7 @@ async def test_idle_topic_is_told_in_the_next_turn_and_a_busy_one_joined(quiet_h
     assert [len(batch) for batch in batches] == [1, 5]
 
 
-async def test_who_joins_is_not_told_what_was_handed_out_before(quiet_hub, log):
+async def test_new_subscriber_is_not_told_earlier_events(quiet_hub, log):
     ana, bruno = Listener(1), Listener(2)
     ana.join(quiet_hub, position=0)
     ring(quiet_hub, log, log.append())
@@ -673,7 +673,7 @@ async def test_burst_is_written_in_pieces_that_fit(quiet_hub, log, settings):
     assert max(sizes) < 1_000 + one + 20
 
 
-async def test_who_has_no_room_reads_the_log_when_it_has_and_holds_up_nobody(quiet_hub, log):
+async def test_subscriber_without_room_reads_the_log_later_and_holds_up_nobody(quiet_hub, log):
     ana, bruno = Listener(1), Listener(2)
     ana.join(quiet_hub, position=0)
     bruno.join(quiet_hub, position=0)
@@ -695,7 +695,7 @@ async def test_who_has_no_room_reads_the_log_when_it_has_and_holds_up_nobody(qui
     assert heard(quiet_hub).behind == {}
 
 
-async def test_who_was_caught_up_before_a_flush_is_told_nothing_twice_when_it_falls_behind(quiet_hub, log):
+async def test_subscriber_caught_up_before_a_flush_is_told_nothing_twice_when_it_falls_behind(quiet_hub, log):
     ana, mute = Listener(1), Listener(2)
     mute.join(quiet_hub, position=0, rendering=NOTHING)
     ring(quiet_hub, log, log.append(), log.append())
@@ -838,7 +838,9 @@ async def test_page_of_a_log_that_went_back_meanwhile_is_thrown_away(quiet_hub, 
 
 
 @pytest.mark.parametrize("is_read", [False, True])
-async def test_who_is_behind_when_the_log_goes_back_is_told_what_comes_in_its_place(quiet_hub, log, is_read):
+async def test_subscriber_behind_when_the_log_goes_back_is_told_what_comes_in_its_place(
+    quiet_hub, log, is_read
+):
     """The page for such a subscriber is still being read, or is read and waits for room."""
     log.is_open, log.page = False, 500
     while log.append() < 12:

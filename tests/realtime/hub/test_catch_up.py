@@ -107,7 +107,7 @@ async def test_busy_topic_among_many_holds_up_none_of_them(quiet_hub, logs) -> N
     assert told_of(ana, "busy") == list(range(1, 3_001))
 
 
-async def test_each_gets_a_page_in_its_turn(quiet_hub, logs) -> None:
+async def test_each_subscription_gets_a_page_in_its_turn(quiet_hub, logs) -> None:
     ana = Listener()
     for number in range(20):
         behind(logs, quiet_hub, ana, f"talk.{number}", 12)
@@ -202,7 +202,7 @@ async def test_audience_that_reads_a_gap_holds_up_no_other(quiet_hub, logs) -> N
     assert told_of(ana, "slow") == []
 
 
-async def test_who_comes_while_the_others_wait_for_their_audiences_is_read_for_at_once(
+async def test_newcomer_is_read_for_at_once_while_others_wait_for_their_audiences(
     quiet_hub, logs, monkeypatch
 ) -> None:
     reading: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -222,7 +222,7 @@ async def test_who_comes_while_the_others_wait_for_their_audiences_is_read_for_a
     ana.work.cancel()
 
 
-async def test_who_has_been_ahead_of_its_audience_before_has_it_read_on_again(quiet_hub, logs) -> None:
+async def test_subscription_ahead_of_its_audience_a_second_time_makes_it_read_on(quiet_hub, logs) -> None:
     """It is not taken for a subscriber whose position never existed, and told twice."""
     ana, bruno = Listener(), Listener()
     behind(logs, quiet_hub, ana, "busy", 3_000)  # keeps the task busy all the time
@@ -322,7 +322,7 @@ async def test_one_of_two_falls_behind_and_the_other_does_not(quiet_hub, logs) -
     assert ana.told == ["a1", "a2", "b1", "b2"]
 
 
-async def test_what_no_log_keeps_has_passed_by_who_was_behind(quiet_hub, logs) -> None:
+async def test_ephemeral_events_pass_by_a_subscription_that_is_behind(quiet_hub, logs) -> None:
     ana, bruno = Listener(), Listener()
     logs.heads["talk.1"] = 2
     ana.subscribe(quiet_hub, "talk.1", position=2, authorized_at=2)
@@ -334,7 +334,7 @@ async def test_what_no_log_keeps_has_passed_by_who_was_behind(quiet_hub, logs) -
     assert (ana.missed, bruno.missed) == ([], ["talk.1"])
 
 
-async def test_what_no_log_keeps_gives_way_and_who_has_no_room_knows(quiet_hub, logs) -> None:
+async def test_ephemeral_event_gives_way_and_its_subscription_without_room_knows(quiet_hub, logs) -> None:
     ana = Listener()
     logs.heads["talk.1"] = 2
     subscription = ana.subscribe(quiet_hub, "talk.1", position=2, authorized_at=2)
@@ -353,7 +353,7 @@ def asked(subscription: Any, seq: int) -> asyncio.Task[Position]:
     return asyncio.get_running_loop().create_task(subscription.told(seq))
 
 
-async def test_live_one_has_been_told_when_what_waits_is_written(quiet_hub, logs) -> None:
+async def test_live_subscription_has_been_told_once_waiting_events_are_written(quiet_hub, logs) -> None:
     ana = Listener()
     logs.heads["talk.1"] = 3
     subscription = ana.subscribe(quiet_hub, "talk.1", position=0)
@@ -367,7 +367,7 @@ async def test_live_one_has_been_told_when_what_waits_is_written(quiet_hub, logs
     assert len(ana._told) == 1
 
 
-async def test_live_one_waits_for_the_gap_to_be_read(quiet_hub, logs) -> None:
+async def test_live_subscription_waits_for_the_gap_to_be_read(quiet_hub, logs) -> None:
     ana = Listener()
     logs.heads["talk.1"] = 3
     logs.closed["talk.1"] = asyncio.Event()
@@ -394,7 +394,7 @@ async def test_seq_beyond_the_log_is_waited_for_only_as_far_as_the_log_goes(quie
     assert answer.result() == Position(3)
 
 
-async def test_one_that_is_behind_is_waited_for_until_it_is_live(quiet_hub, logs) -> None:
+async def test_subscription_that_is_behind_is_waited_for_until_it_is_live(quiet_hub, logs) -> None:
     ana = Listener()
     ana.has_room.clear()
     subscription = behind(logs, quiet_hub, ana, "talk.1", 7)
@@ -409,7 +409,7 @@ async def test_one_that_is_behind_is_waited_for_until_it_is_live(quiet_hub, logs
     assert [json.loads(frame)["seq"] for frame in ana._told] == list(range(1, 8))
 
 
-async def test_one_that_has_no_room_while_it_is_waited_for_is_told_all_the_same(quiet_hub, logs) -> None:
+async def test_subscription_without_room_is_told_all_the_same_while_waited_for(quiet_hub, logs) -> None:
     ana = Listener()
     logs.heads["talk.1"] = 2
     subscription = ana.subscribe(quiet_hub, "talk.1", position=0)

@@ -28,7 +28,7 @@ class Something:
         return "<what is broken>"
 
 
-async def test_what_cannot_be_ended_keeps_no_other_alive(
+async def test_access_that_cannot_be_ended_keeps_no_other_alive(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(expiries, "LOOK_SECONDS", 0.01)

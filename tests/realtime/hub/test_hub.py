@@ -214,7 +214,7 @@ async def test_event_whose_bell_was_lost_is_found_in_the_database(hub, unheard, 
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_what_follows_a_log_that_went_back_is_told(hub, unheard):
+async def test_events_after_a_log_went_back_are_told(hub, unheard):
     """A database took over without the last commits: the next events have places that were told before."""
     listener = Listener()
     await unheard(2)
@@ -548,7 +548,7 @@ class TestRealRedis:
 
         await eventually(lambda: {TOPIC} in compared)
 
-    async def test_what_is_no_bell_is_passed_over(self, redis_server, neighbour, caplog, monkeypatch):
+    async def test_message_that_is_no_bell_is_passed_over(self, redis_server, neighbour, caplog, monkeypatch):
         # If this were taken for an outage, nobody here would hear anything for so long.
         monkeypatch.setattr(bell_listener, "LISTEN_RETRY_SECONDS", 60)
         redis_server.start()
@@ -605,7 +605,7 @@ class TestRealRedis:
 
         await eventually(lambda: heard() == {group_of(0), group_of(shard)})
 
-    async def test_what_is_published_here_reaches_the_neighbours_once(self, redis_server, neighbour):
+    async def test_events_published_here_reach_the_neighbours_once(self, redis_server, neighbour):
         redis_server.start()
         channel = await neighbour.new_channel()
         await neighbour.group_add(group_of(0), channel)

@@ -93,7 +93,7 @@ def test_reaction_that_looks_for_nobody_costs_no_look_at_every_member():
     assert len(looked_at) == 1
 
 
-def test_what_waits_is_written_before_an_action_and_not_for_a_reaction():
+def test_waiting_events_are_written_before_an_action_and_not_for_a_reaction():
     order = []
     reacts_to("said")(lambda event: order.append("reaction"))
 
@@ -105,7 +105,7 @@ def test_what_waits_is_written_before_an_action_and_not_for_a_reaction():
     assert order == ["reaction", "reaction", "written", "action", "another"]
 
 
-def test_who_had_no_room_when_it_was_written_is_not_acted_on():
+def test_subscription_that_fell_behind_at_the_writing_is_not_acted_on():
     acted_on = []
     acts_on("said")(lambda event, told: acted_on.extend(told.everyone()))
     stays, falls_behind = subscription(0), subscription(0)

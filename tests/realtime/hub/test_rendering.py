@@ -219,7 +219,7 @@ def test_binary_frames_are_told_in_envelopes_and_without() -> None:
     assert events.batch(Enveloped(Binary(), Named("one"))).payloads == [b"one:" + payload]
 
 
-def test_who_is_left_out_of_a_body_is_left_out_of_its_envelopes() -> None:
+def test_user_left_out_of_a_body_is_left_out_of_its_envelopes() -> None:
     batch = stretch(delivery(1)).batch(Enveloped(Spelled("a", left_out=(7,)), Named("one")))
 
     assert batch.chunk_for([7]).payloads == []

@@ -64,7 +64,7 @@ async def test_lone_topic_is_written_straight_and_shared(quiet_hub, monkeypatch)
     assert written[0] is written[1]
 
 
-async def test_what_is_pushed_in_between_keeps_its_place(quiet_hub, monkeypatch) -> None:
+async def test_answer_pushed_in_between_keeps_its_place(quiet_hub, monkeypatch) -> None:
     """An answer that is given while topics are written stands between the event before it and the one after
     it."""
     ana = joined(quiet_hub, "a", "b", "c")

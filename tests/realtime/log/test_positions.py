@@ -93,7 +93,7 @@ def test_text_of_an_event_ends_with_its_position(words):
 
 
 @pytest.mark.django_db
-def test_what_is_told_at_once_is_what_is_read_later():
+def test_text_told_at_once_is_the_one_read_later():
     with transaction.atomic():
         logged = log.append([(name, Said(words="é")) for name in ("talk.1", "talk.2", "talk.1")])
 

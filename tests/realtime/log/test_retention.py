@@ -54,7 +54,7 @@ def test_users_topics_are_kept_for_a_month_by_default():
     assert log.floor("user.1") == 1
 
 
-def test_what_is_kept_for_ever_is_kept(settings):
+def test_events_kept_for_ever_are_kept(settings):
     settings.RELAIS = {"log_retention": {"user.": (None, None)}}
     say("user.1", 3)
     LoggedEvent.objects.update(created_at=_days_ago(10_000))

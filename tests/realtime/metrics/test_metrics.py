@@ -162,7 +162,7 @@ def batch_of(*kinds: str) -> FrameBatch:
     return batch
 
 
-async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> None:
+async def test_events_that_give_way_are_counted_by_their_kind(settings: Any, rise) -> None:
     settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 2 * WATCHED_BYTES}
     typing, receipts = rise(EVENTS_GIVEN_WAY, "typing"), rise(EVENTS_GIVEN_WAY, "receipt")
     outbox = Outbox(nowhere, SlowWire(2 * WATCHED_BYTES - 100), lambda: None)
@@ -175,7 +175,7 @@ async def test_what_gives_way_is_counted_by_its_kind(settings: Any, rise) -> Non
     outbox.abandon()
 
 
-async def test_what_gives_way_without_prepared_frames_is_counted_too(settings: Any, rise) -> None:
+async def test_events_that_give_way_without_prepared_frames_are_counted_too(settings: Any, rise) -> None:
     settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 100}
     typing = rise(EVENTS_GIVEN_WAY, "typing")
     outbox = outbox_for({}, nowhere, lambda: None, lambda: None)

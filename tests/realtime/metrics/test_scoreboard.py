@@ -111,7 +111,7 @@ def test_next_worker_goes_on_where_the_last_one_stopped(tmp_path):
     assert len(list(tmp_path.glob("*.json"))) == 2, "files of the dead do not pile up"
 
 
-def test_what_was_shown_outlives_who_showed_it(tmp_path):
+def test_shown_number_outlives_the_worker_that_showed_it(tmp_path):
     one, other = Worker(tmp_path), Worker(tmp_path)
     one.work(5)
     shown = one.answer()['sent_total{kind="chat"}']

@@ -42,7 +42,7 @@ def old_knot(keeper: Keeper) -> "weakref.ref[Knot]":
     return weakref.ref(knot)
 
 
-def test_what_is_alive_is_left_out_and_young_garbage_is_not(in_use):
+def test_live_objects_are_left_out_and_young_garbage_is_not(in_use):
     keeper, young = Keeper(), weakref.ref(Knot())
 
     old = old_knot(keeper)
@@ -52,7 +52,7 @@ def test_what_is_alive_is_left_out_and_young_garbage_is_not(in_use):
     assert old() is not None
 
 
-def test_what_was_left_out_still_ends_with_its_last_reference(in_use):
+def test_object_that_was_left_out_still_ends_with_its_last_reference(in_use):
     keeper, plain = Keeper(), type("Plain", (), {})()
     keeper.tend()
     seen = weakref.ref(plain)
@@ -110,7 +110,7 @@ async def test_while_a_hub_runs_full_collections_are_made_here_only():
     assert gc.get_threshold() == before
 
 
-async def test_what_is_free_is_given_back_now_and_then(monkeypatch):
+async def test_free_memory_is_given_back_now_and_then(monkeypatch):
     given_back = []
     monkeypatch.setattr(garbage, "SETTLE_SECONDS", 0.001)
     monkeypatch.setattr(garbage, "GIVE_BACK_ROUNDS", 3)

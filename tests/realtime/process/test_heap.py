@@ -56,7 +56,7 @@ def test_threads_share_a_heap(how, is_one):
 
 
 @pytest.mark.acceptance
-def test_what_is_free_between_what_is_kept_is_given_back():
+def test_free_memory_between_kept_objects_is_given_back():
     full, free, after = map(int, said_by(GIVE_BACK).split())
 
     assert free > 0.8 * full

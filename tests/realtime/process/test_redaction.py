@@ -63,7 +63,7 @@ def test_token_without_a_name_is_taken_out() -> None:
         "redis://127.0.0.1:6379/0 answers ana@example.com",
     ],
 )
-def test_what_is_no_secret_stays(line: str) -> None:
+def test_line_without_a_secret_stays(line: str) -> None:
     assert redact(line) == line
 
 

@@ -175,7 +175,7 @@ async def test_body_is_counted(pieces: list[int], refusal: Refusal | None) -> No
     connection.allowance.gone()
 
 
-async def test_what_is_around_a_body_is_counted_too() -> None:
+async def test_framing_of_a_body_is_counted_too() -> None:
     connection = Connection()
     connection.asks()
     connection.allowance.received(1024 * KIB + FRAMING_BYTES)

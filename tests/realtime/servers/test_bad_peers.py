@@ -199,7 +199,7 @@ def test_header_of_a_message_too_large_is_enough_to_be_refused(
     assert told(server, "too_big")
 
 
-def test_what_follows_a_violation_is_neither_obeyed_nor_kept(server: EchoServer) -> None:
+def test_frames_after_a_violation_are_neither_obeyed_nor_kept(server: EchoServer) -> None:
     with unharmed(server), Peer(server.port, "/ws/echo/") as peer:
         peer.send_until_refused(frame(3), *[frame(TEXT, b"x" * 65536)] * 500)
 
@@ -438,7 +438,7 @@ def test_server_without_our_adapter_ends_such_a_flood_too(server_database: str, 
         assert server.log().count('"reason": "flood"') == 2
 
 
-def test_who_pings_now_and_then_and_sends_much_in_fair_pieces_is_not_limited(server: EchoServer) -> None:
+def test_peer_that_pings_sometimes_and_sends_much_in_fair_pieces_is_not_limited(server: EchoServer) -> None:
     large, part = b"x" * NATIVE, 1024
     pieces = [large[at : at + part] for at in range(0, len(large), part)]
     fair = b"".join(frame(CONTINUATION, piece, fin=False) for piece in pieces)
@@ -450,7 +450,7 @@ def test_who_pings_now_and_then_and_sends_much_in_fair_pieces_is_not_limited(ser
             assert text_of(peer) == large
 
 
-def test_what_comes_before_a_socket_is_let_in_waits_and_is_little(server: EchoServer) -> None:
+def test_bytes_before_a_socket_is_let_in_wait_and_are_few(server: EchoServer) -> None:
     with unharmed(server, at_most=4 * MIB), before_it_is_let_in(server) as (peer, answer):
         with contextlib.suppress(TimeoutError):
             peer.sendall(frame(PING) * 1_000_000)
@@ -577,7 +577,7 @@ def test_application_that_does_not_read_makes_its_peer_wait(server: EchoServer) 
             peer.send(*flood)
 
 
-def test_what_waited_for_a_busy_application_arrives_whole_and_in_order(server: EchoServer) -> None:
+def test_messages_that_waited_for_a_busy_application_arrive_whole_and_in_order(server: EchoServer) -> None:
     numbers = [str(number).encode() for number in range(20_000)]
     with Peer(server.port, "/stranger") as peer, ThreadPoolExecutor(1) as sender:
         peer.send(frame(TEXT, b"pause"))
@@ -631,7 +631,7 @@ def test_peer_that_answers_no_ping_is_given_up(pinging: EchoServer) -> None:
     assert told(pinging, "no_pong")
 
 
-def test_who_breaks_the_rules_before_it_is_let_in_is_ended_like_anybody(server: EchoServer) -> None:
+def test_peer_that_breaks_the_rules_before_it_is_let_in_is_ended_like_any_other(server: EchoServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.sendall(handshake(server.port, "/late"))

@@ -40,7 +40,7 @@ def test_rest_of_what_the_kernel_took_is_not_copied_for_each_socket() -> None:
         assert transport.dataBuffer is data
 
 
-def test_what_the_kernel_does_not_take_at_all_is_twisted_s_to_write() -> None:
+def test_bytes_that_the_kernel_does_not_take_at_all_are_written_by_twisted() -> None:
     wire, transport = wire_that_takes(0)
 
     wire.write(b"x" * 1_000)

@@ -21,7 +21,7 @@ async def test_messages_are_taken_in_order(intake: Intake) -> None:
     assert intake.empty()
 
 
-async def test_who_waits_is_woken(intake: Intake) -> None:
+async def test_waiting_reader_is_woken(intake: Intake) -> None:
     waiting = asyncio.ensure_future(intake.get())
     await settle()
 
@@ -30,7 +30,7 @@ async def test_who_waits_is_woken(intake: Intake) -> None:
     assert await waiting == {"text": "hello"}
 
 
-async def test_who_stopped_waiting_takes_nothing_along(intake: Intake) -> None:
+async def test_reader_that_stopped_waiting_takes_nothing_along(intake: Intake) -> None:
     first, second = asyncio.ensure_future(intake.get()), asyncio.ensure_future(intake.get())
     await settle()
 

@@ -95,7 +95,7 @@ def read_by_websockets(method: str, target: bytes, headers: list[tuple[bytes, by
 @example(
     method="GET", target=b"/", more=[(b"origin", b"null"), (b"origin", b"null")], missing=None, order=None
 )
-def test_what_is_found_ordinary_websockets_would_have_taken(method, target, more, missing, order):
+def test_handshake_found_ordinary_is_one_that_websockets_accepts(method, target, more, missing, order):
     named = {name for name, _ in more}
     headers = [line for line in NEEDED if line != missing and line[0] not in named] + more
     if order is not None:

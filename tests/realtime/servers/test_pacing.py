@@ -71,7 +71,7 @@ async def test_one_slice_is_parsed_in_each_turn_however_fast_it_is_taken(
     application.cancel()
 
 
-async def test_who_took_everything_is_read_on_for_once_more_comes() -> None:
+async def test_reading_goes_on_for_an_application_that_took_everything() -> None:
     paced = Paced(messages_a_slice=MAX_MESSAGES)
     for _ in range(3):
         paced.feed(b"x")

@@ -42,7 +42,7 @@ def test_address_that_is_full_gives_up_what_waits_longest(door: Door) -> None:
     assert door.places.open == 2
 
 
-def test_who_gave_way_does_so_once_whatever_comes_of_its_answer(door: Door) -> None:
+def test_connection_gives_way_once_whatever_comes_of_its_answer(door: Door) -> None:
     first = door.place("192.0.2.1", "first")
     for name in ("second", "third"):
         door.place("192.0.2.1", name)
@@ -73,7 +73,7 @@ def test_process_that_is_full_takes_from_who_has_the_most(door: Door) -> None:
     assert door.places.open == 4
 
 
-def test_who_is_being_answered_is_left_alone(door: Door) -> None:
+def test_connection_that_is_being_answered_is_left_alone(door: Door) -> None:
     busy = [door.place("192.0.2.1", name) for name in ("first", "second")]
     busy[0].works()
     door.place("192.0.2.1", "third")

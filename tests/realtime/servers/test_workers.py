@@ -127,7 +127,7 @@ async def test_worker_that_cannot_be_started_ends_no_other(
     assert len(refused) >= 3
 
 
-async def test_who_knocks_while_a_worker_is_replaced_is_served_by_the_next(
+async def test_connection_made_while_a_worker_is_replaced_is_served_by_the_next(
     port: Port, caplog: pytest.LogCaptureFixture
 ) -> None:
     slow = SERVES.replace(BEGIN, BEGIN + "time.sleep(1); ")

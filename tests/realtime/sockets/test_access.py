@@ -154,7 +154,7 @@ async def test_suspended_access_is_told_nothing_and_goes_on_where_it_was(quiet_h
     assert not any(each.is_behind for each in (first, second, third))
 
 
-async def test_what_is_ephemeral_passes_a_suspended_access_by(quiet_hub, log, line) -> None:
+async def test_suspended_access_misses_ephemeral_events(quiet_hub, log, line) -> None:
     one, other = line.socket.admit(identity(1)), line.socket.admit(None)
     subscribe(line, one, "a", position=None)
     subscribe(line, other, "c", position=None)

@@ -183,7 +183,7 @@ async def test_bug_closes_this_socket_and_no_other(talk, caplog):
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
-async def test_what_a_refused_socket_sends_is_not_obeyed(talk):
+async def test_frames_of_a_refused_socket_are_not_obeyed(talk):
     async with talk() as (socket, consumer):
         for kind in ("refuse", "echo", "ping", "bug"):
             await socket.send({"type": kind, "ref": 1})
@@ -245,7 +245,7 @@ async def test_flood_is_closed_though_the_rate_grants_a_frame_now_and_then(talk,
     assert len(consumer.handled) == 4
 
 
-async def test_who_is_refused_now_and_then_is_not_closed(talk, monkeypatch):
+async def test_socket_refused_now_and_then_is_not_closed(talk, monkeypatch):
     monkeypatch.setattr(connections, "MAX_FLOOD", 5)
     waits = itertools.cycle([0.0, 1.0])
     async with talk() as (socket, consumer):
@@ -369,7 +369,7 @@ async def test_clock_that_jumps_ends_nothing_early(talk, monkeypatch):
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_left_runs_once_whatever_it_does(talk, caplog, hub):
+async def test_hook_left_runs_once_whatever_it_does(talk, caplog, hub):
     async with talk("?listen=1&stumble=1") as (_, consumer):
         pass
 

@@ -247,7 +247,7 @@ async def test_refused_origin_is_logged_with_what_would_let_it_in(caplog, origin
     assert [getattr(record, "allowed_with", None) for record in caplog.records] == [setting]
 
 
-async def test_who_has_something_to_do_first_does_it_before_the_peer_is_told():
+async def test_refusal_does_its_own_work_before_the_peer_is_told():
     told: list[str] = []
 
     async def first() -> None:

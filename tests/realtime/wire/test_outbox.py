@@ -227,7 +227,7 @@ async def test_overflow_is_closed_even_when_the_write_in_flight_never_ends():
     assert sent == [4408]
 
 
-async def test_what_may_be_dropped_gives_way_first(peer):
+async def test_droppable_frame_gives_way_first(peer):
     peer.stops_reading()
     peer.outbox.push("x" * 60)
     peer.outbox.push("typing", droppable_kind="typing")
@@ -328,7 +328,7 @@ async def test_nothing_leaves_before_the_socket_is_accepted_and_nothing_is_lost(
     assert (before, peer.got) == ([], ["a", 4401])
 
 
-async def test_what_waits_is_counted_in_bytes(peer):
+async def test_waiting_frames_are_counted_in_bytes(peer):
     peer.stops_reading()
 
     peer.outbox.push("😀" * 15)
@@ -370,7 +370,7 @@ async def test_texts_and_bytes_leave_as_what_they_are(peer):
 # ── joining ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_joined_leaves_in_order_and_the_close_after_it(peer):
+async def test_joined_frames_leave_in_order_and_the_close_after_them(peer):
     peer.outbox.push("before")
     peer.outbox.begin_joining()
     peer.outbox.push_batch(batch_of("a", "b"))
@@ -383,7 +383,7 @@ async def test_what_is_joined_leaves_in_order_and_the_close_after_it(peer):
     assert peer.got == ["before", "a", "b", "c", "d", 4404]
 
 
-async def test_what_is_joined_leaves_in_one_write_and_a_lone_chunk_as_it_is(prepared):
+async def test_joined_frames_leave_in_one_write_and_a_lone_chunk_as_it_is(prepared):
     lone = batch_of("alone")
 
     prepared.outbox.begin_joining()
@@ -406,7 +406,7 @@ async def test_what_is_joined_leaves_in_one_write_and_a_lone_chunk_as_it_is(prep
     assert prepared.wire.writes[1] is lone.data
 
 
-async def test_what_is_pushed_in_a_turn_is_joined_by_who_asks_for_it(prepared):
+async def test_frames_pushed_in_a_turn_are_joined_where_that_is_asked_for(prepared):
     for text in ("a", "b"):
         prepared.outbox.join_turn()
         prepared.outbox.push(text)
@@ -427,7 +427,7 @@ async def test_what_is_pushed_in_a_turn_is_joined_by_who_asks_for_it(prepared):
 
 
 @pytest.mark.parametrize("waits", [0, 20])
-async def test_what_is_joined_has_the_room_that_it_would_have_had_alone(prepared, waits):
+async def test_joined_frames_have_the_room_that_they_would_have_had_alone(prepared, waits):
     if waits:
         prepared.stops_reading()
         prepared.outbox.push("x" * waits)
@@ -444,7 +444,7 @@ async def test_what_is_joined_has_the_room_that_it_would_have_had_alone(prepared
     assert joined == ([True, False, False, 0] if waits else [True, True, False, 0])
 
 
-async def test_what_is_joined_is_alone_where_nothing_waits_and_counts_as_waiting(peer):
+async def test_joined_frames_are_alone_where_nothing_waits_and_count_as_waiting(peer):
     peer.outbox.begin_joining()
     taken = [peer.outbox.push_batch(batch_of("x" * 3 * LIMIT)) for _ in range(2)]
     waiting = asyncio.ensure_future(peer.outbox.room_for(1))
@@ -623,7 +623,7 @@ async def test_little_that_waits_makes_no_room_for_more_than_there_is(prepared):
     assert (prepared.wire.written, prepared.slow) == (written, 1)
 
 
-async def test_what_the_log_has_leaves_room_for_what_only_this_socket_is_told(prepared):
+async def test_logged_events_leave_room_for_frames_of_this_socket_alone(prepared):
     prepared.wire.room = 0
     while prepared.outbox.push_batch(batch_of("x" * 10)):
         pass
@@ -650,7 +650,7 @@ async def test_batch_may_be_dropped_when_all_of_it_may(prepared):
     assert prepared.wire.written == written
 
 
-async def test_who_takes_nothing_while_the_log_waits_for_room_is_given_up(prepared):
+async def test_peer_that_takes_nothing_while_the_log_waits_for_room_is_given_up(prepared):
     prepared.wire.room = 0
     prepared.outbox.push("x" * 40)
 
@@ -659,7 +659,7 @@ async def test_who_takes_nothing_while_the_log_waits_for_room_is_given_up(prepar
     assert prepared.slow == 1
 
 
-async def test_who_takes_a_little_at_a_time_is_waited_for(prepared, clock):
+async def test_peer_that_takes_a_little_at_a_time_is_waited_for(prepared, clock):
     prepared.wire.room = 0
     prepared.outbox.push("x" * 90)
     waiting = asyncio.create_task(prepared.outbox.room_for(10))
