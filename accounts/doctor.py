@@ -37,7 +37,7 @@ def sessions() -> Iterator[Finding]:
 
 @examination(remedy="Run the same `manage.py forget_user` again: it does what is left to do.")
 def forgettings() -> Iterator[Finding]:
-    """Whoever was to be forgotten is, a day later."""
+    """A user who was to be forgotten is forgotten a day later."""
     begun = Forgetting.objects.filter(begun_at__lt=timezone.now() - LONGEST_FORGETTING)
     for user_id in begun.order_by("pk").values_list("pk", flat=True)[:SHOWN]:
         yield Finding("a user is half forgotten", {"user": user_id}, "nothing left to forget", "a beginning")

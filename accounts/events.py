@@ -21,7 +21,7 @@ class AccountDisabled(Event, frozen=True, tag="account_disabled"):
 
 
 class SharingChanged(Event, frozen=True, tag="sharing_changed"):
-    """What others are told of the user from now on; the user's open sockets obey, and tell no client."""
+    """The user's sharing switches changed: the open sockets obey the new ones, and send nothing."""
 
     shares_receipts: bool
     shares_typing: bool

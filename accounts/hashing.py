@@ -34,7 +34,7 @@ _request: ContextVar[object | None] = ContextVar("request", default=None)
 
 
 class _Held(threading.local):
-    """How often this thread is inside of `turn`: nested turns are free."""
+    """Counts how often this thread has entered `turn`, since nested turns are free."""
 
     times = 0
 

@@ -72,7 +72,7 @@ class MeSerializer(serializers.ModelSerializer[User]):
 
 
 class SignInSerializer(serializers.Serializer[Any]):
-    """Who signs in."""
+    """The username or e-mail, and the password, of a user who signs in."""
 
     username = serializers.CharField(max_length=254, help_text="A username, or an e-mail.")
     password = _password()

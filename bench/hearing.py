@@ -38,7 +38,7 @@ class Hearing:
         self.first: list[int] = []
         self.last: list[int] = []
         self.behind: list[int] = []
-        #: When the message was sent that is being delivered.
+        #: When the message that is being delivered was sent.
         self._said = 0
         self.received = 0
         #: Messages whose seq does not follow the one before.

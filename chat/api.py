@@ -63,7 +63,7 @@ class ConversationsView(ApiView):
 class ConversationView(ApiView):
     @operations.conversations_retrieve
     def get(self, request: Request, conversation_id: int) -> Response:
-        """One conversation."""
+        """Show one conversation."""
         return Response(answers.conversation(_me(request), conversation_id))
 
     @operations.conversations_rename

@@ -27,7 +27,7 @@ def conversation_topic(conversation_id: int) -> str:
 
 
 class MessageSent(Event, tag="message", frozen=True, kw_only=True):
-    """Somebody said something; told to everybody in the conversation, the sender too."""
+    """A message; sent to all members of the conversation, its sender too."""
 
     message_id: Id
     sender_id: Id

@@ -38,7 +38,7 @@ class Conversation(models.Model):
 
 
 class Participant(models.Model):
-    """One member of a conversation, with how far they got. The cursors only move forward."""
+    """A member of a conversation, with a delivered and a read cursor, which only move forward."""
 
     class Role(models.TextChoices):
         OWNER = "owner"

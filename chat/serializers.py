@@ -127,7 +127,7 @@ class EditSerializer(serializers.Serializer[Any]):
 
 
 class CursorSerializer(serializers.Serializer[Any]):
-    """How far the user is."""
+    """A position up to which messages have arrived, or were read."""
 
     up_to_seq = SeqField(help_text="The seq of the last message that arrived or was read.")
 
@@ -210,7 +210,7 @@ class ConversationsSerializer(serializers.Serializer[Any]):
 
 
 class ReadSerializer(serializers.Serializer[Any]):
-    """How far the user is in a conversation."""
+    """The user's cursors in a conversation, and the number of unread messages."""
 
     delivered_seq = serializers.IntegerField(read_only=True, help_text="Up to here everything has arrived.")
     read_seq = serializers.IntegerField(read_only=True, help_text="Up to here everything was read.")

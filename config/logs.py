@@ -17,12 +17,12 @@ from realtime.process.redaction import RedactingFormatter, redact
 MAX_FIELD = 2_000
 
 
-def is_no_clients_fault(record: logging.LogRecord) -> bool:
+def is_not_a_clients_fault(record: logging.LogRecord) -> bool:
     """Drop uvicorn's traceback for a text frame that is not UTF-8: any client can send one."""
     return not (record.exc_info and record.exc_info[0] is UnicodeDecodeError)
 
 
-def without_traceback_of_clients(record: logging.LogRecord) -> bool:
+def drop_clients_traceback(record: logging.LogRecord) -> bool:
     """Log one line instead of Django's traceback when a client sends something unreadable."""
     if record.name.startswith("django.security"):
         record.exc_info = None
@@ -111,8 +111,8 @@ def configuration(*, readable: bool, level: str) -> dict[str, Any]:
             }
         },
         "filters": {
-            "faults": {"()": lambda: is_no_clients_fault},
-            "unreadable": {"()": lambda: without_traceback_of_clients},
+            "faults": {"()": lambda: is_not_a_clients_fault},
+            "unreadable": {"()": lambda: drop_clients_traceback},
         },
         # To standard error: programs read a command's standard output (`manage.py token ana`).
         "handlers": {

@@ -16,7 +16,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Environment.load(BASE_DIR)
 
-# --- What kind of run this is ------------------------------------------------------------------------
+# --- The kind of run ---------------------------------------------------------------------------------
 
 DEBUG = env.flag("DEBUG")
 DEMO_ENABLED = env.flag("DEMO_ENABLED")
@@ -25,7 +25,7 @@ DEMO_ADMIN_PASSWORD = env.text("DEMO_ADMIN_PASSWORD", "admin-password-1")
 SECRET_KEY = env.secret_key("SECRET_KEY")
 SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS")
 
-# --- Where it is reached -----------------------------------------------------------------------------
+# --- Addresses ---------------------------------------------------------------------------------------
 
 # Render and Railway tell a service its public name, the only one by which it is reached there.
 PLATFORM_HOSTS = [
@@ -163,7 +163,7 @@ env.require(
 # A cache entry may be lost, or differ between processes; nothing here needs more.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
-# --- Who is asking -----------------------------------------------------------------------------------
+# --- Authentication ----------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = [

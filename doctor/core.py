@@ -184,7 +184,7 @@ def references() -> Iterator[Finding]:
     remedy="Keep one of the rows, delete the others, and make the unique index anew: it is lost or damaged.",
 )
 def uniqueness() -> Iterator[Finding]:
-    """What must be unique is unique, whatever became of the index that guards it."""
+    """Values that must be unique are unique, even if the index that guards them was lost."""
     for model in _stored_models():
         for label, expressions, condition in _unique_sets(model):
             columns = {f"unique_{number}": each for number, each in enumerate(expressions)}

@@ -66,8 +66,9 @@ class Conf:
     #: Messages per user.
     limit_sends: Rate = Rate.parse("10/s:30")
     limit_invitations: Rate = Rate.parse("30/min:60")
-    #: Delivered and read cursors per user that are written: each is told to all members of a conversation.
-    #: Those of one are written ten times a second at most; an app that is opened reports a hundred at once.
+    #: Delivered and read cursors written per user; each is sent to all members of a conversation. The cursors
+    #: of one conversation are written ten times a second at most; an app that opens reports a hundred at
+    #: once.
     limit_cursors: Rate = Rate.parse("10/s:100")
     #: Typing frames per socket; the excess is dropped without an answer, so it may be low.
     limit_typing: Rate = Rate.parse("5/s:20")

@@ -23,7 +23,7 @@ class Topic(models.Model):
 
 
 class LoggedEvent(models.Model):
-    """One event of a topic, under its seq, kept as the very text that clients were sent."""
+    """An event of a topic, under its seq, stored as the very text that clients are sent."""
 
     pk = models.CompositePrimaryKey("topic_id", "seq")
     topic = models.ForeignKey(Topic, models.CASCADE, related_name="events", db_index=False)

@@ -1,4 +1,4 @@
-"""In a migration of its own: PostgreSQL makes the unique key at the end of the one before."""
+"""Fills the handles. A migration of its own: PostgreSQL makes the unique key when the one before ends."""
 
 import logging
 from itertools import islice

@@ -15,7 +15,7 @@ from realtime import LoggedEvent, Topic, id_ranges
 
 
 class ConversationLog(NamedTuple):
-    """One conversation and its log."""
+    """A conversation, with the bounds of its log and the number of its members."""
 
     conversation_id: int
     topic_id: int

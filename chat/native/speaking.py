@@ -112,7 +112,7 @@ async def delete(socket: NativeConsumer, wish: Delete, asked: Asked) -> None:
     socket.push(ChangedAck(ref=asked.ref, seq=seq, message_id=wish.message_id))
 
 
-class Reading:
+class SocketCursors:
     """The conversations whose cursors one socket has moved; their last moves are written when it closes."""
 
     def __init__(self, socket: NativeConsumer) -> None:
@@ -136,11 +136,11 @@ class Reading:
 
 @on_loop("read", MoveCursor)
 async def read(socket: NativeConsumer, wish: MoveCursor, asked: Asked) -> None:
-    await socket.keep(Reading).move(wish.conversation_id, Cursor(read=wish.up_to_seq))
+    await socket.keep(SocketCursors).move(wish.conversation_id, Cursor(read=wish.up_to_seq))
     socket.acknowledge(asked)
 
 
 @on_loop("delivered", MoveCursor)
 async def delivered(socket: NativeConsumer, wish: MoveCursor, asked: Asked) -> None:
-    await socket.keep(Reading).move(wish.conversation_id, Cursor(delivered=wish.up_to_seq))
+    await socket.keep(SocketCursors).move(wish.conversation_id, Cursor(delivered=wish.up_to_seq))
     socket.acknowledge(asked)

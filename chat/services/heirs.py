@@ -49,7 +49,7 @@ def ensure_owners(conversation_ids: Collection[int], *, besides: int | None = No
 
 
 def account_was_switched(*, user_id: int, is_active: bool) -> None:
-    """After an account was disabled or enabled, appoint heirs in its groups that no active user owns."""
+    """Appoint heirs in the groups of a disabled or enabled account that no active user owns."""
     shares = Participant.objects.filter(user_id=user_id, conversation__kind=Conversation.Kind.GROUP)
     if not is_active:
         shares = shares.filter(role=Participant.Role.OWNER)

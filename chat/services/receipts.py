@@ -22,7 +22,7 @@ from realtime import Logged, announce, announcing, events, user_topic
 
 
 class Cursor(NamedTuple):
-    """How far a user has got, as a client says; whoever has read has received."""
+    """The cursors that a client reports for its user; whoever has read has received."""
 
     delivered: int = 0
     read: int = 0
@@ -32,7 +32,7 @@ class Cursor(NamedTuple):
         return Cursor(max(self.delivered, other.delivered), max(self.read, other.read))
 
 
-class _Reading(NamedTuple):
+class _ReadMove(NamedTuple):
     """A read cursor that moves, from its row's `read_seq` to `up_to`."""
 
     row: Participant
@@ -67,7 +67,7 @@ def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotA
     rows = {(row.user_id, row.conversation_id): row for row in _locked(moves)}
     memberships = memberships_for(moves)
     moved: dict[Share, Membership] = {}
-    readings: list[_Reading] = []
+    read_moves: list[_ReadMove] = []
     for share, cursor in moves.items():
         membership = memberships[share]
         if share not in rows or isinstance(membership, NotAParticipantError):
@@ -76,11 +76,11 @@ def move_cursors(moves: Mapping[Share, Cursor]) -> dict[Share, Membership | NotA
         read = max(membership.read_seq, min(cursor.read, head))
         delivered = max(membership.delivered_seq, min(cursor.delivered, head), read)
         if cursor.read and (read > membership.read_seq or min(cursor.read, head) == head):
-            readings.append(_Reading(rows[share], read, is_all=read == head))
+            read_moves.append(_ReadMove(rows[share], read, is_all=read == head))
         if (delivered, read) != (membership.delivered_seq, membership.read_seq):
             moved[share] = membership._replace(delivered_seq=delivered, read_seq=read)
-    if readings:
-        _uncount(readings)
+    if read_moves:
+        _uncount(read_moves)
     for share, membership in moved.items():
         rows[share].delivered_seq, rows[share].read_seq = membership.delivered_seq, membership.read_seq
     if moved:
@@ -118,11 +118,10 @@ def _own(membership: Membership) -> Logged:
     return Logged(user_topic(membership.user_id), None, events.encode(moved))
 
 
-def _uncount(readings: Iterable[_Reading]) -> None:
+def _uncount(read_moves: Iterable[_ReadMove]) -> None:
     """Take read messages off the unread entries that count them."""
     by_entry = {
-        (reading.row.user_id, COLLAPSE_KEY.format(reading.row.conversation_id)): reading
-        for reading in readings
+        (move.row.user_id, COLLAPSE_KEY.format(move.row.conversation_id)): move for move in read_moves
     }
     users, keys = zip(*by_entry, strict=True)
     entries = [
@@ -130,15 +129,15 @@ def _uncount(readings: Iterable[_Reading]) -> None:
         for entry in collapsed.open_entries(keys=keys, user_ids=users)
         if (entry.user_id, entry.collapse_key) in by_entry
     ]
-    collapsed.read(entry for entry, reading in entries if reading.is_all)
-    if partly := {reading.row.pk: (entry, reading) for entry, reading in entries if not reading.is_all}:
+    collapsed.read(entry for entry, move in entries if move.is_all)
+    if partly := {move.row.pk: (entry, move) for entry, move in entries if not move.is_all}:
         collapsed.uncount({partly[pk][0]: count for pk, count in _read_in(partly)})
 
 
-def _read_in(partly: Mapping[int, tuple[Notification, _Reading]]) -> Iterable[tuple[int, int]]:
-    """For each participant, how many of the messages just read the entry counts. One query."""
-    after = {pk: max(reading.row.read_seq, entry.counted_after) for pk, (entry, reading) in partly.items()}
-    up_to = {pk: reading.up_to for pk, (_, reading) in partly.items()}
+def _read_in(partly: Mapping[int, tuple[Notification, _ReadMove]]) -> Iterable[tuple[int, int]]:
+    """The number of messages in each move that the user's entry counts, by participant. One query."""
+    after = {pk: max(move.row.read_seq, entry.counted_after) for pk, (entry, move) in partly.items()}
+    up_to = {pk: move.up_to for pk, (_, move) in partly.items()}
     read = (
         Message.objects.filter(
             counted_up_to(OuterRef("conversation__noticed_seq")),

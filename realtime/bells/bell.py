@@ -43,7 +43,7 @@ class Bell(msgspec.Struct):
     origin: str
     #: Empty from a process that has just started, maybe in the place of one that died before it rang.
     rings: list[Ring]
-    #: When the oldest of the events was told, by the ringing process's clock; 0 where that is not known.
+    #: When the oldest of the events was announced, by the ringing process's clock; 0 if that is not known.
     told_at: float = 0.0
 
 

@@ -42,12 +42,12 @@ class Ringer:
         self._waiting: deque[tuple[Logged, float]] = deque()
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
-        #: By the number of the host.
+        #: The outages of hosts, by the host's number.
         self._outages: dict[int, Outage] = {}
 
     @property
     def waiting(self) -> int:
-        """How many events no bell has taken yet."""
+        """The number of events that wait for a bell."""
         return len(self._waiting)
 
     def ring(self, events: Sequence[Logged], *, told_at: float = 0.0) -> None:

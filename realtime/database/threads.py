@@ -60,7 +60,7 @@ def _executor() -> ThreadPoolExecutor:
 
 
 class _LastUse(threading.local):
-    """When this thread last used the database."""
+    """The time at which this thread last used the database."""
 
     at = 0.0
 

@@ -41,7 +41,8 @@ class Intake:
             try:
                 await waiter
             except asyncio.CancelledError:
-                # It may have been woken in the same turn: then the next in line must not sleep on.
+                # The waiter may have been woken in the same turn: then the next one in line must be woken
+                # instead.
                 if waiter.done() and not waiter.cancelled() and self._messages:
                     self._wake()
                 raise

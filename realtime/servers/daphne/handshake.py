@@ -15,7 +15,7 @@ class Nobody:
 
 
 class Request:
-    """What Daphne reads of a finished handshake; autobahn's own object would keep all headers again."""
+    """The part of a finished handshake that Daphne reads; autobahn's object would keep all headers."""
 
     __slots__ = ("path",)
 

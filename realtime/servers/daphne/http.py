@@ -25,13 +25,13 @@ from realtime.servers.heads import MAX_HEADERS
 from realtime.servers.paced_reading import bound_send_buffer
 from realtime.servers.refusals import BAD_REQUEST, HEAD_TOO_BIG, UNREAD_ANSWER, Refusal, RefusedError
 
-#: For limits of Twisted's that ours come before, with an answer.
+#: For limits of Twisted that must not act: ours act first, and answer.
 _NEVER = 1 << 30
 _CODES = {400: "bad_request", 500: "internal_error", 503: "overloaded"}
 
 
 _Channel: Any = http.HTTPChannel  # it is typed here and there
-#: What is below the channel's own, which begins its timer anew.
+#: The base's parsing, without the channel's own, which would restart its timer.
 _parse: Any = LineReceiver.dataReceived
 
 

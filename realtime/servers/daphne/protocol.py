@@ -53,7 +53,8 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     _late_pong: bytes | None = None
     _cut: asyncio.TimerHandle | None = None
 
-    # What autobahn makes for every connection, and nobody under Daphne asks for: made once.
+    # Autobahn makes these for every connection, and nothing under Daphne asks for them: so they are made
+    # once.
     peer = "-"
     is_open = is_closed = Nobody()
     _transport_details = TransportDetails()

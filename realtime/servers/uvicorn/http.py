@@ -33,7 +33,7 @@ class Flow(FlowControl):
         self._allowance.hold()
 
     def resume_reading(self) -> None:
-        """It has caught up."""
+        """Read again: our application has caught up."""
         super().resume_reading()
         self._allowance.go_on()
 
@@ -43,7 +43,7 @@ class Flow(FlowControl):
         self._allowance.unread()
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Write again: the peer has caught up."""
         super().resume_writing()
         self._allowance.is_read()
 

@@ -43,7 +43,7 @@ class PreparedProtocol(PacedReading, WebSocketsSansIOProtocol):
     """A WebSocket with prepared frames, our pings and limits, no compression, whatever uvicorn is told."""
 
     conn: Parser
-    # Their values after the handshake.
+    # The values of these attributes after the handshake.
     initial_response: Any = None
     request: Any = None
     response: Any = None
