@@ -125,7 +125,7 @@ async def test_nothing_that_clients_send_becomes_a_label(server: ServerProcess) 
     assert {name for name in lines if lines.count(name) > MAX_LINES} == set()
 
 
-async def test_token_opens_it_and_stands_in_no_log(server_database: str) -> None:
+async def test_token_opens_the_metrics_and_stands_in_no_log(server_database: str) -> None:
     with ServerProcess("daphne", database_url=server_database, env={"METRICS_TOKEN": SECRET}) as server:
         headers = {"Authorization": f"Bearer {SECRET}", "X-Forwarded-For": "203.0.113.7"}
         request = urllib.request.Request(f"{server.url}/metrics", headers=headers)

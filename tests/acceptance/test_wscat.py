@@ -48,7 +48,7 @@ def test_token_may_travel_in_a_header(chat: str, people: People):
         assert ana.reads()["content"] == "Hello"
 
 
-def test_without_token_it_is_told_why(chat: str):
+def test_client_without_a_token_is_told_why_it_is_refused(chat: str):
     with Wscat("-c", chat) as nobody:
         why = nobody.reads()
 

@@ -553,7 +553,7 @@ def admin(db) -> Client:
     return client
 
 
-def test_admin_is_sent_to_the_command_for_whoever_has_said_something(canary, admin):
+def test_admin_is_sent_to_the_command_for_a_user_who_has_sent_messages(canary, admin):
     page = admin.get(reverse("admin:accounts_user_delete", args=[canary.pk]), follow=True)
     assert (
         f"manage.py forget_user &#x27;{NAME}&#x27; --messages=anonymise|delete --yes" in page.content.decode()
@@ -564,7 +564,7 @@ def test_admin_is_sent_to_the_command_for_whoever_has_said_something(canary, adm
     assert User.objects.filter(pk=canary.pk, username=NAME).exists()
 
 
-def test_admin_deletes_of_the_selected_nobody_who_has_said_something(canary, bruno, admin):
+def test_admin_deletes_no_selected_user_who_has_sent_messages(canary, bruno, admin):
     silent = make_user("silent")
     url = reverse("admin:accounts_user_changelist")
     chosen = {"action": "delete_selected", "_selected_action": [canary.pk, silent.pk], "post": "yes"}

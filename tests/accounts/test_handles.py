@@ -197,7 +197,7 @@ def test_deleted_user_leaves_no_handle(owner) -> None:
     assert not Handle.objects.exists()
 
 
-def test_saving_what_is_no_name_asks_nothing_about_handles(owner, django_assert_num_queries) -> None:
+def test_saving_other_fields_asks_nothing_about_handles(owner, django_assert_num_queries) -> None:
     owner.first_name = "Ana"
     with django_assert_num_queries(3):  # a savepoint, the row, and its release
         owner.save(update_fields=["first_name"])

@@ -115,7 +115,7 @@ def test_admin_answers_when_to_come_back(ana, staff, request, ask) -> None:
 
 
 @pytest.mark.parametrize("ask", [new_user, password_of_a_user, own_password])
-def test_admin_saves_what_gets_its_turn(ana, staff, ask) -> None:
+def test_admin_saves_a_password_that_gets_its_turn(ana, staff, ask) -> None:
     assert ask(staff, ana).status_code == 302
 
 

@@ -513,7 +513,7 @@ def test_new_password_ends_every_session_but_the_one_that_asked(pairs, ana, publ
     assert refused(services.sign_in, username="ana", password=PASSWORD) == "wrong_credentials"
 
 
-def test_new_password_keeps_nothing_for_who_has_no_session(pairs, ana):
+def test_new_password_of_a_caller_without_a_session_ends_all_sessions(pairs, ana):
     services.change_password(user=ana, old_password=PASSWORD, new_password="tr1cky-enough")
 
     assert alive(*pairs) == [False, False, True]

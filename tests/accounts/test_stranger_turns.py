@@ -248,7 +248,7 @@ async def test_connection_that_is_cut_while_waiting_leaves_no_gap(door):
     assert last.status == 200
 
 
-async def test_turn_of_who_is_cut_in_the_middle_goes_on(door):
+async def test_turn_of_a_request_that_is_cut_in_the_middle_goes_on(door):
     first = await door.comes(Peer("10.0.0.1"))
     last = Peer("10.0.0.2")
     await door.comes(last)
@@ -324,7 +324,7 @@ async def test_process_rests_while_others_wait_and_not_otherwise(door, monkeypat
     assert door.django.began[2:] == ["10.0.0.3"]
 
 
-async def test_rest_is_for_what_the_answer_took_of_a_core(door, monkeypatch):
+async def test_rest_follows_from_the_cpu_of_the_answer(door, monkeypatch):
     monkeypatch.setattr(strangers, "RESTS", 3.0)
     clock = StillClock(monkeypatch)
     door.django.cpu_seconds = 0.01

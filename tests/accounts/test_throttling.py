@@ -214,7 +214,7 @@ def test_registrations_are_limited_per_address(stranger, db, limit):
     assert_limited(register("fritz", "10.0.0.1"))
 
 
-def test_asking_whose_an_email_is_is_limited_per_address(signed_in, stranger, ana, bruno, limit):
+def test_asking_whether_an_email_is_taken_is_limited_per_address(signed_in, stranger, ana, bruno, limit):
     User.objects.filter(pk=bruno.pk).update(email="bruno@example.com")
     limit(limit_registrations="1/min:2")
     client = signed_in(ana)

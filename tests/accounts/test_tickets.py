@@ -21,7 +21,7 @@ def identity(session):
     return identify(sign(good_claims(session)))
 
 
-def test_ticket_is_sold_to_who_is_signed_in(signed_in, ana):
+def test_ticket_is_sold_to_signed_in_users(signed_in, ana):
     response = signed_in(ana).post("/api/ws-ticket/")
 
     assert response.status_code == 200

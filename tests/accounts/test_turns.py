@@ -140,7 +140,7 @@ def test_address_has_so_many_places(clerk):
     finished(calls)
 
 
-def test_newcomer_gets_the_newest_place_of_who_has_most(clerk):
+def test_newcomer_gets_the_newest_place_of_the_address_with_most(clerk):
     desk = clerk(places=5)
     a, b = desk.queue("a", "a", "a"), desk.queue("b", "b")
 
@@ -153,7 +153,7 @@ def test_newcomer_gets_the_newest_place_of_who_has_most(clerk):
     assert desk.served == ["a", "b", "c", "a", "b"]
 
 
-def test_full_queue_refuses_who_has_most_already(clerk):
+def test_full_queue_refuses_the_addresses_with_most(clerk):
     desk = clerk(places=4)
     calls = desk.queue("a", "a", "b", "b")
 
@@ -165,7 +165,7 @@ def test_full_queue_refuses_who_has_most_already(clerk):
     finished(calls)
 
 
-def test_newcomer_gets_the_place_of_who_has_just_had_a_turn_and_of_no_equal():
+def test_newcomer_gets_the_place_of_an_address_that_just_had_a_turn_and_of_no_equal():
     line = Line(places=3)
     line.ask("first", "a", "a", "b")
     line.serve()

@@ -206,7 +206,7 @@ async def everything_happens(tenant: Tenant, caller: Caller) -> None:
         assert outcome(await caller.ask(command, **where, **fields)) == "ack", command
 
 
-async def test_nothing_is_told_to_whom_it_is_not_for(people: Tenant):
+async def test_events_are_told_only_to_callers_with_the_right(people: Tenant):
     async with AsyncExitStack() as sockets:
         callers = {}
         for name in matrix.CALLERS:
@@ -334,7 +334,7 @@ async def test_disabled_user_hears_and_does_nothing_more(people: Tenant):
 
 
 @pytest.mark.parametrize("name", INSIDERS)
-async def test_entries_of_another_are_nobodys_to_read(people: Tenant, name):
+async def test_entries_of_another_user_cannot_be_read(people: Tenant, name):
     """Another user's entries are not shown, not counted, and not marked."""
     unread = 1 if name == "admin" else 0
     async with calling(await aside(people.token)(name)) as caller:

@@ -213,7 +213,9 @@ async def test_caller_who_may_not_listen_is_refused_and_commands_nothing(people:
 
 @pytest.mark.parametrize("caller", INSIDERS)
 @pytest.mark.parametrize(("path", "name"), COMMANDS)
-async def test_command_of_who_is_let_in_is_answered_as_the_matrix_says(people: Tenant, path, name, caller):
+async def test_command_of_an_admitted_caller_is_answered_as_the_matrix_says(
+    people: Tenant, path, name, caller
+):
     token = await sync_to_async(people.token)(caller)
     facts = {**people.ids, "token": await sync_to_async(people.token)(caller)}
     expected = getattr(COMMANDS[path, name], caller)
@@ -250,7 +252,7 @@ async def test_command_about_another_tenants_message_finds_none(people: Tenant, 
 
 
 @pytest.mark.parametrize("caller", ["member", *OUTSIDERS])
-async def test_notification_of_another_is_nobodys_to_read(people: Tenant, caller):
+async def test_notification_of_another_user_cannot_be_read(people: Tenant, caller):
     token = await sync_to_async(people.token)(caller)
     async with open_socket(NOTIFICATIONS + "?v=1", token=token) as socket:
         await socket.send({"type": "read", "ids": [people.ids["notification_id"]], "ref": 1})

@@ -167,7 +167,7 @@ class Doors:
         return {"message_id": first.message_id, "seq": first.seq, "duplicate": first.duplicate}
 
 
-async def test_same_client_id_is_one_message_through_whatever_doors(ana, conversation, connect, api):
+async def test_same_client_id_is_one_message_however_it_is_sent(ana, conversation, connect, api):
     doors = Doors(connect, api, conversation, ana)
     for first, second in itertools.product([doors.socket, doors.rest, doors.batch], repeat=2):
         client_id = uuid4()

@@ -221,9 +221,7 @@ async def test_open_page_of_the_guide_is_told_what_comes(ana, bruno, spoken, con
 
 
 @pytest.mark.parametrize("path", ["/ws/chat/{}/", "/ws/chat/{}/?v=1", "/ws/typing/{}/"])
-async def test_right_that_ended_in_the_place_of_what_was_lost_ends_the_socket(
-    ana, bruno, group, connect, hub, path
-):
+async def test_right_that_ended_in_a_lost_place_ends_the_socket(ana, bruno, group, connect, hub, path):
     for number in range(1, 6):
         await aside(say)(group, ana, f"old {number}")
 

@@ -158,7 +158,7 @@ async def test_frame_with_nothing_in_it_is_a_mistake_like_any_other(ana, convers
         assert (await socket.receive())["content"] == "alive"
 
 
-async def test_error_carries_the_ref_of_what_failed(ana, conversation, connect):
+async def test_error_carries_the_ref_of_the_failed_command(ana, conversation, connect):
     async with connect(ana, chat_path(conversation)) as socket:
         for ref in (7, "seven", -1, 2**53 - 1):
             await socket.send_wrong({"message": "", "ref": ref})

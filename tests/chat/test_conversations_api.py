@@ -35,7 +35,7 @@ def test_two_people_have_one_direct_conversation_whoever_asks(db, ana, bruno, ap
     ]
 
 
-def test_two_who_ask_at_once_get_the_same(transactional_db, ana, bruno):
+def test_two_callers_at_once_get_the_same_conversation(transactional_db, ana, bruno):
     def ask(creator, other) -> tuple[int, bool]:
         try:
             conversation, is_new = services.open_conversation(creator=creator, participants=[other])
@@ -222,7 +222,7 @@ def test_last_message_is_read_in_the_list_exactly_when_it_is_in_the_history(db, 
     assert [is_read(user) for user in (ana, bruno, dora)] == [True, True, True]
 
 
-def test_list_hides_what_was_said_before_one_joined(db, ana, bruno, clara, group, api):
+def test_list_hides_messages_from_before_the_viewer_joined(db, ana, bruno, clara, group, api):
     say(group, ana, "before Clara")
     services.add_members(conversation_id=group.pk, by=ana, users=[clara])
 

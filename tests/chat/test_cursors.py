@@ -293,7 +293,7 @@ async def test_moves_of_a_socket_are_tried_again_by_themselves(
     assert len(writes) == 3
 
 
-def test_move_that_cannot_be_written_is_in_nobodys_way(db, ana, bruno, dora, group, moves, writes, caplog):
+def test_move_that_cannot_be_written_holds_up_no_other(db, ana, bruno, dora, group, moves, writes, caplog):
     say(group, ana)
     cursed = (dora.pk, group.pk)
     writes.fails = lambda moves: ValueError("cursed") if cursed in moves else None

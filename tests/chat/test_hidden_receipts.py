@@ -169,7 +169,7 @@ def test_message_does_not_wait_for_one_who_does_not_share(db, ana, bruno, dora, 
     assert is_read(group)
 
 
-def test_one_who_does_not_share_reads_for_nobody_else(db, ana, bruno, dora, group, is_read):
+def test_member_who_does_not_share_reads_for_nobody_else(db, ana, bruno, dora, group, is_read):
     say(group, ana)
     hide(bruno)
     read(bruno, group, 1)

@@ -97,7 +97,9 @@ def tell(*users: User, key: str = "talk.1") -> Any:
 
 
 @pytest.mark.parametrize("leaves", [True, False])
-def test_member_who_goes_and_reads_everything(ana, bruno, group, meeting, monkeypatch, leaves):
+def test_removal_of_a_member_who_reads_everything_is_no_deadlock(
+    ana, bruno, group, meeting, monkeypatch, leaves
+):
     from chat.services import members
 
     say(group, ana)
@@ -114,7 +116,7 @@ def test_member_who_goes_and_reads_everything(ana, bruno, group, meeting, monkey
     assert not Participant.objects.filter(conversation=group, user=bruno).exists()
 
 
-def test_member_who_goes_by_two_hands_at_once(ana, bruno, group, meeting, monkeypatch):
+def test_removal_of_a_member_by_two_callers_is_no_deadlock(ana, bruno, group, meeting, monkeypatch):
     """A shell deletes the row that a service is about to delete."""
     from chat.services import members
 
@@ -128,7 +130,7 @@ def test_member_who_goes_by_two_hands_at_once(ana, bruno, group, meeting, monkey
     assert not Participant.objects.filter(conversation=group, user=bruno).exists()
 
 
-def test_several_are_told_and_one_reads_everything(ana, bruno, meeting, monkeypatch):
+def test_telling_several_users_while_one_reads_everything_is_no_deadlock(ana, bruno, meeting, monkeypatch):
     tell(ana, bruno)
     monkeypatch.setattr(inbox, "_collapsed", meeting.stops(inbox._collapsed))
 
@@ -138,7 +140,7 @@ def test_several_are_told_and_one_reads_everything(ana, bruno, meeting, monkeypa
 
 
 @pytest.mark.parametrize("is_reversed", [True, False])
-def test_inboxes_are_noted_and_one_reads_everything(
+def test_noting_inboxes_while_one_user_reads_everything_is_no_deadlock(
     ana, bruno, conversation, group, meeting, monkeypatch, is_reversed
 ):
     """Entries of one user are written in the order of their keys; a table and its index have other orders."""
@@ -161,7 +163,7 @@ def test_inboxes_are_noted_and_one_reads_everything(
     meeting.run(lambda: services.note_unread([where.pk for where in both]), has_read(bruno))
 
 
-def test_member_who_goes_while_somebody_of_another_group_comes(
+def test_removal_and_addition_in_two_groups_are_no_deadlock(
     ana, bruno, dora, clara, group, meeting, monkeypatch
 ):
     """Topics of conversations are locked before those of users, whichever was made first."""
@@ -177,7 +179,7 @@ def test_member_who_goes_while_somebody_of_another_group_comes(
     )
 
 
-def test_cursors_of_two_conversations_move_while_both_are_noted(
+def test_moving_cursors_while_their_conversations_are_noted_is_no_deadlock(
     ana, bruno, dora, conversation, group, meeting, monkeypatch
 ):
     from chat.services import unread
@@ -227,7 +229,9 @@ def rename_and_disable(user: User) -> Callable[[], Any]:
     return save
 
 
-def test_owner_is_renamed_and_disabled_while_they_leave(ana, bruno, group, meeting, monkeypatch):
+def test_renaming_and_disabling_an_owner_while_they_leave_is_no_deadlock(
+    ana, bruno, group, meeting, monkeypatch
+):
     monkeypatch.setattr(log, "lock", meeting.stops(log.lock))
 
     meeting.run(
@@ -238,7 +242,7 @@ def test_owner_is_renamed_and_disabled_while_they_leave(ana, bruno, group, meeti
     assert Participant.objects.get(conversation=group, user=bruno).role == Participant.Role.OWNER
 
 
-def test_owner_is_renamed_and_disabled_while_they_sign_out(ana, group, meeting, monkeypatch):
+def test_renaming_and_disabling_an_owner_while_they_sign_out_is_no_deadlock(ana, group, meeting, monkeypatch):
     session = ana.sessions.create()
     monkeypatch.setattr(log, "lock", meeting.stops(log.lock))
 
@@ -248,7 +252,9 @@ def test_owner_is_renamed_and_disabled_while_they_sign_out(ana, group, meeting, 
     assert session.revoked_at is not None
 
 
-def test_owner_is_renamed_and_disabled_while_their_group_is_noted(ana, bruno, group, meeting, monkeypatch):
+def test_renaming_and_disabling_an_owner_while_their_group_is_noted_is_no_deadlock(
+    ana, bruno, group, meeting, monkeypatch
+):
     """An entry is written for the owner, and needs their row to commit; their heir is held until then."""
     from chat.services import unread
 
@@ -260,7 +266,7 @@ def test_owner_is_renamed_and_disabled_while_their_group_is_noted(ana, bruno, gr
     assert Participant.objects.get(conversation=group, user=bruno).role == Participant.Role.OWNER
 
 
-def test_several_users_are_deleted_while_one_is_invited_to_a_group_of_another(
+def test_deleting_users_while_one_is_invited_to_a_group_of_another_is_no_deadlock(
     ana, clara, dora, group, meeting, monkeypatch
 ):
     """Clara's own topic would come before the group of Dora, who is deleted after her."""

@@ -130,7 +130,7 @@ def test_roles_may_do_what_is_documented(phrase):
 
 
 @pytest.mark.parametrize("role", ["owner", "admin", "member"])
-def test_those_who_manage_are_documented(role):
+def test_roles_that_manage_are_documented(role):
     head, _, *rows = re.findall(r"^\|(.*)\|$", ROLES_SECTION, re.MULTILINE)
     column = [cell.strip() for cell in head.split("|")].index(role)
     [row] = [row for row in rows if "delete others' messages" in row]
@@ -230,7 +230,7 @@ def test_members_who_are_added_again_stay_as_they_are(db, ana, bruno, clara, gro
     assert head_of(group) == 2
 
 
-def test_each_coming_and_going_is_told_once_to_all_and_to_whom_it_concerns(
+def test_each_change_of_members_is_told_once_to_all_and_to_the_member(
     transactional_db, ana, bruno, clara, group, published
 ):
     published.clear()

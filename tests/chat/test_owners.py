@@ -183,7 +183,7 @@ def test_only_an_owner_changes_roles(crowd, api, by, whom, to):
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("by", ROLES)
-def test_only_an_owner_gives_a_role_to_whom_they_add(crowd, api, clara, by, role):
+def test_only_an_owner_adds_members_with_a_role(crowd, api, clara, by, role):
     answer = api(person(f"acting_{by}")).post(
         f"/api/conversations/{crowd.pk}/members/", {"participants": ["clara"], "role": role}
     )
@@ -195,7 +195,7 @@ def test_only_an_owner_gives_a_role_to_whom_they_add(crowd, api, clara, by, role
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("by", ROLES)
-def test_only_an_owner_removes_who_has_a_role(crowd, api, by, role):
+def test_only_an_owner_removes_members_with_a_role(crowd, api, by, role):
     target = person(f"other_{role}")
 
     answer = api(person(f"acting_{by}")).delete(f"/api/conversations/{crowd.pk}/members/{target.pk}/")

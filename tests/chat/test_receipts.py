@@ -160,7 +160,7 @@ def test_stale_cursor_leaves_the_entry_of_newer_messages_alone(db, ana, bruno, c
     assert unread_entries(bruno) == []
 
 
-def test_entry_of_what_was_read_already_is_read_by_saying_so_again(db, ana, bruno, conversation):
+def test_entry_of_messages_already_read_is_read_by_reading_them_again(db, ana, bruno, conversation):
     """Whatever wrote the entry late: a client that says "read" at the head makes it go."""
     share = {"user_id": bruno.pk, "conversation_id": conversation.pk}
     say(conversation, ana)

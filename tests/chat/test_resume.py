@@ -46,7 +46,7 @@ async def test_missed_events_come_byte_for_byte_and_then_live_ones(ana, bruno, s
         assert (await socket.receive())["seq"] == 5
 
 
-async def test_replayed_is_what_live_delivery_sent(ana, bruno, conversation, connect):
+async def test_replay_sends_the_same_bytes_as_live_delivery(ana, bruno, conversation, connect):
     async with connect(bruno, chat_path(conversation, "?v=1")) as socket:
         await socket.receive_until("subscribed")
         message = await aside(say)(conversation, ana, "« é » 🎉 \u2028")

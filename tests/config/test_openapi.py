@@ -124,7 +124,7 @@ def test_operation_has_a_tag_that_is_described(operation: Operation) -> None:
     assert set(told) == {other.told["tags"][0] for other in OPERATIONS}
 
 
-def test_document_says_what_it_is_of() -> None:
+def test_document_says_which_api_it_describes() -> None:
     info = DOCUMENT["info"]
 
     assert is_text(info["description"].strip())

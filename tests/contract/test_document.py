@@ -105,7 +105,7 @@ def test_every_schema_is_one_in_the_drafts_that_readers_know(draft: int) -> None
 
 @pytest.mark.acceptance  # Node packages are not there in the fast set
 @pytest.mark.stack("small")
-def test_document_is_what_asyncapi_says_that_one_is() -> None:
+def test_document_is_valid_asyncapi() -> None:
     official = jsonschema_rs.Draft7Validator(json.loads(asyncapi_schema().read_text()))
 
     official.validate(DOCUMENT)

@@ -123,7 +123,7 @@ def test_frame_that_is_no_json_is_a_flaw(shop: Contract) -> None:
         assert shop.conversation("/ws/shop/7/?v=1").said(payload)
 
 
-def test_frame_that_the_guide_does_not_know_is_told_to_who_opted_in(shop: Contract) -> None:
+def test_frame_that_the_guide_does_not_know_is_told_to_clients_that_opted_in(shop: Contract) -> None:
     frame, wish = msgspec.json.encode(KEPT), '{"type":"wish","order_id":1,"token":"x"}'
 
     for path, subprotocols in (

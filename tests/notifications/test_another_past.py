@@ -134,7 +134,7 @@ async def test_position_whose_event_was_pruned_is_too_old(ana: User, connect: An
 
 
 @pytest.mark.parametrize("query", ["", "?v=1"])
-async def test_session_that_was_revoked_in_the_place_of_what_was_lost_ends_its_socket(
+async def test_session_revoked_in_a_lost_place_ends_its_socket(
     ana: User, connect: Any, tell: Tell, hub: Hub, in_silence: Any, query: str
 ) -> None:
     for payment_id in range(2):

@@ -383,7 +383,9 @@ def test_mismatch_is_told_while_the_first_is_being_answered(ana: User) -> None:
 
 
 @commits
-def test_requests_at_the_same_moment_do_it_once(service: APIClient, ana: User, published: Published) -> None:
+def test_requests_at_the_same_moment_send_one_notification(
+    service: APIClient, ana: User, published: Published
+) -> None:
     def send(_: int) -> tuple[int, Any]:
         client = APIClient()
         client.credentials(HTTP_X_API_KEY=API_KEY)

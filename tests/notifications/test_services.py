@@ -318,7 +318,7 @@ def test_collapsed_entry_grows_until_it_is_read(ana: User, bruno: User) -> None:
     assert [count for _, count, _ in entries(ana)] == [1, 1]
 
 
-def test_collapsing_leaves_out_who_is_gone_and_who_has_nothing(ana: User, bruno: User) -> None:
+def test_collapsing_leaves_out_users_who_are_gone_or_have_nothing(ana: User, bruno: User) -> None:
     collapse(entries=[messages({ana.pk: 0, bruno.pk: 1, 10**9: 7}), messages({})])
     collapse(entries=[])
 
@@ -327,7 +327,7 @@ def test_collapsing_leaves_out_who_is_gone_and_who_has_nothing(ana: User, bruno:
     assert Notification.objects.count() == 1
 
 
-def test_collapsing_costs_two_statements_for_whatever_many() -> None:
+def test_collapsing_costs_two_statements_for_any_number() -> None:
     users = [make_user(f"user{index}", language=["", "fr"][index % 2]) for index in range(6)]
 
     def statements(*wanted: Collapsed) -> int:

@@ -242,7 +242,7 @@ def test_resync_breaks_nothing_where_somebody_was_taken_back(reason, found):
     assert broken(evidence) == found
 
 
-def test_i3_who_never_left_is_told_that_they_were_taken_back():
+def test_i3_member_who_never_left_is_told_that_they_rejoined():
     first, second = connection(1, 2, 3), connection(opened_at=5.0, since=3)
     first.closed_at, second.resync = 4.0, "rejoined"
 
@@ -524,7 +524,7 @@ def test_i7_new_text_of_a_message_from_before_they_came():
 
 
 @pytest.mark.parametrize("without_text", [[BRUNO], [ANA, BRUNO]])
-def test_edit_that_keeps_its_text_from_who_came_later_breaks_nothing(without_text):
+def test_edit_that_keeps_its_text_from_later_members_breaks_nothing(without_text):
     evidence = came_after_the_second()
     for each in evidence.receivers:
         if each.user in without_text:

@@ -129,7 +129,7 @@ async def test_second_subscription_to_a_topic_has_a_name_and_is_told_by_it():
 
 
 @played
-async def test_ack_and_error_reach_whoever_asked():
+async def test_ack_and_error_reach_the_socket_that_asked():
     page = Play()
     page.connect()
     page.place(7)

@@ -108,7 +108,7 @@ async def test_chore_that_fails_keeps_no_other(
     assert any("a_failing failed" in record.getMessage() for record in caplog.records)
 
 
-async def test_outage_is_left_to_who_tells_outages(
+async def test_outage_during_a_chore_is_left_to_the_log_of_outages(
     listed: dict[str, chores.Chore], transactional_db: None
 ) -> None:
     @chores.daily("away")

@@ -200,7 +200,7 @@ async def test_typing_again_restarts_the_time(ana, bruno, conversation, connect,
     assert second.when() > first.when()
 
 
-async def test_leaving_the_field_ends_it_once(ana, bruno, conversation, connect):
+async def test_leaving_the_field_ends_typing_once(ana, bruno, conversation, connect):
     async with connect(ana, path(conversation)) as typist, connect(bruno, path(conversation)) as other:
         await typist.send(TYPES)
         assert (await other.receive())["is_typing"]
@@ -223,7 +223,7 @@ async def test_client_that_has_not_typed_tells_no_stop(ana, bruno, conversation,
         assert await other.receives_nothing()
 
 
-async def test_disconnecting_ends_it(ana, bruno, conversation, connect):
+async def test_disconnecting_ends_typing(ana, bruno, conversation, connect):
     async with connect(bruno, path(conversation)) as other:
         async with connect(ana, path(conversation)) as typist:
             await typist.send(TYPES)
@@ -254,7 +254,7 @@ async def test_other_device_that_disconnects_ends_nothing(ana, bruno, conversati
 
 
 @pytest.mark.parametrize("door", ["socket", "service"])
-async def test_sending_ends_it_and_typing_again_is_told_at_once(ana, bruno, conversation, connect, door):
+async def test_sending_ends_typing_and_typing_again_is_told_at_once(ana, bruno, conversation, connect, door):
     async with (
         connect(ana, path(conversation)) as typist,
         connect(ana, f"/ws/chat/{conversation.pk}/") as chat,

@@ -134,7 +134,7 @@ async def test_database_that_is_away_is_everybodys_answer_and_is_asked_once(libr
     assert len(library.batches) == 1
 
 
-async def test_database_that_is_away_is_also_the_answer_of_who_waits_behind(library):
+async def test_database_that_is_away_is_also_the_answer_to_questions_that_wait(library):
     library.bad[1] = UnavailableError()
     loader = BatchLoader(library.answer, max_batch=1)
     library.is_open.clear()
@@ -162,7 +162,7 @@ async def test_refusal_is_one_askers_answer(library):
     assert [answers[0], type(answers[1])] == [1, UnauthenticatedError]
 
 
-async def test_asker_that_goes_away_takes_nobodys_answer_along(library):
+async def test_caller_that_goes_away_takes_no_other_answer_along(library):
     loader = BatchLoader(library.answer)
     library.is_open.clear()
     gone, other = asyncio.ensure_future(loader(1)), asyncio.ensure_future(loader(1))

@@ -54,7 +54,7 @@ async def test_database_is_used_in_threads_of_our_own():
 
 
 @pytest.mark.stack("small")
-async def test_sqlite_waits_for_another_writer_as_long_as_whoever_asks_has_time():
+async def test_sqlite_waits_for_another_writer_as_long_as_its_caller_has_time():
     def busy_ms() -> int:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout")

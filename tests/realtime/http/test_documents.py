@@ -46,7 +46,7 @@ def test_schema_is_made_once_for_each_form(client: Client, db: None, made: list[
     assert len(made) == len(FORMS)
 
 
-def test_those_who_come_first_together_wait_for_one(made: list[object]) -> None:
+def test_first_requests_that_come_together_wait_for_one_document(made: list[object]) -> None:
     """Making the document takes part of a second; so many requests at once would take all threads."""
     view, renderer = SchemaView(), SchemaView.renderer_classes[0]()
     threads = [threading.Thread(target=view._document, args=(renderer,)) for _ in range(8)]
@@ -58,7 +58,7 @@ def test_those_who_come_first_together_wait_for_one(made: list[object]) -> None:
     assert len(made) == 1
 
 
-def test_language_of_who_asks_changes_nothing(client: Client, db: None) -> None:
+def test_language_of_the_caller_changes_nothing(client: Client, db: None) -> None:
     asked = [
         client.get(path, headers={"accept-language": language})
         for path in ("/api/schema/", "/api/schema/?lang=fr")

@@ -728,7 +728,7 @@ async def test_removed_user_without_room_is_told_up_to_the_removal_all_the_same(
     assert bruno.lost == at_home.lost == [TOPIC]
 
 
-async def test_topic_without_a_log_closes_nobody_who_has_no_room(quiet_hub, log):
+async def test_topic_without_a_log_closes_no_socket_without_room(quiet_hub, log):
     ana = Listener()
     ana.join(quiet_hub)
     ana.has_room.clear()
@@ -787,7 +787,7 @@ class Reader(Listener):
 
 
 @pytest.mark.parametrize("is_bell_lost", [False, True])
-async def test_burst_beyond_all_room_reaches_who_reads_and_never_takes_more_than_there_is(
+async def test_burst_larger_than_the_room_reaches_a_reader_and_never_exceeds_the_room(
     quiet_hub, log, settings, is_bell_lost
 ):
     settings.RELAIS = {**settings.RELAIS, "limit_outbox_bytes": 20_000}

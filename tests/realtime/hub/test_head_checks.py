@@ -81,7 +81,7 @@ def test_no_topic_is_left_alone_for_longer_than_promised(steps):
         hub.check(topic)
 
 
-def test_those_who_go_make_nobody_wait_longer():
+def test_topics_that_go_make_no_other_wait_longer():
     """Topics that were looked at just now go: with half as many, the others are not looked at half as
     often."""
     hub = Hub()

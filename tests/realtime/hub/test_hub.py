@@ -144,7 +144,7 @@ async def test_two_loops_in_one_process_hear_the_same(hub):
 # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_events_are_told_in_nobodys_name(hub, monkeypatch):
+async def test_events_are_told_in_an_empty_context(hub, monkeypatch):
     monkeypatch.setattr("realtime.hub.reactions._reactions", {})
     seen = []
     reacts_to("whispered")(lambda event: seen.append(dict(structlog.contextvars.get_contextvars())))

@@ -137,7 +137,7 @@ def test_action_may_end_those_it_finds():
     assert live == []
 
 
-def test_failing_one_is_logged_and_stops_nobody(caplog):
+def test_failing_reaction_or_action_is_logged_and_stops_no_other(caplog):
     ran = []
 
     def fail(*_: Any) -> None:

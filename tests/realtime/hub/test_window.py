@@ -93,7 +93,7 @@ def test_pauses_of_a_lone_speaker_are_no_waits_in_vain() -> None:
     assert waits(topic, LONELY_WAITS + 1) == [True] * LONELY_WAITS + [False]
 
 
-def test_several_that_come_together_open_it_again() -> None:
+def test_several_events_that_come_together_open_the_window_again() -> None:
     topic = Topic()
     topic.speaks()
     waits(topic, LONELY_WAITS + 5)

@@ -59,7 +59,7 @@ async def quiet_hub() -> Hub:
 # ── events ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_deliveries_are_frames_times_sockets_but_not_who_is_left_out(quiet_hub, rise) -> None:
+async def test_deliveries_are_frames_times_the_sockets_not_left_out(quiet_hub, rise) -> None:
     class ToOthers:
         def render(self, write: Sequence[Delivery]) -> list[Frame]:
             return [Frame(event.body, left_out=(1,)) for event in write]
@@ -225,7 +225,7 @@ def layer(monkeypatch: pytest.MonkeyPatch) -> Layer:
     return layer
 
 
-async def test_bells_are_counted_by_what_became_of_them(layer, rise) -> None:
+async def test_bells_are_counted_by_their_outcome(layer, rise) -> None:
     rung, failed = rise(BELLS, "rung"), rise(BELLS, "failed")
     heard, unreadable = rise(BELLS, "heard"), rise(BELLS, "unreadable")
     outages_of_layer = rise(OUTAGES, "layer_out")

@@ -40,7 +40,7 @@ async def test_reader_that_stopped_waiting_takes_nothing_along(intake: Intake) -
     assert await asyncio.wait_for(second, 1) == {"text": "hello"}
 
 
-async def test_two_who_wait_are_both_served(intake: Intake) -> None:
+async def test_two_waiting_readers_are_both_served(intake: Intake) -> None:
     takers = [asyncio.ensure_future(intake.get()) for _ in range(2)]
     await settle()
 

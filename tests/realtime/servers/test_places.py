@@ -63,7 +63,7 @@ def test_addresses_of_one_subscriber_are_one(door: Door) -> None:
     assert door.ended == [("0", CONNECTIONS_PER_ADDRESS)]
 
 
-def test_process_that_is_full_takes_from_who_has_the_most(door: Door) -> None:
+def test_full_process_takes_a_place_from_the_address_with_most(door: Door) -> None:
     for peer in ("192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.3"):
         door.place(peer)
 

@@ -220,7 +220,7 @@ async def test_subscription_of_a_suspended_access_begins_when_it_is_resumed(quie
     assert (of("a", frames), of("b", frames)) == (["3", "4", "5"], ["5"])
 
 
-async def test_ephemeral_one_that_comes_while_suspended_replays_nothing(quiet_hub, log, line) -> None:
+async def test_ephemeral_event_that_comes_while_suspended_replays_nothing(quiet_hub, log, line) -> None:
     while log.append() < 4:
         pass
     one, other = line.socket.admit(identity(1)), line.socket.admit(None)
@@ -365,7 +365,7 @@ async def test_lost_access_is_over_for_everybody_who_used_it(quiet_hub, log, lin
     assert not line.course.done()
 
 
-async def test_nothing_is_subscribed_to_for_who_has_ended(quiet_hub, log, line) -> None:
+async def test_ended_access_subscribes_to_nothing(quiet_hub, log, line) -> None:
     one = line.socket.admit(identity(1), on_lost=lambda *_: None)
     one.lose(errors.SessionRevokedError())
 

@@ -103,7 +103,7 @@ async def test_our_own_fault_is_logged_with_the_socket_and_not_told(talk, caplog
     assert (record.socket_id, record.user_id, record.socket_path) == (consumer.socket_id, 1, "/ws/talk/")
 
 
-async def test_server_that_is_stopping_sends_away_who_comes(talk, hub):
+async def test_stopping_server_sends_new_sockets_away(talk, hub):
     hub.is_draining = True
     async with talk() as (socket, consumer):
         assert await refused_with(socket) == ("restarting", 1012)

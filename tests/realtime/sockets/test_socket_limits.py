@@ -129,7 +129,7 @@ async def test_limits_may_be_off(settings):
     assert {await door.answers("a") for _ in range(20)} == {101}
 
 
-async def test_nothing_is_remembered_of_who_left(settings):
+async def test_nothing_is_remembered_of_closed_sockets(settings):
     door = Door()
     for number in range(50):
         await door.knock(str(number)).end()

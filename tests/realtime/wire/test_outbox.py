@@ -575,7 +575,7 @@ def test_frame_has_the_shortest_header_that_holds_its_size(size, header):
     assert found == [(what, header + size) for what in ("x" * size, b"\xff" * size, "x" * size)]
 
 
-def test_batch_is_joined_once_for_all_and_apart_for_whoever_is_left_out():
+def test_batch_is_joined_once_for_all_and_apart_for_those_left_out():
     batch = FrameBatch()
     batch.add("to all")
     batch.add("not to 7", left_out=[7], droppable_kind="typing")
