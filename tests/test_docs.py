@@ -318,6 +318,18 @@ def test_decisions_are_numbered_once_and_listed_in_order() -> None:
     )
 
 
+@pytest.mark.parametrize("document", PAGES)
+def test_lines_fit_a_screen(document: str) -> None:
+    """Rows of tables are as long as they have to be, and so are addresses."""
+    lines = enumerate(text(document).splitlines(), start=1)
+
+    assert [
+        number
+        for number, line in lines
+        if len(line) > 120 and not line.lstrip().startswith("|") and "://" not in line
+    ] == []
+
+
 def contrast(one: str, other: str) -> float:
     """How well a colour reads on another, by WCAG 2: from 1 to 21."""
 
