@@ -183,7 +183,7 @@ def _delete(topic: LockedTopic | None, message: Message, *, by: User) -> int:
         sender_id=message.sender_id,
     )
     name = conversation_topic(message.conversation_id)
-    # Who counts what is unread counts nothing in the place of an edit.
+    # A tombstone in an edit's place has no message_seq, so that clients count the message only once.
     of_an_edit = msgspec.structs.replace(event, message_seq=None)
     log.bury(name, {message.seq: event, **dict.fromkeys(message.edit_seqs, of_an_edit)})
     seq = _tell(topic, event)

@@ -98,7 +98,7 @@ def heard_in(message: Any) -> Bell | None:
     try:
         bell = decode(message)
     except (KeyError, TypeError, msgspec.MsgspecError):
-        logger.warning("Something that is no bell arrived through the channel layer; ignored")
+        logger.warning("Ignored a message of the channel layer that is no bell")
         metrics.BELLS.add("unreadable")
         return None
     if bell.origin == origin():

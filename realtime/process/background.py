@@ -46,7 +46,7 @@ async def finish() -> None:
         try:
             await work()
         except Exception:
-            logger.exception("The last work %s failed", work.__name__)
+            logger.exception("Work at the end of the process failed: %s", work.__name__)
 
 
 def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

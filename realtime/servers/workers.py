@@ -247,7 +247,7 @@ class Supervisor:
             logger.info("Replacing the workers, one after the other")
             for slot in self._slots:
                 if not await slot.replace():
-                    logger.error("The workers that were not replaced yet stay")
+                    logger.error("The workers that were not replaced yet go on")
                     break
 
     def _start(self, listener: socket.socket) -> Worker:

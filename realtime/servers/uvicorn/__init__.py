@@ -72,7 +72,7 @@ async def _startup(self: uvicorn.Server, sockets: list[socket.socket] | None = N
     if chosen in OURS:
         self.config.http_protocol_class = OURS[chosen]
     elif chosen not in OURS.values():
-        logger.warning("%s is no HTTP protocol of ours: it has its own limits", chosen.__name__)
+        logger.warning("%s is not an HTTP protocol of Relais: it has its own limits", chosen.__name__)
     await _startup.stock(self, sockets)  # type: ignore[attr-defined]  # see install()
 
 

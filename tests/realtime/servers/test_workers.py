@@ -117,7 +117,7 @@ async def test_worker_that_cannot_be_started_ends_no_other(
         await until_logged(caplog, "accepts connections", times=2)
         monkeypatch.setattr(subprocess, "Popen", no_more)
         supervisor.replace()
-        await until_logged(caplog, "The workers that were not replaced yet stay")
+        await until_logged(caplog, "The workers that were not replaced yet go on")
         os.kill(next(iter(supervisor._workers)).pid, signal.SIGKILL)
         await until_logged(caplog, "the others go on", times=2)
         assert [await ask(port) for _ in range(10)] == [b"served"] * 10
@@ -209,7 +209,7 @@ async def test_replacement_that_does_not_come_up_leaves_the_others(
     async with supervised(port, SERVES, SERVES, "raise SystemExit(1)", count=2) as supervisor:
         await until_logged(caplog, "accepts connections", times=2)
         supervisor.replace()
-        await until_logged(caplog, "The workers that were not replaced yet stay")
+        await until_logged(caplog, "The workers that were not replaced yet go on")
 
         assert len(re.findall("starts", caplog.text)) == 3
         assert await ask(port) == b"served"
