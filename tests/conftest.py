@@ -1,7 +1,7 @@
 """Fixtures for all tests: people, and running servers. Fixtures of one app are in its directory.
 
 `connect` and `published` come from `realtime.testing`, the kit that applications built on Relais use as well;
-`contract.testing` holds every frame to the published contract.
+`contract.testing` checks every frame against the published contract.
 """
 
 import contextlib
@@ -242,7 +242,7 @@ def fallback_server(new_backends: Callable[[], Backends]) -> Iterator[ServerProc
 def server(request: pytest.FixtureRequest, new_backends: Callable[[], Backends]) -> ServerProcess:
     """Each of the two servers in turn; the same promises hold on both.
 
-    What holds on any other as well says so, with `tests.servers.on_any_server`.
+    A test that holds on any other server as well says so, with `tests.servers.on_any_server`.
     """
     running: ServerProcess = request.getfixturevalue(f"{request.param}_server")
     return running

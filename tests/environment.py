@@ -1,6 +1,7 @@
 """The environment of tests: nobody's `.env` changes what a test means.
 
-TEST_STACK chooses what is below: `small` is SQLite and the memory layer, `full` is PostgreSQL and Redis.
+TEST_STACK chooses the database and the channel layer: `small` is SQLite and the memory layer, `full` is
+PostgreSQL and Redis.
 """
 
 import atexit

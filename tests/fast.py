@@ -1,9 +1,9 @@
 """The fast set, `scripts/test --fast`: the tests that stay in this process, on the small stack.
 
-Nobody keeps a list. A test is left out when it is marked `acceptance`, or asks, by whatever fixtures, for
-`new_database`, on which every server that a fixture starts stands. A test that gets into the set all the same
-and starts another Python, a server or a browser fails and says what to do. A foreign program that is waited
-for, as `git` is with `subprocess.run`, is none of these.
+Nobody keeps a list. A test is left out when it is marked `acceptance`, or when one of its fixtures needs
+`new_database`, which every fixture that starts a server uses. A test that is in the set and still starts
+another Python, a server or a browser fails, and says what to do. A foreign program that is waited for, such
+as `git` with `subprocess.run`, is allowed.
 """
 
 import os

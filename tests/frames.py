@@ -1,7 +1,7 @@
 """Checks frames of programs against the contract, as `contract.testing` does for the kit's sockets.
 
-Whatever opens a socket by the library `websockets` is seen where all of them pass, its `recv` and `send`.
-What a browser, wscat or a peer below every library is told, they show a `Witness` themselves.
+A program that uses the library `websockets` is seen in the library's `recv` and `send`. Tests with a browser,
+wscat or a peer below every library show their frames to a `Witness` themselves.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A server process that tests own: on a free port, logging to a file, and gone when the test run is gone.
 
-Which servers there are lives in `tests.services` (Redis, PostgreSQL) and `tests.servers` (our own).
+The servers are in `tests.services` (Redis, PostgreSQL) and `tests.servers` (our own).
 """
 
 import atexit

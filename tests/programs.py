@@ -1,7 +1,7 @@
 """Programs that tests need and that are not ours: Chromium, Node, packages from npm, nginx, Caddy.
 
-Missing is a failure, never a skip. `scripts/test` installs what is missing here;
-`python -m tests.programs chromium` prints what would be used.
+A missing program is a failure, never a skip. `scripts/test` installs missing ones here; `python -m
+tests.programs chromium` prints the path that would be used.
 """
 
 import os

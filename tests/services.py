@@ -1,7 +1,7 @@
 """Real Redis and PostgreSQL: from the environment, else this machine, else two wheels, else a loud failure.
 
-`redis_url()` and `postgres_url()` name the servers that all tests share. A test that breaks a server owns
-one: `with RedisServer() as redis: ... redis.restart()`.
+`redis_url()` and `postgres_url()` name the servers that all tests share. A test that breaks a server has one
+of its own: `with RedisServer() as redis: ... redis.restart()`.
 """
 
 import contextlib

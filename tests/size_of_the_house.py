@@ -2,9 +2,9 @@
 
     scripts/test tests/size_of_the_house.py -q -s
 
-It is collected only where it is named, and runs on other revisions as well, where it is copied to. On the
-road are the files of ours that run from the frame of a sender to the frame of its reader. The server and its
-wire are left out: sockets inside this process stand for them.
+It is collected only where it is named, and can be copied to other revisions and run there. The road has the
+files of ours that run from the frame of a sender to the frame of its reader. The server and its wire are left
+out: sockets inside this process stand in for them.
 """
 
 from __future__ import annotations

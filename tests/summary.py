@@ -1,6 +1,6 @@
 """Adds up the reports of several pytest runs: `python -m tests.summary small.xml full.xml`.
 
-The exit code is 0 only when every run is there, in none a test failed or was skipped, and each frame of the
+The exit code is 0 only when every run is there, no test in them failed or was skipped, and each frame of the
 contract was told in one of them, as the `frames-*.json` beside the reports say.
 """
 

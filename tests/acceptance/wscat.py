@@ -1,6 +1,6 @@
 """wscat from npm in a terminal of its own, driven as a person would do it: lines in, lines out.
 
-It needs a terminal: without one it does not say that, or with which code, it was disconnected.
+wscat needs a terminal: without one it does not say that it was disconnected, or with which code.
 """
 
 import codecs

@@ -62,8 +62,8 @@ def session(ana: User) -> Session:
 def shake_hands(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Send a handshake through SocketAuth; returns the scope that the consumer would see.
 
-    In the thread of the test, so that it sees the test's uncommitted rows: a thousand handshakes then
-    need no thousand clean databases. The real threads are behind `open_with`.
+    It runs in the thread of the test, and sees the test's uncommitted rows: a thousand handshakes then need
+    no thousand clean databases. The real threads are used by `open_with`.
     """
     monkeypatch.setattr(socket_auth, "run_in_thread", _run_here)
     monkeypatch.setattr(batch_loader, "run_in_thread", _run_here)

@@ -2,8 +2,8 @@
 
     python -m tests.attacks.crawl --requests 100000 --seed 1 --server daphne
 
-Everything that belongs to the victims holds a mark. It must be in no byte that the attacker is sent, headers
-and sockets included; the victims are asked at the end whether they see it.
+Everything that belongs to the victims holds a mark. No byte that the attacker is sent may hold it, headers
+and sockets included. At the end the victims are checked: they must see the mark.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m tests.attacks.fuzz --frames 100000 --seed 1 --server uvicorn
     python -m tests.attacks.fuzz --frames 500 --server guide     # must fail: the attack can tell
 
-It prints the seed, what was answered, and every fault: a traceback in the log, a socket that ended with 1006,
-1011 or 4500, an HTTP 500, a frame that is never answered, and stored rows that cannot be read back.
+It prints the seed, the answers, and every fault: a traceback in the log, a socket that ended with 1006, 1011
+or 4500, an HTTP 500, a frame without an answer, and stored rows that cannot be read back.
 """
 
 from __future__ import annotations

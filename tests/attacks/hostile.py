@@ -1,6 +1,6 @@
 """Hostile frames from a seed, so that a failure can be sent again.
 
-Written as text and not as Python values, because most of them are what no JSON writer would write.
+The frames are text, not Python values, because no JSON writer would write most of them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The rights of callers: the expected answer of every endpoint and every command, for each kind of caller.
 
 The callers: `anonymous`; `stranger`, of another tenant; `former`, removed from the conversation; `superuser`
-of the site, who takes part in nothing; `member`; and `admin`, who owns the conversation, the message, the
-session and the notification that are asked for.
+of the site, a member of nothing; `member`; and `admin`, who owns the conversation, the message, the session
+and the notification that the requests are about.
 """
 
 from __future__ import annotations

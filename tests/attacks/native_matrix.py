@@ -1,8 +1,8 @@
 """Rights on the native socket: the answer to every command and every subscription, for each caller.
 
-The callers are those of `matrix.py`; besides them there is the `manager`, whose role in the conversation is
-`admin`, while the `admin` of that matrix is its owner. Who is not signed in is answered `unauthenticated`
-whatever they ask, and needs no column.
+The callers are those of `matrix.py` and the `manager`, whose role in the conversation is `admin`; the `admin`
+of that matrix is its owner. A caller who is not signed in is answered `unauthenticated` to every command, and
+needs no column.
 """
 
 from __future__ import annotations

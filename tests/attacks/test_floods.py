@@ -1,8 +1,8 @@
 """A client that floods is stopped within about a second; the others hardly notice, and soon all is as before.
 
-Both are measured in what the server does meanwhile, and in as many times as it works for one message when
-nobody floods: by the clock it would be how busy the machine and its disk are, and in seconds of a core how
-slow. What would fail the marks is a flood that is served.
+Both are measured by the server's work, in multiples of its work for one message when nobody floods. Wall time
+would show how busy the machine and its disk are, and seconds of a core how slow they are. A server that
+serves the flood fails.
 """
 
 from __future__ import annotations

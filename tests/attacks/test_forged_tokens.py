@@ -1,7 +1,7 @@
 """No forged token opens any endpoint or socket, however it is carried, and all are answered alike.
 
-What each forgery is, and what `identify` says of it alone, is in `tests/accounts/`. Here they meet every door
-there is, found from the product.
+`tests/accounts/` says what each forgery is, and what `identify` answers to it. Here each is tried everywhere
+that the product accepts a token.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ def test_no_forgery_is_refreshed(tenant: Tenant, logged):
 def test_no_forgery_costs_much_more_than_a_token_of_ours(tenant: Tenant, forged):
     """To verify, without the look at its user: CPU time, and the fastest of five, on a shared machine.
 
-    Measured by a good token in the same run, which takes 0.02 to 0.05 ms: some machines are slower. Dearest
-    is what begins as ours do, is signed by us, and yet is left to PyJWT: five times as much.
+    A good token in the same run is the unit, because some machines are slower: it takes 0.02 to 0.05 ms. The
+    dearest is a token that begins like ours, is signed by us, and is still left to PyJWT: five times as much.
     """
     ours = good(Session.objects.create(user=tenant.people["admin"]))
 

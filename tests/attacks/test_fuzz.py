@@ -1,6 +1,6 @@
 """Hostile frames and requests leave no traceback, no 500, no socket that ends without a reason, no poison.
 
-A part of what `python -m tests.attacks.fuzz` sends; a failure names the seed that sends it again.
+This is a part of `python -m tests.attacks.fuzz`; a failure names the seed that sends the same again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Floods on the native socket, by a member and by a stranger: others hardly notice, and memory is bounded.
 
-Measured as in `test_floods.py`: in what the server works for one message of the others.
+The unit is that of `test_floods.py`: the server's work for one message of the others.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Odd names, topics, positions and sizes on the native socket get a documented code, and the socket lives.
 
-`test_fuzz.py` sends what nobody thought of; this is what somebody would think of.
+`test_fuzz.py` sends frames at random; these are the ones that somebody would think of.
 """
 
 from __future__ import annotations

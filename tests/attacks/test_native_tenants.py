@@ -1,7 +1,7 @@
 """Nobody hears or does on the native socket what is not theirs, and what is forbidden looks unknown.
 
-The commands and the feeds are those of the product: what is added
-and has no row in the matrix fails here.
+The commands and the feeds are read from the product: one that is added without a row in the matrix fails
+here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def people(hub: Any, make_tenant: Callable[[], Tenant]) -> Tenant:
 def queries(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """`with queries() as texts:` the statements that callers cause during the block, in any thread.
 
-    Connections that begin and the hub's own looks at heads are nobody's.
+    The statements of new connections and of the hub's head checks are left out.
     """
 
     async def unseen(self: HeadChecks, topics: Any) -> None: ...

@@ -1,6 +1,6 @@
 """Nobody reads or does what is not theirs, on any route or socket, and what is forbidden looks unknown.
 
-Routes and commands are read from the product: one that is added and is not in the matrix fails here.
+Routes and commands are read from the product: one that is added without a row in the matrix fails here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every endpoint against any input: bad input gets a problem document, never a 500.
 
-Who may ask for what is in `tests/attacks/test_tenants.py`. The routes are read from `chat.urls`: one that
-is added must be added here too.
+The rights of callers are tested in `tests/attacks/test_tenants.py`. The routes are read from `chat.urls`: one
+that is added must be added here too.
 """
 
 import json

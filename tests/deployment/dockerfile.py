@@ -1,10 +1,10 @@
 """A small interpreter of Dockerfiles, for machines without a Docker engine.
 
 It runs the real instructions in a scratch directory: RUN by /bin/sh, COPY from a context filtered by
-.dockerignore, stages that see nothing of each other but what is copied; and it knows the environment in
-which CMD and HEALTHCHECK run afterwards. What differs from Docker: the base image is this machine's Python,
-the directories of `INSIDE` lie below the scratch directory instead of at the root, and the image's user
-exists only as a number. An instruction or flag that it does not know is an error.
+.dockerignore, and stages that see of each other only the files that are copied. It knows the environment in
+which CMD and HEALTHCHECK run afterwards. Some things differ from Docker: the base image is this machine's
+Python, the directories of `INSIDE` lie below the scratch directory instead of at the root, and the image's
+user exists only as a number. An instruction or flag that it does not know is an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The proxies of docs/operations/proxies.md, run with the configurations that the page prints.
 
-Of a configuration only what belongs to another machine is replaced: addresses, ports and files. Its time-outs
-are shortened by a factor, as the server's own are.
+Only addresses, ports and files of another machine are replaced in a configuration. Its time-outs are
+shortened by a factor, as the server's own are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """docker-compose.yml, render.yaml and railway.toml are valid, and name only settings that exist.
 
-Compose is checked against its published schema. Render's and Railway's cannot be had from a package index
-and may not be copied, so those two are checked against strict schemas of our own: `schemas/README.md`
+Compose is checked against its published schema. No package index has the schemas of Render and Railway, and
+they may not be copied, so these two files are checked against strict schemas of our own: `schemas/README.md`
 says what that is worth.
 """
 

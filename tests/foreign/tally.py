@@ -3,8 +3,8 @@
     the client     beat · sign token · open channel least token after · renew token · put amounts · shut
     the server     yes · no code text wait · rows [position, amounts] · over code · later wait
 
-Each is an array of a verb, an id, and what the verb needs. The ids are the client's own. A subscription
-speaks for whom its token names, else for who signed in on the socket.
+Each frame is an array of a verb, an id, and the fields of the verb. The client chooses the ids. A
+subscription speaks for the user of its own token, or else for the user who signed in on the socket.
 """
 
 from __future__ import annotations

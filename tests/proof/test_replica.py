@@ -55,7 +55,7 @@ def mine(unread: int = 1, read_seq: int = 0, last_seq: int = 2) -> Replica:
     return replica_of("mine", answer)
 
 
-#: What no client may be answered that asks as it should.
+#: A refusal that no client gets that asks as it should.
 REFUSED = {"type": "error", "code": "id_in_use", "id": "a", "ref": None, "retryable": False}
 
 

@@ -1,7 +1,7 @@
 """Measures the memory of an idle socket: `python -m tests.realtime.servers.cost [daphne] [uvicorn] [2000]`.
 
-An echo that is none of ours, so that the server's own share is seen: CPU of one handshake, and user-space
-memory (USS) of a socket that is open and silent.
+The application is an echo that is not ours, so that the server's own share is seen: the CPU of one handshake,
+and the user-space memory (USS) of a socket that is open and silent.
 """
 
 import resource

@@ -1,8 +1,8 @@
 """Echo applications: they send back what they receive, and report on standard error how they end.
 
-Below `/ws/echo/` and on `/websocket` texts leave as those of our own sockets do, through an outbox (finished
-frames where the server takes them), and who says "worked?" is told the seconds that the process has been on a
-CPU. Everywhere else it is a stranger's ASGI application: no outbox, no hub.
+Below `/ws/echo/` and on `/websocket` texts leave through an outbox, like those of our own sockets (as
+finished frames where the server takes them), and a client that says "worked?" is told the seconds that the
+process has been on a CPU. Everywhere else the echo is a stranger's ASGI application: no outbox, no hub.
 """
 
 import asyncio

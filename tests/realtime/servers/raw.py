@@ -1,6 +1,6 @@
 """A raw WebSocket peer: its frames are bytes, sent as they are, valid or not.
 
-What the *server* says is held to RFC 6455: a frame it may not send raises `ServerMisspokeError`.
+The *server's* frames are checked against RFC 6455: one that it may not send raises `ServerMisspokeError`.
 """
 
 from __future__ import annotations
