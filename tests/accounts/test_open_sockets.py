@@ -1,4 +1,4 @@
-"""When access is withdrawn, the right open sockets close with the right code, and no others."""
+"""Open sockets whose access is withdrawn close with the right code, and no other sockets do."""
 
 import asyncio
 from collections.abc import Collection
