@@ -382,6 +382,17 @@ def test_changes_are_told_once_under_one_heading_each() -> None:
         assert "\n\n- " not in re.sub(r"(### .+\n)\n", r"\1", release), "entries stand apart"
 
 
+def test_lines_of_the_log_that_a_page_quotes_are_written() -> None:
+    """A quoted line may leave out a part, as `…`, and end with a number or a reason."""
+    section = text("docs/operations.md").partition("## Logs\n")[2].partition("### Why a connection")[0]
+    quoted = re.findall(r"`([A-Z][a-z]* [^`]*[a-z][^`]*)`", section)
+    parts = [part.strip(" .") for line in quoted for part in re.split(r"…|-?\d+", line) if len(part) > 5]
+    source = "".join(path.read_text() for package in PRODUCT for path in (ROOT / package).rglob("*.py"))
+
+    assert len(quoted) > 4
+    assert [part for part in parts if part not in source] == []
+
+
 def test_every_module_says_what_lives_in_it() -> None:
     silent = [
         str(path.relative_to(ROOT))
