@@ -12,6 +12,7 @@ import pytest
 from django.apps import apps
 from django.urls import URLPattern, URLResolver, get_resolver
 
+import changes.filters  # noqa: F401 - its error is one of ours, and no app imports it yet
 from doctor.examinations import registered
 from realtime.defaults import Conf
 from realtime.errors import CloseCode, RealtimeError
@@ -24,6 +25,7 @@ PRODUCT = (
     "guide_dialect",
     "native",
     "accounts",
+    "changes",
     "notifications",
     "chat",
     "typing_indicator",

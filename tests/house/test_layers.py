@@ -21,6 +21,7 @@ pytestmark = pytest.mark.stack("small")
 #: Packages that stand on the core and must not look past its door; `config` assembles everything.
 APPS = (
     "accounts",
+    "changes",
     "chat",
     "contract",
     "demo",
