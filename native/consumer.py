@@ -1,4 +1,4 @@
-"""The consumer of the native socket: who is there, and the subscriptions of the client."""
+"""The consumer of the native socket: it authenticates the client, and holds its feeds."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from realtime import (
     events,
 )
 
-#: Typing is told this often at most: pages that say it more often tell nobody more.
+#: The least time between two typing frames of a page; others would tell nobody anything new.
 TYPING_INTERVAL_MS = 3_000
 
 P = ParamSpec("P")
@@ -58,26 +58,26 @@ T = TypeVar("T")
 
 
 class Authenticate(msgspec.Struct):
-    """Say who is there."""
+    """Authenticate by an access token."""
 
-    # Whatever it is, `identify` has one answer to all that is no token.
+    # Any JSON value: `identify` answers everything that is no token in the same way.
     token: Annotated[Any, msgspec.Meta(extra_json_schema={"type": "string", "examples": ["eyJhbGciOi…"]})] = (
         None
     )
 
 
 class Ping(msgspec.Struct):
-    """Is anybody there?"""
+    """Ask whether the other side is there."""
 
 
 class Unsubscribe(msgspec.Struct):
-    """Listen no more."""
+    """End a subscription."""
 
     id: SubscriptionId = None
 
 
 class NativeConsumer(Connection):
-    """Everything that a user may hear and do. Every command is answered once."""
+    """The native socket of one user. Every command is answered once."""
 
     __slots__ = ("_address", "_kept", "access", "feeds")
 
@@ -91,12 +91,12 @@ class NativeConsumer(Connection):
         *(Subscribed, Resync, Unsubscribed),
     )
 
-    #: Whom it speaks for; None until the client has said it.
+    #: The access of the socket; None until the client has authenticated.
     access: Access | None
 
     def __init__(self) -> None:
         self.access = None
-        #: The subscriptions of the client, by the id that it gave them.
+        #: The client's subscriptions, by the id that the client chose.
         self.feeds: dict[Ref, Feed] = {}
         self._kept: dict[Any, Any] = {}
         self._address = ""
@@ -105,37 +105,37 @@ class NativeConsumer(Connection):
 
     @property
     def there(self) -> Access:
-        """Whom it speaks for; nothing is obeyed before that is known."""
+        """The access of the socket; no command is obeyed before there is one."""
         assert self.access is not None
         return self.access
 
     @property
     def user(self) -> Any:
-        """The user, as the last token found them and as what was told since has changed them."""
+        """The user, as the last token found them, updated by later events."""
         return self.there.user
 
     @property
     def user_id(self) -> int:
-        """Their id."""
+        """The user's id."""
         return int(self.user.pk)
 
     def acknowledge(self, asked: Asked) -> None:
-        """Answer that it is done."""
+        """Answer a command that has no result."""
         self.push(Ack(ref=asked.ref))
 
     def covers(self, topic: str) -> bool:
-        """Whether a subscription shows that the user may listen to a topic."""
+        """Whether some feed proves that the user may listen to a topic."""
         return any(feed.covers(topic) for feed in self.feeds.values())
 
     def keep(self, make: Callable[[NativeConsumer], T]) -> T:
-        """What an app keeps for this socket, made when first asked for; its `close` is awaited at the end."""
+        """An object that an app keeps per socket, made by the first call; `close` is awaited at the end."""
         kept = self._kept.get(make)
         if kept is None:
             kept = self._kept[make] = make(self)
         return kept
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Await synchronous code that uses the database, when it is this user's turn."""
+        """Await synchronous code that uses the database, in a turn of this user."""
         async with turn_of(self.user_id):
             return await super().run(function, *args, **kwargs)
 
@@ -144,7 +144,7 @@ class NativeConsumer(Connection):
         self._mistake(error, asked)
 
     def forget_feed(self, feed: Feed) -> None:
-        """A subscription is over."""
+        """End a feed, and forget it."""
         if self.feeds.get(feed.id) is feed:
             del self.feeds[feed.id]
         feed.end()
@@ -169,7 +169,7 @@ class NativeConsumer(Connection):
     async def on_close(self) -> None:
         WAITING.leave(self, self._address)
         Pings.current().forget(self)
-        # Both refer back to this: what ends falls apart without the garbage collector.
+        # Feeds and kept objects refer back to this consumer: dropped here, they are freed at once.
         feeds, self.feeds = self.feeds, {}
         for feed in feeds.values():
             feed.end()
@@ -193,7 +193,7 @@ class NativeConsumer(Connection):
     def on_misled(self, subscription: Subscription, seq: int) -> None:
         if isinstance(subscription.id, Feed):
             subscription.id.on_misled(subscription, seq)
-        else:  # its user's sessions may not be what they were
+        else:  # the user's own topic: sessions may have changed
             super().on_misled(subscription, seq)
 
     def about(self) -> dict[str, Any]:
@@ -228,9 +228,9 @@ class NativeConsumer(Connection):
 
 @on_loop("auth", Authenticate, Hello)
 async def authenticate(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> None:
-    """The first frame of a client that had no credential in its handshake."""
+    """Authenticate a client whose handshake had no credential; this must be its first frame."""
     if socket.access is not None:
-        raise errors.InvalidFrameError("This socket knows who is there: `auth.refresh` takes a new token.")
+        raise errors.InvalidFrameError("This socket is authenticated: send a new token with `auth.refresh`.")
     WAITING.leave(socket, socket._address)  # noqa: SLF001
     try:
         identity = await socket.scope["identify"](frame.token)
@@ -251,18 +251,18 @@ async def refresh(socket: NativeConsumer, frame: Authenticate, asked: Asked) -> 
 
 @on_loop("ping", Ping, Pong)
 def ping(socket: NativeConsumer, _frame: Ping, asked: Asked) -> None:
-    """Is anybody there?"""
+    """Answer a ping of the client."""
     socket.push(Pong(ref=asked.ref, server_time=events.now()))
 
 
 @on_loop("pong", Ping, None)
 def pong(_socket: NativeConsumer, _frame: Ping, _asked: Asked) -> None:
-    """The answer to a ping of the server: that it came is enough."""
+    """Take the answer to a ping of the server; its arrival is enough."""
 
 
 @on_loop("subscribe", Subscribe, Subscribed)
 async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> None:
-    """Open a subscription; what follows about it waits until that is answered."""
+    """Open a subscription; later commands about it wait until it is answered."""
     if asked.id in socket.feeds:
         raise IdInUseError
     if len(socket.feeds) >= MAX_SUBSCRIPTIONS:

@@ -1,4 +1,4 @@
-"""A feed is one subscription of a client: what it is told, from where on, and what ends it.
+"""A feed: one subscription of a client on the native socket, with all that it sends.
 
 An app registers its feeds by the first part of their topic:
 
@@ -41,32 +41,32 @@ if TYPE_CHECKING:
 DEFAULT_SNAPSHOT, MAX_SNAPSHOT = 50, 200
 #: Subscriptions of one socket: more than any page shows.
 MAX_SUBSCRIPTIONS = 200
-#: Of one socket to something that follows its user into everything: no page shows that twice.
+#: Subscriptions of one socket to a feed that follows its user everywhere, as `mine` does: no page needs more.
 MAX_FOLLOWING = 4
 
 
 class Subscribe(msgspec.Struct):
-    """Listen to a topic."""
+    """Subscribe to a topic."""
 
     topic: TopicName
     id: Annotated[Ref, msgspec.Meta(description="What you call it; its topic, where this is left out.")] = (
         None
     )
-    #: Go on after this position; an object of positions where the topic has several.
+    #: The position to resume from; an object of positions where the topic has several.
     since: Annotated[str, msgspec.Meta(max_length=64)] | int | dict[str, str] | None = None
-    #: What there is now comes along: so many of it.
+    #: The number of rows of a snapshot to answer with.
     snapshot: Annotated[int, msgspec.Meta(ge=1, le=MAX_SNAPSHOT)] | bool = False
-    #: Every event carries the id of the subscription.
+    #: Whether every event carries the id of the subscription.
     with_id: bool = False
-    #: Tell who types.
+    #: Whether to send typing too.
     typing: bool = True
-    #: Tell also what is not stored.
+    #: Whether to send notices, which are not stored, too.
     notices: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Puts the topic, and the id where the client asked for it, in front of an event."""
+    """An envelope: puts the topic, and the id if the client asks for it, in front of an event."""
 
     topic: str
     id: Ref = None
@@ -83,17 +83,17 @@ class Named:
 
 @lru_cache(maxsize=4096)
 def _enveloped(rendering: Rendering, topic: str) -> Enveloped:
-    """One value for all who are told a topic in the same way, so that not each of them keeps its own."""
+    """The rendering in an envelope; shared by all subscribers that have the same."""
     return Enveloped(rendering, Named(topic))
 
 
 class Feed:
-    """One subscription of a client; a subclass says who may listen, and to what."""
+    """One subscription of a client; a subclass decides who may subscribe, and to what."""
 
-    # A socket may have two hundred, and each is there for as long as the client listens.
+    # A socket may have two hundred feeds, each for as long as the client listens.
     __slots__ = ("_answered", "_asked", "_failure", "id", "name", "socket", "wish")
 
-    #: How many of its kind one socket may have, where that is fewer than of all kinds together.
+    #: The most feeds of this class on one socket, if fewer than of all classes together.
     most: ClassVar[int | None] = None
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
@@ -102,42 +102,42 @@ class Feed:
         self.wish = wish
         self.id = asked.id
         self.name = name
-        #: What is to be answered; None once it is.
+        #: The `subscribe` command that waits for its answer; None once it is answered.
         self._asked: Asked | None = asked
         self._answered: asyncio.Future[None] | None = None
-        #: Why it was given up before that.
+        #: The error with which the feed ended before the answer.
         self._failure: RealtimeError | None = None
 
     # --- for apps -----------------------------------------------------------------------------------
 
     @classmethod
     def tells(cls) -> Iterable[type[events.Event]]:
-        """The events that it tells, for the contract."""
+        """The event types that the feed sends, for the contract."""
         return ()
 
     async def open(self) -> None:
-        """Find out whether the user may listen, `listen`, and `answer`; a RealtimeError refuses it."""
+        """Check the right to listen, `listen`, and `answer`; a RealtimeError refuses the subscription."""
         raise NotImplementedError(f"{type(self).__name__}.open must say who may listen, and to what")
 
     def on_access_lost(self, subscription: Subscription) -> None:
-        """The right to listen was taken away, just after the last event that it covers."""
+        """Called when the user may no longer listen, just after the last event that they may read."""
         raise NotImplementedError(f"{type(self).__name__}.on_access_lost must say what follows")
 
     def on_missed(self, subscription: Subscription) -> None:
-        """Events that no log keeps may have passed a subscription by: it was behind, or there was no room."""
+        """Called when events that no log keeps may have been missed: it was behind, or had no room."""
 
     def on_misled(self, subscription: Subscription, seq: int) -> None:
-        """Other events follow at least `seq` in the log than those that were told."""
+        """Called when the log has other events from `seq` on than the client was sent."""
         self.socket.restart()
 
     def covers(self, topic: str) -> bool:
-        """Whether it shows that the user may listen to a topic; not while it may have missed a removal."""
+        """Whether the feed proves that the user may listen to a topic: not while it is behind."""
         subscription = self.socket.subscription(topic, self)
         return subscription is not None and not subscription.is_behind
 
     @property
     def number(self) -> int:
-        """The id in its topic; a NotFoundError where that is none."""
+        """The id in the topic; raises NotFoundError where it is none."""
         number = id_in(self.name)
         if number is None:
             raise NotFoundError
@@ -145,29 +145,29 @@ class Feed:
 
     @property
     def topic(self) -> str:
-        """What the client subscribed to."""
+        """The topic that the client subscribed to."""
         return self.wish.topic
 
     @property
     def snapshot_size(self) -> int:
-        """How much of what there is comes along; 0: nothing."""
+        """The number of rows of the snapshot that the client asks for; 0 for none."""
         wished = self.wish.snapshot
         return DEFAULT_SNAPSHOT * wished if isinstance(wished, bool) else wished
 
     @property
     def since(self) -> str | None:
-        """The position to go on after, as the client wrote it."""
+        """The position to resume from, as the client wrote it."""
         since = self.wish.since
         if isinstance(since, dict):
-            raise InvalidFrameError(f"The since of {self.topic} is one position.")
+            raise InvalidFrameError(f"`since` must be one position for {self.topic}.")
         return None if since is None else str(since)
 
     def named(self, topic: str | None = None) -> Named:
-        """What stands in front of its events."""
+        """The envelope of the feed's events."""
         return Named(topic or self.topic, self.id if self.wish.with_id else None)
 
     def enveloped(self, rendering: Rendering, shown_as: str | None = None) -> Rendering:
-        """A rendering whose frames say whose events they are."""
+        """A rendering in the envelope of this feed."""
         named = self.named(shown_as)
         return _enveloped(rendering, named.topic) if named.id is None else Enveloped(rendering, named)
 
@@ -181,7 +181,7 @@ class Feed:
         authorized_at: Position | None = None,
         on_live: Callable[[Position], None] | None = None,
     ) -> Subscription:
-        """Tell the client the events of a topic, as `rendering` makes them, under the name `shown_as`."""
+        """Subscribe to a topic: its events are sent as `rendering` makes them, under the name `shown_as`."""
         return self.socket.subscribe(
             topic,
             self.enveloped(rendering, shown_as),
@@ -193,22 +193,23 @@ class Feed:
         )
 
     def tell(self, event: events.Event) -> None:
-        """Tell the client something of this subscription, besides what it listens to."""
+        """Send the client an event that is not on a topic it listens to."""
         self.socket.push(self.named().wrap(events.encode(event)))
 
     def answer(self, make: Callable[[Ref], events.Event]) -> None:
-        """Say how the subscription stands, first as the answer to `subscribe`, whose ref `make` is given."""
+        """Send the state of the subscription; the first time as the answer to `subscribe`, with its ref."""
         if self._failure is not None:
-            return  # which is the answer
+            return  # the error is the answer
         asked, self._asked = self._asked, None
-        # What is looked up together is answered in one turn: a page that opens subscribes to all it shows.
+        # Answers from one shared look-up are written together: an opening page subscribes to all that it
+        # shows.
         self.socket.outbox.join_turn()
         self.socket.push(make(None if asked is None else asked.ref))
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
 
     def say_live(self, place: Position, *, kind: type[Subscribed] = Subscribed, **more: Any) -> None:
-        """Answer that it is live from a position on; `more` are fields of the answer besides those of all."""
+        """Answer that the subscription is live from a position on; `more` are fields of the answer."""
         self.answer(
             lambda ref: kind(
                 ref=ref,
@@ -221,13 +222,13 @@ class Feed:
         )
 
     def say_resync(self, reason: str, url: str, place: Position) -> None:
-        """Answer that what was missed cannot be told, and that it is live from a position on."""
+        """Answer that the client has to load what it missed, and that it is live from a position on."""
         self.answer(lambda ref: self.resync(reason, url, place, ref=ref))
 
     def resync(
         self, reason: str, url: str, place: Position, *, ref: Ref = None, topic: str | None = None
     ) -> Resync:
-        """What says that what was missed of a topic, by default its own, cannot be told."""
+        """The frame that sends the client to load what it missed of a topic, by default the feed's own."""
         return Resync(
             ref=ref,
             id=self.id,
@@ -239,22 +240,22 @@ class Feed:
         )
 
     async def room_for(self, snapshot: msgspec.Raw | None) -> None:
-        """Wait until the peer has taken enough of what waits for a snapshot to follow."""
+        """Wait until a snapshot fits into the outbox."""
         if snapshot is not None:
             await self.socket.outbox.room_for(len(snapshot))
 
     @property
     def is_open(self) -> bool:
-        """Whether it is still among those of its socket."""
+        """Whether the feed is still one of its socket's."""
         return self.socket.feeds.get(self.id) is self
 
     @property
     def is_answered(self) -> bool:
-        """Whether the client knows how it stands."""
+        """Whether `subscribe` was answered."""
         return self._asked is None
 
     async def answered(self) -> None:
-        """Wait for the answer: what the client asks about this subscription next is obeyed after it."""
+        """Wait until `subscribe` is answered; later commands about this subscription are obeyed then."""
         if self._failure is not None:
             raise self._failure
         if not self.is_answered:
@@ -262,7 +263,7 @@ class Feed:
             await self._answered
 
     def give_up(self, error: RealtimeError) -> None:
-        """End it and say why; the socket and its other subscriptions go on."""
+        """End the feed with an error; the socket and its other feeds go on."""
         self.socket.forget_feed(self)
         if self.is_answered:
             self.socket.push(Unsubscribed(ref=None, id=self.id, topic=self.topic, code=error.code))
@@ -272,7 +273,7 @@ class Feed:
             self._answered.set_exception(error)
 
     def end(self) -> None:
-        """Tell it nothing more."""
+        """End the feed's subscriptions."""
         for subscription in self.socket.subscriptions():
             if subscription.id is self:
                 subscription.end()
@@ -301,7 +302,7 @@ def feeds() -> dict[str, type[Feed]]:
 
 
 def feed_for(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> Feed:
-    """The feed of a topic, not open yet; an UnknownTopicError where there is none."""
+    """A new feed for a topic, not open yet; raises UnknownTopicError where no app has one."""
     first, _, name = wish.topic.partition(".")
     kind = _feeds.get(first)
     if kind is None:

@@ -17,15 +17,15 @@ from native.feeds import Feed, feed
 from native.pages import fitting
 from realtime import Event, FrameBatch, Position, RealtimeError, Subscription, one_moment
 
-#: Seconds before receipts that could not be read are asked for again.
+#: Seconds before a failed reading of receipts is tried again.
 RETRY_SECONDS = 1.0
-#: Bytes that fit into the outbox before receipts are read again: about what is written of them at a time. A
-#: slow peer is not told stale ones again and again.
+#: Bytes that must fit into the outbox before receipts are read again, about those of one batch: so a slow
+#: peer is not sent stale receipts again and again.
 ROOM_BYTES = 32 * 1024
 
 
 def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Membership, msgspec.Raw]:
-    """The user's part in a conversation, and its newest page as of the same moment. Uses the database."""
+    """The user's membership and the newest page of a conversation, at one moment. Uses the database."""
     with one_moment():
         membership = selectors.membership_for(user_id=user_id, conversation_id=conversation_id)
         return membership, fitting(
@@ -35,7 +35,7 @@ def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Members
 
 @feed("conversation")
 class ConversationFeed(Feed):
-    """Everything that happens in one conversation of the user's."""
+    """The feed of one of the user's conversations."""
 
     __slots__ = ("_owes_receipts", "conversation_id")
 
@@ -44,10 +44,10 @@ class ConversationFeed(Feed):
         return [*CONVERSATION_EVENTS, *companion_events()]
 
     async def open(self) -> None:
-        #: Whether receipts are to be told that are not read yet.
+        #: Whether receipts still have to be read and sent.
         self._owes_receipts = False
         self.conversation_id = conversation_id_of(self.name)
-        # One name each, or events would have several.
+        # The topic must be spelled in one way, or a conversation would have several feeds.
         if self.topic != conversation_topic(self.conversation_id):
             raise NotAParticipantError
         since = self.since
@@ -73,7 +73,7 @@ class ConversationFeed(Feed):
             self._tell_receipts_soon()
 
     def on_misled(self, subscription: Subscription, seq: int) -> None:
-        subscription.end()  # until it is known whether the other log is theirs to read
+        subscription.end()  # stays ended until the other log is known to be the user's to read
         self.socket.spawn(self._leave_the_other_past())
 
     def _look_up(self) -> Awaitable[Membership]:
@@ -98,7 +98,7 @@ class ConversationFeed(Feed):
     # --- what there is now --------------------------------------------------------------------------
 
     async def _show(self, reason: str | None) -> None:
-        """Answer with the newest page, and tell everything after it."""
+        """Answer with the newest page, and send everything after it."""
         membership, page = await self.socket.run(
             history_now, self.socket.user_id, self.conversation_id, self.snapshot_size
         )
@@ -109,7 +109,7 @@ class ConversationFeed(Feed):
         self._tell_receipts_soon()
 
     async def _begin_anew(self, membership: Membership, reason: str) -> None:
-        """What the client has cannot be gone on from: show what there is, or say where it is."""
+        """The client cannot resume: answer with the newest page, or with where to load it."""
         if not self.is_answered and self.snapshot_size:
             await self._show(reason)
             return
@@ -120,13 +120,13 @@ class ConversationFeed(Feed):
     async def _leave_the_other_past(self) -> None:
         try:
             membership = await self._look_up()
-            if self.is_open:  # the client did not end it meanwhile
+            if self.is_open:  # the client may have ended it meanwhile
                 await self._begin_anew(membership, "unknown_position")
         except RealtimeError as error:
             self.give_up(error)
 
     async def _receipts(self) -> list[FrameBatch]:
-        """Those of the conversation, asked for until the database answers: nobody else makes up for them."""
+        """Read the receipts, again and again until the database answers: they are not in the log."""
         while self.is_open:
             try:
                 return await receipts_in(self.conversation_id)
@@ -135,7 +135,7 @@ class ConversationFeed(Feed):
         return []
 
     def _tell_receipts_soon(self) -> None:
-        """Have the receipts told that passed by; many such moments together cause one look."""
+        """Send the present receipts after some were missed; several calls in a row cause one reading."""
         if not self._owes_receipts:
             self._owes_receipts = True
             self.socket.spawn(self._tell_receipts())
@@ -147,7 +147,7 @@ class ConversationFeed(Feed):
         wrap = self.named().wrap
         for batch in await self._receipts():
             if not self.is_open:
-                return  # nothing is told after `unsubscribed`
+                return  # nothing may follow `unsubscribed`
             chunk = batch.wrapped(wrap).chunk_for((self.socket.user_id,))
             await self.socket.outbox.room_for(chunk.size)
             self.socket.outbox.push_batch(chunk)

@@ -1,4 +1,4 @@
-"""The feed of all conversations of a user: `mine`. It follows its user into new ones and out of others."""
+"""The feed `mine`: all conversations of a user; it follows the user into new ones and out of others."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ from realtime import (
     user_topic,
 )
 
-#: Conversations that one subscription tells: more than anybody reads.
+#: Conversations that one subscription covers: more than anybody reads.
 MAX_CONVERSATIONS = 1_000
 
-#: What is told on `mine` itself.
+#: The events on `mine` itself.
 _COMINGS_AND_GOINGS = OnlyTypes(frozenset({"conversation_joined", "conversation_left"}))
 
 unread_in: BatchLoader[Share, Unread] = BatchLoader(selectors.unread_in)
 
 
 class ConversationRead(Event, tag="conversation_read", frozen=True):
-    """How far the user has read, on this or another device, and what is unread, counted at `last_seq`."""
+    """The user's cursor on any device, and the unread count at `last_seq`."""
 
     conversation_id: Id
     read_seq: Seq
@@ -83,12 +83,12 @@ class Now:
     #: The end of the user's own topic.
     end: Position
     memberships: Mapping[int, Membership]
-    #: The first page of their list, where it was asked for.
+    #: The first page of the user's list, if it was asked for.
     page: msgspec.Raw | None
 
 
 def conversations_now(user: User, limit: int) -> Now:
-    """The user's parts in their conversations, and a page of their list as of the same moment."""
+    """The user's memberships and the first page of the list, at one moment."""
     own = user_topic(user.pk)
     with one_moment():
         end = log.ends([own])[own]
@@ -114,7 +114,7 @@ async def _resumed_from(since: Mapping[str, str], membership: Membership) -> Pos
 
 @feed("mine")
 class MineFeed(Feed):
-    """Everything in all conversations of the user."""
+    """The feed of all conversations of the user."""
 
     most = MAX_FOLLOWING
 
@@ -125,12 +125,12 @@ class MineFeed(Feed):
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         super().__init__(socket, wish, asked, name)
-        #: Conversations whose cursors moved while it opens, and whether any others may have.
+        #: The conversations whose cursors moved while the feed opens, and whether moves may have been missed.
         self._moved: set[int] = set()
         self._has_missed_moves = False
-        #: The conversations that are told, by topic.
+        #: The followed conversations, by topic.
         self._followed: dict[str, int] = {}
-        #: Topics that are not live yet, and what waits until all are.
+        #: The topics that are not live yet, and a future that is done when all are.
         self._behind: set[str] = set()
         self._all_live: asyncio.Future[None] | None = None
 
@@ -141,9 +141,9 @@ class MineFeed(Feed):
         own = self._listen_to_own_topic()
         if own.is_behind:
             await own.told(0)
-            self._has_missed_moves = False  # what passed by until now is in what is read next
+            self._has_missed_moves = False  # what was missed until now is in what is read next
         now = await self.socket.run(conversations_now, self.socket.user, 0 if since else self.snapshot_size)
-        await own.told(now.end.seq)  # what came before then is in what was read, and told to nobody
+        await own.told(now.end.seq)  # earlier events are in what was read, and are not sent
         if since is None:
             await self.room_for(now.page)
             self._say_subscribed(
@@ -164,11 +164,11 @@ class MineFeed(Feed):
     def _since(self) -> Mapping[str, str] | None:
         since = self.wish.since
         if since is not None and not isinstance(since, dict):
-            raise InvalidFrameError("The since of mine is an object: the position of each topic.")
+            raise InvalidFrameError("`since` must be an object for mine: the position of each topic.")
         return since
 
     def _listen_to_own_topic(self) -> Subscription:
-        # Before the conversations are read, so that nothing falls between.
+        # Before the conversations are read, so that no event falls between the two.
         identity = self.socket.there.identity
         assert identity is not None
         known = Position(identity.authorized_at)
@@ -198,9 +198,9 @@ class MineFeed(Feed):
     # --- the answer ---------------------------------------------------------------------------------
 
     async def _resume(self, now: Now, since: Mapping[str, str]) -> None:
-        """Tell what was missed of the conversations that `since` names, and wait until all are live."""
+        """Send what was missed in the conversations that `since` names, and wait until all are live."""
         memberships = now.memberships.values()
-        # All at once, so that they share what has to be looked up.
+        # All at once, so that they share their look-ups.
         positions = await asyncio.gather(*(_resumed_from(since, membership) for membership in memberships))
         for membership, position in zip(memberships, positions, strict=True):
             if isinstance(position, str):
@@ -223,7 +223,7 @@ class MineFeed(Feed):
         for topic, conversation_id in self._followed.items():
             subscription = self.socket.subscription(topic, self)
             if subscription is not None:
-                subscription.audience.write_pending()  # the place counts what waits to be written as told
+                subscription.audience.write_pending()  # the place counts pending events as sent
                 places[conversation_id] = subscription.place
         return places
 
@@ -236,19 +236,19 @@ class MineFeed(Feed):
         if own.seq == place.seq:
             own.render_as(self.enveloped(_COMINGS_AND_GOINGS))
             return
-        # Something came meanwhile: it is read from the log, and what was joined and left is followed in that
-        # order. What no log keeps has passed by (`on_missed`).
+        # Events arrived meanwhile: they are read from the log, so that joined and left conversations are
+        # followed in that order. Events that no log keeps were missed (`on_missed`).
         self.listen(user_topic(self.socket.user_id), _COMINGS_AND_GOINGS, position=place, authorized_at=place)
 
     # --- what happens to the user -------------------------------------------------------------------
 
     def follow(self, conversation_id: int, after: int) -> None:
-        """The user is a member of a conversation from a seq on."""
+        """Follow a conversation that the user joined, from a seq on."""
         if not self.is_answered:
-            return  # it is in what is read, or comes again after the answer
+            return  # the conversation is in what is read, or the event comes again after the answer
         followed = self.socket.subscription(conversation_topic(conversation_id), self)
         if followed is not None:
-            # The removal before this may not be told yet. It must not end what is followed anew.
+            # The topic may still be behind an earlier removal, which must not end the new subscription.
             is_new = followed.seq < after
         else:
             is_new = len(self._followed) < MAX_CONVERSATIONS
@@ -256,7 +256,7 @@ class MineFeed(Feed):
             self._follow(conversation_id, Position(after), authorized_at=Position(after))
 
     def tell_read(self, conversation_id: int) -> None:
-        """The user's cursors moved."""
+        """Send the user's cursor and unread count, after a cursor moved."""
         if not self.is_answered:
             self._moved.add(conversation_id)
         else:
@@ -266,7 +266,7 @@ class MineFeed(Feed):
         try:
             unread = await unread_in((self.socket.user_id, conversation_id))
         except RealtimeError:
-            return  # no member any more; or the database is away, and the next move is told
+            return  # removed; or the database is away, and the next move is sent
         if self.is_open:
             self.tell(ConversationRead(**unread._asdict()))
 
@@ -295,12 +295,12 @@ class MineFeed(Feed):
         if conversation_id is None:
             super().on_misled(subscription, seq)
             return
-        subscription.end()  # until it is known whether the other log is theirs to read
+        subscription.end()  # stays ended until the other log is known to be the user's to read
         self.socket.spawn(self._leave_the_other_past(subscription.topic, conversation_id))
 
     def give_up(self, error: RealtimeError) -> None:
         if self._all_live is not None and not self._all_live.done():
-            self._all_live.set_exception(error)  # the answer of `subscribe`
+            self._all_live.set_exception(error)  # becomes the answer to `subscribe`
         else:
             super().give_up(error)
 
@@ -311,18 +311,18 @@ class MineFeed(Feed):
             )
         except RealtimeError as error:
             self.give_up(error)
-        except ValueError:  # not theirs any more
+        except ValueError:  # the user is no member any more
             self._leave(topic)
             end_companions(self, conversation_id)
         else:
-            if self.is_open:  # the client did not end it meanwhile
+            if self.is_open:  # the client may have ended it meanwhile
                 self._say_resync(membership, "unknown_position")
                 self._listen(membership, membership.end)
 
 
 @acts_on("conversation_joined")
 def follow_into_conversation(delivery: Delivery, told: Told) -> None:
-    """The feeds of who joined tell the new conversation too."""
+    """The `mine` feeds of a user who joined a conversation follow it."""
     fields = delivery.fields
     for subscription in told.everyone():
         if isinstance(subscription.id, MineFeed):
@@ -331,7 +331,7 @@ def follow_into_conversation(delivery: Delivery, told: Told) -> None:
 
 @acts_on("cursors_moved")
 def tell_what_was_read(delivery: Delivery, told: Told) -> None:
-    """All devices of a user know how far they have read, also of who shows it to nobody else."""
+    """All devices of a user are sent the user's own cursors, also if other users are not."""
     for subscription in told.everyone():
         if isinstance(subscription.id, MineFeed):
             subscription.id.tell_read(delivery.fields["conversation_id"])

@@ -1,1 +1,1 @@
-"""The part of a process that knows its local subscribers and hands them events, live or from the log."""
+"""The hub: the part of a process that hands events to its sockets, live or from the log."""

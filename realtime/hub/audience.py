@@ -1,4 +1,4 @@
-"""An audience: the subscriptions of one topic in this process, how far they are, and how a gap is filled."""
+"""An audience: the subscriptions of one topic in this process, their position, and how gaps are filled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Keeper(Protocol):
-    """The hub, as far as an audience knows it."""
+    """The part of the hub that its audiences use."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
@@ -31,19 +31,19 @@ class Keeper(Protocol):
     def held(self) -> Budget: ...
 
     def write_soon(self, audience: Audience, now: float) -> None:
-        """Have what waits in an audience written when it is due."""
+        """Have the pending events of an audience written when they are due."""
 
     def forget(self, audience: Audience) -> None:
-        """Nobody listens any more."""
+        """Forget an audience without subscriptions."""
 
 
 class Audience:
     """The subscriptions of one topic in this process.
 
-    `position` is the seq of the last event handed to the live ones. It is None until it is known,
-    and stays so for an ephemeral topic. Subscriptions that are behind it read the log (`catch_up`)
-    and join the live ones in the same turn of the loop in which they have caught up. A live one whose
-    outbox has no room for what the others are told falls behind.
+    `position` is the seq of the last event handed to the live subscriptions. It is None until it is known,
+    and always for an ephemeral topic. Subscriptions that are behind it read the log (`catch_up`), and become
+    live in the same turn of the loop in which they have caught up. A live one whose outbox has no room for an
+    event falls behind.
     """
 
     __slots__ = (
@@ -70,54 +70,54 @@ class Audience:
         self.hub = hub
         self.topic = topic
         self.position: int | None = None
-        #: The mark of the event there; empty where it is not known.
+        #: The mark of the event at the position; empty if it is not known.
         self.mark = ""
-        #: The one of the event before that.
+        #: The mark of the event before that one.
         self._mark_before = ""
-        #: How often the log went back: what was read before is of another past.
+        #: How often the log went back: what was read from it before is of another past.
         self.timeline = 0
-        #: In the order in which they came: neighbours in time are neighbours in memory, which is half of what
-        #: writing to thousands costs.
+        #: In the order of arrival: sockets that came together lie together in memory, which is half of the
+        #: cost of writing to thousands.
         self.live: dict[Rendering, dict[Subscription, None]] = {}
         self.behind: dict[Subscription, None] = {}
         self._held = Held(hub.held)
         self._target = 0
         self._is_warned_of_log = False
         self._healing: asyncio.Task[None] | None = None
-        #: Events that were handed out and not written yet, their bytes, and the position before them.
+        #: The events handed out and not yet written, their bytes, and the position before them.
         self._pending: list[Delivery] = []
         self._pending_size = 0
         self._pending_after: Position | None = None
-        #: When the hub writes them, on the loop's clock; None while nothing waits.
+        #: When the hub writes the pending events, on the loop's clock; None without any.
         self.writes_at: float | None = None
         self._window = Window()
 
     @property
     def place(self) -> Position:
-        """The position, with its mark."""
+        """The position with its mark."""
         return Position(self.position or 0, self.mark)
 
     # --- who listens --------------------------------------------------------------------------------
 
     def subscriptions(self) -> list[Subscription]:
-        """All of them, live or behind."""
+        """All subscriptions, live or behind."""
         return [subscription for group in self.live.values() for subscription in group] + list(self.behind)
 
     def add(self, subscription: Subscription, *, is_live: bool) -> None:
-        """Let a subscription in: live from the next event on, or behind until it has caught up."""
+        """Add a subscription: live from the next event on, or behind until it has caught up."""
         if is_live:
             self.make_live(subscription)
         else:
             self.behind[subscription] = None
 
     def make_live(self, subscription: Subscription) -> None:
-        """Tell it everything from the next event on."""
+        """Make a subscription live: it receives everything from the next event on."""
         self.write_pending()
         self.behind.pop(subscription, None)
         self.live.setdefault(subscription.rendering, {})[subscription] = None
 
     def remove(self, subscription: Subscription) -> None:
-        """Forget a subscription; the last one takes the audience along."""
+        """Remove a subscription; the audience ends with the last one."""
         self.write_pending()
         self.behind.pop(subscription, None)
         self._leave_live(subscription)
@@ -125,7 +125,7 @@ class Audience:
             self.hub.forget(self)
 
     def render_anew(self, subscription: Subscription, rendering: Rendering) -> None:
-        """From now on tell it events in another way."""
+        """Give a subscription another rendering for the events from now on."""
         self.write_pending()
         was_live = self._leave_live(subscription)
         subscription.rendering = rendering
@@ -133,14 +133,14 @@ class Audience:
             self.make_live(subscription)
 
     def set_aside(self, subscription: Subscription) -> None:
-        """Tell a live subscription nothing more for now: it goes on from here when it catches up."""
+        """Pause a live subscription: it is behind from here on, and goes on when it catches up."""
         self.write_pending()
         if self._leave_live(subscription):
             self.behind[subscription] = None
             subscription.position, subscription.mark = self.place
 
     def _leave_live(self, subscription: Subscription) -> bool:
-        """Whether it was live."""
+        """Take a subscription out of the live ones; returns whether it was one."""
         group = self.live.get(subscription.rendering)
         if group is None or subscription not in group:
             return False
@@ -150,7 +150,7 @@ class Audience:
         return True
 
     def close(self) -> None:
-        """Nobody listens any more, or the hub stops."""
+        """End the audience, which has no subscription left, or whose hub stops."""
         self._held.forget()
         self._pending.clear()
         self.writes_at = None
@@ -160,7 +160,7 @@ class Audience:
     # --- what they are told -------------------------------------------------------------------------
 
     def receive(self, delivery: Delivery) -> None:
-        """Hand out an event that arrived, in order: drop what is known, wait for what is missing."""
+        """Hand out an event in order: drop it if it is known, and wait if one before it is missing."""
         if delivery.seq is None:
             self._hand_out(delivery)
         elif self.position is None:
@@ -179,20 +179,20 @@ class Audience:
         if not self._is_warned_of_log:
             self._is_warned_of_log = True
             logger.warning(
-                "%s has a log, and is listened to without a position: what a lost bell brings is not made up"
-                " for. Subscribe with position= and authorized_at=",
+                "%s has a log, and is listened to without a position: an event whose bell is lost is missed."
+                " Subscribe with position= and authorized_at=",
                 self.topic,
             )
 
     def expect(self, seq: int) -> None:
-        """The database is at `seq`: read what did not arrive."""
+        """Note that the database is at `seq`, and read the missing events."""
         self._target = max(self._target, seq)
         is_behind = self.position is not None and self._target > self.position
         if is_behind and self._healing is None and (self.live or self.behind):
             self._healing = background.start(self._heal())
 
     def compare(self, place: Position) -> None:
-        """The database has this event at its seq: find out whether it is the one that was told."""
+        """Compare the database's event at a seq with the one handed out at it."""
         if place.contradicts(self.place):
             self.go_back(place.seq - 1)
             self.expect(place.seq)
@@ -200,16 +200,17 @@ class Audience:
             self.mark = self.mark or place.mark
 
     def _compare_known(self, delivery: Delivery) -> None:
-        """Drop an event that was told; when it is another one at the same seq, tell it."""
+        """Drop an event that was handed out; hand it out if it is another one at the same seq."""
         if Position(delivery.seq or 0, positions.mark_in(delivery.body)).contradicts(self.place):
             self.go_back((self.position or 0) - 1)
             self._advance(delivery)
 
     def go_back(self, seq: int) -> None:
-        """What was told after `seq` is not in the log: a database took over without the last commits.
+        """Go back to `seq`: the later events are no longer in the log, since a database took over without the
+        last commits.
 
-        What comes next has the places of what was lost, and must be told all the same. How much of what was
-        told before has been lost as well, nobody knows: sockets are asked to find out what became of theirs.
+        New events take the seqs of the lost ones, and must be handed out too. How many of the earlier events
+        were lost as well is unknown: the sockets are asked to find out.
         """
         logger.warning("The log of %s went back from %s to %s", self.topic, self.position, seq)
         self.write_pending()
@@ -224,11 +225,11 @@ class Audience:
 
     @property
     def reading(self) -> asyncio.Task[None] | None:
-        """What fills a gap from the log right now."""
+        """The task that fills a gap from the log, if one runs."""
         return self._healing
 
     async def reached(self, seq: int) -> None:
-        """Wait until the live subscriptions have been told everything up to `seq`, as far as the log goes."""
+        """Wait until live subscriptions have been handed everything up to `seq`, as far as the log goes."""
         self.expect(seq)
         if self._healing is not None:
             await asyncio.wait([self._healing])
@@ -240,17 +241,17 @@ class Audience:
 
     def _hand_out(self, delivery: Delivery) -> None:
         if self._is_told():
-            size = size_of(delivery.body)  # before it waits: a text that no frame can hold is told to nobody
+            size = size_of(delivery.body)  # before it waits: a text that no frame can hold reaches nobody
             if not self._pending:
                 self._begin_pending(delivery)
             self._pending.append(delivery)
             self._pending_size += size
         reactions.react(delivery, self.live.values(), self.write_pending)
-        if self._pending_size >= conf.limit_outbox_bytes // 2:  # more would not fit into any outbox
+        if self._pending_size >= conf.limit_outbox_bytes // 2:  # more would fit into no outbox
             self.write_pending()
 
     def _is_told(self) -> bool:
-        """Whether any live subscription is told events, and is not there for reactions alone."""
+        """Whether some live subscription receives events, rather than being there for reactions alone."""
         return any(rendering is not NOTHING for rendering in self.live)
 
     def _begin_pending(self, delivery: Delivery) -> None:
@@ -265,7 +266,7 @@ class Audience:
         self.hub.write_soon(self, now)
 
     def write_pending(self) -> None:
-        """Write what waits to everybody it is for. Whoever comes, goes or changes has this done first."""
+        """Write the pending events to all live subscriptions; done before one of them changes."""
         if not self._pending:
             return
         stretch, after = Stretch(self._pending), self._pending_after
@@ -275,7 +276,7 @@ class Audience:
         for rendering in tuple(self.live):
             undiminished = 0
             batch = stretch.batch(rendering)
-            # A copy: a subscription that has no room is not live any more.
+            # A copy, because a subscription without room leaves the group.
             for subscription in tuple(self.live.get(rendering, ())) if batch else ():
                 chunk = batch.chunk_for(subscription.who) if batch.left_out else batch
                 try:
@@ -296,7 +297,7 @@ class Audience:
         self._window.wrote(began, self.hub.loop.time(), events=len(stretch.deliveries))
 
     def _let_fall_behind(self, subscription: Subscription, after: Position | None) -> None:
-        """What it had no room for is in the log, if this topic has one."""
+        """Let a subscription without room fall behind, if the topic has a log to read the events from."""
         if after is not None and self._leave_live(subscription):
             self.behind[subscription] = None
             subscription.fell_behind(after)
@@ -304,11 +305,11 @@ class Audience:
     # --- reading the log ----------------------------------------------------------------------------
 
     async def _heal(self) -> None:
-        """Read from the log until nothing is missing; tell it to the live subscriptions."""
+        """Read from the log until no event is missing; hand the events to the live subscriptions."""
         try:
             while self.position is not None and self.position < self._target:
                 target, timeline, after = self._target, self.timeline, self.place
-                # When the database comes back it may be another one, which lacks what waits here.
+                # A database that comes back may be another one, without the pending events.
                 page = await page_after(PageKey(self.topic, after.seq), has_failed=self._held.forget)
                 if timeline != self.timeline:
                     continue
@@ -317,21 +318,21 @@ class Audience:
                     self._target = target
                     continue
                 for delivery in page.deliveries:
-                    if (delivery.seq or 0) > self.position:  # bells may have brought it meanwhile
+                    if (delivery.seq or 0) > self.position:  # a bell may have brought it meanwhile
                         metrics.EVENTS_BACKFILLED.value += 1
                         self._advance(delivery)
                 if page.reached > self.position:
                     self.position, self.mark = page.reached, ""
                 self._release_held()
                 if not page.stretches and self.position < target == self._target:
-                    # The log is the truth, and it ends here: what claimed more was no bell of ours.
+                    # The log ends here, and is the truth: a bell that claimed more was none of ours.
                     self._target = self.position
                     self._held.forget()
         finally:
             self._healing = None
 
     def _release_held(self) -> None:
-        """Hand out what waited for the event before it, and forget what was read instead."""
+        """Hand out the events that waited for the one before them, and forget those read instead."""
         while self._held and (held := self._held.pop((self.position or 0) + 1)) is not None:
             self._advance(held)
         if self._held:

@@ -1,4 +1,4 @@
-"""Expiries end what has a last second, such as a token: one look a second, not a timer for each."""
+"""Expiries end things at a set second, tokens for example: by one look a second, not by a timer each."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks, and so the most by which something outlives its end.
+#: Seconds between two looks: nothing outlives its end by more.
 LOOK_SECONDS = 1.0
 
 
 class Expiring(Protocol):
-    """Something that ends."""
+    """Something with an end."""
 
     def expire(self) -> None:
-        """The time is over."""
+        """Called at the end."""
 
     def __hash__(self) -> int: ...
 
 
 class Expiries:
-    """What ends, by the second in which it does, on the loop's monotonic clock."""
+    """The expiring things by the second of their end, on the loop's monotonic clock."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -33,7 +33,7 @@ class Expiries:
         self._seconds: list[int] = []
 
     def add(self, expiring: Expiring, *, seconds: float) -> int:
-        """End this after so many seconds, and never before; the result forgets it again."""
+        """Let something expire after so many seconds, and never before; `forget` takes the result."""
         second = math.ceil(self._loop.time() + seconds)
         if second not in self._ending:
             self._ending[second] = set()
@@ -42,16 +42,16 @@ class Expiries:
         return second
 
     def forget(self, expiring: Expiring, second: int) -> None:
-        """It ends otherwise, or later."""
+        """Forget something that has ended otherwise, or ends later."""
         self._ending.get(second, set()).discard(expiring)
 
     async def run(self) -> None:
-        """End what is due, for ever."""
+        """Expire what is due, for ever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             while self._seconds and self._seconds[0] <= self._loop.time():
                 for expiring in self._ending.pop(heapq.heappop(self._seconds)):
                     try:
                         expiring.expire()
-                    except Exception:  # the others of this second must not outlive their end for it
+                    except Exception:  # one that fails must not let the others outlive their end
                         logger.exception("%r could not be ended in time", expiring)

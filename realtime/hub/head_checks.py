@@ -22,18 +22,18 @@ from realtime.database.threads import run_in_thread
 from realtime.defaults import conf
 from realtime.hub.audience import Audience
 
-#: Seconds before heads that could not be read are asked for again.
+#: Seconds before a failed reading of heads is repeated.
 RETRY_SECONDS = 1.0
 #: Seconds in which requests gather: the topics of one socket come one after the other.
 GATHER_SECONDS = 0.005
-#: Seconds between two looks at the database under the memory layer, which brings no bells of other processes.
+#: Seconds between two looks at the database under the memory layer, which has no bells from other processes.
 POLL_SECONDS = 0.5
 
 
-#: Of the time within which a lost bell is found, the part from one check of a topic to the next. The rest is
-#: for the query that finds it and for reading what it brought: a second, where five are promised.
+#: The share of the promised time that may pass between two checks of a topic. The rest, one of five seconds,
+#: is for the query and for reading what a lost bell should have brought.
 SWEEP_SHARE = 0.8
-#: Seconds until the sweep looks again whether there is any topic.
+#: Seconds until the sweep looks again, while there is no topic.
 NO_TOPIC_SECONDS = 0.5
 
 
@@ -42,7 +42,7 @@ class SweepOrder:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        #: When each topic was checked last, or came.
+        #: When each topic was last checked, or added.
         self._checked_at: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class SweepOrder:
         self._checked_at.pop(topic, None)
 
     def take(self, count: int) -> list[str]:
-        """The topics to check now; they are the last from here on, by the moment their check begins."""
+        """The topics to check now; they go to the end of the order, at the moment their check begins."""
         taken = list(islice(self._checked_at, count))
         for topic in taken:
             del self._checked_at[topic]
@@ -78,7 +78,7 @@ class SweepOrder:
 
 
 class HeadChecks:
-    """The head checks of one hub: `requested` and `sweep` run for as long as it does."""
+    """The head checks of one hub: `requested` and `sweep` run as long as the hub does."""
 
     def __init__(self, audiences: Mapping[str, Audience], clock: Callable[[], float]) -> None:
         self._audiences = audiences
@@ -88,12 +88,12 @@ class HeadChecks:
         self._has_requests = asyncio.Event()
 
     def watch(self, topic: str) -> None:
-        """Check this topic from now on; its position is known, and bells may have been lost since it was."""
+        """Check a topic from now on; its position is known, and bells may have been lost since."""
         self._order.add(topic)
         self.request([topic])
 
     def forget(self, topic: str) -> None:
-        """Check this topic no more: it has no subscriber left."""
+        """Stop checking a topic, which has no subscriber left."""
         self._order.remove(topic)
 
     def request(self, topics: Iterable[str]) -> None:
@@ -155,8 +155,8 @@ class HeadChecks:
         for topic, end in ends.items():
             audience = self._audiences.get(topic)
             if audience is not None:
-                # Of two checks that overlap, the second finds that the first has gone back: the audience
-                # is on another timeline, or it was left by all and this is another one.
+                # If two checks overlap and the first went back, the second finds another timeline, or another
+                # audience if all subscriptions had left.
                 asked, timeline, position = known.get(topic, (None, 0, None))
                 is_as_it_was = audience is asked and audience.timeline == timeline
                 if is_as_it_was and end.seq < (position or 0):
@@ -169,7 +169,7 @@ _versions = threading.local()
 
 
 def _database_changed() -> bool:
-    """Whether anybody wrote since this thread last asked; always true where a database cannot tell."""
+    """Whether the database changed since this thread last asked; always true where it cannot tell."""
     if connection.vendor != "sqlite":
         return True
     with connection.cursor() as cursor:

@@ -1,7 +1,7 @@
-"""Events kept aside: they came before one that is missing, which is being read from the log.
+"""Held events came before one that is missing, which is being read from the log.
 
-What is kept saves a reading. What does not fit is read as well, so the bounds cost nothing but time. They are
-in number and in bytes for each topic, and in bytes for the process, which may listen to ten thousand topics.
+A held event need not be read again. One that does not fit is read, so the bounds cost nothing but time. They
+are in number and bytes per topic, and in bytes for the process, which may have ten thousand topics.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_HELD_BYTES_IN_ALL = 16 * 1024 * 1024
 
 
 class Budget:
-    """Bytes that several may use together."""
+    """Bytes that several users share."""
 
     __slots__ = ("left",)
 
@@ -41,10 +41,10 @@ class Held:
         return len(self._events)
 
     def keep(self, seq: int, delivery: Delivery) -> None:
-        """Keep it, if there is room; of two events at one place the log knows which is true."""
+        """Hold an event, if there is room; of two events at one seq, the log knows which is true."""
         if (known := self._events.get(seq)) is not None:
             if known.body != delivery.body:
-                self.forget()  # a database took over, and nobody knows how many of these were lost
+                self.forget()  # a database took over, and it is unknown how many of these were lost
             return
         size = sys.getsizeof(delivery.body)
         fits = len(self._events) < MAX_HELD and self._bytes + size <= MAX_HELD_BYTES
@@ -53,14 +53,14 @@ class Held:
             self._count(size)
 
     def pop(self, seq: int) -> Delivery | None:
-        """The event at this place, if it was kept."""
+        """Take out the event at a seq, if it is held."""
         delivery = self._events.pop(seq, None)
         if delivery is not None:
             self._count(-sys.getsizeof(delivery.body))
         return delivery
 
     def forget(self, *, up_to: int | None = None) -> None:
-        """Forget what was read instead: everything, or what is not after this place."""
+        """Forget events that were read instead: all, or those up to a seq."""
         for seq in [seq for seq in self._events if up_to is None or seq <= up_to]:
             self.pop(seq)
 

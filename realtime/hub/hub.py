@@ -1,7 +1,8 @@
-"""The hub of a process knows its sockets, and hands them the events that it is told or finds in the log.
+"""The hub of a process knows its sockets, and hands them events from this process, from bells and from the
+log.
 
-Subscribing is local and never waits for Redis. What other processes tell comes by bells; what a bell failed
-to bring is found by head checks.
+Subscribing is local and never waits for Redis. Bells bring the events of other processes; head checks find
+those that a lost bell should have brought.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ from realtime.wire.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
-#: Seconds over which many sockets are closed when the server stops: they do not all come back at once...
+#: Seconds over which a stopping server closes its sockets, so that not all come back at once...
 DRAIN_SPREAD_SECONDS = 4.4
-#: ...and seconds between one lot and the next. Of few sockets each is a lot, and they are soon closed.
+#: ...and seconds between two lots. With few sockets each is a lot, and they are soon closed.
 DRAIN_STEP_SECONDS = 0.05
-#: Seconds by which a topic may be written early, together with another that is due.
+#: Seconds by which a topic may be written early, together with one that is due.
 EARLY_SECONDS = 0.001
 
 
 class Hub:
-    """One per event loop; `Hub.current()` starts it."""
+    """The hub of one event loop; `Hub.current()` starts it."""
 
     _hubs: ClassVar[dict[asyncio.AbstractEventLoop, Hub]] = {}
 
@@ -51,12 +52,13 @@ class Hub:
         self.is_draining = False
         self._draining: asyncio.Task[None] | None = None
         self.expiries = Expiries(loop)
-        #: Audiences with something to write, by when it is due; those that wrote meanwhile stay until then.
+        #: The audiences with pending events, by when these are due; one that was written meanwhile stays
+        #: until then.
         self._due: list[tuple[float, int, Audience]] = []
         self._writing: asyncio.Handle | None = None
         self._writes_at = 0.0
         self._audiences: dict[str, Audience] = {}
-        #: For the events of all topics that wait for one before them.
+        #: The shared budget for held events of all topics.
         self.held = Budget(MAX_HELD_BYTES_IN_ALL)
         self._ringer = Ringer()
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,9 +92,9 @@ class Hub:
         self._tasks = [background.start(background.keep_running(work)) for work in works]
 
     async def stop(self) -> None:
-        """Stop hearing; sockets are closed by `drain`."""
+        """Stop the hub; `drain` closes the sockets."""
         await background.finish()
-        # More than once: redis-py swallows a cancellation that meets it while it connects.
+        # More than once: redis-py swallows a cancellation while it connects.
         while waiting := [task for task in self._tasks if not task.done()]:
             for task in waiting:
                 task.cancel()
@@ -104,9 +106,10 @@ class Hub:
         local_hubs.unregister(self)
 
     async def drain(self, *, seconds: float) -> None:
-        """Close every socket with 1012, a few at a time, and wait for them to go, at most so long.
+        """Close every socket with 1012, a few at a time, and wait until they are gone, or the seconds are
+        over.
 
-        Whoever asks again waits for the same.
+        A second call waits for the first.
         """
         if self._draining is None:
             self.is_draining = True
@@ -126,18 +129,18 @@ class Hub:
             await asyncio.sleep(DRAIN_STEP_SECONDS)
 
     def layer_status(self) -> Literal["ok", "memory", "lost"]:
-        """Whether bells pass; `memory` when there is no other process to hear them."""
+        """Whether bells pass; `memory` if there is no other process."""
         return self._hearing.status()
 
     # --- subscribing --------------------------------------------------------------------------------
 
     def subscribe(self, subscription: Subscription, topic: str, *, authorized_at: Position | None) -> None:
-        """Let a subscription in on a topic: a durable one as of `authorized_at`, an ephemeral one as of None.
+        """Add a subscription to a topic: a durable one as of `authorized_at`, an ephemeral one as of None.
 
-        It is live at once where its position is the audience's. Else it is behind, and has to catch up.
+        It is live at once if it has the audience's position. Otherwise it is behind, and has to catch up.
         """
         if authorized_at is not None and (there := self._audiences.get(topic)) is not None:
-            there.compare(authorized_at)  # it may be left by everybody, and gone
+            there.compare(authorized_at)  # this may end the audience
         audience = self._audiences.get(topic)
         if audience is None:
             audience = self._audiences[topic] = Audience(self, topic)
@@ -146,7 +149,7 @@ class Hub:
             audience.position, audience.mark = authorized_at
             self._head_checks.watch(topic)
         subscription.audience = audience
-        if authorized_at is None:  # it has no past to catch up with, even where its access is suspended
+        if authorized_at is None:  # ephemeral topics have no past, even for a suspended access
             subscription.position, subscription.mark = audience.place
             is_live = True
         else:
@@ -154,11 +157,11 @@ class Hub:
         audience.add(subscription, is_live=is_live and not subscription.is_suspended)
 
     def audience(self, topic: str) -> Audience | None:
-        """Who listens to a topic in this process, if anybody."""
+        """The audience of a topic in this process, if there is one."""
         return self._audiences.get(topic)
 
     def forget(self, audience: Audience) -> None:
-        """Nobody listens any more."""
+        """Forget an audience, which has no subscription left."""
         if self._audiences.get(audience.topic) is audience:
             del self._audiences[audience.topic]
             self._head_checks.forget(audience.topic)
@@ -188,7 +191,7 @@ class Hub:
         self.receive(events, told_at=told_at)
 
     def receive(self, events: Iterable[Sequence[Any]], *, told_at: float | None = None) -> None:
-        """Hand out what was told, here or by a bell."""
+        """Hand out events, from this process or from a bell."""
         for topic, seq, body in events:
             audience = self._audiences.get(topic)
             if audience is not None:
@@ -198,7 +201,7 @@ class Hub:
                     logger.exception("An event of %s could not be handed out", topic)
 
     def write_soon(self, audience: Audience, now: float) -> None:
-        """Have what waits in an audience written when it is due."""
+        """Have the pending events of an audience written when they are due."""
         due = audience.writes_at
         assert due is not None
         heapq.heappush(self._due, (due, id(audience), audience))
@@ -218,7 +221,7 @@ class Hub:
     def _write_due(self) -> None:
         """Write every topic that is due now, or nearly.
 
-        A socket that listens to several of them is written to once, at the end; any other one directly.
+        A socket that listens to several of these topics is written to once, at the end; any other directly.
         """
         self._writing = None
         due = self._take_due(self.loop.time() + EARLY_SECONDS)
@@ -233,7 +236,7 @@ class Hub:
                 try:
                     outbox.end_joining()
                 except Exception:
-                    logger.exception("What was joined could not be written to a socket")
+                    logger.exception("Joined frames could not be written to a socket")
         if self._due and self._writing is None:
             self._write_at(self._due[0][0], self.loop.time())
 
@@ -241,18 +244,18 @@ class Hub:
         due = []
         while self._due and self._due[0][0] <= until:
             moment, _, audience = heapq.heappop(self._due)
-            if audience.writes_at == moment:  # else it was written before, because somebody came or went
+            if audience.writes_at == moment:  # else written before: a subscription came or went
                 due.append(audience)
         return due
 
     # --- asking -------------------------------------------------------------------------------------
 
     def topics(self) -> Collection[str]:
-        """What somebody here listens to."""
+        """The topics with an audience in this process."""
         return self._audiences.keys()
 
     def check_soon(self, topics: Iterable[str]) -> None:
-        """Compare these with the database, in the next turns."""
+        """Compare these topics with the database in the next turns of the loop."""
         self._head_checks.request(topics)
 
 
@@ -272,7 +275,7 @@ def _shared_outboxes(audiences: Iterable[Audience]) -> Collection[Outbox]:
 
 
 def _of_all(read: Callable[[Hub], int]) -> Callable[[], int]:
-    """The sum over the hubs of this process: one in a server, several in some tests."""
+    """The sum of a value over the hubs of this process: one in a server, several in some tests."""
     return lambda: sum(read(hub) for hub in list(Hub._hubs.values()))  # noqa: SLF001 - this module's own
 
 

@@ -1,4 +1,4 @@
-"""The numbers that the hub keeps of what it hands to sockets; see `docs/operations/metrics.md`."""
+"""The instruments of the hub; see `docs/operations/metrics.md`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAYERS_LOST = Gauge("relais_layers_lost", "Workers that do not hear each other: 
 
 
 def written(told_at: float | None) -> None:
-    """Observe how long ago the events of a flush were told; None: they came from the log."""
+    """Observe the time since the events of a flush were published; None for events from the log."""
     if told_at:
         # Another machine's clock may be ahead of this one's.
         DELIVERY_SECONDS.observe(max(0.0, time.time() - told_at))

@@ -1,6 +1,6 @@
-"""Pages of the log for those who catch up: each is read and rendered once for all who are at the same place.
+"""Pages of the log, read and rendered once for all subscriptions that catch up from the same seq.
 
-After a restart or a cut line a whole conversation comes back at about the same seq.
+After a restart or an outage, all sockets of a conversation come back at about the same seq.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from realtime.log import positions
 from realtime.log.positions import Position
 from realtime.wire.frames import size_of
 
-#: Bytes that are written at a time: a fraction of the room in an outbox, so that many wait for little.
+#: Bytes written at a time: a fraction of the room in an outbox, so that few sockets have to wait for room.
 STRETCH_SIZE = 32 * 1024
-#: Bytes of a page, and at most one event more: each socket that reads slowly holds one.
+#: Bytes of a page, exceeded by one event at most: each slow socket holds one.
 PAGE_SIZE = 4 * STRETCH_SIZE
 #: Seconds before a failed reading is tried again.
 RETRY_SECONDS = 0.5
@@ -36,7 +36,7 @@ class PageKey(NamedTuple):
 
 
 class PageStretch(Stretch):
-    """Some of a page's events, written together."""
+    """Some events of a page, written together."""
 
     __slots__ = ("_parts",)
 
@@ -46,18 +46,19 @@ class PageStretch(Stretch):
 
     @property
     def reached(self) -> int:
-        """The seq of its last event."""
+        """The seq of the last event."""
         return self.deliveries[-1].seq or 0
 
     @property
     def end(self) -> Position:
-        """The position of its last event."""
+        """The position of the last event."""
         return Position(self.reached, positions.mark_in(self.deliveries[-1].body))
 
     def write_by_write(self) -> list[PageStretch]:
-        """The same, a write at a time, which mostly is an event; made once.
+        """The stretch in pieces of one write each, mostly one event; made once.
 
-        A write is cut after an event that something acts on: what follows may not be theirs who catch up.
+        A write is cut after an event that something acts on: the subscriber may lose the right to what
+        follows.
         """
         if not self._parts:
             parts = [part for write in self.by_write() for part in _cut_at_actions(write)]
@@ -74,13 +75,13 @@ def _cut_at_actions(write: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
 
 
 class Page:
-    """The events that follow a seq, and the seq they lead to."""
+    """The events that follow a seq, and the seq up to which they reach."""
 
     __slots__ = ("mark", "reached", "stretches")
 
     def __init__(self, deliveries: Sequence[Delivery], reached: int, mark: str = "") -> None:
         self.reached = reached
-        #: Of the event that they follow: a client that was told another one there is of another past.
+        #: The mark of the event at that seq: a client with another mark comes from another past.
         self.mark = mark
         self.stretches: list[PageStretch] = []
         begin = size = 0
@@ -103,12 +104,12 @@ def _read(keys: Collection[PageKey]) -> dict[PageKey, Page]:
     return pages
 
 
-#: Each is some milliseconds of a thread, so few are read at a time.
+#: Pages read at a time: each takes milliseconds of a thread.
 read_page: BatchLoader[PageKey, Page] = BatchLoader(_read, max_batch=8)
 
 
 async def page_after(key: PageKey, *, has_failed: Callable[[], None] = lambda: None) -> Page:
-    """The page of a key, as soon as it can be read; `has_failed` is called each time that it cannot."""
+    """The page of a key, read again and again until it can be read; each failure calls `has_failed`."""
     while True:
         try:
             page = await read_page(key)

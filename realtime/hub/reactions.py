@@ -1,10 +1,9 @@
-"""What the server itself does when an event passes: forget a typist, end who was removed or revoked.
+"""Reactions: what the server itself does at an event, such as ending a removed member's subscriptions.
 
-A reaction runs on the loop, in the turn in which the event was handed out. There are two kinds. One that
-*reacts* keeps something of its own up to date. One that *acts* does something to the subscriptions that were
-just told the event: all live ones at once, or the one that is reading it in the log. So a removal ends
-everybody exactly at its seq, whether they are live or catch up, and nobody by one older than their right to
-listen.
+A reaction runs on the loop, in the turn in which the event is handed out. There are two kinds. One that
+*reacts* updates a state of its own. One that *acts* does something to the subscriptions that were just sent
+the event: to all live ones at once, or to the one that reads it in the log. So a removal ends every
+subscription exactly at its seq, live or behind, but not one whose right to listen was read later.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ _actions: dict[str, list[Action]] = {}
 
 
 def reacts_to(event_type: str) -> Callable[[Reaction], Reaction]:
-    """Register a function for one type of event; apps do it in `reactions.py`, imported when ready."""
+    """Register a reaction to an event type; an app's `reactions.py` is imported when the apps are ready."""
     return _register(_reactions, event_type)
 
 
 def acts_on(event_type: str) -> Callable[[Action], Action]:
-    """Register a function that looks for subscriptions after an event of this type was written to them."""
+    """Register an action: it is called with the subscriptions to which an event of the type was written."""
     return _register(_actions, event_type)
 
 
@@ -54,7 +53,7 @@ def _register(registry: dict[str, list[R]], event_type: str) -> Callable[[R], R]
 
 @register(TAG)
 def check_event_types(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """What waits for a type that no event has waits for ever: mostly the type is mistyped."""
+    """A reaction to a type that no event has never runs: mostly the type is mistyped."""
     known = events.declared_types()
     waiting: list[tuple[str, str]] = [
         (event_type, getattr(function, "__qualname__", repr(function)))
@@ -70,12 +69,12 @@ def check_event_types(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
 
 
 def are_acted_on(event_type: str) -> bool:
-    """Whether something may be done to those who are told events of this type."""
+    """Whether an event of this type has actions."""
     return event_type in _actions
 
 
 class Told:
-    """The subscriptions that were just told an event, and that it may concern."""
+    """The subscriptions that were just sent an event, and that it may concern."""
 
     __slots__ = ("_groups", "_seq")
 
@@ -84,7 +83,7 @@ class Told:
         self._seq = seq
 
     def everyone(self) -> list[Subscription]:
-        """All of them: a list of its own, since an action may end some."""
+        """All of these subscriptions, in a new list, since an action may end some."""
         seq = self._seq
         return [
             subscription
@@ -94,11 +93,11 @@ class Told:
         ]
 
     def of_user(self, user_id: int) -> list[Subscription]:
-        """Those of one user."""
+        """The subscriptions of one user."""
         return [subscription for subscription in self.everyone() if subscription.user_id == user_id]
 
     def accesses(self) -> list[Access]:
-        """The accesses that these belong to, each once."""
+        """The accesses of these subscriptions, each once."""
         return list(dict.fromkeys(subscription.access for subscription in self.everyone()))
 
     def __bool__(self) -> bool:
@@ -113,11 +112,11 @@ class Told:
 def react(
     delivery: Delivery, groups: Collection[Collection[Subscription]], write: Callable[[], None] | None = None
 ) -> None:
-    """Run what is registered for this event; what fails is logged and stops nobody.
+    """Run the reactions and actions of an event; one that fails is logged, and the others run.
 
-    Before the first action, `write` writes what waits, so that each subscription has been told the event. One
-    that had no room for it is not live any more: it meets the event in the log, and is acted on there.
-    Who reads the past is left out: what it caused was known when their right to listen was read.
+    Before the first action, `write` writes the pending events, so that each subscription has been sent the
+    event. One without room is no longer live: it reads the event from the log, and is acted on there.
+    Subscriptions whose right to listen was read after the event are left out: the right already reflects it.
     """
     event_type = delivery.type
     reactions, actions = _reactions.get(event_type), _actions.get(event_type)

@@ -35,7 +35,7 @@ class Rendering(Protocol):
 
 
 def chosen(rendering: Rendering) -> Rendering:
-    """The same; a TypeError for what is none: whoever subscribes says how they are told events."""
+    """The rendering itself; raises TypeError for an object that is none."""
     if isinstance(rendering, type) or not callable(getattr(rendering, "render", None)):
         raise TypeError(f"Expected a rendering, as EVERYTHING or NOTHING are, got {rendering!r}")
     try:
@@ -48,7 +48,7 @@ def chosen(rendering: Rendering) -> Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Everything:
-    """Each event as it is."""
+    """Renders each event as it is."""
 
     def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
         return [Frame(event.body) for event in write]
@@ -56,7 +56,7 @@ class Everything:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """No frame: for a subscriber that is there only for what the server does when an event passes."""
+    """Renders nothing: for a subscription that is there for reactions alone."""
 
     def render(self, write: Sequence[Delivery]) -> Iterable[Frame]:
         return ()
@@ -64,7 +64,7 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class OnlyTypes:
-    """The events of some types as they are, and no others."""
+    """Renders the events of some types as they are, and no others."""
 
     types: frozenset[str]
 
@@ -74,9 +74,9 @@ class OnlyTypes:
 
 @dataclass(frozen=True, slots=True)
 class Enveloped:
-    """The frames of another rendering, each in an envelope.
+    """Puts each frame of another rendering into an envelope.
 
-    The inner rendering is made once for all envelopes around it, and equal envelopes share finished bytes.
+    The inner frames are made once for all envelopes around them, and equal envelopes share finished bytes.
     """
 
     inner: Rendering
@@ -86,12 +86,12 @@ class Enveloped:
         return self.wrapped(self.inner.render(write))
 
     def wrapped(self, frames: Iterable[Frame]) -> list[Frame]:
-        """These frames of the inner rendering in the envelope."""
+        """The given frames of the inner rendering in the envelope."""
         return [Frame(self.envelope.wrap(frame.payload), frame.left_out) for frame in frames]
 
 
 class Envelope(Protocol):
-    """A frozen value that puts a payload into what a dialect sends around it."""
+    """A frozen value that wraps a payload in what a dialect sends around it."""
 
     def wrap(self, payload: Payload) -> Payload: ...
 
@@ -102,24 +102,24 @@ EVERYTHING, NOTHING = Everything(), Nothing()
 
 
 class Stretch:
-    """Events of one topic that are written together, and the frames they become: one batch per rendering."""
+    """Events of one topic that are written together, and their frames: one batch per rendering."""
 
     __slots__ = ("_batches", "_frames", "_writes", "deliveries")
 
     def __init__(self, deliveries: Sequence[Delivery]) -> None:
         self.deliveries = deliveries
         self._batches: dict[Rendering, FrameBatch] = {}
-        #: The frames of each write, by rendering; kept for renderings that others put into envelopes.
+        #: The frames of each write, by rendering; kept for renderings that others wrap.
         self._frames: dict[Rendering, list[list[Frame]]] = {}
         self._writes: list[Sequence[Delivery]] | None = None
 
     def batch(self, rendering: Rendering) -> FrameBatch:
-        """What subscribers of this rendering receive."""
+        """The batch for subscribers of a rendering."""
         batch = self._batches.get(rendering)
         if batch is None:
             batch = self._batches[rendering] = FrameBatch()
             for write, frames in zip(self.by_write(), self._rendered(rendering), strict=True):
-                # An event without a seq is kept nowhere: a slow reader is spared it.
+                # An event without a seq is not kept anywhere, so it may be dropped for a slow reader.
                 kind = write[0].type if write[0].seq is None else None
                 for frame in frames:
                     try:
@@ -137,7 +137,7 @@ class Stretch:
         return [self._safely(rendering.wrapped, frames) for frames in inner]
 
     def _safely(self, render: Callable[..., Iterable[Frame]], what: object) -> list[Frame]:
-        """The frames; a rendering that fails is logged, and keeps nobody else waiting."""
+        """The frames; a rendering that fails is logged, and holds up no other."""
         try:
             return list(render(what))
         except Exception as error:  # noqa: BLE001 - told by _failed
@@ -146,10 +146,10 @@ class Stretch:
 
     def _failed(self, error: Exception) -> None:
         topic = self.deliveries[0].topic
-        logger.error("An event of %s could not be told to some sockets", topic, exc_info=error)
+        logger.error("An event of %s could not be rendered for some sockets", topic, exc_info=error)
 
     def by_write(self) -> list[Sequence[Delivery]]:
-        """The events in their order, those of one write together. An event without a mark is a write."""
+        """The events in their order, grouped by write. An event without a mark is a write of its own."""
         if self._writes is None:
             if len(self.deliveries) == 1:
                 self._writes = [self.deliveries]

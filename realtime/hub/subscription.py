@@ -11,46 +11,46 @@ from realtime.hub.rendering import Rendering, chosen
 from realtime.log.positions import Position
 from realtime.wire.outbox import Outbox
 
-#: The id of a subscription whose socket has only one of its topic.
+#: The id of a subscription that is the socket's only one of its topic.
 ONLY = ""
 
 
 class Socket(Protocol):
-    """What the hub knows of a connection."""
+    """The part of a connection that the hub uses."""
 
     @property
     def outbox(self) -> Outbox:
-        """What takes frames, as far as there is room."""
+        """The outbox of the socket."""
 
     def catch_up(self, subscription: Subscription) -> None:
         """Read the log for a subscription that is behind, beside everything else."""
 
     def forget(self, subscription: Subscription) -> None:
-        """The subscription is over."""
+        """Forget a subscription that has ended."""
 
     def on_access_lost(self, subscription: Subscription) -> None:
-        """The right to listen was taken away, just after the last event it covers."""
+        """Called when the user may no longer listen, just after the last event that they may read."""
 
     def on_missed(self, subscription: Subscription) -> None:
-        """Events that no log keeps may have passed the subscription by."""
+        """Called when the subscription may have missed events that no log keeps."""
 
     def on_misled(self, subscription: Subscription, seq: int) -> None:
-        """Other events follow at least `seq` in the log than those that were told."""
+        """Called when the log has other events from `seq` on than the subscription was sent."""
 
     def restart(self) -> None:
-        """The server stops: tell the client to come back."""
+        """Tell the client that the server is stopping, so that it comes back."""
 
     def __hash__(self) -> int: ...
 
 
 class Access(Protocol):
-    """What the hub knows of the identity that a subscription belongs to."""
+    """The part of an access that the hub uses."""
 
     @property
     def user_id(self) -> int | None: ...
     @property
     def who(self) -> tuple[Hashable, ...]:
-        """The names by which an event can leave its subscriptions out."""
+        """The names by which an event can leave out the subscriptions of this access."""
 
     @property
     def is_suspended(self) -> bool: ...
@@ -59,11 +59,11 @@ class Access(Protocol):
     @property
     def session_id(self) -> str | None: ...
     def lose(self, error: RealtimeError) -> None:
-        """The identity holds no more."""
+        """End the access, because its identity is no longer valid."""
 
 
 class ItsAudience(Protocol):
-    """An audience, as far as its subscriptions know it; the class says what each of these does."""
+    """The part of an audience that its subscriptions use; `Audience` documents each method."""
 
     topic: str
     position: int | None
@@ -103,7 +103,7 @@ class Subscription:
         "who",
     )
 
-    # Set by the hub, before anybody else sees the subscription.
+    # Set by the hub before the subscription is used.
     audience: ItsAudience
 
     def __init__(
@@ -122,14 +122,14 @@ class Subscription:
         self.access = access
         self.rendering = chosen(rendering)
         self.id = id
-        #: The last seq it was told, while it is behind, and the mark of that event, empty where it is not
-        #: known; live ones share their audience's position.
+        #: While it is behind: the seq of the last event it was sent, and that event's mark, empty if unknown.
+        #: Live subscriptions share their audience's position.
         self.position, self.mark = position
-        #: The seq at which its right to listen was read: only later events can take that right away.
+        #: The seq at which the right to listen was read: only a later event can take the right away.
         self.authorized_at = authorized_at
-        #: The names by which a frame can leave it out: its user's, and its own where it has one.
+        #: The names by which a frame can leave it out: its user's id, and its own name if it has one.
         self.who: Collection[Hashable] = access.who if name is None else (*access.who, name)
-        #: Called once, with the position, in the turn in which it is live.
+        #: Called once, with the position, in the turn in which it becomes live.
         self.on_live = on_live
         self._waiters: list[asyncio.Future[None]] | None = None
         self._is_set_aside = False
@@ -144,30 +144,30 @@ class Subscription:
 
     @property
     def is_behind(self) -> bool:
-        """Whether it reads the log, and is told nothing live."""
+        """Whether it reads the log, and receives no live event."""
         return self in self.audience.behind
 
     @property
     def is_suspended(self) -> bool:
-        """Whether it is told nothing for now: it alone, or all of its access."""
+        """Whether it is paused: by itself, or with all of its access."""
         return self._is_set_aside or self.access.is_suspended
 
     @property
     def place(self) -> Position:
-        """The position of the last event it was told, live or behind."""
+        """The position of the last event it was sent, live or behind."""
         return Position(self.position, self.mark) if self.is_behind else self.audience.place
 
     @property
     def seq(self) -> int:
-        """The seq of the last event it was told, live or behind."""
+        """The seq of the last event it was sent, live or behind."""
         return self.place.seq
 
     async def told(self, seq: int) -> Position:
-        """Wait until it has been told everything up to `seq`, as far as the log goes; its position then."""
+        """Wait until it was sent everything up to `seq`, as far as the log goes; its position then."""
         while True:
             if not self.is_behind:
                 await self.audience.reached(seq)
-                self.audience.write_pending()  # what is told may still wait to be written with others'
+                self.audience.write_pending()  # pending events count as sent only once they are written
                 if not self.is_behind:
                     return self.place
             waiter = asyncio.get_running_loop().create_future()
@@ -175,7 +175,7 @@ class Subscription:
             await waiter
 
     def render_as(self, rendering: Rendering) -> None:
-        """From now on tell it events in another way."""
+        """Give it another rendering for the events from now on."""
         if rendering == self.rendering:
             return
         if self.is_behind:
@@ -184,7 +184,7 @@ class Subscription:
             self.audience.render_anew(self, chosen(rendering))
 
     def suspend(self) -> None:
-        """Tell it nothing for now, while its right is checked again: what is ephemeral passes it by."""
+        """Pause it while its right is checked again; ephemeral events pass it by."""
         self._is_set_aside = True
         self.audience.set_aside(self)
 
@@ -195,48 +195,48 @@ class Subscription:
             self.socket.catch_up(self)
 
     def lose_access(self) -> None:
-        """End it because its user may no longer listen: an action calls this at the event that says so."""
+        """End it because its user may no longer listen; an action calls this at the event that says so."""
         self.end()
         self.socket.on_access_lost(self)
 
     def end(self) -> None:
-        """Stop telling it anything."""
+        """End it: it receives nothing more."""
         self.socket.forget(self)
         self.audience.remove(self)
-        self.became_live()  # nobody waits for what is over
+        self.became_live()  # nobody waits for an ended one
 
     # --- what the hub tells it ----------------------------------------------------------------------
 
     def became_live(self) -> None:
-        """It is live, or over: let those go on who wait for it."""
+        """It is live, or has ended: let its waiters go on."""
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
     def announce_live(self) -> None:
-        """It is live: say so to who subscribed, once."""
+        """It is live: call `on_live`, once."""
         self.became_live()
         on_live, self.on_live = self.on_live, None
         if on_live is not None:
             on_live(self.place)
 
     def caught_up(self) -> None:
-        """It is live after having been behind, when it was told nothing that no log keeps."""
+        """It is live after having been behind, and so may have missed events that no log keeps."""
         self.announce_live()
         self.socket.on_missed(self)
 
     def gave_way(self) -> None:
-        """There was no room for events that no log keeps, and they are lost."""
+        """It had no room for events that no log keeps, which are lost."""
         self.socket.on_missed(self)
 
     def misled(self, position: Position) -> None:
-        """What it was told after `position`, and maybe before, is not in the log."""
+        """What it was sent after `position`, and maybe before, is not in the log."""
         self.position, self.mark = position
         self.socket.on_misled(self, position.seq)
 
     def fell_behind(self, position: Position) -> None:
-        """There was no room for what came after `position`: read it when there is."""
+        """It had no room for the events after `position`: read them from the log once there is room."""
         self.position, self.mark = position
         self.socket.catch_up(self)
 

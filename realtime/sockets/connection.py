@@ -1,13 +1,13 @@
-"""Connection: one WebSocket from accept to the end, whatever protocol is spoken on it.
+"""Connection: one WebSocket from accept to its end, whatever its protocol.
 
-It accepts or refuses so that the client can read why, reads with limits, obeys the commands of its consumer,
-keeps what the consumer listens to and who it speaks for, sends away whoever makes nothing but mistakes, and
-tidies up in `finally`. What frames mean is the dialect's affair.
+It accepts or refuses in a way that the client can read, reads with limits, obeys the commands of its
+consumer, keeps the consumer's accesses and subscriptions, closes a client that makes nothing but mistakes,
+and cleans up in `finally`. The dialect knows what frames mean.
 
     Connection ── accept, limits, outbox, tasks, end
       ├── Dialect        frames → requests, errors → frames: a value for each protocol
-      ├── Access         who it speaks for, until when, and what then happens; one or several
-      └── Subscription   a topic, how its events are rendered, and how far this socket is in it
+      ├── Access         an identity, until when, and what then happens; one or several
+      └── Subscription   a topic, the rendering of its events, and this socket's position in it
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Frames that were refused by the rate, less those that were granted, before the socket is closed with 4429.
+#: Frames refused by the rate limit, less those granted, before the socket is closed with 4429.
 MAX_FLOOD = 400
 
 #: Consumers on routes without a declared size, each logged once.
@@ -68,7 +68,7 @@ def _restarting() -> errors.RestartingError:
 class Connection(AsyncConsumer):
     """Base of every consumer: a subclass names a `dialect` and `commands`, and overrides `on_…` methods."""
 
-    # Ten thousand idle sockets are nothing but what each of them keeps.
+    # With ten thousand idle sockets, memory is what each of them keeps: so slots.
     __slots__ = (
         "_accesses",
         "_catching_up",
@@ -89,20 +89,21 @@ class Connection(AsyncConsumer):
         "socket_id",
     )
 
-    #: What it is counted as.
+    #: The kind of socket, in metrics and logs.
     kind: ClassVar[str] = "other"
-    #: What a client may ask.
+    #: The commands that a client may send, by name.
     commands: ClassVar[Commands] = {}
-    #: What a client is told, and what its address may say. A socket that names its frames is in the contract.
+    #: The frames that the socket may send, and the parameters of its address. With frames, it is in the
+    #: contract.
     frames: ClassVar[tuple[type[Event], ...]] = ()
-    #: Where events are told in an envelope: the fields in front of them.
+    #: The fields in front of enveloped events.
     envelope: ClassVar[type[msgspec.Struct] | None] = None
     parameters: ClassVar[type[msgspec.Struct] | None] = None
 
     hub: Hub
-    #: What is spoken. A consumer may choose another value while the socket is open.
+    #: The dialect. A consumer may choose another value while the socket is open.
     dialect: Dialect
-    #: What the route took from the path, and the parameters of the query.
+    #: The variable parts of the path, and the parameters of the query.
     path: dict[str, Any]
     query: dict[str, str]
 
@@ -126,15 +127,16 @@ class Connection(AsyncConsumer):
         self.outbox = outbox_for(scope, send, self._too_slow, self._stop)
         self._accesses: list[Access] = []
         self._subscriptions: dict[tuple[Hashable, str], Subscription] = {}
-        #: Reads the log for the subscriptions that are behind, while there are any.
+        #: Reads the log for subscriptions that are behind; None without any.
         self._catching_up: CatchUp | None = None
-        #: The commands under way; most sockets never have any.
+        #: The commands under way; most sockets never need it.
         self._lanes: Lanes | None = None
-        #: What runs it; None when that was stopped because its server does not say that the peer is gone.
+        #: The task that runs the connection; None if it was stopped because the server does not report the
+        #: peer's end.
         self._course = asyncio.current_task()
-        #: How it ended: the close code and why, the first that was said.
+        #: The first close code and reason.
         self._end: tuple[object, str] | None = None
-        #: What runs beside the conversation; most sockets never have any.
+        #: The tasks beside the connection; most sockets never have any.
         self._tasks: set[asyncio.Task[None]] | None = None
         self._frame_bucket, self._mistakes, self._flood = Bucket(), Bucket(), 0
         self._max_bytes = self._size_limit(scope["path"].removeprefix(scope.get("root_path", "")))
@@ -152,13 +154,13 @@ class Connection(AsyncConsumer):
         try:
             if await self._open(send):
                 while (message := await receive())["type"] == "websocket.receive":
-                    if not self.outbox.is_closing:  # a socket that was refused or revoked is obeyed no more
+                    if not self.outbox.is_closing:  # after a refusal or a revocation no frame is obeyed
                         await self._receive(message)
                 self._end = self._end or (message.get("code"), "peer")
                 if self._lanes is not None:
                     await self._lanes.done()
         except asyncio.CancelledError:
-            # The server stops without having drained: say at least that it is a restart.
+            # The server stops without `drain`: tell the client at least that it is a restart.
             self.unsubscribe_all()
             self._close(errors.CloseCode.RESTARTING, "stopped")
             self.outbox.open()  # if it was not accepted yet, it never will be
@@ -172,50 +174,50 @@ class Connection(AsyncConsumer):
 
     @classmethod
     def enveloped(cls) -> Iterable[type[Event]]:
-        """The events that are told in the `envelope`; asked when all apps are ready."""
+        """The event types that are sent in the `envelope`; asked when all apps are ready."""
         return ()
 
     def on_handshake(self) -> None:
-        """Choose a dialect by what the handshake says, where the class has not named one."""
+        """Choose a dialect from the handshake, if the class does not name one."""
 
     async def on_open(self) -> None:
-        """Find out who is there, and subscribe to what they may hear; a RealtimeError refuses the socket."""
+        """Authenticate, and subscribe to topics; a RealtimeError refuses the socket."""
 
     async def on_close(self) -> None:
-        """Tidy up; runs once, at the end, for every socket."""
+        """Release what the consumer holds; runs once, at the end of every socket."""
 
     def on_request(self, request: Request) -> Awaitable[None] | None:
-        """Obey a request; a RealtimeError is its answer."""
+        """Obey a request; a RealtimeError becomes its answer."""
         if request.flaw is not None:
             raise request.flaw
         return obey(self, self.commands, request)
 
     def on_access_lost(self, subscription: Subscription) -> None:
-        """The right to listen was taken away, just after the last event that it covers."""
+        """Called when the user may no longer listen, just after the last event that they may read."""
 
     def on_missed(self, subscription: Subscription) -> None:
-        """Events that no log keeps may have passed a subscription by: it was behind, or there was no room."""
+        """Called when events that no log keeps may have been missed: it was behind, or had no room."""
 
     def on_misled(self, subscription: Subscription, seq: int) -> None:
-        """The log of a topic is not the one that this socket was told: other events follow at least `seq`.
+        """Called when the log of a topic has other events from `seq` on than this socket was sent.
 
-        Nor may its rights be what they were. The client comes back, as after a restart; a consumer that can
-        find out what holds now, on the open socket, does.
+        The rights of the user may differ there too. By default the client is asked to come back, as after a
+        restart; a consumer that can check the rights on the open socket overrides this.
         """
         self.restart()
 
     def about(self) -> dict[str, Any]:
-        """What a line of the log says about this socket, whoever's turn of the loop it is written in."""
+        """The fields of this socket in log lines."""
         topics = sorted({topic for _, topic in self._subscriptions})
         return {"socket_id": self.socket_id, "socket_path": self.scope["path"], "topics": topics}
 
     # --- who it speaks for --------------------------------------------------------------------------
 
     def admit(self, identity: Identity | None, *, on_lost: OnLost | None = None) -> Access:
-        """Let somebody in, or nobody in particular (None). Those who are the same share one access.
+        """Give an identity access, or None for an anonymous one. Equal identities share one access.
 
-        `on_lost` is called with the access and the error when the identity holds no more; without it the
-        socket is closed. Whoever admits also dismisses, or the socket does at its end.
+        `on_lost` is called with the access and the error when the identity is no longer valid; without it the
+        socket is closed. Each `admit` needs a `dismiss`, or the end of the socket.
         """
         access = next((each for each in self._accesses if each.covers(identity)), None)
         if access is None:
@@ -225,7 +227,7 @@ class Connection(AsyncConsumer):
         return access
 
     def check_sockets_of(self, user_id: int) -> None:
-        """Raise a RateLimitedError where the user has as many sockets open as LIMIT_SOCKETS_PER_USER."""
+        """Raise a RateLimitedError if the user has as many sockets open as LIMIT_SOCKETS_PER_USER."""
         audience = self.hub.audience(user_topic(user_id))
         if audience is None or conf.limit_sockets_per_user <= 0:
             return
@@ -233,7 +235,7 @@ class Connection(AsyncConsumer):
             raise errors.RateLimitedError("Too many open sockets for this user.", retry_after_ms=30_000)
 
     def dismiss(self, access: SubscribedAs) -> None:
-        """One part of the connection needs this access no more; with the last one it ends."""
+        """Release one use of an access; the last one ends it."""
         for own in self._accesses:
             if own is access:
                 own.holders -= 1
@@ -261,21 +263,21 @@ class Connection(AsyncConsumer):
         name: Hashable = None,
         on_live: Callable[[Position], None] | None = None,
     ) -> Subscription:
-        """Listen to a topic: an ephemeral one, or a durable one from `position` on.
+        """Subscribe to a topic: an ephemeral one, or a durable one from `position` on.
 
-        `rendering` is how its events are told, and `access` for whom. `authorized_at` is the topic's head
-        when the right to listen was read: an event after it may take the right away. `on_live` is called with
-        the position once the subscription is live, in the same turn, before any later event; `on_misled`
-        instead when the log has another event at `position`, or none. `name` is one by which events can leave
-        this subscription out. A second subscription with the same id and topic replaces the first.
+        `rendering` makes its frames, and `access` says for whom. `authorized_at` is the topic's head when the
+        right to listen was read: an event after it may take the right away. `on_live` is called with the
+        position once the subscription is live, in the same turn, before any later event; if the log has
+        another event at `position`, or none, `on_misled` is called instead. `name` is a name by which events
+        can leave this subscription out. A second subscription with the same id and topic replaces the first.
         """
         if (position is None) != (authorized_at is None):
             message = (
                 f"A durable topic needs both position and authorized_at, an ephemeral one neither: {topic}"
             )
             raise TypeError(message)
-        if access.is_over:  # it ended while something was awaited: nothing would end this
-            raise errors.UnauthenticatedError("Whoever this was asked for may ask no more.")
+        if access.is_over:  # the access ended during an `await`, so nothing would end this subscription
+            raise errors.UnauthenticatedError("The access that this was asked with has ended.")
         subscription = Subscription(
             self,
             access,
@@ -305,34 +307,34 @@ class Connection(AsyncConsumer):
         return self._subscriptions.get((id, topic))
 
     def subscriptions(self) -> Collection[Subscription]:
-        """All of them."""
+        """All subscriptions of the socket."""
         return tuple(self._subscriptions.values())
 
     def unsubscribe_all(self) -> None:
-        """Listen to nothing. Before the close: what waits to be written with others' goes out with this."""
+        """End all subscriptions, before the close: pending events of shared batches are still sent."""
         for subscription in self.subscriptions():
             subscription.end()
 
     # --- what it says -------------------------------------------------------------------------------
 
     def push(self, frame: Payload | Event | dict[str, Any]) -> None:
-        """Send a frame; never blocks. What is no finished frame is encoded as JSON."""
+        """Send a frame; never blocks. An object that is no finished frame is encoded as JSON."""
         self.outbox.push(frame if isinstance(frame, (str, bytes)) else events.encode(frame))
 
     def tell_error(self, error: RealtimeError, *, ref: Any = None) -> None:
-        """Answer with an error, where the client understands them."""
+        """Answer with an error, if the dialect has a frame for it."""
         frame = self.dialect.error(error, ref)
         if frame is not None:
             self.outbox.push(frame)
 
     def refuse(self, error: RealtimeError, *, ref: Any = None) -> None:
-        """Say why, and close; from now on the socket neither obeys nor hears anything."""
+        """Send an error and close; from now on no frame is obeyed, and no event sent."""
         self.unsubscribe_all()
         self.tell_error(error, ref=ref)
         self._close(self.dialect.close_code(error), error.code)
 
     def restart(self) -> None:
-        """The server is stopping: tell the client to come back."""
+        """Tell the client that the server is stopping, so that it comes back."""
         error = _restarting()
         self.unsubscribe_all()
         frame = self.dialect.restarting(error)
@@ -345,7 +347,7 @@ class Connection(AsyncConsumer):
         return await run_in_thread(function, *args, **kwargs)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something beside the conversation; it ends with the socket, and its failure is the socket's."""
+        """Start a task that ends with the socket; if it fails, the socket fails."""
         task = asyncio.get_running_loop().create_task(work)
         if self._tasks is None:
             self._tasks = set()
@@ -356,10 +358,11 @@ class Connection(AsyncConsumer):
     # --- what the hub asks of it --------------------------------------------------------------------
 
     def catch_up(self, subscription: Subscription) -> None:
-        """Read the log for a subscription that is behind; one task does it for all of the socket."""
+        """Read the log for a subscription that is behind; one task does so for the whole socket."""
         if self._catching_up is None:
             self._catching_up = CatchUp(self)
-            # In an empty context, so that log lines carry no other socket's ids: it may be anybody's turn.
+            # In an empty context, so that log lines carry no other socket's ids: this may run in any socket's
+            # turn.
             contextvars.Context().run(self.spawn, self._catch_up())
         self._catching_up.add(subscription)
 
@@ -371,7 +374,7 @@ class Connection(AsyncConsumer):
             self._catching_up = None
 
     def forget(self, subscription: Subscription) -> None:
-        """The subscription is over."""
+        """Forget a subscription that has ended."""
         key = subscription.id, subscription.topic
         if self._subscriptions.get(key) is subscription:
             del self._subscriptions[key]
@@ -379,8 +382,8 @@ class Connection(AsyncConsumer):
     # --- the course of a connection -----------------------------------------------------------------
 
     async def _open(self, send: Send) -> bool:
-        """Whether there is a socket: one that is refused before accept is none."""
-        # Decide before accepting: a page that is let in hears everything that is said from then on.
+        """Open the socket; returns False if it was refused before accept."""
+        # Authorized before accept: an accepted page receives every event from then on.
         try:
             if self.hub.is_draining:
                 metrics.HANDSHAKES_REFUSED.add("draining")
@@ -438,7 +441,7 @@ class Connection(AsyncConsumer):
             await self._lanes.room()
 
     def _obey(self, request: Request) -> Awaitable[None] | None:
-        """Obey a request, and answer it where it fails; what has to be awaited is returned."""
+        """Obey a request, or answer its error; returns what has to be awaited."""
         if self.outbox.is_closing:
             return None
         try:
@@ -463,7 +466,7 @@ class Connection(AsyncConsumer):
             self._fail(error)
 
     def _is_too_big(self, payload: Payload) -> bool:
-        # UTF-8 has at most 4 bytes a character: what is short enough need not be encoded to be measured.
+        # UTF-8 has at most 4 bytes a character: a short text need not be encoded to be measured.
         if isinstance(payload, bytes) or len(payload) * 4 <= self._max_bytes:
             return len(payload) > self._max_bytes
         return len(payload.encode(errors="replace")) > self._max_bytes
@@ -484,7 +487,7 @@ class Connection(AsyncConsumer):
     def _check_rate(self) -> None:
         wait = self._frame_bucket.wait(conf.limit_frames, time.monotonic())
         if not wait:
-            # Not forgiven at once: in a flood as well, the rate grants a frame every now and then.
+            # Not forgiven at once: even in a flood, the rate grants a frame now and then.
             self._flood = max(0, self._flood - 1)
             return
         self._flood += 1
@@ -493,7 +496,7 @@ class Connection(AsyncConsumer):
         raise errors.RateLimitedError(retry_after_ms=max(1, round(wait * 1000)))
 
     def _mistake(self, error: RealtimeError, ref: Any) -> None:
-        """Answer a request that failed; a client that makes nothing but mistakes is sent away."""
+        """Answer a request that failed; a client that makes nothing but mistakes is closed."""
         metrics.COMMANDS_REFUSED.add(error.code)
         self.tell_error(error, ref=ref)
         is_theirs = not error.retryable and error.status < 500
@@ -501,7 +504,7 @@ class Connection(AsyncConsumer):
             self.refuse(errors.TooManyErrorsError())
 
     def _fail(self, failure: BaseException | None = None) -> None:
-        """Our fault: the log says what, the client only that."""
+        """Close after a fault of the server: the log has the details, the client only the code."""
         logger.error("A socket failed", exc_info=failure or True, extra=self.about())
         self.refuse(RealtimeError())
 
@@ -535,7 +538,7 @@ class Connection(AsyncConsumer):
         metrics.closed(self.kind, *(self._end or (None, "failed")))
         if self._lanes is not None:
             self._lanes.cancel()
-            self._lanes = None  # it refers back
+            self._lanes = None  # it refers back to the connection
         for task in list(self._tasks or ()):
             task.cancel()
         for access in self._accesses:
@@ -546,9 +549,10 @@ class Connection(AsyncConsumer):
         try:
             await self.on_close()
         except Exception:
-            logger.exception("A socket could not tidy up", extra=self.about())
+            logger.exception("A socket could not clean up", extra=self.about())
 
 
 def _parameters(scope: dict[str, Any]) -> dict[str, list[str]]:
-    # Blank ones too: `?since=` is a position that nobody can resume from, not the wish to begin anew.
+    # Blank ones too: `?since=` is a position that cannot be resumed from, and does not ask for a new
+    # beginning.
     return parse_qs(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)

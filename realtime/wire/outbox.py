@@ -1,7 +1,8 @@
-"""An outbox holds what waits for one socket: bounded, in order, given up when its peer does not read.
+"""An outbox holds the frames that wait for one socket: bounded, in order, given up if the peer does not read.
 
-What an outbox takes goes to its wire at once (`realtime/wire/wire.py`), whose backlog it watches. It keeps
-back only what is pushed before the socket is accepted, and what is to be joined. Pushing never waits.
+It passes frames on to its wire at once (`realtime/wire/wire.py`), whose backlog it watches. It holds back
+only frames that are pushed before the socket is accepted, and frames that are to be joined. Pushing never
+waits.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from realtime.wire.wire import ABORT_SECONDS, AsgiWire, Send, Wire, nothing, wir
 
 logger = logging.getLogger(__name__)
 
-#: Bytes waiting before an outbox watches how long they wait: fewer are what this turn of the loop wrote.
+#: Bytes that may wait unwatched: no more than one turn of the loop writes.
 WATCHED_BYTES = 16 * 1024
-#: Seconds between two looks at what waits, for somebody who needs room: at first, and at most. A server does
-#: not say when its buffer is empty.
+#: Seconds between two looks at the waiting bytes, first and longest, while a caller needs room: a server does
+#: not report that its buffer is empty.
 POLL_SECONDS, MAX_POLL_SECONDS = 0.01, 0.1
-#: Parts of the room in an outbox. What the log has as well takes half, for it can be read there later; the
-#: rest is for what only this socket is told.
+#: Shares of the outbox. Frames that the log has too may take half, since they can be read there later; the
+#: rest is for frames that only this socket gets.
 ALL, HALF = 1, 2
 
 
@@ -35,8 +36,8 @@ def outbox_for(
 ) -> Outbox:
     """The outbox of a socket, over the best wire that its server allows.
 
-    `on_slow` is called once, and closes; `end` is called where nothing else ends a socket that does not take
-    the close.
+    `on_slow` is called once, and closes the socket; `end` is called where nothing else ends a socket that
+    does not take the close.
     """
     wire = wire_of(scope)
     if wire is not None:
@@ -48,7 +49,7 @@ def outbox_for(
 
 
 class Held:
-    """What an outbox keeps back: until the socket is accepted, or until it is joined."""
+    """Why an outbox holds frames back: the socket is not accepted yet, or frames are to be joined."""
 
     __slots__ = ("chunks", "is_joining", "size")
 
@@ -79,26 +80,26 @@ class Outbox:
         self._wire = wire
         self._on_slow = on_slow
         self._held: Held | None = Held(is_joining=False)
-        #: Bytes that it took in all, those included that it still holds.
+        #: Bytes that it has taken in all, including those still held.
         self._written = 0
         self._watch: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         self._close_code: int | None = None
         self._is_gone = False
-        #: Done when less may wait than before, or nobody need wait any more; there while somebody does.
+        #: A future that is done when fewer bytes may wait, or waiting is over; None while no caller waits.
         self._change: asyncio.Future[None] | None = None
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing more will be sent but what waits already, and the close."""
+        """Whether nothing more is sent but what waits already, and the close."""
         return self._close_code is not None or self._is_gone
 
     def open(self) -> None:
-        """Write what was pushed before the socket was accepted; from now on nothing is kept back."""
+        """Write the frames pushed before the socket was accepted; from now on none are held back."""
         self._release()
 
     def begin_joining(self) -> None:
-        """Keep what is pushed from now on, to write it at once; not over an `await`.
+        """Hold the frames pushed from now on, to write them at once; not over an `await`.
 
         Room is decided for each push as if it had been written.
         """
@@ -106,20 +107,20 @@ class Outbox:
             self._held = Held(is_joining=True)
 
     def end_joining(self) -> None:
-        """Write what was kept since `begin_joining`."""
+        """Write the frames held since `begin_joining`."""
         if self._held is not None and self._held.is_joining:
             self._release()
 
     def join_turn(self) -> None:
-        """Write what is pushed in this turn of the loop at once, in the next one."""
+        """Write the frames pushed in this turn of the loop together, in the next turn."""
         if self._held is None:
             self.begin_joining()
             asyncio.get_running_loop().call_soon(self.end_joining)
 
     def push(self, payload: Payload, *, droppable_kind: str | None = None) -> None:
-        """Send a frame after those before it.
+        """Send a frame after all earlier ones.
 
-        A droppable one names its kind, the type of its event: it gives way when half the room is taken.
+        A droppable one names its kind, the type of its event: it is dropped when half the room is taken.
         """
         if droppable_kind is None:
             if not self._write(frame_of(payload), ALL):
@@ -128,9 +129,9 @@ class Outbox:
             metrics.EVENTS_GIVEN_WAY.add(droppable_kind)
 
     def push_batch(self, batch: FrameBatch) -> bool:
-        """Send frames that others are sent as well; False when there is no room for them.
+        """Send frames that other sockets get too; False when there is no room for them.
 
-        Droppable ones are lost then, and counted; for others the log has to do.
+        Droppable frames are then lost, and counted; others are read from the log later.
         """
         if self._write(batch.joined or batch.data, HALF):
             return True
@@ -139,7 +140,7 @@ class Outbox:
         return False
 
     async def room_for(self, size: int) -> None:
-        """Wait until so many bytes fit beside others: for who reads a log that is longer than the outbox.
+        """Wait until so many bytes fit, for a caller that sends more than the outbox holds.
 
         A peer that takes nothing at all meanwhile has half of the time that a slow one has.
         """
@@ -156,11 +157,11 @@ class Outbox:
             pause = min(2 * pause, MAX_POLL_SECONDS)
 
     async def drained(self) -> None:
-        """Wait until nothing waits, not even a close."""
+        """Wait until no byte waits, not even a close."""
         await self._wait_while(lambda: self._close_code is not None or self._waiting() > 0)
 
     def close(self, code: int) -> None:
-        """Close the socket after what waits has been written; one that does not take it is cut off."""
+        """Close the socket after all waiting frames; a peer that does not take the close is cut off."""
         if not self.is_closing:
             self._close_code = code
             if self._held is None:
@@ -168,7 +169,7 @@ class Outbox:
             self.wake()
 
     def abandon(self) -> None:
-        """The socket is gone: nothing more can be written."""
+        """Note that the socket is gone: nothing more can be written."""
         self._is_gone = True
         self._on_slow = nothing
         self._held = None
@@ -177,7 +178,7 @@ class Outbox:
         self.wake()
 
     def wake(self) -> None:
-        """Have those look again who wait for room."""
+        """Make callers that wait for room look again."""
         change, self._change = self._change, None
         if change is not None:
             change.set_result(None)
@@ -185,7 +186,7 @@ class Outbox:
     # --- what waits ---------------------------------------------------------------------------------
 
     def _write(self, data: bytes, part: int) -> bool:
-        """Whether it fits into that part of the room beside what waits. What is alone always does."""
+        """Write bytes if they fit into this share beside those that wait, or if none wait; else False."""
         if self._close_code is not None or self._is_gone:
             return True
         if self._held is not None:
@@ -230,7 +231,7 @@ class Outbox:
             pause = min(2 * pause, MAX_POLL_SECONDS)
 
     async def _changed(self, seconds: float) -> None:
-        """Wait for a sign that less waits, for so long at most."""
+        """Wait for a sign that fewer bytes wait, for so long at most."""
         if self._change is None:
             self._change = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._change], timeout=seconds)
@@ -238,7 +239,7 @@ class Outbox:
     # --- slow peers, and the end --------------------------------------------------------------------
 
     def _watch_from_here(self, written: int) -> None:
-        """Give the peer up if it has not taken in time what was written until now."""
+        """Give the peer up if it has not taken all that was written until now in time."""
         seconds = conf.write_timeout_seconds
         self._watch = asyncio.get_running_loop().call_later(seconds, self._look_again, written)
         metrics.slow_wires.add(self._wire)
@@ -258,7 +259,7 @@ class Outbox:
             self._watch_from_here(self._written)
 
     def _too_slow(self) -> None:
-        """Give the peer up, once: it reads in the log what it missed, when it comes back."""
+        """Give the peer up, once: after coming back it reads in the log what it missed."""
         on_slow, self._on_slow = self._on_slow, nothing
         on_slow()
 

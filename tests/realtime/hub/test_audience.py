@@ -487,7 +487,7 @@ async def test_broken_rendering_keeps_the_event_from_nobody_else(quiet_hub, log,
     assert (before.seqs, broken.seqs, after.seqs) == ([1, 2], [], [1, 2])
     assert broken.subscription not in heard(quiet_hub).behind
     assert {record.getMessage() for record in caplog.records} == {
-        f"An event of {TOPIC} could not be told to some sockets"
+        f"An event of {TOPIC} could not be rendered for some sockets"
     }
 
 

@@ -171,7 +171,7 @@ def test_frame_that_cannot_be_made_costs_nobody_the_others(caplog) -> None:
 
     assert batch.payloads == [body(1), body(3)]
     assert batch.data == frame_of(body(1)) + frame_of(body(3))
-    assert caplog.messages == [f"An event of {TOPIC} could not be told to some sockets"]
+    assert caplog.messages == [f"An event of {TOPIC} could not be rendered for some sockets"]
 
 
 # ── envelopes ────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,7 +235,7 @@ def test_broken_envelope_is_logged_and_breaks_no_other(caplog) -> None:
 
     assert not events.batch(Enveloped(Spelled("a"), Torn()))
     assert events.batch(Enveloped(Spelled("a"), Named("one"))).payloads == ["one:a1", "one:a2"]
-    assert set(caplog.messages) == {f"An event of {TOPIC} could not be told to some sockets"}
+    assert set(caplog.messages) == {f"An event of {TOPIC} could not be rendered for some sockets"}
 
 
 # ── writes ───────────────────────────────────────────────────────────────────────────────────────────────

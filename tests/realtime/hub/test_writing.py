@@ -189,7 +189,7 @@ async def test_socket_that_cannot_be_written_to_keeps_nothing_from_the_others(qu
         [],
     ]
     assert set(caplog.messages) == {
-        "What was joined could not be written to a socket",
+        "Joined frames could not be written to a socket",
         "Events of c could not be written to a socket",
     }
 

@@ -374,7 +374,7 @@ async def test_hook_left_runs_once_whatever_it_does(talk, caplog, hub):
         pass
 
     assert consumer.times_left == 1
-    assert "A socket could not tidy up" in caplog.messages
+    assert "A socket could not clean up" in caplog.messages
     assert (hub.sockets, hub.audience("talk.1"), hub.audience(user_topic(1))) == (set(), None, None)
 
 
