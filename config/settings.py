@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "contract",
     "native",
     "accounts",
+    "changes",
     "notifications",
     "chat",
     "typing_indicator",

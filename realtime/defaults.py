@@ -125,7 +125,11 @@ class Conf:
     metrics_directory: str = ""
 
     #: How long the log keeps events, by the beginning of the topic's name: (days, events). None keeps all.
-    log_retention: dict[str, tuple[int | None, int | None]] = {"user.": (30, 10_000)}
+    log_retention: dict[str, tuple[int | None, int | None]] = {
+        "user.": (30, 10_000),
+        # Whole rows, and for whoever was away only: older ones are in the table itself.
+        "collection.": (7, 10_000),
+    }
 
     def read(self) -> None:
         """Take the values that the project sets, and the defaults of all other settings."""

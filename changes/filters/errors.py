@@ -27,7 +27,7 @@ class QueryError(InvalidInputError):
 
     code = "invalid_query"
 
-    def __init__(self, message: str, problem: Problem) -> None:
+    def __init__(self, message: str | None = None, problem: Problem = Problem.SHAPE) -> None:
         self.problem = problem
         super().__init__(message)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
 
+from tests.processes import wait_until
 from tests.servers import ROOT, ServerProcess, product_environment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.stack("small")]
@@ -41,6 +44,12 @@ class Shelves(GuideConsumer):
         self.push({"type": "shelves"})
 
 websocket_urlpatterns = [path("ws/shelves/", Shelves.as_asgi())]
+""",
+    "watched.py": """
+from changes import watch
+from library.models import Shelf
+
+watch(Shelf, name="shelves", fields=["id", "name"])
 """,
     "native.py": """
 import msgspec
@@ -90,3 +99,16 @@ def test_app_of_others_is_found_like_our_own(elsewhere: Path, new_database: Call
             assert json.loads(socket.recv(timeout=10)) == {"type": "ack", "ref": 1, "result": {"id": 1}}
         with urllib.request.urlopen(f"{server.url}/api/shelves/") as answer:
             assert json.load(answer) == {"shelves": 1}
+        wait_until(
+            lambda: shelves_told(database_url) == [{"id": 1, "name": "Poetry"}], seconds=30, what="told"
+        )
+
+
+def shelves_told(database_url: str) -> list[dict[str, object]]:
+    """The new rows in the log of the collection that the app's `watched.py` declares."""
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as database:
+        told = database.execute(
+            "SELECT body FROM realtime_loggedevent WHERE topic_id IN"
+            " (SELECT id FROM realtime_topic WHERE name = 'collection.shelves') ORDER BY seq"
+        )
+        return [json.loads(body)["new"] for (body,) in told]

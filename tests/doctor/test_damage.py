@@ -14,6 +14,7 @@ from django.db.models import Model
 from accounts.models import User
 from chat.models import Message
 from doctor.examinations import registered
+from tests.changes.test_doctor import ALL as OF_CHANGES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -318,7 +319,8 @@ def test_damage_is_found_and_named_once(live, doctor, damage):
 
 def test_every_examination_can_find_something():
     found = {examination for _, examination, _ in DAMAGE.values()}
-    assert found | {"realtime.uniqueness"} == {each.name for each in registered()}
+    elsewhere = {"realtime.uniqueness", *OF_CHANGES}  # below, and in tests/changes/test_doctor.py
+    assert found | elsewhere == {each.name for each in registered()}
 
 
 @contextlib.contextmanager

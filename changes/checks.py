@@ -1,0 +1,87 @@
+"""System checks of what apps declare, and of the triggers that note changes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
+
+from changes import triggers
+from changes.models import MAX_NAME_LENGTH, NotedChange
+from changes.registry import Collection, collections
+from changes.shapes import model_fields
+from realtime import TAG
+
+_NAME = re.compile(rf"[a-z][a-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}\Z")
+#: Tables that the reader itself writes to: watching one would never end.
+_OURS = re.compile(r"(realtime|changes)_")
+
+
+@register(TAG)
+def check_collections(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What is declared can be watched."""
+    found = [Error(mistake, id="relais.E030") for mistake in _mistakes()]
+    found += [Error(mistake, id="relais.E031") for each in collections() for mistake in _of_fields(each)]
+    return list(found)
+
+
+def _mistakes() -> Iterator[str]:
+    for collection in collections():
+        if not _NAME.match(collection.name):
+            yield (
+                f"{collection.name!r} is no name for a collection: expected lower case like 'order_items', "
+                f"at most {MAX_NAME_LENGTH} characters."
+            )
+        if _OURS.match(collection.table):
+            yield f"The table {collection.table!r} cannot be watched: to tell its changes, it is changed."
+    for what in ("name", "table"):
+        for value, count in Counter(getattr(each, what) for each in collections()).items():
+            if count > 1:
+                yield f"{count} collections have the {what} {value!r}."
+
+
+def _of_fields(collection: Collection) -> Iterator[str]:
+    if not callable(collection.readable):
+        yield f"`readable` of {collection.name!r} must be a function that takes a user, or None for nobody."
+    if collection.fields == ():
+        yield f"{collection.name!r} has no fields; all of them are ALL_FIELDS."
+    model = collection.model
+    if model is None:
+        return
+    options = model._meta  # noqa: SLF001 - documented, in spite of its name
+    if options.abstract or options.proxy:
+        yield f"{collection.name!r} must name the model that has the table, not {model.__name__}."
+        return
+    known = {field.name for field in model_fields(model).values()}
+    for name in collection.fields or ():
+        if name not in known:
+            yield f"{model.__name__} has no column for the field {name!r} of {collection.name!r}."
+
+
+@register(Tags.database)
+def check_triggers(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """What notes changes is as declared; before the first migration there is nothing to compare."""
+    if not databases or DEFAULT_DB_ALIAS not in databases or check_collections(None):
+        return []
+    try:
+        if NotedChange._meta.db_table not in connection.introspection.table_names():  # noqa: SLF001 - documented
+            return []
+        faults = triggers.faults(collections())
+    except DatabaseError as error:
+        return [Caution(f"The triggers could not be compared: {error}", id="relais.W031")]
+    return [
+        Caution(
+            f"What notes changes is not as declared: {fault.part} of {fault.collection!r} ({fault.what}).",
+            hint="`manage.py migrate` installs, refreshes and removes triggers.",
+            id="relais.W030",
+        )
+        for fault in faults
+    ]

@@ -1,0 +1,234 @@
+"""The shape of a collection: its columns and its key, as the database has them, and what they hold.
+
+PostgreSQL says what a column holds. SQLite keeps whatever it is given: there the fields of the model say it,
+and for a table without a model the declared types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from django.db import connection
+from django.db.models import Field as ModelField
+from django.db.models import Model
+
+from changes.registry import Collection
+
+
+class Kind(StrEnum):
+    """What a column holds, and so how a row's JSON shows it (`rows`)."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    #: A point in time; without a zone it is a DATETIME.
+    MOMENT = "moment"
+    DATETIME = "datetime"
+    DATE = "date"
+    TIME = "time"
+    DURATION = "duration"
+    UUID = "uuid"
+    JSON = "json"
+    BYTES = "bytes"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column under the name that clients use."""
+
+    name: str
+    column: str
+    kind: Kind
+    #: Of a decimal, where that is known: its digits after the point.
+    places: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The fields of a collection that its table has, in the order of the table."""
+
+    table: str
+    #: The columns of the primary key; they are noted even where they are no fields.
+    key: tuple[Field, ...]
+    fields: tuple[Field, ...]
+
+
+class NoShapeError(Exception):
+    """The database has no such table, or not the columns that the collection wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the database describes it."""
+
+    name: str
+    kind: Kind
+    places: int | None
+    #: Its place in the primary key, from 1; 0 outside of it.
+    in_key: int
+
+
+def shape_of(collection: Collection) -> Shape:
+    """Read the shape of a collection; a NoShapeError says what is missing."""
+    columns = columns_of(collection.table)
+    if not columns:
+        raise NoShapeError(f"There is no table {collection.table!r}.")
+    known = _fields(columns, collection.model)
+    by_name = {field.name: field for field in known}
+    in_key = {column.name: column.in_key for column in columns if column.in_key}
+    key = tuple(sorted((f for f in known if f.column in in_key), key=lambda field: in_key[field.column]))
+    if not key:
+        raise NoShapeError(f"The table {collection.table!r} has no primary key.")
+    wanted = by_name if collection.fields is None else dict.fromkeys(collection.fields)
+    if missing := [name for name in wanted if name not in by_name]:
+        raise NoShapeError(f"The table {collection.table!r} has no column for {', '.join(missing)}.")
+    wanted = {field.name: None for field in key} | dict.fromkeys(wanted)
+    return Shape(collection.table, key, tuple(field for field in known if field.name in wanted))
+
+
+def columns_of(table: str) -> list[Column]:
+    """The columns of a table; none where there is no such table."""
+    return _READ[connection.vendor](table)
+
+
+def _fields(columns: Iterable[Column], model: type[Model] | None) -> list[Field]:
+    described = model_fields(model) if model else {}
+    fields = []
+    for column in columns:
+        field = described.get(column.name)
+        kind, places = column.kind, column.places
+        if field is not None and connection.vendor == "sqlite":
+            kind, places = _kind_of(field)
+        fields.append(Field(field.name if field is not None else column.name, column.name, kind, places))
+    return fields
+
+
+def model_fields(model: type[Model]) -> Mapping[str, ModelField[Any, Any]]:
+    """The fields of a model that are columns of its own table, by column."""
+    fields = model._meta.local_concrete_fields  # noqa: SLF001 - documented, in spite of its name
+    return {field.column: field for field in fields if field.column}
+
+
+_KIND_OF_FIELD = {
+    "FloatField": Kind.NUMBER,
+    "DecimalField": Kind.DECIMAL,
+    "BooleanField": Kind.BOOLEAN,
+    "DateTimeField": Kind.MOMENT,
+    "DateField": Kind.DATE,
+    "TimeField": Kind.TIME,
+    "DurationField": Kind.DURATION,
+    "UUIDField": Kind.UUID,
+    "JSONField": Kind.JSON,
+    "BinaryField": Kind.BYTES,
+    **dict.fromkeys(("CharField", "TextField", "SlugField", "FileField", "FilePathField"), Kind.TEXT),
+    "GenericIPAddressField": Kind.TEXT,
+}
+
+
+def _kind_of(field: ModelField[Any, Any]) -> tuple[Kind, int | None]:
+    inner: Any = field
+    while inner.remote_field is not None:
+        inner = inner.target_field
+    inner = getattr(inner, "output_field", None) or inner  # a generated column
+    name = inner.get_internal_type()
+    if name.endswith(("IntegerField", "AutoField")):
+        return Kind.INTEGER, None
+    return _KIND_OF_FIELD.get(name, Kind.OTHER), getattr(inner, "decimal_places", None)
+
+
+# --- PostgreSQL -------------------------------------------------------------------------------------
+
+_COLUMNS = """
+    SELECT a.attname, coalesce(base.typname, t.typname),
+        CASE WHEN t.typname = 'numeric' AND a.atttypmod > 4 THEN (a.atttypmod - 4) & 2047 END,
+        coalesce(array_position((key.indkey::int2[])[0:key.indnkeyatts - 1], a.attnum), 0)
+    FROM pg_attribute a
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_type base ON base.oid = t.typbasetype
+    LEFT JOIN pg_index key ON key.indrelid = a.attrelid AND key.indisprimary
+    WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum
+"""
+_KIND_OF_TYPE = {
+    **dict.fromkeys(("int2", "int4", "int8"), Kind.INTEGER),
+    **dict.fromkeys(("float4", "float8"), Kind.NUMBER),
+    **dict.fromkeys(("text", "varchar", "bpchar", "citext", "name"), Kind.TEXT),
+    **dict.fromkeys(("json", "jsonb"), Kind.JSON),
+    "numeric": Kind.DECIMAL,
+    "bool": Kind.BOOLEAN,
+    "timestamptz": Kind.MOMENT,
+    "timestamp": Kind.DATETIME,
+    "date": Kind.DATE,
+    "time": Kind.TIME,
+    "interval": Kind.DURATION,
+    "uuid": Kind.UUID,
+    "bytea": Kind.BYTES,
+}
+
+
+def _of_postgresql(table: str) -> list[Column]:
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS, [quoted(table)])
+        return [
+            Column(name, _KIND_OF_TYPE.get(kind, Kind.OTHER), places, in_key)
+            for name, kind, places, in_key in cursor.fetchall()
+        ]
+
+
+# --- SQLite -----------------------------------------------------------------------------------------
+
+#: What a declared type holds, by a word in it; the first that is found counts.
+_KIND_OF_WORD = {
+    "INT": Kind.INTEGER,
+    "CHAR": Kind.TEXT,
+    "TEXT": Kind.TEXT,
+    "CLOB": Kind.TEXT,
+    "REAL": Kind.NUMBER,
+    "FLOA": Kind.NUMBER,
+    "DOUBLE": Kind.NUMBER,
+    "BOOL": Kind.BOOLEAN,
+    "DECIMAL": Kind.DECIMAL,
+    "NUMERIC": Kind.DECIMAL,
+    "TIMESTAMP": Kind.DATETIME,
+    "DATETIME": Kind.DATETIME,
+    "DATE": Kind.DATE,
+    "TIME": Kind.TIME,
+    "JSON": Kind.JSON,
+    "BLOB": Kind.BYTES,
+}
+
+
+def _of_sqlite(table: str) -> list[Column]:
+    with connection.cursor() as cursor:
+        # Hidden 1 are the hidden columns of virtual tables; 2 and 3 are generated ones.
+        cursor.execute(
+            "SELECT name, upper(type), pk FROM pragma_table_xinfo(%s) WHERE hidden <> 1 ORDER BY cid", [table]
+        )
+        return [Column(name, *_declared(kind), in_key) for name, kind, in_key in cursor.fetchall()]
+
+
+def _declared(kind: str) -> tuple[Kind, int | None]:
+    found = next((held for word, held in _KIND_OF_WORD.items() if word in kind), Kind.OTHER)
+    places = kind.rpartition(",")[2].rstrip(") ").strip()
+    return found, int(places) if found is Kind.DECIMAL and "," in kind and places.isdigit() else None
+
+
+_READ = {"postgresql": _of_postgresql, "sqlite": _of_sqlite}
+
+
+def quoted(name: str) -> str:
+    """A name as SQL writes it, whatever its characters; Django's own `quote_name` believes them."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"

@@ -1,0 +1,31 @@
+"""Parts of the triggers: a trigger, or the function that it calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: What the names of all our triggers and functions begin with.
+PREFIX = "relais_note_"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part as it should be."""
+
+    collection: str
+    #: What it is called, for people too: `trigger relais_note_orders_insert on public.orders`.
+    key: str
+    #: What has to be the same in the database.
+    text: str
+    #: The statements that make it, or make it anew.
+    create: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A part as the database has it."""
+
+    text: str
+    #: The statement that removes it.
+    drop: str
+    is_disabled: bool = False

@@ -1,0 +1,198 @@
+"""What apps declare is checked, and `migrate` makes the triggers what is declared."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+
+from accounts.models import User
+from changes import ALL_FIELDS, Reading, checks, migrating, nobody, registry, triggers, watch, watch_table
+from changes.registry import Collection, collections
+from realtime import Topic
+from realtime.models import Topic as TopicModel
+from tests.changes.conftest import IS_SQLITE, Told, run
+
+Read = Callable[[str], list[Told]]
+
+
+@pytest.fixture
+def only() -> Iterator[None]:
+    """No collections but those that the test declares."""
+    before = registry.collections()
+    registry._collections.clear()
+    yield
+    registry._collections[:] = before
+
+
+def mistakes() -> list[str]:
+    return [message.msg for message in checks.check_collections(None)]
+
+
+def test_right_declarations_have_no_mistakes(only: None):
+    watch(User, name="people", fields=["id", "username"])
+    watch_table("Order items", name="order_items", fields=ALL_FIELDS, readable=lambda user: Reading())
+
+    assert mistakes() == []
+    assert [collection.topic for collection in collections()] == [
+        "collection.people",
+        "collection.order__items",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("declaration", "mistake"),
+    [
+        (lambda: watch_table("t", name="Order items", fields="*"), "no name for a collection"),
+        (lambda: watch_table("t", name="a" * 41, fields="*"), "no name for a collection"),
+        (lambda: watch_table("t", name="", fields="*"), "no name for a collection"),
+        (lambda: [watch_table(t, name="a", fields="*") for t in "tu"], "have the name 'a'"),
+        (lambda: [watch_table("t", name=n, fields="*") for n in "ab"], "have the table 't'"),
+        (lambda: watch(TopicModel, name="topics", fields="*"), "cannot be watched"),
+        (lambda: watch_table("changes_notedchange", name="notes", fields="*"), "cannot be watched"),
+        (lambda: watch(User, name="people", fields=["id", "shoe_size"]), "the field 'shoe_size'"),
+        (lambda: watch(User, name="people", fields=["groups"]), "the field 'groups'"),
+        (lambda: watch(User, name="people", fields=[]), "has no fields"),
+        (lambda: watch(User, name="people", fields="*", readable=cast("Any", True)), "must be a function"),
+    ],
+)
+def test_mistake_is_named(only: None, declaration: Callable[[], Any], mistake: str):
+    declaration()
+
+    [message] = mistakes()
+    assert mistake in message
+
+
+def test_nobody_reads_what_was_declared_without_readers_but_superusers(only: None, ana: User):
+    people = watch(User, name="people", fields="*")
+    boss = User.objects.create_superuser("boss", "boss@example.com", "a-password-of-the-boss")
+
+    assert people.readable is nobody
+    assert [people.reading(user) for user in (None, ana)] == [None, None]
+    assert people.reading(boss) == Reading()
+    boss.is_active = False
+    assert people.reading(boss) is None
+
+
+def migrate() -> str:
+    said = io.StringIO()
+    call_command("migrate", verbosity=1, stdout=said, stderr=said)
+    return said.getvalue()
+
+
+def parts() -> list[str]:
+    return sorted(fault.part for fault in triggers.faults(collections()))
+
+
+def test_migrate_installs_refreshes_and_removes(declare: Callable[..., Collection], told: Read):
+    declared = watch(Group, name="groups", fields=["name"])
+    count = len(triggers.faults(collections()))
+    assert count == (4 if IS_SQLITE else 5)
+
+    migrate()
+    assert triggers.faults(collections()) == []
+    Group.objects.create(name="a")
+    assert [(event.new or {}).keys() for event in told("groups")] == [{"id", "name"}]
+
+    registry._collections[:] = [Collection("groups", declared.table, Group, ("id",), nobody)]
+    outdated = {(fault.what, fault.collection) for fault in triggers.faults(collections())}
+    assert outdated == {("outdated", "groups")}
+    migrate()
+    assert triggers.faults(collections()) == []
+    Group.objects.create(name="b")
+    events = told("groups")
+    assert [event.what for event in events] == ["missed", "create"]  # whoever watches loads them anew
+    assert set(events[1].new or ()) == {"id"}
+
+    registry._collections.clear()
+    assert {fault.what for fault in triggers.faults([])} == {"left over"}
+    migrate()
+    assert triggers.faults([]) == []
+    Group.objects.create(name="c")
+    assert told("groups") == []
+
+
+def test_migrate_that_has_nothing_to_do_leaves_triggers_alone(items: Collection, told: Read):
+    run("INSERT INTO items VALUES (1, 'a')")
+    told("items")
+    migrate()
+
+    assert told("items") == []
+    assert parts() == []
+
+
+def test_migration_drops_a_watched_column(items: Collection, told: Read):
+    """On SQLite a trigger that names the column forbids it."""
+    run("INSERT INTO items VALUES (1, 'a')")
+    told("items")
+
+    migrating.before(using="default", plan=["a migration"])
+    run("ALTER TABLE items DROP COLUMN name")
+    migrating.after(using="default")
+    run("INSERT INTO items VALUES (2)")
+
+    assert triggers.faults(collections()) == []
+    assert [(event.what, event.new) for event in told("items")] == [
+        ("missed", None),
+        ("create", {"id": 2}),
+    ]
+
+
+def test_table_of_notes_goes_after_the_triggers(items: Collection):
+    """`migrate changes zero`: else every write would be to a table that is not there."""
+    call_command("migrate", "changes", "zero", verbosity=0)
+    try:
+        run("INSERT INTO items VALUES (1, 'a')")
+    finally:
+        call_command("migrate", verbosity=0)
+
+    assert triggers.faults(collections()) == []
+
+
+def test_declared_table_that_is_absent_is_named_and_keeps_no_other(
+    declare: Callable[..., Collection], caplog: pytest.LogCaptureFixture
+):
+    watch_table("no_such_table", name="ghosts", fields="*")
+    watch(Group, name="groups", fields=ALL_FIELDS)
+    migrate()
+
+    assert "no_such_table" in caplog.text
+    [fault] = triggers.faults(collections())
+    assert (fault.collection, fault.part) == ("ghosts", "its table")
+
+
+def test_table_without_a_key_cannot_be_watched(declare: Callable[..., Collection]):
+    run("CREATE TABLE keyless (name text)")
+    try:
+        watch_table("keyless", name="keyless", fields="*")
+        assert "no primary key" in triggers.install(collections())[0].what
+    finally:
+        run("DROP TABLE keyless")
+
+
+def test_system_check_names_what_is_not_as_declared(items: Collection):
+    assert database_check() == ""
+    trigger = "relais_note_items_update"
+    run(f"DROP TRIGGER {trigger}" + ("" if IS_SQLITE else " ON items"))
+
+    said = database_check()
+    assert f"trigger {trigger} on items of 'items' (missing)" in said
+    assert "relais.W030" in said
+
+
+def database_check() -> str:
+    said = io.StringIO()
+    call_command("check", databases=["default"], stderr=said, stdout=io.StringIO())
+    return "\n".join(line for line in said.getvalue().splitlines() if "W001" not in line and "W03" in line)
+
+
+def test_topic_that_nobody_was_told_anything_has_missed_nothing(declare: Callable[..., Collection]):
+    declare(watch, Group, name="groups")
+    Topic.objects.filter(name="collection.groups").delete()
+    triggers.note_missed(["groups"])
+
+    assert run("SELECT count(*) FROM changes_notedchange") == [(0,)]
