@@ -93,7 +93,7 @@ class MessagesView(ApiView):
 
     @operations.messages_send
     def post(self, request: Request, conversation_id: int) -> Response:
-        """Send a message; sockets are told it as they are told any other."""
+        """Send a message; it reaches open sockets like any other."""
         wish = _checked(shapes.SendSerializer, request.data)
         content = clean_content(wish["message"])
         allow_send(_me(request).pk)

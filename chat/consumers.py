@@ -1,4 +1,4 @@
-"""One participant's socket on one conversation: /ws/chat/{conversation_id}/."""
+"""The consumer of the chat's socket, one participant in one conversation: /ws/chat/{conversation_id}/."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ class ChatConsumer(GuideConsumer):
         )
 
     async def _begin_anew(self, seq: int) -> None:
-        """The client was told another log: have it load the history, or tell a guide client what follows."""
+        """The log has another past: the client has to load the history; a guide client gets what follows."""
         try:
             share = (self.user_id, self.membership.conversation_id)
             self.membership = membership = await membership_of(share)

@@ -16,7 +16,7 @@ Username = Annotated[str, Meta(examples=["ana"])]
 Role = Annotated[str, Meta(extra_json_schema={"enum": Participant.Role.values})]
 Kind = Annotated[str, Meta(extra_json_schema={"enum": Conversation.Kind.values})]
 Title = Annotated[str, Meta(max_length=200, examples=["Project"])]
-#: Who did it; nobody where the server did, or where they are no user any more.
+#: The user who did something; None where the server did, or where the user was deleted.
 Author = Annotated[Id | None, Meta(description="Who did it; null where nobody in particular did.")]
 Words = Annotated[str, Meta(examples=["Bonjour !"])]
 

@@ -103,9 +103,10 @@ if TYPE_CHECKING:
     from realtime.wire.batch import FrameBatch
     from realtime.wire.frames import Payload
 
-#: Where each name is. The imports above say the same to the type checker, and a test holds both together.
+#: The module of each name. The imports above say the same to the type checker, and a test holds both
+#: together.
 _ROOMS: dict[str, tuple[str, ...]] = {
-    # What is told, and to whom.
+    # Topics and events.
     "realtime.topics": (
         "topic",
         "user_topic",
@@ -145,7 +146,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "START",
         "Position",
     ),
-    # Subscriptions, and how they are told events.
+    # Subscriptions, and the renderings of their events.
     "realtime.hub.hub": ("Hub",),
     "realtime.hub.reactions": (
         "Told",

@@ -1,4 +1,4 @@
-"""One participant's typing socket: /ws/typing/{conversation_id}/."""
+"""The consumer of the typing socket, one participant in one conversation: /ws/typing/{conversation_id}/."""
 
 from __future__ import annotations
 
