@@ -7,7 +7,8 @@
     seen.sees(old_row, new_row, now)              # None, or what this watcher is told of the change
     Article.objects.filter(Matching(seen.rows))   # the same rows from the database
 
-Nothing here knows sockets, models or the log. `docs/filters.md` is the reference for clients.
+Nothing here knows sockets, models or the log; only `shaped` knows the shapes of tables. The reference for
+clients is `docs/filters.md`.
 """
 
 from changes.filters.conditions import (
@@ -35,6 +36,7 @@ from changes.filters.policies import policy
 from changes.filters.queries import Page, parse_fields, parse_page, parse_search, parse_sort
 from changes.filters.related import attach
 from changes.filters.rights import Policy, Readable, everything, needed_variables, readable
+from changes.filters.shaped import table_of
 from changes.filters.sorting import Sort, SortKey, order_by, sorted_rows
 from changes.filters.sql import where
 from changes.filters.tables import Column, Relation, Row, Table
@@ -92,6 +94,7 @@ __all__ = [
     "policy",
     "readable",
     "sorted_rows",
+    "table_of",
     "user_variables",
     "view",
     "where",

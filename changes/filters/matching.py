@@ -90,6 +90,9 @@ def _related(condition: Related) -> Matcher:
 
 # ── one comparison ───────────────────────────────────────────────────────────────────────────────────────
 
+#: A row is matched against many conditions, one after the other, and may hold a text of a MiB.
+_folded = functools.lru_cache(8)(fold)
+
 #: What is true of a value that is not None, and an operand.
 _CHECKS: dict[Check, Callable[[Value, Any], bool]] = {
     Check.EQUAL: operator.eq,
@@ -102,10 +105,10 @@ _CHECKS: dict[Check, Callable[[Value, Any], bool]] = {
     Check.CONTAINS: operator.contains,
     Check.STARTS_WITH: lambda value, start: value.startswith(start),
     Check.ENDS_WITH: lambda value, end: value.endswith(end),
-    Check.SAME_LETTERS: lambda value, text: fold(value) == text,
-    Check.CONTAINS_LETTERS: lambda value, text: text in fold(value),
-    Check.STARTS_WITH_LETTERS: lambda value, start: fold(value).startswith(start),
-    Check.ENDS_WITH_LETTERS: lambda value, end: fold(value).endswith(end),
+    Check.SAME_LETTERS: lambda value, text: _folded(value) == text,
+    Check.CONTAINS_LETTERS: lambda value, text: text in _folded(value),
+    Check.STARTS_WITH_LETTERS: lambda value, start: _folded(value).startswith(start),
+    Check.ENDS_WITH_LETTERS: lambda value, end: _folded(value).endswith(end),
 }
 FOLDED = frozenset(
     {

@@ -40,6 +40,8 @@ from changes.filters.variables import Now, UserValue, is_list, variable_in
 MAX_DEPTH = 12
 #: Comparisons in one filter.
 MAX_COMPARISONS = 100
+#: Relations that a filter or a list of fields follows, one after the other.
+MAX_RELATIONS = 4
 #: Members of all lists of one filter. SQLite takes 32,766 parameters, PostgreSQL twice as many.
 MAX_VALUES = 1_000
 #: Characters of all texts in one filter; also of a filter that is given as JSON text.
@@ -147,6 +149,8 @@ class _Parser:
     variables: Collection[str]
     related: RightsOf
     spent: _Spent
+    #: How many relations were followed to come here.
+    followed: int = 0
 
     def all_of(self, given: Any, depth: int = 1) -> Condition:
         """An object: every member holds."""
@@ -189,7 +193,9 @@ class _Parser:
         rights = self.related(relation)
         if relation.column.name not in self.readable or not rights.policies:
             raise unreadable_field(relation.name)
-        inner = replace(self, table=relation.table, readable=rights.fields)
+        if self.followed == MAX_RELATIONS:
+            raise _too_large(f"about more than {MAX_RELATIONS} relations behind each other")
+        inner = replace(self, table=relation.table, readable=rights.fields, followed=self.followed + 1)
         if relation.is_many:
             return all_of(*inner.some_or_none(relation, rights, given, depth))
 

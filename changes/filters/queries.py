@@ -14,7 +14,7 @@ from changes.filters.conditions import NEVER, Comparison, Condition, Field, any_
 from changes.filters.cutting import Nested, Shown
 from changes.filters.errors import Problem, QueryError, shown, unreadable_field
 from changes.filters.operators import Check
-from changes.filters.parsing import RightsOf, field_of
+from changes.filters.parsing import MAX_RELATIONS, RightsOf, field_of
 from changes.filters.rights import Readable
 from changes.filters.sorting import Sort, SortKey
 from changes.filters.tables import Table
@@ -22,8 +22,7 @@ from changes.filters.values import Kind
 
 #: Names in a list of fields.
 MAX_FIELDS = 200
-#: Relations that a list of fields follows, one after the other, and in all: `*.*.*` multiplies.
-MAX_RELATIONS = 4
+#: Relations that a list of fields follows in all: `*.*.*` multiplies.
 MAX_NESTED = 50
 #: Columns to sort by.
 MAX_SORT = 8

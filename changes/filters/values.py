@@ -145,8 +145,12 @@ def _date(token: str) -> Value:
         return _beyond(token)
 
 
+#: The end of a day, which is a time in PostgreSQL.
+_END_OF_DAY = re.compile(r"24:00:00(\.0+)?")
+
+
 def _time(token: str) -> Value:
-    if token == "24:00:00":  # noqa: S105 - no secret, but the end of a day
+    if _END_OF_DAY.fullmatch(token):
         return LATEST
     time = dt.time.fromisoformat(token)
     return time if time.tzinfo is None else UNREADABLE

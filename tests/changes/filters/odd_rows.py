@@ -15,29 +15,31 @@ from django.db import connection, transaction
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from changes.filters import OPERATORS, Column, Kind, Policy, Relation, Table, policy
+from changes import shapes
+from changes.filters import OPERATORS, Column, Kind, Policy, Relation, policy, table_of
+from changes.rows import postgresql_columns, sqlite_object
+from changes.shapes import Field, Shape, quoted
 
 IS_POSTGRESQL = connection.vendor == "postgresql"
 
-#: Its columns have names that need quoting, and public names beside them.
-ODD = Table(
-    "odd",
-    (
-        Column("id", Kind.INTEGER, is_nullable=False),
-        Column("whole", Kind.INTEGER, db_column="Whole"),
-        Column("real", Kind.NUMBER),
-        Column("price", Kind.DECIMAL),
-        Column("title", Kind.TEXT, db_column='the "title" 100%s'),
-        Column("word", Kind.TEXT, db_column="it's"),
-        Column("is_open", Kind.BOOLEAN, db_column="order"),
-        Column("at", Kind.DATETIME),
-        Column("on", Kind.DATE),
-        Column("clock", Kind.TIME),
-        Column("token", Kind.UUID),
-        Column("meta", Kind.JSON),
-        Column("raw", Kind.BYTES),
-    ),
+#: Some of its columns have names that need quoting, and public names beside them.
+FIELDS = (
+    Field("id", "id", shapes.Kind.INTEGER),
+    Field("whole", "Whole", shapes.Kind.INTEGER),
+    Field("real", "real", shapes.Kind.NUMBER),
+    Field("price", "price", shapes.Kind.DECIMAL),
+    Field("title", 'the "title" 100%s', shapes.Kind.TEXT),
+    Field("word", "it's", shapes.Kind.TEXT),
+    Field("is_open", "order", shapes.Kind.BOOLEAN),
+    Field("at", "at", shapes.Kind.MOMENT),
+    Field("on", "on", shapes.Kind.DATE),
+    Field("clock", "clock", shapes.Kind.TIME),
+    Field("token", "token", shapes.Kind.UUID),
+    Field("meta", "meta", shapes.Kind.JSON),
+    Field("raw", "raw", shapes.Kind.BYTES),
 )
+SHAPE = Shape("odd", FIELDS[:1], FIELDS)
+ODD = table_of("odd", SHAPE)
 #: `whole` leads to the row of that id, and `children` back.
 ODD.relations["whole"] = Relation("whole", ODD.by_name["whole"], ODD, ODD.by_name["id"])
 ODD.relations["children"] = Relation("children", ODD.by_name["id"], ODD, ODD.by_name["whole"], is_many=True)
@@ -57,15 +59,11 @@ _TYPES = {
 }
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 @contextmanager
 def odd_table() -> Iterator[None]:
     """The table, empty, until the end of the block."""
     columns = ", ".join(
-        f"{_quoted(column.stored_as)} {_TYPES[column.kind][not IS_POSTGRESQL]}{_collation(column)}"
+        f"{quoted(column.stored_as)} {_TYPES[column.kind][not IS_POSTGRESQL]}{_collation(column)}"
         for column in ODD.columns
     )
     with transaction.atomic(), connection.cursor() as cursor:
@@ -83,7 +81,7 @@ def _collation(column: Column) -> str:
 
 def insert(rows: list[Mapping[str, Any]]) -> None:
     """Store rows, numbered from 1."""
-    names = ", ".join(_quoted(column.stored_as).replace("%", "%%") for column in ODD.columns)
+    names = ", ".join(quoted(column.stored_as).replace("%", "%%") for column in ODD.columns)
     marks = ", ".join(
         f"CAST(%s AS {_TYPES[column.kind][0]})" if IS_POSTGRESQL else "%s" for column in ODD.columns
     )
@@ -94,29 +92,15 @@ def insert(rows: list[Mapping[str, Any]]) -> None:
 
 
 def stored() -> list[dict[str, Any]]:
-    """All rows as a trigger would write them, read again."""
+    """All rows as a trigger writes them, read again."""
     if IS_POSTGRESQL:
-        named = ", ".join(f"{_quoted(column.stored_as)} AS {_quoted(column.name)}" for column in ODD.columns)
-        query = f"SELECT row_to_json(r)::text FROM (SELECT {named} FROM odd ORDER BY id) r"
+        columns = postgresql_columns(FIELDS, "odd")
+        query = f"SELECT row_to_json(r)::text FROM (SELECT {columns} FROM odd ORDER BY id) r"
     else:
-        pairs = ", ".join(f"'{column.name}', {_in_sqlite(column)}" for column in ODD.columns)
-        query = f"SELECT json_object({pairs}) FROM odd ORDER BY id"
+        query = f"SELECT {sqlite_object(SHAPE, 'odd')} FROM odd ORDER BY id"
     with connection.cursor() as cursor:
         cursor.execute(query)
         return [ODD.row(text) for (text,) in cursor.fetchall()]
-
-
-def _in_sqlite(column: Column) -> str:
-    name = _quoted(column.stored_as)
-    match column.kind:
-        case Kind.BYTES:
-            return f"CASE WHEN {name} IS NOT NULL THEN hex({name}) END"
-        case Kind.JSON:
-            return f"json({name})"
-        case Kind.NUMBER:
-            # Of its own accord SQLite writes 15 digits.
-            return f"CASE WHEN {name} IS NOT NULL THEN printf('%!.17g', {name}) END"
-    return name
 
 
 def selected(text: str, parameters: tuple[Any, ...], order: str = "id") -> list[int]:

@@ -19,7 +19,7 @@ from changes.filters import (
     parse_filter,
     user_variables,
 )
-from changes.filters.parsing import MAX_CHARACTERS, MAX_COMPARISONS, MAX_DEPTH, MAX_VALUES
+from changes.filters.parsing import MAX_CHARACTERS, MAX_COMPARISONS, MAX_DEPTH, MAX_RELATIONS, MAX_VALUES
 from changes.filters.variables import Now
 from tests.changes.filters.articles import ARTICLES, NOW
 
@@ -224,6 +224,20 @@ def test_lists_below_a_relation_are_about_the_field_and_about_what_it_leads_to()
             ]
         }
     )
+
+
+def test_filter_follows_so_many_relations_and_no_more():
+    def far(relations):
+        inner = {"id": 1}
+        for number in range(relations):
+            inner = {"author" if (relations - number) % 2 else "articles": inner}
+        return asked(inner, related=lambda relation: everything(relation.table))
+
+    far(MAX_RELATIONS)
+    with pytest.raises(QueryError) as refused:
+        far(MAX_RELATIONS + 1)
+
+    assert refused.value.problem is Problem.TOO_LARGE
 
 
 def test_what_a_client_wrote_is_repeated_to_it_shortened():
