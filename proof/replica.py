@@ -107,7 +107,7 @@ class FeedState:
         raise NotImplementedError
 
     def missing(self) -> Iterator[Frame]:
-        """The commands that ask for what events left out; sent again after a lost connection."""
+        """The commands that ask for what events left out; sent again when they failed."""
         yield from ()
 
     def show(self, result: Frame) -> None:
@@ -308,7 +308,15 @@ class Mine(FeedState):
             one.events = [event for event in known.events if event["seq"] > joined] if known else []
             if not one.events:
                 self.places[topic] = joined, str(joined)
-            yield {"type": "conversation", "conversation_id": number, "ref": self.id}
+            yield self._ask_for(number)
+
+    def _ask_for(self, number: int) -> Frame:
+        return {"type": "conversation", "conversation_id": number, "ref": self.id}
+
+    def missing(self) -> Iterator[Frame]:
+        for number, one in self.told.items():
+            if one.is_joined and not one.is_shown:
+                yield self._ask_for(number)
 
     def show(self, result: Frame) -> None:
         one = self.told.get(result["id"])
@@ -336,6 +344,11 @@ class OneOfMine:
         self.events: list[Frame] = []
         #: Events may come before `conversation_joined`, and after `conversation_left`.
         self.is_joined = False
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether its row has come."""
+        return self.row is not self._ROW
 
     def show(self, row: Frame) -> None:
         """Take the row as a list shows it."""

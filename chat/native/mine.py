@@ -22,6 +22,7 @@ from chat.events import (
 )
 from chat.native.asking import conversations_page
 from chat.native.companions import companion_events, end_companions, listen_to_companions
+from chat.native.conversation import RETRY_SECONDS
 from chat.resuming import history_url, resumed_from
 from chat.selectors import Membership, Share, Unread
 from native.consumer import NativeConsumer
@@ -125,7 +126,7 @@ class MineFeed(Feed):
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         super().__init__(socket, wish, asked, name)
-        #: The conversations whose cursors moved while the feed opens, and whether moves may have been missed.
+        #: The conversations whose moved cursors are not read yet, and whether moves of others were missed.
         self._moved: set[int] = set()
         self._has_missed_moves = False
         #: The followed conversations, by topic.
@@ -158,7 +159,8 @@ class MineFeed(Feed):
                 page = await self.socket.run(page_now, self.socket.user, self.snapshot_size)
             await self.room_for(page)
             self._say_subscribed(own, now.end, page, self._places())
-        for conversation_id in list(self._followed.values()) if self._has_missed_moves else self._moved:
+        moved, self._moved = self._moved, set()
+        for conversation_id in list(self._followed.values()) if self._has_missed_moves else moved:
             self.tell_read(conversation_id)
 
     def _since(self) -> Mapping[str, str] | None:
@@ -257,18 +259,26 @@ class MineFeed(Feed):
 
     def tell_read(self, conversation_id: int) -> None:
         """Send the user's cursor and unread count, after a cursor moved."""
-        if not self.is_answered:
-            self._moved.add(conversation_id)
-        else:
+        is_known = conversation_id in self._moved
+        self._moved.add(conversation_id)
+        if self.is_answered and not is_known:
             self.socket.spawn(self._tell_read(conversation_id))
 
     async def _tell_read(self, conversation_id: int) -> None:
-        try:
-            unread = await unread_in((self.socket.user_id, conversation_id))
-        except RealtimeError:
-            return  # removed; or the database is away, and the next move is sent
-        if self.is_open:
-            self.tell(ConversationRead(**unread._asdict()))
+        while self.is_open:
+            self._moved.discard(conversation_id)  # a later move is counted by another read
+            try:
+                unread = await unread_in((self.socket.user_id, conversation_id))
+            except RealtimeError as error:
+                if not error.retryable:
+                    return  # removed
+                # Nobody else makes up for it: the read is repeated until the database answers.
+                self._moved.add(conversation_id)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                if self.is_open:
+                    self.tell(ConversationRead(**unread._asdict()))
+                return
 
     def on_missed(self, subscription: Subscription) -> None:
         if subscription.topic != user_topic(self.socket.user_id):

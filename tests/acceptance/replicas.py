@@ -19,6 +19,8 @@ from tests.servers import ServerProcess
 PATIENCE_SECONDS = 60.0
 #: Milliseconds before a subscription is asked for again whose refusal says no other time.
 RETRY_MS = 500
+#: The answer to a command whose connection is closed instead: nobody knows whether it was obeyed.
+CLOSED = {"type": "error", "code": "closed", "retryable": True}
 
 
 class NativeSocket:
@@ -34,20 +36,29 @@ class NativeSocket:
         self._socket: WebSocket | None = None
         self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._refs = 0
-        self._there = asyncio.Event()
+        #: Whether `hello` came, and set when it did or when it will not.
+        self._is_there = False
+        self._is_decided = asyncio.Event()
         self.is_closed = asyncio.Event()
 
     async def connect(self) -> None:
-        """Open it, and wait for `hello`."""
+        """Open it, and wait for `hello`; who is refused because the server is busy asks again."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._open()
+            while not self._is_there:
+                await asyncio.sleep(RETRY_MS / 1000)
+                await self._open()
+
+    async def _open(self) -> None:
+        """Open it, and wait for `hello` or its end."""
         self.is_closed.clear()
-        self._there.clear()
+        self._is_there = False
+        self._is_decided.clear()
         self._witness = Witness(self._path) if self._is_judged else None
-        loop = asyncio.get_running_loop()
         socket = WebSocket(self, self._path)
         self._socket = socket
-        await loop.create_connection(lambda: socket, "127.0.0.1", self._port)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await self._there.wait()
+        await asyncio.get_running_loop().create_connection(lambda: socket, "127.0.0.1", self._port)
+        await self._is_decided.wait()
 
     def cut(self) -> None:
         """Lose the connection."""
@@ -82,7 +93,8 @@ class NativeSocket:
             self._witness.told(payload)
         frame = json.loads(payload)
         if frame["type"] == "hello":
-            self._there.set()
+            self._is_there = True
+            self._is_decided.set()
         answer = self._answers.pop(frame.get("ref") or "", None)
         if answer is None:
             self.take(frame)
@@ -92,9 +104,18 @@ class NativeSocket:
     def ended(self, code: int, *, status: int, retry_after: float) -> None:
         """Note that the connection is over."""
         self.is_closed.set()
+        self._is_decided.set()
+        answers, self._answers = self._answers, {}
+        for answer in answers.values():
+            if not answer.done():
+                answer.set_result(CLOSED)
+        self.take_end()
 
     def take(self, frame: dict[str, Any]) -> None:
         """Handle a frame that is no answer to a command."""
+
+    def take_end(self) -> None:
+        """Handle the end of the connection."""
 
 
 class Listener(NativeSocket):
@@ -134,35 +155,46 @@ class Listener(NativeSocket):
         """Wait until every subscription is live."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not all(feed.is_live for feed in self.open_feeds()):
+                if self.is_closed.is_set():
+                    await self.come_back()
                 self._news.clear()
                 await self._news.wait()
 
     def take(self, frame: dict[str, Any]) -> None:
         for command in self.replica.hear(frame):
             self.say(command)
-        if frame["type"] == "error" and frame["retryable"] and frame["id"] in self.replica.feeds:
+        if frame["type"] == "error" and frame["retryable"]:
             seconds = (frame["retry_after_ms"] or RETRY_MS) / 1000
-            again = partial(self._subscribe_again, frame["id"], self._connections)
+            again = partial(self._ask_again, frame["id"], frame["ref"], self._connections)
             asyncio.get_running_loop().call_later(seconds, again)
         self._news.set()
 
-    def _subscribe_again(self, id_: str, connection: int) -> None:
-        """Do what the answer to a subscription invited to, on the connection that it came on."""
-        feed = self.replica.feeds.get(id_)
-        if feed is not None and connection == self._connections and not self.is_closed.is_set():
-            self.say(self.replica.subscribe(id_, feed.topic))
+    def take_end(self) -> None:
+        self._news.set()
 
-    async def live(self, topics: Sequence[str], until: float, choices: random.Random) -> None:
+    def _ask_again(self, id_: str | None, ref: str | None, connection: int) -> None:
+        """Repeat what was refused for now, on the same connection: a subscription, or missing parts."""
+        if connection != self._connections or self.is_closed.is_set():
+            return
+        if id_ is not None and (feed := self.replica.feeds.get(id_)) is not None:
+            self.say(self.replica.subscribe(id_, feed.topic))
+        elif ref is not None and (feed := self.replica.feeds.get(ref)) is not None:
+            for command in feed.missing():
+                self.say(command)
+
+    async def live(
+        self, topics: Sequence[str], until: float, choices: random.Random, *, pauses: tuple[float, float]
+    ) -> None:
         """Subscribe to some topics, then change subscriptions and connections at random for a while."""
         clock = asyncio.get_running_loop().time
         await self.connect()
         for topic in topics:
             self.subscribe(topic)
         while (left := until - clock()) > 0:
-            await asyncio.sleep(min(left, choices.uniform(0.2, 2)))
+            await asyncio.sleep(min(left, choices.uniform(*pauses)))
             feeds = self.open_feeds()
             deed = choices.choice(["cut", "anew", "anew", "read", "stay"])
-            if deed == "cut":
+            if deed == "cut" or self.is_closed.is_set():
                 await self.come_back()
             elif deed == "anew" and feeds:
                 feed = choices.choice(feeds)

@@ -332,3 +332,24 @@ async def test_subscription_that_is_given_up_while_it_opens_is_answered_with_why
         monkeypatch.undo()
         assert (await page.ask("subscribe", topic=topic_of(conversation)))["type"] == "subscribed"
         assert await page.is_silent()
+
+
+async def test_unread_counts_that_cannot_be_read_are_told_when_they_can(
+    ana, bruno, conversation, page_of, monkeypatch
+):
+    await aside(say)(conversation, bruno, "one")
+    reads, failures = mine.unread_in, [UnavailableError(), UnavailableError()]
+
+    async def sometimes(share: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await reads(share)
+
+    monkeypatch.setattr(mine, "unread_in", sometimes)
+    monkeypatch.setattr(mine, "RETRY_SECONDS", 0.01)
+    async with page_of(ana) as page:
+        await page.ask("subscribe", topic="mine", snapshot=True)
+        await aside(services.mark_read)(user_id=ana.pk, conversation_id=conversation.pk, up_to_seq=1)
+        told = await page.receive_until("conversation_read")
+
+    assert (told["read_seq"], told["unread_count"], failures) == (1, 0, [])

@@ -147,6 +147,17 @@ def test_unread_are_those_of_the_row_and_others_messages_after_it():
     assert view == {"title": "new", "members": {ME: ("me", "owner"), OTHER: ("other", "member")}, "unread": 2}
 
 
+def test_conversation_that_was_not_shown_yet_is_asked_for_again():
+    replica = mine()
+    joined = {"id": "a", "topic": "mine", "type": "conversation_joined", "seq": 5, "position": "5-x"}
+    asked = [{"type": "conversation", "conversation_id": 2, "ref": "a"}]
+    assert replica.hear(joined | {"conversation_id": 2, "conversation_seq": 0}) == asked
+    assert list(replica.feeds["a"].missing()) == asked
+    row = {"id": 2, "title": "", "members": [], "unread_count": 0, "read_seq": 0, "last_seq": 0}
+    replica.hear({"type": "ack", "ref": "a", "result": row})
+    assert list(replica.feeds["a"].missing()) == []
+
+
 def test_unread_are_counted_anew_where_it_is_said():
     replica = mine()
     read = {"id": "a", "topic": "mine", "type": "conversation_read", "conversation_id": 1}
