@@ -1,4 +1,4 @@
-"""Seeding: creates the demo's people and their conversation in a database; it can be run again."""
+"""Seeding: creates the demo's people, their conversation and first rows; it can be run again."""
 
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ from chat.models import Conversation, Participant
 from chat.services import Draft, create_conversation, send_messages
 from demo import people
 from demo.people import ANA, BRUNO, CONVERSATION_ID, Person
+from demo.rows import first_rows
 from realtime import RealtimeError, announcing
 
 FIRST_MESSAGES = [
@@ -41,6 +42,7 @@ def seed() -> Seeded:
     done = Seeded()
     users = {person: _user(person, done) for person in people.EVERYBODY}
     _conversation(users[ANA], users[BRUNO], done)
+    done.created += first_rows(users[ANA])
     return done
 
 

@@ -466,6 +466,7 @@ def test_export_holds_what_is_theirs_and_no_secret(canary, ana, tmp_path):
         "memberships",
         "departures",
         "messages",
+        "articles",  # the demo's
     ]
     assert held["format"] == "relais.user.1"
     [profile] = held["profile"]
@@ -597,6 +598,7 @@ def test_every_table_with_a_user_is_known_here():
         "chat.Departure.user",
         "chat.Message.sender",
         "chat.Participant.user",
+        "demo.Article.author",
         "notifications.Notification.user",
         "token_blacklist.OutstandingToken.user",
     }

@@ -65,7 +65,6 @@ def _told(event: dict[str, Any]) -> Told:
 def declare(transactional_db: None) -> Iterator[Callable[..., Collection]]:
     """`declare(watch, Model, …)`: declares a collection as an app does; all others are none meanwhile."""
     before = registry.collections()
-    registry._collections.clear()
 
     migrating.replaced_rows_are_deleted(connection=connection)  # as for connections of a server
 

@@ -40,7 +40,9 @@ async def reading() -> AsyncIterator[asyncio.Task[None]]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits for a second try; and what is not told by a bell is not found by polling."""
+    """Nothing waits for a second try, polling does not find what a bell has to tell, and no hub reads."""
+    others = [work for work in background.registered() if work is not reader.read_changes]
+    monkeypatch.setattr(background, "_works", others)
     monkeypatch.setattr(reader, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
     monkeypatch.setattr(postgresql, "POLL_SECONDS", 3600)

@@ -13,7 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 
 pytestmark = [pytest.mark.stack("full"), pytest.mark.django_db(transaction=True)]
 
-OURS = ("accounts", "changes", "chat", "notifications", "realtime")
+OURS = ("accounts", "changes", "chat", "demo", "notifications", "realtime")
 
 
 def sql_of(app: str, name: str) -> str:

@@ -2,17 +2,21 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
 
 from accounts.models import User
 from chat.models import Conversation, Message
+from demo.models import Product
 from tests.factories import make_conversation, make_user
 from tests.servers import ROOT, product_environment
 
 pytestmark = pytest.mark.django_db
 
+TABLES: list[Any] = list(apps.get_app_config("demo").get_models())
 PASSWORDS = {
     "ana": "demo-password",
     "bruno": "demo-password",
@@ -39,6 +43,15 @@ def test_makes_the_people_and_their_conversation(client):
         .values_list("sender__username", flat=True)
     )
     assert list(senders) == ["ana", "bruno", "ana"]
+
+
+def test_every_collection_has_rows_and_those_that_had_some_keep_theirs():
+    Product.objects.create(name="Desk")
+
+    call_command("seed_demo")
+
+    assert all(model.objects.exists() for model in TABLES)
+    assert [product.name for product in Product.objects.all()] == ["Desk"]
 
 
 def test_second_run_changes_nothing(capsys):
@@ -147,4 +160,5 @@ def _everything() -> list[object]:
         list(User.objects.order_by("pk").values()),
         list(Conversation.objects.order_by("pk").values()),
         list(Message.objects.order_by("pk").values()),
+        *(list(model.objects.order_by("pk").values()) for model in TABLES),
     ]

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: creates the people and the conversation of the demo; it can be run again."""
+"""`manage.py seed_demo`: creates people, a conversation and rows of the demo; it can be run again."""
 
 from typing import Any
 
@@ -8,7 +8,9 @@ from demo import services
 
 
 class Command(BaseCommand):
-    help = "Create what is missing of the demo's users and of their conversation 123."
+    help = (
+        "Create what is missing of the demo's users, of their conversation 123 and of the rows they follow."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
