@@ -168,15 +168,25 @@ class SeqSerializer(serializers.Serializer[Any]):
     seq = serializers.IntegerField(read_only=True, help_text="The place of the event in the conversation.")
 
 
-class HistorySerializer(serializers.Serializer[Any]):
-    """A page of the history, newest first."""
-
+class _History(serializers.Serializer[Any]):
     results = MessageSerializer(many=True)
-    next = serializers.CharField(allow_null=True, help_text="The older page.")
-    previous = serializers.CharField(allow_null=True, help_text="The newer page.")
     has_more = serializers.BooleanField(help_text="Whether there are older messages.")
     last_seq = serializers.IntegerField(help_text="The conversation's head.")
     last_position = serializers.CharField(help_text="The position there: resume a socket from here.")
+
+
+class HistorySerializer(_History):
+    """A page of the history, newest first."""
+
+    next = serializers.CharField(allow_null=True, help_text="The older page.")
+    previous = serializers.CharField(allow_null=True, help_text="The newer page.")
+
+
+class HistoryPageSerializer(_History):
+    """A page of the history, newest first, on a socket."""
+
+    older_before = serializers.IntegerField(allow_null=True, help_text="The `before` of the older page.")
+    newer_after = serializers.IntegerField(allow_null=True, help_text="The `after` of the newer page.")
 
 
 class ConversationSerializer(serializers.Serializer[Any]):
@@ -201,12 +211,21 @@ class ConversationSerializer(serializers.Serializer[Any]):
     )
 
 
-class ConversationsSerializer(serializers.Serializer[Any]):
+class _Conversations(serializers.Serializer[Any]):
+    results = ConversationSerializer(many=True)
+    has_more = serializers.BooleanField(help_text="Whether there is a next page.")
+
+
+class ConversationsSerializer(_Conversations):
     """A page of conversations, the one that was active last first."""
 
-    results = ConversationSerializer(many=True)
     next = serializers.CharField(allow_null=True, help_text="The next page.")
-    has_more = serializers.BooleanField(help_text="Whether there is a next page.")
+
+
+class ConversationsPageSerializer(_Conversations):
+    """A page of conversations, the one that was active last first, on a socket."""
+
+    cursor = serializers.CharField(allow_null=True, help_text="The `cursor` of the next page.")
 
 
 class ReadSerializer(serializers.Serializer[Any]):

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from contract import codes, schemas
+from contract.components import ERROR_CODE, SCHEMAS, Schema
 from contract.examples import example_of
-from contract.schemas import ERROR_CODE, SCHEMAS, Schema
 from contract.sockets import Socket, sockets
-from realtime import Command, ErrorTold, Event, InvalidFrameError
+from realtime import Command, Commands, ErrorTold, Event, InvalidFrameError
 
 Document = dict[str, Any]
 
@@ -112,8 +112,8 @@ class _Writer:
 
     def add(self, socket: Socket) -> None:
         consumer, channel = socket.consumer, socket.name
-        told = [each for event in consumer.frames for each in event.variants()]
-        for_guide = {each for event in getattr(consumer, "guide_frames", ()) for each in event.variants()}
+        told = list(dict.fromkeys([*_variants(consumer.frames), *_answers(consumer.commands)]))
+        for_guide = set(_variants(getattr(consumer, "guide_frames", ())))
         default = getattr(getattr(consumer, "guide", None), "default_command", None)
         # Keyed by class name, since several classes may share a type.
         messages = {event.__name__: self._told(event, is_guide=event in for_guide) for event in told}
@@ -137,8 +137,7 @@ class _Writer:
         }
         where = ("channels", channel, "messages")
         for name, command in consumer.commands.items():
-            answers = [variant for event in command.answers for variant in event.variants()]
-            answers += [event for event in told if issubclass(event, ErrorTold)]
+            answers = [*_answers({name: command}), *(e for e in told if issubclass(e, ErrorTold))]
             self.operations[f"{channel}.{name}"] = {
                 "action": "receive",
                 "channel": _ref("channels", channel),
@@ -175,14 +174,22 @@ class _Writer:
     def _message(
         self, name: str, schema_name: str, schema: Schema, inner: dict[str, Schema]
     ) -> dict[str, Any]:
-        self.schemas |= inner
-        self.schemas[schema_name] = schema
+        for component, each in {**inner, schema_name: schema}.items():
+            assert self.schemas.setdefault(component, each) == each, f"two schemas are called {component}"
         return {
             "name": name,
             "summary": schema.get("description", "").partition("\n")[0],
             "payload": {"$ref": SCHEMAS + schema_name},
             "examples": [{"payload": example_of(schema, self.schemas)}],
         }
+
+
+def _variants(events: Iterable[type[Event]]) -> list[type[Event]]:
+    return [variant for event in events for variant in event.variants()]
+
+
+def _answers(commands: Commands) -> list[type[Event]]:
+    return _variants(event for command in commands.values() for event in command.answers)
 
 
 def _words(kind: type[Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.asyncapi import Document
-from contract.schemas import ERROR_CODE, SCHEMAS, Schema
+from contract.components import ERROR_CODE, SCHEMAS, Schema
 
 #: A constraint in words, by its keyword in the schema.
 _CONSTRAINTS = {

@@ -12,13 +12,10 @@ from typing import Any
 
 import msgspec
 
+from contract import rest
+from contract.components import ERROR_CODE, SCHEMAS, Schema
 from realtime import Event, PositionText, Ref
 
-Schema = dict[str, Any]
-
-SCHEMAS = "#/components/schemas/"
-#: The schema of the closed list of error codes.
-ERROR_CODE = "ErrorCode"
 #: Markers in fields, which stand for lists that are known only when all apps are ready.
 _CLOSED_LISTS = {"error codes": ERROR_CODE}
 
@@ -44,11 +41,20 @@ def told(event: type[Event], around: type[msgspec.Struct] | None = None) -> tupl
         properties = {**outer["properties"], **properties}
         required = [*outer.get("required", ()), *required]
         inner |= more
-    for each in properties.values():
-        each.pop("default", None)
     for each in inner.values():
         each["additionalProperties"] = False
         each["required"] = list(each["properties"])
+    for name, shape in event.shown_fields.items():
+        shown, more = rest.shown(shape)
+        if shape is None:
+            properties[name] = shown
+        elif "default" in properties[name]:
+            properties[name]["anyOf"] = [shown, {"type": "null"}]
+        else:
+            properties[name] |= {word: each for word, each in shown.items() if word != "description"}
+        inner |= more
+    for each in properties.values():
+        each.pop("default", None)
     schema |= {"properties": properties, "required": required, "additionalProperties": False}
     return schema, inner
 

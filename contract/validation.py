@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
@@ -46,12 +46,14 @@ class Conversation:
     contract: Contract
     channel: _Channel | None
     has_opted_in: bool = False
+    #: The commands that are not answered yet, by their `ref`.
+    asked: dict[int | str, list[str]] = field(default_factory=dict)
 
     def told(self, payload: str | bytes) -> str | None:
         """The flaw of a server's frame, or None."""
         if self.channel is None:
             return None
-        frame, flaw = self.channel.flaw_of_told(payload)
+        frame, flaw = self.channel.flaw_of_told(payload, self.asked)
         if flaw is None:
             self.contract.seen.add((self.channel.name, frame["type"]))
             if self.channel.guide and not self.has_opted_in and frame["type"] not in self.channel.guide:
@@ -63,6 +65,9 @@ class Conversation:
         if self.channel is None:
             return None
         frame, flaw = self.channel.flaw_of_said(payload)
+        name, ref = self.channel.name_of(frame), frame.get("ref")
+        if name is not None and isinstance(ref, (int, str)):
+            self.asked.setdefault(ref, []).append(name)
         # A guide client sends one frame per socket, with one field; any other frame opts in.
         self.has_opted_in = self.has_opted_in or len(frame) > 1 or "type" in frame
         return flaw
@@ -81,18 +86,22 @@ class _Channel:
         place = re.compile(r"\\\{\w+\\\}")
         self.address = re.compile(place.sub("[^/]+", re.escape(channel["address"])))
         self.guide: set[str] = set()
-        self._told: dict[str, list[Any]] = defaultdict(list)
+        #: Validators of what is told, by type and by the name of the message; and the answers of commands.
+        self._told: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._answers: dict[str, set[str]] = {}
         self._said: dict[str, Any] = {}
         self._default: str | None = None
         for key, message in channel["messages"].items():
             schema = {"$schema": _DRAFT, **message["payload"], "components": document["components"]}
             validator = jsonschema_rs.validator_for(schema, validate_formats=True)
             if key in told:
-                self._told[message["name"]].append(validator)
+                self._told[message["name"]][key] = validator
                 if {"name": "guide"} in message.get("tags", ()):
                     self.guide.add(message["name"])
             else:
                 self._said[key] = validator
+                reply = document["operations"][f"{name}.{key}"]["reply"]["messages"]
+                self._answers[key] = {answer["$ref"].rpartition("/")[2] for answer in reply}
                 reference = message["payload"]["$ref"].rpartition("/")[2]
                 if "type" not in document["components"]["schemas"][reference]["required"]:
                     self._default = key
@@ -102,7 +111,10 @@ class _Channel:
         """The types of the server's frames here."""
         return self._told.keys()
 
-    def flaw_of_told(self, payload: str | bytes) -> tuple[dict[str, Any], str | None]:
+    def flaw_of_told(
+        self, payload: str | bytes, asked: dict[int | str, list[str]]
+    ) -> tuple[dict[str, Any], str | None]:
+        """A server's frame, and its flaw; the command that it answers is taken out of `asked`."""
         try:
             frame = msgspec.json.decode(payload)
         except (msgspec.DecodeError, UnicodeError) as error:
@@ -112,20 +124,35 @@ class _Channel:
         known = self._told.get(frame["type"])
         if known is None:
             return frame, f"unknown type {frame['type']!r}"
-        if any(validator.is_valid(frame) for validator in known):
-            return frame, None
-        return frame, " | ".join(_first_flaw(validator, frame) for validator in known)
+        ref = frame.get("ref")
+        waiting = asked.get(ref, []) if isinstance(ref, (int, str)) else []
+        if waiting:
+            answers = set[str]().union(*(self._answers[name] for name in waiting))
+            known = {key: validator for key, validator in known.items() if key in answers}
+            if not known:
+                return frame, f"{frame['type']!r} is no answer to {' or '.join(waiting)}"
+        fitting = {key for key, validator in known.items() if validator.is_valid(frame)}
+        if not fitting:
+            return frame, " | ".join(_first_flaw(validator, frame) for validator in known.values())
+        if waiting:
+            waiting.remove(next(name for name in waiting if self._answers[name] & fitting))
+        return frame, None
 
     def flaw_of_said(self, payload: str | bytes) -> tuple[dict[str, Any], str | None]:
         try:
             frame = parse_json(payload)
         except RealtimeError as error:
             return {}, error.message
-        name = frame.get("type", self._default)
-        validator = self._said.get(name) if isinstance(name, str) else None
-        if validator is None:
-            return frame, f"unknown command {str(name)[:50]!r}"
+        name = self.name_of(frame)
+        if name is None:
+            return frame, f"unknown command {str(frame.get('type'))[:50]!r}"
+        validator = self._said[name]
         return frame, None if validator.is_valid(frame) else _first_flaw(validator, frame)
+
+    def name_of(self, frame: Mapping[str, Any]) -> str | None:
+        """The command of a client's frame; None where there is none of this name."""
+        name = frame.get("type", self._default)
+        return name if isinstance(name, str) and name in self._said else None
 
 
 def _first_flaw(validator: Any, frame: Any) -> str:

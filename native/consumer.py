@@ -22,7 +22,6 @@ from native.frames import (
     Me,
     NativeError,
     Pong,
-    Result,
     Resync,
     ServerPing,
     Subscribed,
@@ -87,7 +86,7 @@ class NativeConsumer(Connection):
     envelope = Envelope
     frames = (
         *(Hello, AuthRefreshed, ServerPing, Pong),
-        *(Ack, Result, NativeError),
+        *(Ack, NativeError),
         *(Subscribed, Resync, Unsubscribed),
     )
 
@@ -255,12 +254,12 @@ def ping(socket: NativeConsumer, _frame: Ping, asked: Asked) -> None:
     socket.push(Pong(ref=asked.ref, server_time=events.now()))
 
 
-@on_loop("pong", Ping, None)
+@on_loop("pong", Ping, ())
 def pong(_socket: NativeConsumer, _frame: Ping, _asked: Asked) -> None:
     """Take the answer to a ping of the server; its arrival is enough."""
 
 
-@on_loop("subscribe", Subscribe, Subscribed)
+@on_loop("subscribe", Subscribe, (Subscribed, Resync))
 async def subscribe(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> None:
     """Open a subscription; later commands about it wait until it is answered."""
     if asked.id in socket.feeds:

@@ -2,7 +2,7 @@
 
 An app registers its feeds by the first part of their topic:
 
-    @feed("orders")
+    @feed("orders", shows=OrdersSerializer)
     class OrdersFeed(Feed):
         async def open(self) -> None:
             ...
@@ -20,7 +20,7 @@ import msgspec
 
 from native.dialect import Asked
 from native.errors import UnknownTopicError
-from native.frames import Resync, Subscribed, TopicName, Unsubscribed
+from native.frames import Resync, Shape, Subscribed, TopicName, Unsubscribed, subscribed_to
 from realtime import (
     Enveloped,
     InvalidFrameError,
@@ -95,6 +95,8 @@ class Feed:
 
     #: The most feeds of this class on one socket, if fewer than of all classes together.
     most: ClassVar[int | None] = None
+    #: What it answers when it is live; `feed` makes it.
+    subscribed: ClassVar[type[Subscribed]]
 
     def __init__(self, socket: NativeConsumer, wish: Subscribe, asked: Asked, name: str) -> None:
         """`name` is what follows the first part of the topic: the 42 of `conversation.42`."""
@@ -208,10 +210,10 @@ class Feed:
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
 
-    def say_live(self, place: Position, *, kind: type[Subscribed] = Subscribed, **more: Any) -> None:
+    def say_live(self, place: Position, **more: Any) -> None:
         """Answer that the subscription is live from a position on; `more` are fields of the answer."""
         self.answer(
-            lambda ref: kind(
+            lambda ref: self.subscribed(
                 ref=ref,
                 id=self.id,
                 topic=self.topic,
@@ -284,13 +286,17 @@ F = TypeVar("F", bound=type[Feed])
 _feeds: dict[str, type[Feed]] = {}
 
 
-def feed(name: str) -> Callable[[F], F]:
-    """Register a feed by the first part of its topics."""
+def feed(name: str, *, shows: Shape = None, answers: type[Subscribed] = Subscribed) -> Callable[[F], F]:
+    """Register a feed by the first part of its topics.
+
+    `shows` is the serializer of its snapshot, where it has one, and `answers` adds fields to `subscribed`.
+    """
 
     def register(kind: F) -> F:
         if _feeds.get(name, kind) is not kind:
             raise ValueError(f"There is a feed named {name!r} already: {_feeds[name].__qualname__}")
         _feeds[name] = kind
+        kind.subscribed = Subscribed.of_feeds[name] = subscribed_to(name, answers, shows, kind.__module__)
         return kind
 
     return register

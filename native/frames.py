@@ -6,10 +6,11 @@ The field names are the wire's, and frozen: `docs/protocols/native.md`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from rest_framework.serializers import BaseSerializer
 
 from realtime import Count, ErrorTold, Event, Id, Moment, PositionText, Ref, Seq, UnixTime
 
@@ -22,8 +23,9 @@ SubscriptionId = Annotated[
         description="The subscription: what the client calls it, or its topic.", examples=["conversation.123"]
     ),
 ]
-#: Something in the form that REST gives it.
-Shown = Annotated[Any, Meta(description="As REST shows it, without links.")]
+#: The form of what a command or a feed shows: a serializer of REST's, with `many=True` for a list of them;
+#: None where it shows nothing.
+Shape = type[BaseSerializer[Any]] | BaseSerializer[Any] | None
 
 
 class Envelope(msgspec.Struct, kw_only=True):
@@ -49,14 +51,6 @@ class Limits(msgspec.Struct, frozen=True):
     subscriptions: Annotated[Count, Meta(examples=[200])]
     content_characters: Annotated[Count, Meta(examples=[8_000])]
     typing_interval_ms: Annotated[Count, Meta(examples=[3_000])]
-
-
-class Family(Event, frozen=True):
-    """A frame type of which a command or feed may have its own variant."""
-
-    @classmethod
-    def variants(cls) -> Iterable[type[Event]]:
-        return [cls, *(variant for kind in cls.__subclasses__() for variant in kind.variants())]
 
 
 class Hello(Event, tag="hello", frozen=True):
@@ -100,21 +94,24 @@ class NativeError(ErrorTold, tag="error", frozen=True):
     id: Annotated[Ref, Meta(description="The subscription that it is about, if it is about one.")]
 
 
-class Ack(Family, tag="ack", frozen=True):
+class Ack(Event, tag="ack", frozen=True):
     """The command was obeyed."""
 
     ref: Ref
 
 
 class Result(Event, tag="ack", frozen=True):
-    """The command was obeyed; `result` is its answer."""
+    """The command was obeyed; `result` is its answer. Each command has its own class, by `result_of`."""
 
     ref: Ref
-    result: Shown
+    result: Annotated[Any, Meta(description="As REST shows it, without links.")]
 
 
-class Subscribed(Family, tag="subscribed", frozen=True):
+class Subscribed(Event, tag="subscribed", frozen=True):
     """The subscription is live: every event after `position` comes."""
+
+    #: How each feed says so, by the first part of its topics.
+    of_feeds: ClassVar[dict[str, type[Subscribed]]] = {}
 
     ref: Ref
     id: SubscriptionId
@@ -127,6 +124,10 @@ class Subscribed(Family, tag="subscribed", frozen=True):
         Meta(description="Why it could not be resumed, where that was asked for.", examples=[None]),
     ] = None
     snapshot: Annotated[Any, Meta(description="What there was at `position`, as REST shows it.")] = None
+
+    @classmethod
+    def variants(cls) -> Iterable[type[Event]]:
+        return cls.of_feeds.values()
 
 
 class Resync(Event, tag="resync", frozen=True):
@@ -149,4 +150,37 @@ class Unsubscribed(Event, tag="unsubscribed", frozen=True):
     topic: TopicName
     code: Annotated[str | None, Meta(description="Why, where the client did not ask.", examples=[None])] = (
         None
+    )
+
+
+E = TypeVar("E", bound=Event)
+
+
+def result_of(command: str, shape: Shape, module: str) -> type[Result]:
+    """The answer of a command whose `result` has this shape."""
+    words = "The command was obeyed." if shape is None else "The command was obeyed; `result` is its answer."
+    return _variant(Result, f"{command}.result", module, words, shown_fields={"result": shape})
+
+
+def subscribed_to(feed: str, base: type[Subscribed], shape: Shape, module: str) -> type[Subscribed]:
+    """The answer of a feed, where its `snapshot` has this shape."""
+    known: dict[str, Any] = {"topic": {"pattern": rf"^{feed}(\.|$)"}}
+    if feed != "conversation":  # which is the example of all topics
+        known["topic"]["examples"] = [feed]
+    words = base.__doc__ or ""
+    return _variant(
+        base, f"{feed}.subscribed", module, words, known_fields=known, shown_fields={"snapshot": shape}
+    )
+
+
+def _variant(base: type[E], name: str, module: str, words: str, **known: Any) -> type[E]:
+    return msgspec.defstruct(  # type: ignore[return-value]  # typed as any Struct
+        name,
+        [],
+        bases=(base,),
+        tag=base.__struct_config__.tag,
+        frozen=True,
+        kw_only=True,
+        module=module,
+        namespace={"__doc__": words, **known},
     )

@@ -15,7 +15,7 @@ from native.errors import UnknownTopicError
 from native.feeds import MAX_FOLLOWING, Feed, Named, Subscribe, feed
 from native.frames import Subscribed
 from native.pages import fitting
-from notifications import answers, selectors, services
+from notifications import answers, selectors, serializers, services
 from notifications.consumers import INBOX_URL, MarkRead
 from notifications.events import V1_RENDERING, Noticed, NotificationsRead, Notified
 from notifications.following import MAX_TOPICS, Following
@@ -67,7 +67,7 @@ class Now:
             self.page = fitting(lambda rows: answers.inbox(user_id, limit=rows), limit) if limit else None
 
 
-@feed("inbox")
+@feed("inbox", shows=serializers.InboxPageSerializer, answers=SubscribedToInbox)
 class InboxFeed(Feed, FollowsSources):
     """The stored notifications of the user, and the notices from topics that the user may read."""
 
@@ -122,10 +122,7 @@ class InboxFeed(Feed, FollowsSources):
 
     def _say_subscribed(self, now: Now, *, reason: str | None) -> None:
         standing = now.standing
-        self._say_live(standing.end, unread_count=standing.unread_count, reason=reason, snapshot=now.page)
-
-    def _say_live(self, place: Position, **more: Any) -> None:
-        self.say_live(place, kind=SubscribedToInbox, **more)
+        self.say_live(standing.end, unread_count=standing.unread_count, reason=reason, snapshot=now.page)
 
     def _is_live(self, _place: Position) -> None:
         self.spawn(self._say_resumed())
@@ -139,7 +136,7 @@ class InboxFeed(Feed, FollowsSources):
         except RealtimeError as error:
             self.give_up(error)
         else:
-            self._say_live(place, unread_count=unread_count, resumed=True)
+            self.say_live(place, unread_count=unread_count, resumed=True)
 
     # --- what happens to the user -------------------------------------------------------------------
 
@@ -194,7 +191,7 @@ class InboxFeed(Feed, FollowsSources):
         self.give_up(error)
 
 
-@in_thread("notifications", ListNotifications)
+@in_thread("notifications", ListNotifications, shows=serializers.InboxPageSerializer)
 def notifications(user: User, wish: ListNotifications) -> msgspec.Raw:
     return fitting(
         lambda limit: answers.inbox(
@@ -204,16 +201,16 @@ def notifications(user: User, wish: ListNotifications) -> msgspec.Raw:
     )
 
 
-@in_thread("notifications.read", MarkRead)
+@in_thread("notifications.read", MarkRead, shows=serializers.UnreadCountSerializer)
 def read(user: User, wish: MarkRead) -> dict[str, int]:
     return {"unread_count": services.mark_read(user_id=user.pk, ids=wish.ids)}
 
 
-@in_thread("notifications.read_all", Everything)
+@in_thread("notifications.read_all", Everything, shows=serializers.ReadAllSerializer)
 def read_all(user: User, _wish: Everything) -> dict[str, int]:
     return answers.read_all(user.pk)
 
 
-@in_thread("notifications.unread_count", Everything)
+@in_thread("notifications.unread_count", Everything, shows=serializers.UnreadCountSerializer)
 def unread_count(user: User, _wish: Everything) -> dict[str, int]:
     return {"unread_count": selectors.unread_count(user.pk)}

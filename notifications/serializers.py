@@ -62,16 +62,26 @@ class InboxQuerySerializer(QuerySerializer):
     unread = serializers.BooleanField(default=False, help_text="Only what is unread.")
 
 
-class InboxSerializer(serializers.Serializer[Any]):
-    """A page, newest first. A socket opened with `?since=<last_position>` misses nothing that came later."""
-
+class _Inbox(serializers.Serializer[Any]):
     results = NotificationSerializer(many=True)
-    next = serializers.URLField(allow_null=True, help_text="The older page.")
-    previous = serializers.URLField(allow_null=True, help_text="The newer page.")
     has_more = serializers.BooleanField(help_text="Whether there are older entries.")
     unread_count = serializers.IntegerField(help_text="Of the whole inbox.")
     last_seq = serializers.IntegerField(help_text="The seq of the last event of the user.")
     last_position = serializers.CharField(help_text="The position there: resume a socket from here.")
+
+
+class InboxSerializer(_Inbox):
+    """A page, newest first. A socket opened with `?since=<last_position>` misses nothing that came later."""
+
+    next = serializers.URLField(allow_null=True, help_text="The older page.")
+    previous = serializers.URLField(allow_null=True, help_text="The newer page.")
+
+
+class InboxPageSerializer(_Inbox):
+    """A page, newest first, on a socket."""
+
+    older_before = serializers.IntegerField(allow_null=True, help_text="The `before` of the older page.")
+    newer_after = serializers.IntegerField(allow_null=True, help_text="The `after` of the newer page.")
 
 
 class UnreadCountSerializer(serializers.Serializer[Any]):

@@ -31,6 +31,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
     #: JSON Schema of fields, by name, where more is known of them than their types say.
     known_fields: ClassVar[Mapping[str, Any]] = {}
+    #: The serializers of fields that hold an answer of REST's, by name; None of one that is always null.
+    shown_fields: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def variants(cls) -> Iterable[type[Event]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from accounts.models import User
-from chat import answers, queries, selectors
+from chat import answers, queries, selectors, serializers
 from chat.selectors import DEFAULT_PAGE, MAX_PAGE, ListPosition
 from chat.serializers import MAX_PARTICIPANTS_PER_REQUEST
 from native.commands import in_thread
@@ -94,7 +94,7 @@ class RemoveMember(msgspec.Struct):
     user_id: Id
 
 
-@in_thread("conversations", ListConversations)
+@in_thread("conversations", ListConversations, shows=serializers.ConversationsPageSerializer)
 def conversations(user: User, wish: ListConversations) -> msgspec.Raw:
     position = None if wish.cursor is None else queries.read_cursor(wish.cursor)
     if wish.cursor is not None and position is None:
@@ -108,22 +108,22 @@ def conversations_page(user: User, *, position: ListPosition | None, limit: int)
     return {"results": results, "has_more": cursor is not None, "cursor": cursor}
 
 
-@in_thread("conversation", OneConversation)
+@in_thread("conversation", OneConversation, shows=serializers.ConversationSerializer)
 def conversation(user: User, wish: OneConversation) -> dict[str, Any]:
     return answers.conversation(user, wish.conversation_id)
 
 
-@in_thread("conversation.create", CreateConversation)
+@in_thread("conversation.create", CreateConversation, shows=serializers.ConversationSerializer)
 def create(user: User, wish: CreateConversation) -> dict[str, Any]:
     return answers.open_conversation(user, **msgspec.structs.asdict(wish))[0]
 
 
-@in_thread("conversation.rename", RenameConversation)
+@in_thread("conversation.rename", RenameConversation, shows=serializers.ConversationSerializer)
 def rename(user: User, wish: RenameConversation) -> dict[str, Any]:
     return answers.rename(user, wish.conversation_id, title=wish.title)
 
 
-@in_thread("messages", ListMessages)
+@in_thread("messages", ListMessages, shows=serializers.HistoryPageSerializer)
 def messages(user: User, wish: ListMessages) -> msgspec.Raw:
     membership = selectors.membership_for(user_id=user.pk, conversation_id=wish.conversation_id)
     return fitting(
@@ -132,21 +132,21 @@ def messages(user: User, wish: ListMessages) -> msgspec.Raw:
     )
 
 
-@in_thread("members", OneConversation)
+@in_thread("members", OneConversation, shows=serializers.MemberSerializer(many=True))
 def members(user: User, wish: OneConversation) -> Any:
     return answers.members(user, wish.conversation_id)
 
 
-@in_thread("members.add", AddMembers)
+@in_thread("members.add", AddMembers, shows=serializers.MemberSerializer(many=True))
 def add_members(user: User, wish: AddMembers) -> Any:
     return answers.add_members(user, wish.conversation_id, participants=wish.participants, role=wish.role)
 
 
-@in_thread("members.role", ChangeRole)
+@in_thread("members.role", ChangeRole, shows=serializers.MemberSerializer)
 def change_role(user: User, wish: ChangeRole) -> Any:
     return answers.change_role(user, wish.conversation_id, wish.user_id, role=wish.role)
 
 
-@in_thread("members.remove", RemoveMember)
+@in_thread("members.remove", RemoveMember, shows=None)
 def remove_member(user: User, wish: RemoveMember) -> None:
     answers.remove_member(user, wish.conversation_id, wish.user_id)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from chat import answers, selectors
+from chat import answers, selectors, serializers
 from chat.errors import NotAParticipantError
 from chat.events import CONVERSATION_EVENTS, V1_RENDERING, conversation_topic
 from chat.native.companions import companion_events, listen_to_companions
@@ -33,7 +33,7 @@ def history_now(user_id: int, conversation_id: int, limit: int) -> tuple[Members
         )
 
 
-@feed("conversation")
+@feed("conversation", shows=serializers.HistoryPageSerializer)
 class ConversationFeed(Feed):
     """The feed of one of the user's conversations."""
 

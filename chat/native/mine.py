@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from accounts.models import User
-from chat import selectors
+from chat import selectors, serializers
 from chat.events import (
     CONVERSATION_EVENTS,
     V1_RENDERING,
@@ -113,7 +113,7 @@ async def _resumed_from(since: Mapping[str, str], membership: Membership) -> Pos
     return membership.end if known is None else await resumed_from(known, membership)
 
 
-@feed("mine")
+@feed("mine", shows=serializers.ConversationsPageSerializer, answers=SubscribedToMine)
 class MineFeed(Feed):
     """The feed of all conversations of the user."""
 
@@ -234,7 +234,7 @@ class MineFeed(Feed):
     ) -> None:
         told = {conversation_topic(pk): str(position) for pk, position in places.items()}
         resumed = self.wish.since is not None
-        self.say_live(place, kind=SubscribedToMine, resumed=resumed, snapshot=page, positions=told)
+        self.say_live(place, resumed=resumed, snapshot=page, positions=told)
         if own.seq == place.seq:
             own.render_as(self.enveloped(_COMINGS_AND_GOINGS))
             return

@@ -75,6 +75,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("unjudged")  # the app is not installed here, whose command this contract lacks
 def test_app_of_others_is_found_like_our_own(elsewhere: Path, new_database: Callable[[], str]) -> None:
     database_url = new_database()
     extra = {"EXTRA_APPS": "library", "PYTHONPATH": f"{ROOT}{os.pathsep}{elsewhere}"}

@@ -123,3 +123,28 @@ def test_every_frame_and_every_command_is_named_on_a_page() -> None:
     names = {message["name"] for message in MESSAGES}
 
     assert {name for name in names if f'"type":"{name}"' not in text and f"`{name}`" not in text} == set()
+
+
+_RESULT = re.compile(r"^\| `(\{[^`]+\})` \| `(\{[^`]+\})` \|$", re.MULTILINE)
+
+
+def results() -> list[tuple[str, set[str]]]:
+    """The commands of the native socket's page, each with the fields that the page says its `result` has."""
+    text = (ROOT / "docs/protocols/native.md").read_text()
+    return [
+        (re.findall(r'"type":"([^"]+)"', asked)[0], set(re.findall(r'"(\w+)":', shown)))
+        for asked, shown in _RESULT.findall(text)
+        if '"type":"pong"' not in shown
+    ]
+
+
+@pytest.mark.parametrize(("command", "fields"), results(), ids=str)
+def test_result_that_a_page_prints_has_the_fields_of_the_contract(command: str, fields: set[str]) -> None:
+    message = DOCUMENT["channels"]["native"]["messages"][f"{command}.result"]
+    shown = SCHEMAS[message["payload"]["$ref"].rpartition("/")[2]]["properties"]["result"]
+
+    assert fields == set(SCHEMAS[shown["$ref"].rpartition("/")[2]]["properties"])
+
+
+def test_pages_print_results() -> None:
+    assert len(results()) == 6
