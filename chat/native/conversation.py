@@ -146,8 +146,8 @@ class ConversationFeed(Feed):
         self._owes_receipts = False
         wrap = self.named().wrap
         for batch in await self._receipts():
-            if not self.is_open:
-                return  # nothing may follow `unsubscribed`
             chunk = batch.wrapped(wrap).chunk_for((self.socket.user_id,))
             await self.socket.outbox.room_for(chunk.size)
+            if not self.is_open:
+                return  # nothing may follow `unsubscribed`
             self.socket.outbox.push_batch(chunk)

@@ -8,6 +8,7 @@ from chat.native import mine
 from chat.native.mine import conversations_now
 from notifications.services import notify
 from realtime import UnavailableError, user_topic
+from realtime.hub.window import Window
 from realtime.testing import eventually, position_at
 from tests.chat.speaking import aside, say
 from tests.factories import make_conversation
@@ -238,3 +239,29 @@ async def test_resume_that_cannot_be_read_is_answered_with_the_error(
         answer = await page.ask("subscribe", topic="mine", since=since)
         assert (answer["code"], answer["id"]) == ("unavailable", "mine")
         assert (await page.ask("subscribe", topic="mine"))["type"] == "subscribed"
+
+
+async def test_message_that_waits_to_be_written_counts_as_told_when_all_is_resumed(
+    ana, bruno, conversation, page_of, hub, monkeypatch
+):
+    """It comes before the answer, whose `positions` it is part of: a client goes on after those."""
+    topic = conversation_topic(conversation.pk)
+    await aside(say)(conversation, bruno, "one")
+    since = {topic: await aside(position_at)(topic, 1)}
+
+    async def say_meanwhile(_feed, _page):
+        with monkeypatch.context() as patch:
+            patch.setattr(Window, "wait", lambda *_: 600.0)  # the topic is busy: what is said waits for more
+            await aside(say)(conversation, bruno, "meanwhile")
+            await eventually(lambda: hub.audience(topic).position == 2)
+
+    monkeypatch.setattr(mine.MineFeed, "room_for", say_meanwhile)
+    async with page_of(ana) as page:
+        await page.send("subscribe", topic="mine", since=since, snapshot=True)
+        told, answer = [await page.receive() for _ in range(2)]
+
+    assert (told["type"], told["content"]) == ("message", "meanwhile")
+    assert (answer["type"], answer["positions"]) == (
+        "subscribed",
+        {topic: await aside(position_at)(topic, 2)},
+    )
