@@ -52,8 +52,13 @@ class Subscribe(msgspec.Struct):
     id: Annotated[Ref, msgspec.Meta(description="What you call it; its topic, where this is left out.")] = (
         None
     )
-    #: The position to resume from; an object of positions where the topic has several.
-    since: Annotated[str, msgspec.Meta(max_length=64)] | int | dict[str, str] | None = None
+    since: Annotated[
+        Annotated[str, msgspec.Meta(max_length=64)] | int | dict[str, str] | None,
+        msgspec.Meta(
+            description="The position to resume from; for `mine` an object, the position of each conversation"
+            " by its topic. An entry for `mine` itself is taken and not needed."
+        ),
+    ] = None
     #: The number of rows of a snapshot to answer with.
     snapshot: Annotated[int, msgspec.Meta(ge=1, le=MAX_SNAPSHOT)] | bool = False
     #: Whether every event carries the id of the subscription.

@@ -265,3 +265,21 @@ async def test_message_that_waits_to_be_written_counts_as_told_when_all_is_resum
         "subscribed",
         {topic: await aside(position_at)(topic, 2)},
     )
+
+
+@pytest.mark.parametrize("own", [None, "0", "1-0123456789", "999", "nonsense"])
+async def test_what_was_joined_and_left_is_said_by_positions_whatever_since_says_of_mine(
+    ana, bruno, dora, group, page_of, own
+):
+    """Dora was in one conversation, and is in another one now; each stands in one of the two."""
+    topic = conversation_topic(group.pk)
+    since = {topic: await aside(position_at)(topic, 0)} | ({} if own is None else {"mine": own})
+    await aside(services.remove_member)(conversation_id=group.pk, by=ana, user_id=dora.pk)
+    joined = await aside(make_conversation)(ana, dora)
+    async with page_of(dora) as page:
+        answer = await page.ask("subscribe", topic="mine", since=since)
+        assert (answer["type"], answer["resumed"]) == ("subscribed", True)
+        assert list(answer["positions"]) == [conversation_topic(joined.pk)]
+        assert await page.is_silent()
+        await aside(services.add_members)(conversation_id=group.pk, by=ana, users=[dora], role="member")
+        assert (await page.receive_until("conversation_joined"))["seq"] == answer["seq"] + 1
