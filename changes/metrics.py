@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from changes.registry import collections
 from realtime import LATENCY_SECONDS, Counter, Gauge, Histogram
 
 CHANGES = Counter("relais_changes_read_total", "Changes of rows that were moved into the log.", "collection")
@@ -10,4 +11,6 @@ DELAY_SECONDS = Histogram(
     "From the statement of a change until it was in the log; of those that were moved together, the oldest.",
     LATENCY_SECONDS,
 )
-READER = Gauge("relais_changes_reader", "Whether a worker is the one that moves changes into the log.")
+#: 1 while this worker reads.
+READER = Gauge("relais_changes_reader", "Workers that move changes into the log: one of all.")
+READER.reads(lambda: {(): READER.value} if collections() else {})

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
 from django.db import connection
 
 from changes.triggers.postgresql import CHANNEL
-from realtime import run_in_background
+from realtime import UnavailableError, outages, run_in_background
 
 #: The first half of the keys of our advisory locks; any number that nobody else is likely to take.
 _LOCKS = 0x52656C61
@@ -56,23 +57,28 @@ async def turn() -> AsyncIterator[Callable[[], Awaitable[None]] | None]:
     if await run_in_background(somebody_reads):
         yield None
         return
-    listening = await psycopg.AsyncConnection.connect(**_parameters(), autocommit=True)
-    async with listening:
+    try:
+        async with await psycopg.AsyncConnection.connect(**_parameters(), autocommit=True) as listening:
+            (is_ours,) = await _ask(listening, f"SELECT pg_try_advisory_lock({_LOCKS}, {_TURN})")
+            if is_ours:
+                await _ask(listening, f"LISTEN {CHANNEL}")
+            yield partial(_bell, listening) if is_ours else None
+    except (psycopg.Error, TimeoutError) as error:
+        outages.DATABASE.noticed(error)
+        raise UnavailableError from error
 
-        async def ask(statement: str) -> Any:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await listening.execute(statement.encode())
-                return await answer.fetchone() if answer.description else None
 
-        async def bell() -> None:
-            async for _ in listening.notifies(timeout=POLL_SECONDS, stop_after=1):
-                return
-            await ask("SELECT 1")
+async def _bell(listening: psycopg.AsyncConnection[Any]) -> None:
+    """Wait for a notification, or for a while."""
+    async for _ in listening.notifies(timeout=POLL_SECONDS, stop_after=1):
+        return
+    await _ask(listening, "SELECT 1")
 
-        (is_ours,) = await ask(f"SELECT pg_try_advisory_lock({_LOCKS}, {_TURN})")
-        if is_ours:
-            await ask(f"LISTEN {CHANNEL}")
-        yield bell if is_ours else None
+
+async def _ask(listening: psycopg.AsyncConnection[Any], statement: str) -> Any:
+    async with asyncio.timeout(ANSWER_SECONDS):
+        answer = await listening.execute(statement.encode())
+        return await answer.fetchone() if answer.description else None
 
 
 def _parameters() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from changes import metrics, noted, reader
+from changes import metrics, noted, reader, registry
 from changes.models import NotedChange
 from changes.reader import postgresql, sqlite
 from changes.registry import Collection
@@ -113,13 +112,13 @@ async def test_reader_whose_connection_is_cut_takes_another(
 ):
     async with reading():
         await eventually(lambda: metrics.READER.value == 1)
-        caplog.set_level(logging.CRITICAL)
         cut = await write(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 1"
         )
         assert cut == [(True,)]
         await write("INSERT INTO items VALUES (1, 'a')")
         await eventually(lambda: names(published) == ["a"])
+    assert "Background work" not in caplog.text  # an outage is told once, and not with a traceback
 
 
 @pytest.mark.stack("full")
@@ -211,3 +210,9 @@ def test_delay_of_what_was_read_is_measured(items: Collection):
     assert sum(after[1:]) == sum(before[1:]) + 1
     assert math.isfinite(after[0])
     assert metrics.CHANGES.series()[("items",)] == [counted + 2]
+
+
+def test_reader_is_shown_only_where_something_is_watched(items: Collection, monkeypatch: pytest.MonkeyPatch):
+    assert metrics.READER.series() == {(): [0.0]}
+    monkeypatch.setattr(registry, "_collections", [])
+    assert metrics.READER.series() == {}
