@@ -10,6 +10,7 @@ so that no filter matches it and no permission grants it.
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -41,33 +42,41 @@ class Kind(StrEnum):
 class Extreme:
     """A value before or after every value that a filter can name."""
 
-    __slots__ = ("_is_last", "name")
+    __slots__ = ("name", "place")
 
-    def __init__(self, name: str, *, is_last: bool) -> None:
+    def __init__(self, name: str, place: tuple[float, str]) -> None:
         self.name = name
-        self._is_last = is_last
+        #: Where it stands among other extremes: a year, negative before the first, and the rest of a moment.
+        self.place = place
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Extreme) and self.place == other.place
+
+    def __hash__(self) -> int:
+        return hash(self.place)
 
     def __repr__(self) -> str:
         return self.name
 
     def __lt__(self, other: object) -> bool:
-        return not self._is_last and other is not self
+        return self.place < other.place if isinstance(other, Extreme) else self.place[0] < 0
 
     def __gt__(self, other: object) -> bool:
-        return self._is_last and other is not self
+        return self.place > other.place if isinstance(other, Extreme) else self.place[0] > 0
 
     def __le__(self, other: object) -> bool:
-        return not self._is_last or other is self
+        return not self > other
 
     def __ge__(self, other: object) -> bool:
-        return self._is_last or other is self
+        return not self < other
 
 
-#: PostgreSQL's `-infinity` and years before 1; its `infinity`, years after 9999, and the time 24:00.
-EARLIEST: Final = Extreme("-infinity", is_last=False)
-LATEST: Final = Extreme("infinity", is_last=True)
+#: PostgreSQL's `-infinity` and `infinity`. Between them and ours are years before 1 and after 9999; the last
+#: time of a day, 24:00, is LATEST as well.
+EARLIEST: Final = Extreme("-infinity", (-math.inf, ""))
+LATEST: Final = Extreme("infinity", (math.inf, ""))
 #: Greater than every number, and equal to itself, as in PostgreSQL.
-NAN: Final = Extreme("NaN", is_last=True)
+NAN: Final = Extreme("NaN", (math.inf, ""))
 
 
 class UnreadableValueError(Exception):
@@ -115,14 +124,17 @@ def _boolean(token: str) -> bool:
 
 
 #: What PostgreSQL can say of a date or datetime, and Python cannot hold.
-_BEYOND = re.compile(r"(?P<early>-infinity|\d{4,}-\d\d-\d\d.* BC)|infinity|\d{5,}-\d\d-\d\d.*", re.ASCII)
+_BEYOND = re.compile(r"(\d{4,})-(\d\d-\d\d.*?)( BC)?", re.ASCII)
 
 
 def _beyond(token: str) -> Value:
+    if token in {"infinity", "-infinity"}:
+        return LATEST if token == "infinity" else EARLIEST  # noqa: S105 - no secret
     found = _BEYOND.fullmatch(token)
-    if found is None:
+    if not found or (len(found[1]) == 4 and not found[3]):
         return UNREADABLE
-    return EARLIEST if found["early"] else LATEST
+    year = int(found[1])
+    return Extreme(token, (-year if found[3] else year, found[2]))
 
 
 def _datetime(token: str) -> Value:

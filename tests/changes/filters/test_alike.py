@@ -97,6 +97,24 @@ def test_null_of_json_is_null():
         assert [row["id"] for row in stored() if matches(condition, row)] == numbers
 
 
+def test_now_is_the_moment_that_is_given():
+    insert(
+        [dict.fromkeys(ODD.names) | {"at": in_driver(NOW + dt.timedelta(days=days))} for days in (-2, 0, 2)]
+    )
+    condition = parse_filter({"at": {"_gt": "$NOW(-1 day)"}}, ODD)
+
+    for now, numbers in ((NOW, [2, 3]), (NOW + dt.timedelta(days=2), [3])):
+        sql = where(condition, vendor=connection.vendor, alias="odd", now=now)
+        assert selected(sql.text, sql.parameters) == numbers
+        assert [row["id"] for row in stored() if matches(condition, row, now)] == numbers
+
+
+@pytest.mark.parametrize("given", [{"word": "$CURRENT_USER"}, {"word": {"_icontains": "$CURRENT_USER"}}])
+def test_variable_without_a_value_is_no_sql_yet(given):
+    with pytest.raises(ValueError, match="not bound"):
+        where(parse_filter(given, ODD), vendor=connection.vendor, alias="odd")
+
+
 def _how_many(found, rows):
     return "all" if len(found) == len(rows) else "some" if found else "none"
 

@@ -1,6 +1,7 @@
 """Conditions and sorts in Django's querysets, on a model of the product."""
 
 import pytest
+from django.db.models import Subquery
 
 from accounts.models import User
 from changes.filters import (
@@ -59,7 +60,10 @@ def test_queryset_is_filtered_counted_updated_and_deleted():
 def test_queryset_may_have_a_condition_inside_another_query():
     inner = User.objects.filter(asked({"username": "ana"})).values("pk")
 
+    ana = Subquery(inner.values("username")[:1])
+
     assert names(User.objects.filter(pk__in=inner)) == ["ana"]
+    assert list(User.objects.values_list(ana, flat=True)) == ["ana", "ana", "ana"]
     assert names(User.objects.exclude(asked({"username": {"_in": ["ana", "clara"]}}))) == ["Bruno"]
 
 
