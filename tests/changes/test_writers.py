@@ -26,7 +26,9 @@ from tests.changes.conftest import Told, run
 from tests.processes import wait_until
 from tests.servers import ROOT, product_environment
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full")]
+#: Only ever waited for in full by a failure.
+PATIENCE_SECONDS = 600
+pytestmark = [pytest.mark.acceptance, pytest.mark.stack("full"), pytest.mark.timeout(2 * PATIENCE_SECONDS)]
 
 Read = Callable[[str], list[Told]]
 
@@ -40,12 +42,10 @@ class Size:
     deaths: int
 
 
-SIZE = Size(16, 1500, 20) if os.environ.get("WRITERS") == "full" else Size(8, 60, 3)
+SIZE = Size(16, 500, 20) if os.environ.get("WRITERS") == "full" else Size(8, 60, 3)
 #: Rows that the writers share: few enough for them to meet.
 ROWS = 60
 ROLLED_BACK = 0.05
-#: Only ever waited for in full by a failure.
-PATIENCE_SECONDS = 120
 
 
 def dsn() -> str:
