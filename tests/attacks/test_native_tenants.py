@@ -15,6 +15,7 @@ import pytest
 from django.db.backends.utils import CursorWrapper
 
 from accounts.services import deactivate
+from changes.models import NotedChange
 from chat import services
 from native.commands import COMMANDS
 from native.feeds import feeds
@@ -38,11 +39,15 @@ async def people(hub: Any, make_tenant: Callable[[], Tenant]) -> Tenant:
     return await aside(make_tenant)()
 
 
+#: The table that the reader of changes looks at, beside everything that callers do.
+NOTES = NotedChange._meta.db_table
+
+
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """`with queries() as texts:` the statements that callers cause during the block, in any thread.
 
-    The statements of new connections and of the hub's head checks are left out.
+    The statements of new connections, of the hub's head checks and of the reader of changes are left out.
     """
 
     async def unseen(self: HeadChecks, topics: Any) -> None: ...
@@ -53,7 +58,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
         original = getattr(CursorWrapper, method)
 
         def noted(self: Any, sql: str, params: Any = None, *, original: Any = original) -> Any:
-            if not sql.startswith(("PRAGMA", "SET ", "SELECT set_config")):
+            if not sql.startswith(("PRAGMA", "SET ", "SELECT set_config")) and NOTES not in sql:
                 texts.append(sql)
             return original(self, sql, params)
 
