@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,6 +37,15 @@ class Page:
         self._refs += 1
         await self.socket.send_wrong({"type": command, "ref": self._refs, **fields})
         return await self.socket.receive()
+
+    async def ask_any(self, command: str, **fields: Any) -> dict[str, Any]:
+        """The answer to a command with fields that may be right or wrong; other frames are skipped."""
+        self._refs += 1
+        ref = f"any {self._refs}"
+        await self.socket.send_text(json.dumps({"type": command, "ref": ref, **fields}))
+        while (frame := await self.socket.receive()).get("ref") != ref:
+            pass
+        return frame
 
     async def find(self, command: str, **fields: Any) -> dict[str, Any]:
         """Send a command, and return its answer; other frames are skipped."""
