@@ -134,8 +134,9 @@ class _Channel:
         fitting = {key for key, validator in known.items() if validator.is_valid(frame)}
         if not fitting:
             return frame, " | ".join(_first_flaw(validator, frame) for validator in known.values())
-        if waiting:
-            waiting.remove(next(name for name in waiting if self._answers[name] & fitting))
+        answered = {name for name in waiting if self._answers[name] & fitting}
+        if len(answered) == 1:  # else it is not known which of the commands with this ref was answered
+            waiting.remove(answered.pop())
         return frame, None
 
     def flaw_of_said(self, payload: str | bytes) -> tuple[dict[str, Any], str | None]:

@@ -214,5 +214,6 @@ def test_delay_of_what_was_read_is_measured(items: Collection):
 
 def test_reader_is_shown_only_where_something_is_watched(items: Collection, monkeypatch: pytest.MonkeyPatch):
     assert metrics.READER.series() == {(): [0.0]}
-    monkeypatch.setattr(registry, "_collections", [])
-    assert metrics.READER.series() == {}
+    with monkeypatch.context() as meanwhile:  # over before the fixtures forget what they declared
+        meanwhile.setattr(registry, "_collections", [])
+        assert metrics.READER.series() == {}

@@ -248,3 +248,22 @@ def test_answer_is_of_the_command_with_its_ref(shipping: Contract) -> None:
     assert "no answer" in str(socket.told(b'{"type":"pong","ref":1,"server_time":"2026-12-01T10:30:00Z"}'))
     assert socket.told(b'{"type":"ack","ref":1,"result":[]}') is None
     assert socket.asked == {1: [], "1": []}
+
+
+def test_any_of_the_commands_with_one_ref_may_have_been_answered_by_an_error() -> None:
+    socket = testing.contract().conversation("/ws/")
+    socket.said('{"type":"send","ref":1,"conversation_id":5,"message":"one"}')
+    socket.said('{"type":"edit","ref":1,"conversation_id":5,"message_id":9,"message":"two"}')
+    refused = {
+        "type": "error",
+        "ref": 1,
+        "id": None,
+        "code": "message_not_found",
+        "message": "No such message.",
+    }
+    sent = {"type": "ack", "ref": 1, "client_id": None, "message_id": 9, "seq": 2, "duplicate": False}
+    for frame in (
+        refused | {"retryable": False, "retry_after_ms": None},
+        sent | {"created_at": "2026-12-01T09:24:22.604000Z"},
+    ):
+        assert socket.told(msgspec.json.encode(frame)) is None
