@@ -8,6 +8,7 @@ itself, and leaves nothing behind.
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import os
 import statistics
@@ -22,8 +23,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-ROWS, PAIRS = 10_000, 9
-
 
 NAMES = "name, status, total, amount, paid, created_at"
 
@@ -31,13 +30,14 @@ NAMES = "name, status, total, amount, paid, created_at"
 class Bench:
     """Two tables on one database, of which one is watched."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rows: int, pairs: int) -> None:
         from django.core.management import call_command
         from django.db import connection, models
 
         from changes import triggers, watch_table
         from changes.registry import collections
 
+        self.rows, self.pairs = rows, pairs
         call_command("migrate", verbosity=0)
         self.connection = connection
         self.where = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[connection.vendor]
@@ -70,7 +70,7 @@ class Bench:
         model, moment = self.models[table], dt.datetime(2026, 12, 1, 10, 30, 0, 123456, tzinfo=dt.UTC)
         model.objects.bulk_create(
             model(name=f"name {n}", status="open", total="12.50", amount=n, paid=False, created_at=moment)
-            for n in range(ROWS)
+            for n in range(self.rows)
         )
 
     def fill(self, table: str) -> None:
@@ -98,7 +98,7 @@ class Bench:
     def compare(self, what: str, write: Callable[[str], None], *, filled: bool) -> None:
         """Print what a write takes with and without the watch."""
         taken: dict[str, list[float]] = {"plain": [], "watched": []}
-        for pair in range(PAIRS):
+        for pair in range(self.pairs):
             self.prepare(filled=filled)
             for table in ("plain", "watched") if pair % 2 else ("watched", "plain"):
                 began = time.perf_counter()
@@ -117,25 +117,25 @@ class Bench:
         began, read = time.perf_counter(), 0
         while taken := read_some():
             read += len(taken)
-        assert read == ROWS
+        assert read == self.rows
         took = (time.perf_counter() - began) * 1000
-        print(f"| {self.where}, the reader moves {ROWS:,} changes | | {took:.0f} ms | |", flush=True)
+        print(f"| {self.where}, the reader moves {self.rows:,} changes | | {took:.0f} ms | |", flush=True)
 
 
-def on_this_database() -> None:
+def on_this_database(rows: int, pairs: int) -> None:
     """Measure on the database of DATABASE_URL, which is empty."""
     import django
 
     django.setup()
-    bench = Bench()
-    bench.compare(f"`bulk_create` of {ROWS:,} rows", bench.bulk_create, filled=False)
-    bench.compare(f"`INSERT … SELECT` of {ROWS:,} rows", bench.fill, filled=False)
-    bench.compare(f"`UPDATE` of {ROWS:,} rows", bench.update, filled=True)
-    bench.compare(f"`DELETE` of {ROWS:,} rows", bench.delete, filled=True)
+    bench = Bench(rows=rows, pairs=pairs)
+    bench.compare(f"`bulk_create` of {rows:,} rows", bench.bulk_create, filled=False)
+    bench.compare(f"`INSERT … SELECT` of {rows:,} rows", bench.fill, filled=False)
+    bench.compare(f"`UPDATE` of {rows:,} rows", bench.update, filled=True)
+    bench.compare(f"`DELETE` of {rows:,} rows", bench.delete, filled=True)
     bench.read()
 
 
-def main() -> None:
+def on_each_database(rows: int, pairs: int) -> None:
     """Run each database in a process of its own."""
     from bench.workbench import DurablePostgres
     from tests import services
@@ -145,9 +145,8 @@ def main() -> None:
         sqlite = f"sqlite:///{directory}/changes.sqlite3"
         with DurablePostgres() as server:
             for url in (sqlite, services.create_database(server.url, "changes")):
-                subprocess.run(
-                    [sys.executable, __file__, "--here"], env=environment(url), cwd=ROOT, check=True
-                )
+                here = ["--here", "--rows", str(rows), "--pairs", str(pairs)]
+                subprocess.run([sys.executable, __file__, *here], env=environment(url), cwd=ROOT, check=True)
 
 
 def environment(url: str) -> dict[str, str]:
@@ -163,8 +162,18 @@ def environment(url: str) -> dict[str, str]:
     }
 
 
+def main() -> None:
+    """Measure, as the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=10_000, help="rows of each write")
+    parser.add_argument("--pairs", type=int, default=9, help="writes to each of the two tables")
+    parser.add_argument("--here", action="store_true", help="on the empty database of DATABASE_URL")
+    wish = parser.parse_args()
+    measure = on_this_database if wish.here else on_each_database
+    measure(wish.rows, wish.pairs)
+
+
 if __name__ == "__main__":
-    if "--here" in sys.argv:
-        on_this_database()
-    else:
-        main()
+    main()

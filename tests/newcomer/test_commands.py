@@ -204,6 +204,7 @@ WAYS: list[tuple[str, Try]] = [
     (r"scripts/", _is_a_script),
     (r"python -m tests\.attacks\.", _is_a_program_of_ours),
     (r"cp \.env\.example \.env$", lambda command, tree: _is_run(f"{command}.copy", tree)),
+    (r"python bench/changes\.py$", lambda command, tree: _is_run(f"{command} --rows 20 --pairs 1", tree)),
     (r"(time )?python (manage\.py|bench/fixture\.py) ", _is_run),
     (r"(\. \.venv/bin/activate$|export \w+=\$\(|[A-Z_]+=\$\()", _is_run),
     (r"(python -m venv |curl |[A-Z_]+=\")", _is_read_by_bash),

@@ -562,8 +562,8 @@ async def test_two_hundred_sockets_leave_nothing_behind(ana, bruno, connect, hub
     assert living() <= before
     timers = [handle for handle in hub.loop._scheduled if not handle.cancelled()]
     # Tasks of the hub itself: the looks at the loop and at garbage, a sign of life through Redis, the pings
-    # of `/ws/`.
-    assert len(timers) <= 9
+    # of `/ws/`, the reader of changes.
+    assert len(timers) <= 10
 
 
 def living() -> int:
