@@ -19,7 +19,9 @@ from chat.selectors import ListPosition, Membership
 
 def users_named(usernames: Sequence[str]) -> list[User]:
     """The active users of these names, in this order; an UnknownUserError where one is missing."""
-    found = {user.username: user for user in User.objects.filter(username__in=usernames, is_active=True)}
+    # PostgreSQL refuses a question with U+0000 in it.
+    possible = [name for name in usernames if "\0" not in name]
+    found = {user.username: user for user in User.objects.filter(username__in=possible, is_active=True)}
     if missing := [name for name in usernames if name not in found]:
         raise UnknownUserError(f"Unknown user: {missing[0]}")
     return [found[name] for name in usernames]
