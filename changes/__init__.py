@@ -1,24 +1,25 @@
 """Changes to the rows of tables, however they were made; apps import from here what they declare with.
 
     # orders/watched.py, found by itself
-    from changes import Reading, watch
+    from changes import allow, signed_in, watch
     from orders.models import Order
 
-    watch(Order, name="orders", fields=["id", "status", "total"], readable=lambda user: Reading())
+    watch(Order, name="orders", fields=["id", "status", "total"], rights=[allow("read", to=signed_in)])
 
 From then on every change of a row is told to the topic `collection.orders` (`docs/subsystems/changes.md`).
 """
 
-from changes.registry import ALL_FIELDS, Collection, watch, watch_table
-from changes.rights import EVERY_ROW, Reading, RowFilter, nobody
+from changes.registry import Collection, watch, watch_table
+from changes.rights import ALL_FIELDS, Action, Right, allow, anybody, signed_in
 
 __all__ = [
     "ALL_FIELDS",
-    "EVERY_ROW",
+    "Action",
     "Collection",
-    "Reading",
-    "RowFilter",
-    "nobody",
+    "Right",
+    "allow",
+    "anybody",
+    "signed_in",
     "watch",
     "watch_table",
 ]

@@ -11,6 +11,7 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
+from django.db.models import ForeignKey
 
 from changes import triggers
 from changes.models import MAX_NAME_LENGTH, NotedChange
@@ -27,7 +28,8 @@ _OURS = re.compile(r"(realtime|changes)_")
 def check_collections(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """What is declared can be watched."""
     found = [Error(mistake, id="relais.E030") for mistake in _mistakes()]
-    found += [Error(mistake, id="relais.E031") for each in collections() for mistake in _of_fields(each)]
+    for each in collections():
+        found += [Error(mistake, id="relais.E031") for mistake in (*_of_rights(each), *_of_fields(each))]
     return list(found)
 
 
@@ -46,9 +48,16 @@ def _mistakes() -> Iterator[str]:
                 yield f"{count} collections have the {what} {value!r}."
 
 
+def _of_rights(collection: Collection) -> Iterator[str]:
+    for right in collection.rights:
+        if not callable(right.to):
+            yield f"`to` in a right to {collection.name!r} must be a function of a user, or None for nobody."
+        if collection.fields is not None:
+            for name in sorted(set(right.fields or ()) - set(collection.fields)):
+                yield f"A right to {collection.name!r} names the field {name!r}, which it has not."
+
+
 def _of_fields(collection: Collection) -> Iterator[str]:
-    if not callable(collection.readable):
-        yield f"`readable` of {collection.name!r} must be a function that takes a user, or None for nobody."
     if collection.fields == ():
         yield f"{collection.name!r} has no fields; all of them are ALL_FIELDS."
     model = collection.model
@@ -58,7 +67,10 @@ def _of_fields(collection: Collection) -> Iterator[str]:
     if options.abstract or options.proxy:
         yield f"{collection.name!r} must name the model that has the table, not {model.__name__}."
         return
-    known = {field.name for field in model_fields(model).values()}
+    known = {field.name: field for field in model_fields(model).values()}
+    for name in collection.follows:
+        if not isinstance(known.get(name), ForeignKey):
+            yield f"{collection.name!r} cannot follow {name!r}: {name!r} leads to no other row."
     for name in collection.fields or ():
         if name not in known:
             yield f"{model.__name__} has no column for the field {name!r} of {collection.name!r}."

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 from typing import NamedTuple
 
 import msgspec
 from django.db import connection
 
-from changes.events import ChangesMissed, RowChanged
+from changes.events import NO_ROW, ChangesMissed, RowChanged
 from changes.models import NotedChange
+from changes.rows import row_as_json
 from realtime import Event
 
 logger = logging.getLogger(__name__)
@@ -50,8 +49,8 @@ class Noted(NamedTuple):
     id: int
     collection: str
     write: int
-    old: str | None
-    new: str | None
+    old: str | bytes | None
+    new: str | bytes | None
     #: In milliseconds since 1970.
     noted_at: int
 
@@ -67,15 +66,17 @@ class Noted(NamedTuple):
             return f"{self.noted_at:x}.{self.id - self.write:x}"
         return f"{self.write:x}"
 
-    def event(self) -> Event:
-        """What the topic of the collection is told."""
+    def event(self, related: dict[str, dict[str, msgspec.Raw]]) -> Event:
+        """What the topic of the collection is told, with the related rows that go along."""
         if self.old is None and self.new is None:
-            return ChangesMissed()
+            return ChangesMissed(note=self.id)
         try:
-            return RowChanged(write=self.mark, old=_raw(self.old), new=_raw(self.new))
+            return RowChanged(
+                write=self.mark, note=self.id, old=_json(self.old), new=_json(self.new), related=related
+            )
         except (ValueError, RecursionError):  # what cannot be read must not keep what comes after it
             logger.warning("A change of %s cannot be read", self.collection, extra={"noted": self.id})
-            return ChangesMissed()
+            return ChangesMissed(note=self.id)
 
 
 def is_any() -> bool:
@@ -83,46 +84,18 @@ def is_any() -> bool:
     return NotedChange.objects.exists()
 
 
+def waiting(collection: str) -> frozenset[int]:
+    """The numbers of a collection's changes that are not in the log yet."""
+    return frozenset(NotedChange.objects.filter(collection=collection).values_list("pk", flat=True))
+
+
 def take() -> list[Noted]:
     """Take the first changes out, in order; in the transaction that puts them into the log."""
     with connection.cursor() as cursor:
         cursor.execute(_STATEMENTS[connection.vendor], [BATCH, BATCH_BYTES])
         taken = sorted(cursor.fetchall())
-    return [
-        Noted(number, collection, write, _text(old), _text(new), at)
-        for number, collection, write, old, new, at in taken
-    ]
+    return [Noted(*row) for row in taken]
 
 
-def _text(stored: str | bytes | None) -> str | None:
-    return stored.decode(errors="replace") if isinstance(stored, bytes) else stored
-
-
-_as_json = msgspec.json.Decoder()
-
-
-def _raw(row: str | None) -> msgspec.Raw | None:
-    """A row as it goes into an event, so that whoever reads the event can read it."""
-    if row is None:
-        return None
-    try:
-        _as_json.decode(row)
-    except (msgspec.DecodeError, RecursionError):
-        row = json.dumps(_readable(json.loads(row, parse_float=_number)))
-    return msgspec.Raw(row.encode())
-
-
-def _number(text: str) -> float | str:
-    number = float(text)
-    return number if math.isfinite(number) else text
-
-
-def _readable(value: object) -> object:
-    """The same without half surrogate pairs, which the databases' JSON may hold and UTF-8 does not."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_readable(item) for item in value]
-    if isinstance(value, dict):
-        return {str(_readable(name)): _readable(item) for name, item in value.items()}
-    return value
+def _json(row: str | bytes | None) -> msgspec.Raw:
+    return NO_ROW if row is None else row_as_json(row)

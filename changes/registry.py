@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from django.db.models import Model
 
-from changes.rights import Readable, Reading, nobody
+from changes.rights import ALL_FIELDS, Right
 from realtime import foreign_topic
-
-#: Every column of the table, also those that are added later.
-ALL_FIELDS: Literal["*"] = "*"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +27,14 @@ class Collection:
     model: type[Model] | None
     #: The names of its fields; None: all that the table has.
     fields: tuple[str, ...] | None
-    readable: Readable
+    rights: tuple[Right, ...]
+    #: The fields whose related rows go along with a change.
+    follows: tuple[str, ...] = ()
 
     @cached_property
     def topic(self) -> str:
         """The durable topic of its changes; its events hold whole rows: no client is sent them."""
         return topic_of(self.name)
-
-    def reading(self, user: Any) -> Reading | None:
-        """What a user may read; None: nothing. Superusers read everything."""
-        if user is not None and user.is_active and user.is_superuser:
-            return Reading()
-        return self.readable(user)
 
 
 _collections: list[Collection] = []
@@ -52,14 +45,15 @@ def watch(
     *,
     name: str,
     fields: Iterable[str] | Literal["*"],
-    readable: Readable = nobody,
+    rights: Iterable[Right] = (),
+    follows: Iterable[str] = (),
 ) -> Collection:
     """Note every change of a model's rows, and tell the topic `collection.<name>`.
 
     `fields` are the fields of the model that are noted; no client ever sees another one.
     """
     table = model._meta.db_table  # noqa: SLF001 - documented, in spite of its name
-    return _register(Collection(name, table, model, _names(fields), readable))
+    return _register(Collection(name, table, model, _names(fields), tuple(rights), tuple(follows)))
 
 
 def watch_table(
@@ -67,10 +61,11 @@ def watch_table(
     *,
     name: str,
     fields: Iterable[str] | Literal["*"],
-    readable: Readable = nobody,
+    rights: Iterable[Right] = (),
+    follows: Iterable[str] = (),
 ) -> Collection:
     """Note every change of a table that no model describes; the database knows its columns, key and types."""
-    return _register(Collection(name, table, None, _names(fields), readable))
+    return _register(Collection(name, table, None, _names(fields), tuple(rights), tuple(follows)))
 
 
 def _names(fields: Iterable[str] | Literal["*"]) -> tuple[str, ...] | None:

@@ -1,47 +1,71 @@
-"""Who may read a collection: for each user which fields, and which rows."""
+"""Rights, as an app declares them: who may do what with which rows and fields of a collection.
+
+    watch(
+        Order,
+        name="orders",
+        fields=ALL_FIELDS,
+        rights=[
+            allow("read", to=signed_in, rows={"customer": "$CURRENT_USER"}, fields=["id", "status", "total"]),
+            allow("read", "update", to=is_staff),
+        ],
+    )
+
+Several add up. Superusers may do everything, and what nobody is allowed nobody may do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Any, Literal
+
+#: Every column of the table, also those that are added later.
+ALL_FIELDS: Literal["*"] = "*"
 
 
-class RowFilter(Protocol):
-    """A frozen value that tells the rows that belong from those that do not.
+class Action(StrEnum):
+    """What somebody may do with rows."""
 
-    Filters that are equal are asked once for all who have them.
-    """
-
-    def matches(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row belongs. It runs on the loop: no database, no waiting."""
-
-    def __hash__(self) -> int: ...
+    READ = "read"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class EveryRow:
-    """The filter that leaves nothing out."""
+@dataclass(frozen=True, eq=False)
+class Right:
+    """Who may do what with which rows and fields; made by `allow`."""
 
-    def matches(self, row: Mapping[str, Any]) -> bool:
-        return True
-
-
-EVERY_ROW = EveryRow()
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What somebody may read of a collection."""
-
-    #: The fields; None: all that the collection has.
-    fields: frozenset[str] | None = None
-    rows: RowFilter = EVERY_ROW
+    actions: frozenset[Action]
+    #: Asked for a user, or for None: somebody who is not signed in. In a thread; it may use the database.
+    to: Callable[[Any], bool]
+    #: A filter; None: all rows.
+    rows: Mapping[str, Any] | None
+    #: None: all that the collection has.
+    fields: tuple[str, ...] | None
 
 
-#: What a user, None for somebody who is not signed in, may read; None: nothing.
-Readable = Callable[[Any], Reading | None]
+def allow(
+    *actions: Action | Literal["read", "create", "update", "delete"],
+    to: Callable[[Any], bool],
+    rows: Mapping[str, Any] | None = None,
+    fields: Iterable[str] | Literal["*"] = ALL_FIELDS,
+) -> Right:
+    """Let those of whom `to` is true do this with the rows that match a filter, in these fields."""
+    return Right(
+        frozenset(Action(action) for action in actions),
+        to,
+        rows,
+        None if fields == ALL_FIELDS else tuple(fields),
+    )
 
 
-def nobody(user: Any) -> None:
-    """Let nobody read but superusers."""
+def anybody(user: Any) -> bool:
+    """Everybody, also who is not signed in."""
+    return True
+
+
+def signed_in(user: Any) -> bool:
+    """Every user."""
+    return user is not None

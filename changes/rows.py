@@ -18,7 +18,11 @@ write that made the trigger note it.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable
+
+import msgspec
 
 from changes.shapes import Field, Kind, Shape, literal, quoted
 
@@ -164,3 +168,37 @@ _IN_SQLITE = {
     Kind.TIME: _sqlite_time,
     Kind.UUID: _sqlite_uuid,
 }
+
+
+# --- what was written -------------------------------------------------------------------------------
+
+_as_json = msgspec.json.Decoder()
+
+
+def row_as_json(row: str | bytes) -> msgspec.Raw:
+    """A row that a database wrote, so that whoever is given it can read it; raises ValueError if nobody can.
+
+    SQLite keeps texts that are none, and the JSON of both databases may hold half surrogate pairs.
+    """
+    text = row.decode(errors="replace") if isinstance(row, bytes) else row
+    try:
+        _as_json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        text = json.dumps(_readable(json.loads(text, parse_float=_number)))
+    return msgspec.Raw(text.encode())
+
+
+def _number(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _readable(value: object) -> object:
+    """The same without half surrogate pairs, which UTF-8 has not."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_readable(name)): _readable(item) for name, item in value.items()}
+    return value

@@ -221,6 +221,33 @@ def _declared(kind: str) -> tuple[Kind, int | None]:
 
 _READ = {"postgresql": _of_postgresql, "sqlite": _of_sqlite}
 
+#: By column of a table: the table and the column that a foreign key of this one column names.
+_FOREIGN_KEYS = {
+    "postgresql": """
+        SELECT ours.attname, other.relname, theirs.attname
+        FROM pg_constraint c
+        JOIN pg_class other ON other.oid = c.confrelid
+        JOIN pg_attribute ours ON ours.attrelid = c.conrelid AND ours.attnum = c.conkey[1]
+        JOIN pg_attribute theirs ON theirs.attrelid = c.confrelid AND theirs.attnum = c.confkey[1]
+        WHERE c.conrelid = to_regclass(%s) AND c.contype = 'f' AND array_length(c.conkey, 1) = 1
+    """,
+    # Without a column it is the primary key that is named.
+    "sqlite": """
+        SELECT one."from", one."table", coalesce(one."to", key.name)
+        FROM pragma_foreign_key_list(%s) one
+        LEFT JOIN pragma_table_xinfo(one."table") key ON key.pk = 1
+        WHERE one.seq = 0 AND one.id NOT IN (SELECT id FROM pragma_foreign_key_list(%s) WHERE seq = 1)
+    """,
+}
+
+
+def foreign_keys_of(table: str) -> dict[str, tuple[str, str]]:
+    """By column: the table and the column that it names."""
+    given = [quoted(table)] if connection.vendor == "postgresql" else [table, table]
+    with connection.cursor() as cursor:
+        cursor.execute(_FOREIGN_KEYS[connection.vendor], given)
+        return {ours: (other, theirs) for ours, other, theirs in cursor.fetchall()}
+
 
 def quoted(name: str) -> str:
     """A name as SQL writes it, whatever its characters; Django's own `quote_name` believes them."""

@@ -21,9 +21,11 @@ import msgspec
 from native.dialect import Asked
 from native.errors import UnknownTopicError
 from native.frames import Resync, Shape, Subscribed, TopicName, Unsubscribed, subscribed_to
+from native.rows import RowQuery
 from realtime import (
     Enveloped,
     InvalidFrameError,
+    InvalidInputError,
     NotFoundError,
     Payload,
     Position,
@@ -67,6 +69,8 @@ class Subscribe(msgspec.Struct):
     typing: bool = True
     #: Whether to send notices, which are not stored, too.
     notices: bool = True
+    #: Which rows, of a topic that is a collection.
+    query: RowQuery | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class Feed:
 
     #: The most feeds of this class on one socket, if fewer than of all classes together.
     most: ClassVar[int | None] = None
+    #: Whether a `query` says what is wanted of the topic.
+    takes_query: ClassVar[bool] = False
     #: What it answers when it is live; `feed` makes it.
     subscribed: ClassVar[type[Subscribed]]
 
@@ -228,12 +234,12 @@ class Feed:
             )
         )
 
-    def say_resync(self, reason: str, url: str, place: Position) -> None:
+    def say_resync(self, reason: str, url: str | None, place: Position) -> None:
         """Answer that the client has to load what it missed, and that it is live from a position on."""
         self.answer(lambda ref: self.resync(reason, url, place, ref=ref))
 
     def resync(
-        self, reason: str, url: str, place: Position, *, ref: Ref = None, topic: str | None = None
+        self, reason: str, url: str | None, place: Position, *, ref: Ref = None, topic: str | None = None
     ) -> Resync:
         """The frame that sends the client to load what it missed of a topic, by default the feed's own."""
         return Resync(
@@ -318,4 +324,6 @@ def feed_for(socket: NativeConsumer, wish: Subscribe, asked: Asked) -> Feed:
     kind = _feeds.get(first)
     if kind is None:
         raise UnknownTopicError
+    if wish.query is not None and not kind.takes_query:
+        raise InvalidInputError(f"{wish.topic} takes no `query`.")
     return kind(socket, wish, asked, name)

@@ -131,13 +131,19 @@ class Subscribed(Event, tag="subscribed", frozen=True):
 
 
 class Resync(Event, tag="resync", frozen=True):
-    """What was missed is not sent event by event: load it from `url`. Live from `position` on."""
+    """What was missed is not sent event by event: load it. Live from `position` on."""
 
     ref: Ref
     id: SubscriptionId
     topic: TopicName
     reason: Annotated[str, Meta(examples=["unknown_position"])]
-    url: Annotated[str, Meta(examples=["/api/conversations/123/messages/?after=0"])]
+    url: Annotated[
+        str | None,
+        Meta(
+            description="The address to load it from; null where a command does: `rows`.",
+            examples=["/api/conversations/123/messages/?after=0"],
+        ),
+    ]
     seq: Seq
     position: PositionText
 

@@ -12,7 +12,7 @@ from changes.filters.conditions import ALWAYS, Field, Needs, joined_needs, needs
 from changes.filters.matching import MAX_COMPILED, getter, matcher
 from changes.filters.rights import Readable
 from changes.filters.tables import Relation, Row
-from changes.filters.values import UNREADABLE, Value
+from changes.filters.values import UNREADABLE, Kind, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,15 @@ def _getter(field: Shown) -> Callable[[Row, dt.datetime], Any]:
         return _related(field)
     get, is_part = getter(field), field.part is not None
 
+    is_bytes = field.column.kind is Kind.BYTES
+
     def value(row: Row, _now: dt.datetime) -> Value:
         if is_part and row[field.column.name] is UNREADABLE:
             return None
         found = get(row)
-        return None if found is UNREADABLE else found
+        if found is UNREADABLE:
+            return None
+        return f"\\x{found.hex()}" if is_bytes and found is not None else found
 
     return value
 

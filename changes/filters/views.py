@@ -133,5 +133,5 @@ def _text_of(value: Any) -> str:
     raise TypeError(f"no value of a row: {value!r}")
 
 
-#: Writes rows as JSON: times as RFC 3339 in UTC, decimals as texts, so that they stay exact, bytes as Base64.
+#: Writes rows as JSON: times as RFC 3339 in UTC, decimals as texts, so that they stay exact.
 ENCODER = msgspec.json.Encoder(enc_hook=_text_of)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from django.db import connection
 
-from changes import metrics, noted, triggers
+from changes import following, metrics, noted, triggers
 from changes.noted import Noted
 from changes.reader import postgresql, sqlite
 from changes.registry import collections, topic_of
@@ -34,8 +34,10 @@ def read_some() -> list[Noted]:
         if not _DATABASES[connection.vendor].is_alone():
             return []
         taken = noted.take()
+        beside = following.beside(taken)
         for change in taken:
-            publish_on_commit(topic_of(change.collection), change.event())
+            along = beside.get(change.id, following.NOTHING)
+            publish_on_commit(topic_of(change.collection), change.event(along))
     return taken
 
 

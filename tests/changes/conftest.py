@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from django.db import connection
 
-from changes import migrating, reader, registry, triggers
-from changes.registry import ALL_FIELDS, Collection, topic_of, watch_table
+from changes import ALL_FIELDS, Collection, migrating, reader, registry, triggers, watch_table
+from changes.registry import topic_of
 from realtime import log
 
 IS_SQLITE = connection.vendor == "sqlite"

@@ -11,7 +11,20 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 
 from accounts.models import User
-from changes import ALL_FIELDS, Reading, checks, migrating, nobody, registry, triggers, watch, watch_table
+from changes import (
+    ALL_FIELDS,
+    Action,
+    allow,
+    checks,
+    migrating,
+    registry,
+    signed_in,
+    triggers,
+    watch,
+    watch_table,
+)
+from changes.opened import opened
+from changes.permitted import permitted
 from changes.registry import Collection, collections
 from realtime import Topic
 from realtime.models import Topic as TopicModel
@@ -35,7 +48,7 @@ def mistakes() -> list[str]:
 
 def test_right_declarations_have_no_mistakes(only: None):
     watch(User, name="people", fields=["id", "username"])
-    watch_table("Order items", name="order_items", fields=ALL_FIELDS, readable=lambda user: Reading())
+    watch_table("Order items", name="order_items", fields=ALL_FIELDS, rights=[allow("read", to=signed_in)])
 
     assert mistakes() == []
     assert [collection.topic for collection in collections()] == [
@@ -57,7 +70,17 @@ def test_right_declarations_have_no_mistakes(only: None):
         (lambda: watch(User, name="people", fields=["id", "shoe_size"]), "the field 'shoe_size'"),
         (lambda: watch(User, name="people", fields=["groups"]), "the field 'groups'"),
         (lambda: watch(User, name="people", fields=[]), "has no fields"),
-        (lambda: watch(User, name="people", fields="*", readable=cast("Any", True)), "must be a function"),
+        (
+            lambda: watch(User, name="people", fields="*", rights=[allow("read", to=cast("Any", True))]),
+            "must be a function",
+        ),
+        (
+            lambda: watch(
+                User, name="people", fields=["id"], rights=[allow("read", to=signed_in, fields=["username"])]
+            ),
+            "the field 'username'",
+        ),
+        (lambda: watch(User, name="people", fields=["id"], follows=["id"]), "'id' leads to no other row"),
     ],
 )
 def test_mistake_is_named(only: None, declaration: Callable[[], Any], mistake: str):
@@ -67,15 +90,19 @@ def test_mistake_is_named(only: None, declaration: Callable[[], Any], mistake: s
     assert mistake in message
 
 
-def test_nobody_reads_what_was_declared_without_readers_but_superusers(only: None, ana: User):
-    people = watch(User, name="people", fields="*")
+def test_nobody_reads_what_was_declared_without_rights_but_superusers(
+    declare: Callable[..., Collection], ana: User
+):
+    declare(watch, User, name="people")
     boss = User.objects.create_superuser("boss", "boss@example.com", "a-password-of-the-boss")
 
-    assert people.readable is nobody
-    assert [people.reading(user) for user in (None, ana)] == [None, None]
-    assert people.reading(boss) == Reading()
+    def fields(user: User | None) -> int:
+        return len(permitted(Action.READ, opened("people"), user).fields)
+
+    assert [fields(user) for user in (None, ana)] == [0, 0]
+    assert fields(boss) > 5
     boss.is_active = False
-    assert people.reading(boss) is None
+    assert fields(boss) == 0
 
 
 def migrate() -> str:
@@ -100,7 +127,7 @@ def test_migrate_installs_refreshes_and_removes(declare: Callable[..., Collectio
     Group.objects.create(name="a")
     assert [(event.new or {}).keys() for event in told("groups")] == [{"id", "name"}]
 
-    registry._collections[:] = [*others, Collection("groups", declared.table, Group, ("id",), nobody)]
+    registry._collections[:] = [*others, Collection("groups", declared.table, Group, ("id",), ())]
     outdated = {(fault.what, fault.collection) for fault in triggers.faults(collections())}
     assert outdated == {("outdated", "groups")}
     migrate()

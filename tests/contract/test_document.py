@@ -26,8 +26,8 @@ STEERING = {
     "sharing_changed",
     "user_renamed",
 }
-#: Told on the topic of a watched table: whole rows, which no client is sent as they are.
-ROWS = {"changes_missed", "row_changed"}
+#: Told on the topic of a watched table: whole rows and what concerns its watchers, which no client is sent.
+ROWS = {"rights_changed", "changes_missed", "row_changed"}
 
 DOCUMENT = asyncapi.document()
 MESSAGES = [
