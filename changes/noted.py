@@ -89,6 +89,13 @@ def waiting(collection: str) -> frozenset[int]:
     return frozenset(NotedChange.objects.filter(collection=collection).values_list("pk", flat=True))
 
 
+def deleted(collection: str, most: int) -> list[Noted]:
+    """The first deletions of a collection that are not in the log yet."""
+    columns = ("pk", "collection", "write", "old", "new", "noted_at")
+    found = NotedChange.objects.filter(collection=collection, old__isnull=False, new__isnull=True)
+    return [Noted(*row) for row in found.order_by("pk").values_list(*columns)[:most]]
+
+
 def take() -> list[Noted]:
     """Take the first changes out, in order; in the transaction that puts them into the log."""
     with connection.cursor() as cursor:

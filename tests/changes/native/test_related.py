@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import transaction
 
-from changes import allow, reader, signed_in
+from changes import allow, noted, reader, signed_in
 from tests.changes.conftest import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,7 +21,8 @@ def shelves(table):
     )
     table(
         "books",
-        "id integer PRIMARY KEY, title text, shelf integer REFERENCES shelves (id)",
+        "id integer PRIMARY KEY, title text,"
+        " shelf integer REFERENCES shelves (id) DEFERRABLE INITIALLY DEFERRED",
         rights=[allow("read", to=signed_in)],
         follows=["shelf"],
     )
@@ -30,8 +32,9 @@ def shelves(table):
 @pytest.fixture
 def written(shelves):
     def write(*statements):
-        for statement in statements:
-            run(statement)
+        with transaction.atomic():
+            for statement in statements:
+                run(statement)
         while reader.read_some():
             pass
 
@@ -96,3 +99,27 @@ async def test_changes_are_told_without_rows_that_are_not_followed(written, page
         answer = await page.ask("subscribe", topic=topic, query={"fields": fields})
 
     assert (answer["type"], answer["code"]) == ("error", "invalid_query")
+
+
+@pytest.mark.parametrize("batch", [500, 1])
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("DELETE FROM books WHERE id = 7", "DELETE FROM shelves WHERE id = 1"),
+        ("DELETE FROM shelves WHERE id = 1", "DELETE FROM books WHERE id = 7"),
+    ],
+    ids=["first", "last"],
+)
+async def test_row_that_goes_with_the_row_it_leads_to_is_told_as_gone(
+    written, page_of, ana, monkeypatch, batch, statements
+):
+    """Whichever is deleted first, read in one batch or in two."""
+    await written(*START)
+    query = {"fields": ["id", "shelf.label"], "filter": {"shelf": {"label": "top"}}}
+    async with page_of(ana) as page:
+        await page.ask("subscribe", topic="collection.books", query=query)
+        monkeypatch.setattr(noted, "BATCH", batch)
+        await written(*statements)
+        told = await page.receive()
+
+    assert (told["type"], told["row"]) == ("row_deleted", {"id": 7, "shelf": {"label": "top"}})
