@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.auth import authenticate
+from django.contrib.auth.backends import AllowAllUsersModelBackend
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -25,8 +25,9 @@ from accounts.errors import (
 )
 from accounts.events import AccountDisabled, SessionRevoked, SharingChanged, UserRenamed, user_topic
 from accounts.models import Session, User
-from accounts.tokens import Pair
+from accounts.tokens import REUSE_GRACE, Pair, SessionToken, TradedToken
 from realtime import (
+    AccountDisabledError,
     NotFoundError,
     RealtimeError,
     SessionRevokedError,
@@ -35,8 +36,8 @@ from realtime import (
     publish_on_commit,
 )
 
-#: The grace of a used refresh token: two tabs refresh at once, or an answer is lost. Later reuse is theft.
-REUSE_GRACE = dt.timedelta(seconds=60)
+Traded = TypeVar("Traded", bound=TradedToken)
+
 #: The switches by which a user keeps things from others; the names are the model's fields and the event's.
 SWITCHES = ("shares_receipts", "shares_typing")
 
@@ -90,17 +91,38 @@ def sharing_was_changed(*, user_id: int) -> None:
 
 def sign_in(*, username: str, password: str, user_agent: str = "", address: str = "") -> Pair:
     """Open a session for whoever has this username or e-mail, and this password."""
+    try:
+        session = open_session(username=username, password=password, user_agent=user_agent, address=address)
+    except AccountDisabledError:
+        raise WrongCredentialsError from None
+    return tokens.pair(session)
+
+
+def open_session(*, username: str, password: str, user_agent: str = "", address: str = "") -> Session:
+    """Open a session, as `sign_in` does; whoever has the password of a disabled account is told so."""
     for _ in range(2):  # again where the hash was replaced meanwhile: perhaps by a renewed one of the same
-        known = selectors.user_named(username)
-        # Also for an unknown name: the backend then hashes the password anyway, and takes as long.
-        user = authenticate(username=known.username if known else username, password=password)
-        if not isinstance(user, User):
+        user = _user_with(username, password)
+        if user is None:
             break
+        if not user.is_active:
+            raise AccountDisabledError
         with transaction.atomic():
             if _is_as_checked(user):
                 _forget_ended_sessions(user)
-                return tokens.issue(user, user_agent=user_agent, address=address)
+                return tokens.open_session(user, user_agent=user_agent, address=address)
     raise WrongCredentialsError
+
+
+def _user_with(username: str, password: str) -> User | None:
+    """The user, active or not, who has this name and password."""
+    known = selectors.user_named(username)
+    # One hash and the same queries whoever it is: also for an unknown name, of which the backend then hashes
+    # the password anyway.
+    if known is not None and not known.is_active:
+        found = AllowAllUsersModelBackend().authenticate(None, username=known.username, password=password)
+    else:
+        found = authenticate(username=known.username if known else username, password=password)
+    return found if isinstance(found, User) else None
 
 
 def _is_as_checked(user: User) -> bool:
@@ -116,7 +138,16 @@ def refresh(*, token: str) -> Pair:
     Whoever asks again after the grace, or when the next one is used up as well, ends the session: two hold
     the token, one is a thief, and nobody can tell which (RFC 9700 §4.14.2).
     """
-    old, user_id, session_id = tokens.read_refresh(token)
+    return tokens.with_access(_traded(*tokens.read_refresh(token)))
+
+
+def renew(*, token: str) -> SessionToken:
+    """Trade a session token for the next one, by the rules of `refresh`."""
+    return _traded(*tokens.read_session(token))
+
+
+def _traded(old: Traded, user_id: int, session_id: uuid.UUID) -> Traded:
+    """The token that a token of this session buys."""
     with announcing():
         found = Session.objects.select_for_update(of=("self",)).select_related("user")
         session = found.filter(pk=session_id, user_id=user_id).first()
@@ -127,10 +158,10 @@ def refresh(*, token: str) -> Pair:
         if retired_at is None:
             session.last_used_at = timezone.now()
             session.save(update_fields=["last_used_at"])
-            return tokens.with_access(old.successor(session, retired_at=old.retire(session.user)))
+            return old.successor(session, retired_at=old.retire(session.user))
         following = old.successor(session, retired_at=retired_at)
         if timezone.now() - retired_at <= REUSE_GRACE and following.retired_at() is None:
-            return tokens.with_access(following)
+            return following
         revoke_session(user=session.user, session_id=session_id)
     raise UnauthenticatedError  # outside: the revocation stays
 
@@ -229,7 +260,8 @@ def _revoke(user_id: int, sessions: QuerySet[Session]) -> None:
 
 def _forget_ended_sessions(user: User) -> None:
     """Drop sessions none of whose tokens can still be valid, so that a user's list does not grow for ever."""
-    longest = api_settings.REFRESH_TOKEN_LIFETIME + api_settings.ACCESS_TOKEN_LIFETIME
+    renewed = max(api_settings.REFRESH_TOKEN_LIFETIME, tokens.session_token_lifetime())
+    longest = renewed + api_settings.ACCESS_TOKEN_LIFETIME
     Session.objects.filter(user=user, last_used_at__lt=timezone.now() - longest).delete()
 
 

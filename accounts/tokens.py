@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BigIntegerField, CharField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Coalesce, Concat
@@ -37,6 +38,10 @@ if not hasattr(simplejwt.RefreshToken, "blacklist"):
     # simplejwt would silently rotate without retiring anything.
     raise ImproperlyConfigured("INSTALLED_APPS needs rest_framework_simplejwt.token_blacklist")
 
+#: The grace of a token that was traded for the next one: two tabs ask at once, or an answer is lost. Later
+#: reuse is theft.
+REUSE_GRACE = dt.timedelta(seconds=60)
+
 _MAX_ID = 2**63 - 1  # of a BigAutoField
 
 
@@ -58,33 +63,28 @@ class AccessToken(simplejwt.AccessToken):
         return key_ring
 
 
-class RefreshToken(simplejwt.RefreshToken):
-    """A token that is traded for the next pair, once."""
-
-    access_token_class = AccessToken
+class TradedToken(simplejwt.Token):
+    """Base of the tokens of a session that are traded for the next one, once."""
 
     def get_token_backend(self) -> TokenBackend:
         return key_ring
-
-    def check_blacklist(self) -> None:
-        """Do nothing: two uses at once would pass. `services.refresh` checks `retired_at()` under a lock."""
 
     def retired_at(self) -> dt.datetime | None:
         """When this token was used up, if it was."""
         retired = BlacklistedToken.objects.filter(token__jti=self["jti"])
         return retired.values_list("blacklisted_at", flat=True).first()
 
-    def successor(self, session: Session, *, retired_at: dt.datetime) -> RefreshToken:
+    def successor(self, session: Session, *, retired_at: dt.datetime) -> Self:
         """The token that this one buys: the same, to the letter, however often it is asked for.
 
         It follows from this token and from when it was used up, so nothing of it has to be stored.
         """
-        following = RefreshToken.of(session, at=retired_at)
+        following = self.of(session, at=retired_at)
         following["jti"] = hashlib.sha256(f"successor of {self['jti']}".encode()).hexdigest()[:32]
         return following
 
     @classmethod
-    def of(cls, session: Session, *, at: dt.datetime) -> RefreshToken:
+    def of(cls, session: Session, *, at: dt.datetime) -> Self:
         """A token of a session, issued at a time."""
         token = cls()
         token.set_iat(at_time=at)
@@ -108,6 +108,39 @@ class RefreshToken(simplejwt.RefreshToken):
         )
         retired, _ = BlacklistedToken.objects.get_or_create(token=outstanding)
         return retired.blacklisted_at
+
+
+class RefreshToken(TradedToken, simplejwt.RefreshToken):  # type: ignore[misc]  # their mixin types `for_user` otherwise
+    """A token that is traded for the next pair, once."""
+
+    access_token_class = AccessToken
+
+    def check_blacklist(self) -> None:
+        """Do nothing: two uses at once would pass. `services.refresh` checks `retired_at()` under a lock."""
+
+
+class SessionToken(TradedToken, AccessToken):
+    """An access token that buys its own successor, for a browser that keeps nothing but one cookie.
+
+    It opens what an access token opens, and is void everywhere once it was traded and the grace is over.
+    """
+
+    @classmethod
+    def of(cls, session: Session, *, at: dt.datetime) -> Self:
+        token = super().of(session, at=at)
+        token.set_exp(from_time=at, lifetime=session_token_lifetime())
+        token[_TRADED] = True
+        return token
+
+
+#: The claim of a session token that tells it from other access tokens.
+_TRADED = "traded"
+
+
+def session_token_lifetime() -> dt.timedelta:
+    """The time for which a session token is valid; a day, unless the project says otherwise."""
+    lifetime: dt.timedelta = getattr(settings, "SESSION_TOKEN_LIFETIME", dt.timedelta(days=1))
+    return lifetime
 
 
 T = TypeVar("T", bound=simplejwt.Token)
@@ -153,6 +186,8 @@ class Claims:
     user_id: int
     session_id: uuid.UUID | None
     expires_at: float
+    #: The id of a session token, which may have been traded; None for other tokens.
+    token_id: str | None = None
 
 
 def identify(raw_token: object) -> Identity:
@@ -167,7 +202,8 @@ def identify(raw_token: object) -> Identity:
 def claims_of(raw_token: object) -> Claims:
     """The claims of a raw access token whose signature, type and expiry are good."""
     token = _read(AccessToken, raw_token)
-    return Claims(_user_id(token), _session_id(token), float(token["exp"]))
+    token_id = str(token["jti"]) if _TRADED in token else None
+    return Claims(_user_id(token), _session_id(token), float(token["exp"]), token_id)
 
 
 def identity_of(claims: Claims) -> Identity:
@@ -179,7 +215,8 @@ def identity_of(claims: Claims) -> Identity:
 
 
 def identities_of(claims: Collection[Claims]) -> dict[Claims, Identity | RealtimeError]:
-    """The last gate for all credentials: users must exist and be active, sessions must not be revoked.
+    """The last gate for all credentials: users must exist and be active, sessions must not be revoked, and a
+    session token not be traded.
 
     The heads of the users' topics are read by the same statement, so by the same snapshot: a revocation is
     either seen here or numbered above them.
@@ -188,7 +225,21 @@ def identities_of(claims: Collection[Claims]) -> dict[Claims, Identity | Realtim
     user_ids = {each.user_id for each in claims if each.session_id is None}
     sessions = _sessions().in_bulk(session_ids) if session_ids else {}
     users = _users().in_bulk(user_ids) if user_ids else {}
-    return {each: _identity(each, sessions, users) for each in claims}
+    void = _void({each.token_id for each in claims if each.token_id is not None})
+    return {
+        each: UnauthenticatedError() if each.token_id in void else _identity(each, sessions, users)
+        for each in claims
+    }
+
+
+def _void(token_ids: Collection[str]) -> Collection[str | None]:
+    """The session tokens among these that were traded, and whose grace is over."""
+    if not token_ids:
+        return ()
+    traded = BlacklistedToken.objects.filter(
+        token__jti__in=token_ids, blacklisted_at__lt=timezone.now() - REUSE_GRACE
+    )
+    return set(traded.values_list("token__jti", flat=True))
 
 
 # Made once: building the expressions takes as long as all the rest of the query.
@@ -196,15 +247,16 @@ def identities_of(claims: Collection[Claims]) -> dict[Claims, Identity | Realtim
 
 @cache
 def _sessions() -> QuerySet[Any]:
-    return Session.objects.annotate(authorized_at=_head_of_topic_of("user_id")).select_related("user")
+    return Session.objects.annotate(authorized_at=head_of_topic_of("user_id")).select_related("user")
 
 
 @cache
 def _users() -> QuerySet[Any]:
-    return User.objects.annotate(authorized_at=_head_of_topic_of("pk"))
+    return User.objects.annotate(authorized_at=head_of_topic_of("pk"))
 
 
-def _head_of_topic_of(user_id: str) -> Coalesce:
+def head_of_topic_of(user_id: str) -> Coalesce:
+    """The head of a user's topic, as an expression in a query of rows that name the user so."""
     topic = Topic.objects.filter(name=Concat(Value("user."), Cast(OuterRef(user_id), CharField())))
     return Coalesce(Subquery(topic.values("head")), 0, output_field=BigIntegerField())
 
@@ -243,6 +295,15 @@ def read_refresh(raw_token: object) -> tuple[RefreshToken, int, uuid.UUID]:
     return token, user_id, session_id
 
 
+def read_session(raw_token: object) -> tuple[SessionToken, int, uuid.UUID]:
+    """A session token whose signature, type and expiry are good, with its user and session."""
+    token = _read(SessionToken, raw_token)
+    user_id, session_id = _user_id(token), _session_id(token)
+    if session_id is None or _TRADED not in token:
+        raise UnauthenticatedError
+    return token, user_id, session_id
+
+
 class Pair(TypedDict):
     """An access token, and the refresh token that buys the next pair."""
 
@@ -255,6 +316,11 @@ def pair(session: Session) -> Pair:
     return with_access(RefreshToken.of(session, at=timezone.now()))
 
 
+def session_token(session: Session) -> SessionToken:
+    """A fresh session token of a session."""
+    return SessionToken.of(session, at=timezone.now())
+
+
 def with_access(refresh: RefreshToken) -> Pair:
     """This refresh token, and an access token of its session whose time begins now."""
     access, now = refresh.access_token, timezone.now()
@@ -263,14 +329,18 @@ def with_access(refresh: RefreshToken) -> Pair:
     return {"access": str(access), "refresh": str(refresh)}
 
 
-def issue(user: User, *, user_agent: str = "", address: str = "") -> Pair:
-    """Open a session for a user whose credentials were checked, and hand out its tokens."""
-    session = Session.objects.create(
+def open_session(user: User, *, user_agent: str = "", address: str = "") -> Session:
+    """Open a session for a user whose credentials were checked."""
+    return Session.objects.create(
         user=user,
         user_agent=_printable(user_agent, Session.user_agent),
         address=_printable(address, Session.address),
     )
-    return pair(session)
+
+
+def issue(user: User, *, user_agent: str = "", address: str = "") -> Pair:
+    """Open a session for a user whose credentials were checked, and hand out its tokens."""
+    return pair(open_session(user, user_agent=user_agent, address=address))
 
 
 def _printable(text: str, column: Any) -> str:

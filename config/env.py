@@ -24,6 +24,8 @@ MIN_KEY_BYTES = 32
 _YES = {"1", "true", "yes", "on"}
 _NO = {"0", "false", "no", "off"}
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(s|min|h)(:[1-9][0-9]{0,8})?\Z")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)\Z")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _REVISION = re.compile(r"[0-9A-Za-z._+-]{1,64}\Z")
 _PASSWORD = re.compile(r"(://[^:/@]*:).+(?=@)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -39,6 +41,8 @@ class Environment:
     def __init__(self, variables: dict[str, str]) -> None:
         self._variables = variables
         self.asked_for: set[str] = set()
+        #: Timeouts whose value was read as milliseconds.
+        self.in_milliseconds: list[str] = []
 
     @classmethod
     def load(cls, directory: Path) -> "Environment":
@@ -98,6 +102,33 @@ class Environment:
 
         return self.read(name, default, parse, f"a whole number from {minimum} to {maximum}")
 
+    def duration(self, name: str, default: int, *, maximum: int) -> int:
+        """Seconds: a whole number, or one with a unit, such as `15m` or `7d`."""
+
+        def parse(value: str) -> int:
+            found = _DURATION.match(value)
+            seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+            if not 1 <= seconds <= maximum:
+                raise ValueError
+            return seconds
+
+        return self.read(
+            name, default, parse, f"seconds from 1 to {maximum}, or a time such as 15m, 12h or 7d"
+        )
+
+    def timeout(self, name: str, default: int) -> int:
+        """Seconds; a number from 1,000 on can only mean milliseconds, and is remembered as such."""
+
+        def parse(value: str) -> int:
+            if not re.fullmatch(r"[0-9]{1,7}", value) or not 1 <= int(value) <= 3_600_000:
+                raise ValueError
+            if int(value) < 1000:
+                return int(value)
+            self.in_milliseconds.append(name)
+            return max(1, round(int(value) / 1000))
+
+        return self.read(name, default, parse, "seconds from 1 to 999, or milliseconds from 1000 to 3600000")
+
     def choice(self, name: str, default: str, choices: Collection[str]) -> str:
         """One of a few words."""
 
@@ -107,6 +138,16 @@ class Environment:
             return value
 
         return self.read(name, default, parse, " or ".join(choices))
+
+    def url_path(self, name: str, default: str) -> str:
+        """The path of a URL of this server, such as `/websocket`."""
+
+        def parse(value: str) -> str:
+            if not re.fullmatch(r"(/[A-Za-z0-9_.~-]+)+", value):
+                raise ValueError
+            return value
+
+        return self.read(name, default, parse, "a path such as /websocket")
 
     def words(self, name: str, default: Collection[str] = ()) -> list[str]:
         """Texts separated by commas."""
@@ -182,11 +223,11 @@ class Environment:
 
         return self.read(name, default, parse, "off, or count/s|min|h:burst such as 10/s:30")
 
-    def count_or_off(self, name: str, default: int) -> int:
-        """A limit that is a plain number; `off` is 0."""
+    def count_or_off(self, name: str, default: int, *, also_off: Collection[str] = ()) -> int:
+        """A limit that is a plain number; `off` is 0, and so are other words for it."""
 
         def parse(value: str) -> int:
-            if value == "off":
+            if value in ("off", *also_off):
                 return 0
             if not re.fullmatch(r"[1-9][0-9]{0,8}", value):
                 raise ValueError

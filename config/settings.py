@@ -20,6 +20,7 @@ env = Environment.load(BASE_DIR)
 
 DEBUG = env.flag("DEBUG")
 DEMO_ENABLED = env.flag("DEMO_ENABLED")
+DIRECTUS_ENABLED = env.flag("DIRECTUS_ENABLED")
 # The password of the demo's administrator. Everybody knows the default; `scripts/dev` writes a secret one.
 DEMO_ADMIN_PASSWORD = env.text("DEMO_ADMIN_PASSWORD", "admin-password-1")
 SECRET_KEY = env.secret_key("SECRET_KEY")
@@ -82,6 +83,8 @@ INSTALLED_APPS = [
 # Apps of others, found on PYTHONPATH: this file need not be edited for them.
 EXTRA_APPS = env.packages("EXTRA_APPS", taken=INSTALLED_APPS)
 INSTALLED_APPS += EXTRA_APPS
+if DIRECTUS_ENABLED:
+    INSTALLED_APPS.append("directus")
 if DEMO_ENABLED:
     INSTALLED_APPS.append("demo")
 
@@ -149,11 +152,16 @@ DATABASES = {
     )
 }
 
+_REDIS = "redis://host:6379/0, or several separated by commas"
+# Directus has another name for the same, which its guides put into a `.env`.
+_BROKER = env.read(
+    "WEBSOCKETS_BROKER_URL", channel_layers([]), lambda urls: channel_layers(urls.split(",")), _REDIS
+)
 CHANNEL_LAYERS = env.read(
     "REDIS_URL",
-    channel_layers([]),
+    _BROKER if DIRECTUS_ENABLED else channel_layers([]),
     lambda urls: channel_layers(urls.split(",")),
-    "redis://host:6379/0, or several separated by commas",
+    _REDIS,
 )
 env.require(
     "WORKERS",
@@ -193,6 +201,9 @@ SIMPLE_JWT = {
     "UPDATE_LAST_LOGIN": False,  # otherwise each sign-in would write to the user's row
     "AUTH_HEADER_TYPES": ("Bearer",),
 }
+
+# Of a session token, which a browser keeps in a cookie and trades for the next one.
+SESSION_TOKEN_LIFETIME = timedelta(seconds=env.duration("SESSION_COOKIE_TTL", 86_400, maximum=31_536_000))
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
@@ -254,6 +265,24 @@ METRICS_TOKEN = env.key("METRICS_TOKEN")
 # Set by the program that starts several workers (`scripts/serve`), for their lifetime.
 METRICS_DIR = env.directory("METRICS_DIR")
 REVISION = env.revision("REVISION", "RENDER_GIT_COMMIT", "RAILWAY_GIT_COMMIT_SHA")
+
+# --- Directus: see directus/defaults.py ------------------------------------------------------------------
+
+DIRECTUS = {
+    "websockets_enabled": env.flag("WEBSOCKETS_ENABLED", default=True),
+    "websockets_rest_enabled": env.flag("WEBSOCKETS_REST_ENABLED", default=True),
+    "websockets_rest_path": env.url_path("WEBSOCKETS_REST_PATH", "/websocket"),
+    "websockets_rest_auth": env.choice(
+        "WEBSOCKETS_REST_AUTH", "handshake", ("public", "handshake", "strict")
+    ),
+    "websockets_rest_auth_timeout": env.timeout("WEBSOCKETS_REST_AUTH_TIMEOUT", 10),
+    "websockets_rest_conn_limit": env.count_or_off("WEBSOCKETS_REST_CONN_LIMIT", 0, also_off=("Infinity",)),
+    "websockets_heartbeat_enabled": env.flag("WEBSOCKETS_HEARTBEAT_ENABLED", default=True),
+    "websockets_heartbeat_period": env.timeout("WEBSOCKETS_HEARTBEAT_PERIOD", 30),
+    "query_limit_default": env.integer("QUERY_LIMIT_DEFAULT", 100, maximum=1_000_000),
+    "query_limit_max": env.count_or_off("QUERY_LIMIT_MAX", 0, also_off=("-1", "Infinity")),
+    "in_milliseconds": tuple(env.in_milliseconds),
+}
 
 # --- Ours: see realtime/defaults.py ----------------------------------------------------------------------
 

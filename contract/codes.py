@@ -11,11 +11,11 @@ from realtime import CloseCode, RealtimeError
 
 
 def errors() -> dict[str, type[RealtimeError]]:
-    """The errors of the core and of the installed apps, by code."""
+    """The errors of the core and of the installed apps, by code, without those of foreign dialects."""
     ours = {config.name for config in apps.get_app_configs()}
     found: dict[str, type[RealtimeError]] = {}
     for kind in _kinds(RealtimeError):
-        if kind.__module__.partition(".")[0] in ours:
+        if kind.__module__.partition(".")[0] in ours and not kind.is_foreign:
             found.setdefault(kind.code, kind)
     return dict(sorted(found.items()))
 

@@ -41,6 +41,9 @@ class RealtimeError(Exception):
     close_with: ClassVar[CloseCode] = CloseCode.INTERNAL
     #: Whether the same request may succeed later.
     retryable: ClassVar[bool] = False
+    #: Whether only a foreign dialect tells the error, with a code of its own, so that our contract leaves it
+    #: out.
+    is_foreign: ClassVar[bool] = False
 
     def __init__(self, message: str | None = None, *, retry_after_ms: int | None = None) -> None:
         self.message = message or inspect.cleandoc(type(self).__doc__ or "").partition("\n")[0]

@@ -27,6 +27,7 @@ COMMON = {
     "ALLOWED_ORIGINS": "",
     "TRUSTED_PROXIES": "",
     "DEMO_ENABLED": "1",
+    "DIRECTUS_ENABLED": "1",
     "LANGUAGE_CODE": "en",
 }
 

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.urls import URLPattern, URLResolver, get_resolver
 
 import changes.filters  # noqa: F401 - its error is one of ours, and no app imports it yet
+import directus.errors  # noqa: F401 - its errors are ours too
 from doctor.examinations import registered
 from realtime.defaults import Conf
 from realtime.errors import CloseCode, RealtimeError
@@ -32,6 +33,7 @@ PRODUCT = (
     "config",
     "demo",
     "contract",
+    "directus",
 )
 
 

@@ -25,6 +25,7 @@ APPS = (
     "chat",
     "contract",
     "demo",
+    "directus",
     "doctor",
     "guide_dialect",
     "notifications",
