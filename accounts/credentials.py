@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -29,8 +30,10 @@ MAX_NAME_BYTES = 200
 #: Tickets of one handshake that are read; an honest handshake has one.
 MAX_TICKETS = 4
 _SECRET_PARAMETERS = frozenset({"token", "ticket"})
+#: Parameters in which clients of foreign dialects send secrets; their sockets find them in the scope.
+_FOREIGN_PARAMETERS = frozenset({"apikey", "access_token"})
 #: Names that another reader might take for `token`: TOKEN, %2574oken, token[]. They are removed as well.
-_LIKE_A_SECRET = re.compile(r"\W*(?:token|ticket)\W*", re.IGNORECASE)
+_LIKE_A_SECRET = re.compile(r"\W*(?:token|ticket|apikey|access_token)\W*", re.IGNORECASE)
 _MOST_ENCODINGS = 4
 
 #: Uses up tickets, those of one moment together.
@@ -54,6 +57,8 @@ class Offer(NamedTuple):
     error: RealtimeError | None = None
     #: Tickets to use up: they were on the wire, but another credential is used.
     left_over: tuple[str, ...] = ()
+    #: What foreign dialects send in the address, by the name of the parameter.
+    foreign: Mapping[str, str] = MappingProxyType({})
 
     @property
     def tickets(self) -> tuple[str, ...]:
@@ -107,13 +112,14 @@ def take_offer(scope: Scope) -> Offer:
         scope["query_string"] = b""
         error = UnauthenticatedError("The address has too many parameters.")
     tickets = [value for name, value in _parameters(scope) if name == "ticket"][:MAX_TICKETS]
+    foreign = {name: value for name, value in _parameters(scope) if name in _FOREIGN_PARAMETERS}
     try:
         credential = None if error else _credential(scope)
     except RealtimeError as problem:
         error = problem
     _remove_secrets(scope)
     taken = credential.secret if credential and credential.kind == "ticket" else None
-    return Offer(credential, error, tuple(ticket for ticket in tickets if ticket != taken))
+    return Offer(credential, error, tuple(ticket for ticket in tickets if ticket != taken), foreign)
 
 
 def _credential(scope: Scope) -> Credential | None:
@@ -123,7 +129,8 @@ def _credential(scope: Scope) -> Credential | None:
     """
     header = one_header(scope, b"authorization")
     protocols = [name for name in scope.get("subprotocols", ()) if name.startswith(SUBPROTOCOL_PREFIX)]
-    parameters = [(name, value) for name, value in _parameters(scope) if name in _SECRET_PARAMETERS]
+    secret = _SECRET_PARAMETERS | _FOREIGN_PARAMETERS
+    parameters = [(name, value) for name, value in _parameters(scope) if name in secret]
     if len(protocols) > 1 or len({name for name, _ in parameters}) < len(parameters):
         raise UnauthenticatedError("More than one token was sent.")
 

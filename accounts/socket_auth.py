@@ -38,7 +38,9 @@ class SocketAuth:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         scope.pop("on_refused", None)  # from here on SocketAuth handles the tickets
-        identity, error = await self._authenticate(scope, scope.pop("offer"))
+        offer = scope.pop("offer")
+        scope["secrets"] = offer.foreign  # for the sockets of foreign dialects, which use them themselves
+        identity, error = await self._authenticate(scope, offer)
         scope["identity"] = identity
         scope["user"] = AnonymousUser() if identity is None else identity.user
         scope["auth_error"] = error

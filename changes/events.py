@@ -16,6 +16,8 @@ class RowChanged(Event, tag="row_changed", frozen=True):
     write: str
     #: Its number among the noted changes: a snapshot that saw it wait is not told it again.
     note: int
+    #: When its statement ran, in milliseconds since 1970.
+    at: int
     old: msgspec.Raw
     new: msgspec.Raw
     #: The related rows that the collection follows, as they were when the change was read (`following`).

@@ -72,7 +72,12 @@ class Noted(NamedTuple):
             return ChangesMissed(note=self.id)
         try:
             return RowChanged(
-                write=self.mark, note=self.id, old=_json(self.old), new=_json(self.new), related=related
+                write=self.mark,
+                note=self.id,
+                at=self.noted_at,
+                old=_json(self.old),
+                new=_json(self.new),
+                related=related,
             )
         except (ValueError, RecursionError):  # what cannot be read must not keep what comes after it
             logger.warning("A change of %s cannot be read", self.collection, extra={"noted": self.id})

@@ -260,38 +260,43 @@ class Watching:
     def _seen(self, delivery: Delivery, now: dt.datetime) -> Told | None:
         if delivery.type != "row_changed":
             return None
-        seen = self.watch.view.sees(*_PARSED.rows(self.watch.view.table, delivery.body), now)
+        change = change_of(self.watch.view.table, delivery.body)
+        seen = self.watch.view.sees(change.old, change.new, now)
         return Told(seen, delivery) if seen is not None and seen.event in self.watch.events else None
 
 
-_CHANGE = msgspec.json.Decoder(RowChanged)
+class Change(NamedTuple):
+    """A change of a row, as the log has it."""
+
+    #: The row before, and after; None where there was none.
+    old: Row | None
+    new: Row | None
+    #: When its statement ran, in milliseconds since 1970.
+    at: int
 
 
-class _Parsed:
-    """The rows of the latest events: each is parsed once, however many watches look at it."""
+_DECODER = msgspec.json.Decoder(RowChanged)
 
-    #: Characters of the events whose rows are kept.
-    MOST = 2 * 1024 * 1024
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], tuple[Row | None, Row | None]] = {}
-        self._characters = 0
-
-    def rows(self, table: Table, body: str) -> tuple[Row | None, Row | None]:
-        """The row before and after."""
-        known = self._rows.get((table.name, body))
-        if known is None:
-            change = _CHANGE.decode(body)
-            old, new = (
-                None if row == NO_ROW else following.attached(table, table.row(row), row, change.related)
-                for row in (change.old, change.new)
-            )
-            if self._characters > self.MOST:
-                self._rows.clear()
-                self._characters = 0
-            self._characters += len(body)
-            known = self._rows[table.name, body] = old, new
-        return known
+#: The latest changes: each is parsed once, however many watches look at it.
+_parsed: dict[tuple[str, str], Change] = {}
+_characters = 0
+#: Characters of the events whose changes are kept.
+MOST_CHARACTERS = 2 * 1024 * 1024
 
 
-_PARSED = _Parsed()
+def change_of(table: Table, body: str) -> Change:
+    """The change that an event of a collection's topic tells."""
+    global _characters  # noqa: PLW0603 - of the cache
+    change = _parsed.get((table.name, body))
+    if change is None:
+        told = _DECODER.decode(body)
+        old, new = (
+            None if row == NO_ROW else following.attached(table, table.row(row), row, told.related)
+            for row in (told.old, told.new)
+        )
+        if _characters > MOST_CHARACTERS:
+            _parsed.clear()
+            _characters = 0
+        _characters += len(body)
+        change = _parsed[table.name, body] = Change(old, new, told.at)
+    return change

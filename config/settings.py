@@ -21,6 +21,7 @@ env = Environment.load(BASE_DIR)
 DEBUG = env.flag("DEBUG")
 DEMO_ENABLED = env.flag("DEMO_ENABLED")
 DIRECTUS_ENABLED = env.flag("DIRECTUS_ENABLED")
+SUPABASE_ENABLED = env.flag("SUPABASE_ENABLED")
 # The password of the demo's administrator. Everybody knows the default; `scripts/dev` writes a secret one.
 DEMO_ADMIN_PASSWORD = env.text("DEMO_ADMIN_PASSWORD", "admin-password-1")
 SECRET_KEY = env.secret_key("SECRET_KEY")
@@ -85,6 +86,8 @@ EXTRA_APPS = env.packages("EXTRA_APPS", taken=INSTALLED_APPS)
 INSTALLED_APPS += EXTRA_APPS
 if DIRECTUS_ENABLED:
     INSTALLED_APPS.append("directus")
+if SUPABASE_ENABLED:
+    INSTALLED_APPS.append("supabase")
 if DEMO_ENABLED:
     INSTALLED_APPS.append("demo")
 

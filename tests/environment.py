@@ -28,6 +28,7 @@ COMMON = {
     "TRUSTED_PROXIES": "",
     "DEMO_ENABLED": "1",
     "DIRECTUS_ENABLED": "1",
+    "SUPABASE_ENABLED": "1",
     "LANGUAGE_CODE": "en",
 }
 

@@ -14,6 +14,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 import changes.filters  # noqa: F401 - its error is one of ours, and no app imports it yet
 import directus.errors  # noqa: F401 - its errors are ours too
+import supabase.errors
+import supabase.socket.consumer  # noqa: F401 - as above
 from doctor.examinations import registered
 from realtime.defaults import Conf
 from realtime.errors import CloseCode, RealtimeError
@@ -34,6 +36,7 @@ PRODUCT = (
     "demo",
     "contract",
     "directus",
+    "supabase",
 )
 
 

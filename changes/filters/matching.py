@@ -15,6 +15,7 @@ from typing import Any
 from changes.filters.conditions import AllOf, Comparison, Condition, Field, Part, Related
 from changes.filters.folding import fold
 from changes.filters.operators import Check
+from changes.filters.patterns import matcher_of
 from changes.filters.tables import Row
 from changes.filters.values import UNREADABLE, Extreme, Kind, UnreadableValueError, Value
 from changes.filters.variables import Now, UserValue
@@ -105,10 +106,12 @@ _CHECKS: dict[Check, Callable[[Value, Any], bool]] = {
     Check.CONTAINS: operator.contains,
     Check.STARTS_WITH: lambda value, start: value.startswith(start),
     Check.ENDS_WITH: lambda value, end: value.endswith(end),
+    Check.LIKE: lambda value, fits: fits(value),
     Check.SAME_LETTERS: lambda value, text: _folded(value) == text,
     Check.CONTAINS_LETTERS: lambda value, text: text in _folded(value),
     Check.STARTS_WITH_LETTERS: lambda value, start: _folded(value).startswith(start),
     Check.ENDS_WITH_LETTERS: lambda value, end: _folded(value).endswith(end),
+    Check.LIKE_LETTERS: lambda value, fits: fits(_folded(value)),
 }
 FOLDED = frozenset(
     {
@@ -116,6 +119,7 @@ FOLDED = frozenset(
         Check.CONTAINS_LETTERS,
         Check.STARTS_WITH_LETTERS,
         Check.ENDS_WITH_LETTERS,
+        Check.LIKE_LETTERS,
     }
 )
 
@@ -128,6 +132,10 @@ def _comparison(comparison: Comparison) -> Matcher:
         case Check.IS_EMPTY:
             return _absent(get, (None, ""), is_negated=comparison.is_negated)
     check, operand = _CHECKS[comparison.check], _operand(comparison)
+    if comparison.check in (Check.LIKE, Check.LIKE_LETTERS):
+        operand, takes_moment = matcher_of(operand), False
+    else:
+        takes_moment = callable(operand)
     is_asked = not comparison.is_negated
 
     def compare(row: Row, _now: dt.datetime) -> bool:
@@ -138,7 +146,7 @@ def _comparison(comparison: Comparison) -> Matcher:
         value = get(row)
         return value is not None and check(value, operand(now)) is is_asked
 
-    return compare_at if callable(operand) else compare
+    return compare_at if takes_moment else compare
 
 
 def _absent(get: Callable[[Row], Value], absent: tuple[Value, ...], *, is_negated: bool) -> Matcher:

@@ -32,11 +32,14 @@ class Check(StrEnum):
     CONTAINS = "contains"
     STARTS_WITH = "starts_with"
     ENDS_WITH = "ends_with"
+    #: A pattern with `%` and `_` (`patterns`); no operator of Directus, but of other dialects.
+    LIKE = "like"
     #: The same, upper and lower case being one.
     SAME_LETTERS = "ieq"
     CONTAINS_LETTERS = "icontains"
     STARTS_WITH_LETTERS = "istarts_with"
     ENDS_WITH_LETTERS = "iends_with"
+    LIKE_LETTERS = "ilike"
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class _Writer:
         if check in FOLDED:
             needle = fold(operand)
             return self._found(check, self.vendor.folded(Sql(left), needle), needle)
-        if check in {Check.CONTAINS, Check.STARTS_WITH, Check.ENDS_WITH}:
+        if check in {Check.CONTAINS, Check.STARTS_WITH, Check.ENDS_WITH, Check.LIKE}:
             return self._found(check, Sql(left), operand)
         values = [self.vendor.parameter(field.kind, value_at(each, field.kind, self.now)) for each in members]
         if check is Check.EQUAL:
@@ -116,6 +116,8 @@ class _Writer:
                 return self.vendor.starts_with(text, needle)
             case Check.ENDS_WITH | Check.ENDS_WITH_LETTERS:
                 return self.vendor.ends_with(text, needle)
+            case Check.LIKE | Check.LIKE_LETTERS:
+                return self.vendor.like(text, needle)
         return text.then(" = %s", needle)
 
 

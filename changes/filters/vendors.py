@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 from changes.filters.asked import MAX_INTEGER
 from changes.filters.conditions import Part
 from changes.filters.folding import letters_to_fold
+from changes.filters.patterns import as_glob
 from changes.filters.tables import Column
 from changes.filters.values import Kind, Value
 
@@ -68,6 +69,9 @@ class Vendor(Protocol):
     def ends_with(self, text: Sql, needle: str) -> Sql:
         """Whether a text ends with the needle."""
 
+    def like(self, text: Sql, pattern: str) -> Sql:
+        """Whether a text fits a pattern."""
+
     def is_null_json(self, column: str) -> str:
         """Whether a column of JSON is NULL or the null of JSON, which a row shows alike."""
 
@@ -109,6 +113,9 @@ class Postgresql:
 
     def ends_with(self, text: Sql, needle: str) -> Sql:
         return text.then(" LIKE %s", f"%{self._escaped(needle)}")
+
+    def like(self, text: Sql, pattern: str) -> Sql:
+        return text.then(" LIKE %s", pattern)
 
     @staticmethod
     def _escaped(needle: str) -> str:
@@ -176,6 +183,9 @@ class Sqlite:
         # NULL; no needle holds it.
         end = needle.encode()
         return text.within("substr(CAST(char(0) || ", f" AS BLOB), -{len(end)}) = %s", end)
+
+    def like(self, text: Sql, pattern: str) -> Sql:
+        return text.then(" GLOB %s", as_glob(pattern))
 
     def is_null_json(self, column: str) -> str:
         return (

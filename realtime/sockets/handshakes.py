@@ -16,13 +16,14 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
+from django.urls import URLPattern
 
 from realtime.defaults import conf
 from realtime.errors import (
@@ -63,6 +64,21 @@ class WithHub:
         await self.app(scope, receive, send)
 
 
+#: The routes of sockets that pages of any origin may open.
+_open_to_all_pages: list[URLPattern] = []
+
+
+def open_to_all_pages(routes: Iterable[URLPattern]) -> None:
+    """Let pages of any origin open the sockets of these routes: those take no cookie, so a page must know a
+    secret of its own."""
+    _open_to_all_pages.extend(routes)
+
+
+def _is_open_to_all_pages(scope: Scope) -> bool:
+    path = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/")
+    return any(route.pattern.match(path) for route in _open_to_all_pages)
+
+
 class OriginCheck:
     """Lets a browser in only from the host it talks to, or from ALLOWED_ORIGINS.
 
@@ -79,7 +95,7 @@ class OriginCheck:
 
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         for origin in _headers(scope, b"origin"):
-            if not is_allowed_origin(origin, scope):
+            if not is_allowed_origin(origin, scope) and not _is_open_to_all_pages(scope):
                 if not self._lines.wait(self.LINES, time.monotonic()):
                     _tell_refused(origin)
                 return refuse_handshake(

@@ -64,7 +64,7 @@ async def test_change_is_told_once_it_is_committed(
 
     [(topic, event), _] = published
     assert topic == "collection.items"
-    assert list(event) == ["type", "write", "note", "old", "new", "related", "seq"]
+    assert list(event) == ["type", "write", "note", "at", "old", "new", "related", "seq"]
     assert metrics.READER.value == 0
 
 

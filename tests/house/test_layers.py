@@ -26,6 +26,7 @@ APPS = (
     "contract",
     "demo",
     "directus",
+    "supabase",
     "doctor",
     "guide_dialect",
     "notifications",
