@@ -97,7 +97,7 @@ def _texts(table: Table, query: Sql) -> list[msgspec.Raw]:
 
 def _of_postgresql(shape: Shape, rest: str) -> str:
     columns = postgresql_columns(shape.fields, _ALIAS).replace("%", "%%")
-    return f"SELECT row_to_json(shown)::text FROM (SELECT {columns} {rest}) AS shown"  # noqa: S608 - quoted
+    return f"SELECT row_to_json(shown.*)::text FROM (SELECT {columns} {rest}) AS shown"  # noqa: S608 - quoted
 
 
 def _of_sqlite(shape: Shape, rest: str) -> str:
