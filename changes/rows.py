@@ -137,9 +137,23 @@ def _is_short(value: str, longest: int) -> str:
 _Cases = list[tuple[str, str]]
 
 
+#: Digits that SQLite writes of a number of its own accord. In what `printf` adds it is mistaken.
+_DIGITS = 15
+
+
 def _decimal(field: Field, value: str) -> _Cases:
-    digits = f"printf('%.{field.places}f', {value})" if field.places is not None else f"CAST({value} AS TEXT)"
-    return [(f"typeof({value}) IN ('integer', 'real')", digits)]
+    plain = (f"typeof({value}) IN ('integer', 'real')", f"CAST({value} AS TEXT)")
+    if field.places is None:
+        return [plain]
+    zeros = f".{'0' * field.places}" if field.places else ""
+    return [
+        (f"typeof({value}) = 'integer'", f"{value} || '{zeros}'"),
+        (
+            f"typeof({value}) = 'real' AND abs({value}) < 1e{_DIGITS - field.places}",
+            f"printf('%.{field.places}f', {value})",
+        ),
+        plain,
+    ]
 
 
 def _sqlite_moment(field: Field, value: str) -> _Cases:

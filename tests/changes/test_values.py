@@ -212,6 +212,26 @@ def test_sqlite_takes_any_value_in_any_column(kind: str, table: Callable[..., Co
         assert events[2].new == events[3].old == {**(events[0].new or {}), "id": -1}
 
 
+@pytest.mark.stack("small")
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("2147483648", "2147483648.000000000000"),
+        ("2147483648.123", "2147483648.123"),
+        ("12.5", "12.500000000000"),
+        ("-0.000000000001", "-0.000000000001"),
+    ],
+)
+def test_decimal_of_many_places_has_the_digits_that_sqlite_keeps(
+    value: str, shown: str, table: Callable[..., Collection], told: Read
+):
+    table("exact", "id integer PRIMARY KEY, value decimal(30, 12)")
+    run(f"INSERT INTO exact VALUES (1, {value})")
+
+    [event] = told("exact")
+    assert (event.new or {})["value"] == shown
+
+
 def test_table_of_many_columns_is_seen(table: Callable[..., Collection], told: Read):
     """More than a function of SQLite takes arguments for."""
     columns = ", ".join(f"c{number} integer" for number in range(150))
