@@ -47,6 +47,12 @@ class Field:
     kind: Kind
     #: Of a decimal, where that is known: its digits after the point.
     places: int | None = None
+    #: Of a text, where the database has a limit: its characters.
+    longest: int | None = None
+    #: The database makes its values, and takes none.
+    is_computed: bool = False
+    #: SQLite's own word for what it holds, in upper case, by which it turns texts into numbers.
+    declared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,9 @@ class Column:
     places: int | None
     #: Its place in the primary key, from 1; 0 outside of it.
     in_key: int
+    longest: int | None = None
+    is_computed: bool = False
+    declared: str = ""
 
 
 def shape_of(collection: Collection) -> Shape:
@@ -105,7 +114,17 @@ def _fields(columns: Iterable[Column], model: type[Model] | None) -> list[Field]
         kind, places = column.kind, column.places
         if field is not None and connection.vendor == "sqlite":
             kind, places = _kind_of(field)
-        fields.append(Field(field.name if field is not None else column.name, column.name, kind, places))
+        fields.append(
+            Field(
+                field.name if field is not None else column.name,
+                column.name,
+                kind,
+                places,
+                longest=column.longest,
+                is_computed=column.is_computed,
+                declared=column.declared,
+            )
+        )
     return fields
 
 
@@ -146,10 +165,15 @@ def _kind_of(field: ModelField[Any, Any]) -> tuple[Kind, int | None]:
 
 _COLUMNS = """
     SELECT a.attname, coalesce(base.typname, t.typname),
-        CASE WHEN t.typname = 'numeric' AND a.atttypmod > 4 THEN (a.atttypmod - 4) & 2047 END,
-        coalesce(array_position((key.indkey::int2[])[0:key.indnkeyatts - 1], a.attnum), 0)
+        CASE WHEN coalesce(base.typname, t.typname) = 'numeric' AND size.typmod > 4
+            THEN (size.typmod - 4) & 2047 END,
+        coalesce(array_position((key.indkey::int2[])[0:key.indnkeyatts - 1], a.attnum), 0),
+        CASE WHEN coalesce(base.typname, t.typname) IN ('varchar', 'bpchar') AND size.typmod > 4
+            THEN size.typmod - 4 END,
+        a.attgenerated <> '' OR a.attidentity = 'a'
     FROM pg_attribute a
     JOIN pg_type t ON t.oid = a.atttypid
+    CROSS JOIN LATERAL (SELECT coalesce(nullif(a.atttypmod, -1), t.typtypmod)) AS size (typmod)
     LEFT JOIN pg_type base ON base.oid = t.typbasetype
     LEFT JOIN pg_index key ON key.indrelid = a.attrelid AND key.indisprimary
     WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
@@ -176,8 +200,8 @@ def _of_postgresql(table: str) -> list[Column]:
     with connection.cursor() as cursor:
         cursor.execute(_COLUMNS, [quoted(table)])
         return [
-            Column(name, _KIND_OF_TYPE.get(kind, Kind.OTHER), places, in_key)
-            for name, kind, places, in_key in cursor.fetchall()
+            Column(name, _KIND_OF_TYPE.get(kind, Kind.OTHER), *rest)
+            for name, kind, *rest in cursor.fetchall()
         ]
 
 
@@ -208,9 +232,14 @@ def _of_sqlite(table: str) -> list[Column]:
     with connection.cursor() as cursor:
         # Hidden 1 are the hidden columns of virtual tables; 2 and 3 are generated ones.
         cursor.execute(
-            "SELECT name, upper(type), pk FROM pragma_table_xinfo(%s) WHERE hidden <> 1 ORDER BY cid", [table]
+            "SELECT name, upper(type), pk, hidden > 1 FROM pragma_table_xinfo(%s)"
+            " WHERE hidden <> 1 ORDER BY cid",
+            [table],
         )
-        return [Column(name, *_declared(kind), in_key) for name, kind, in_key in cursor.fetchall()]
+        return [
+            Column(name, *_declared(kind), in_key, is_computed=bool(is_computed), declared=kind)
+            for name, kind, in_key, is_computed in cursor.fetchall()
+        ]
 
 
 def _declared(kind: str) -> tuple[Kind, int | None]:

@@ -12,7 +12,7 @@ import pytest
 from django.apps import apps
 from django.urls import URLPattern, URLResolver, get_resolver
 
-import changes.filters  # noqa: F401 - its error is one of ours, and no app imports it yet
+import changes.items  # noqa: F401 - its errors are ours, and no app imports it yet
 import directus.errors  # noqa: F401 - its errors are ours too
 import supabase.errors
 import supabase.socket.consumer  # noqa: F401 - as above
