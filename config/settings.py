@@ -77,6 +77,7 @@ INSTALLED_APPS = [
     "native",
     "accounts",
     "changes",
+    "presence",
     "notifications",
     "chat",
     "typing_indicator",

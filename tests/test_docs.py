@@ -37,6 +37,7 @@ PRODUCT = (
     "contract",
     "directus",
     "supabase",
+    "presence",
 )
 
 

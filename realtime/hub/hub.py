@@ -58,6 +58,8 @@ class Hub:
         self._writing: asyncio.Handle | None = None
         self._writes_at = 0.0
         self._audiences: dict[str, Audience] = {}
+        #: What the server itself does with events of ephemeral topics, without any socket.
+        self._listeners: dict[str, Callable[[Delivery], None]] = {}
         #: The shared budget for held events of all topics.
         self.held = Budget(MAX_HELD_BYTES_IN_ALL)
         self._ringer = Ringer()
@@ -156,6 +158,11 @@ class Hub:
             is_live = Position(subscription.position, subscription.mark).is_at(audience.place)
         audience.add(subscription, is_live=is_live and not subscription.is_suspended)
 
+    def listen(self, topic: str, function: Callable[[Delivery], None]) -> None:
+        """Have a function called with every event of an ephemeral topic, from whatever process it comes."""
+        self._listeners[topic] = function
+        self._hearing.topics_changed()
+
     def audience(self, topic: str) -> Audience | None:
         """The audience of a topic in this process, if there is one."""
         return self._audiences.get(topic)
@@ -193,12 +200,22 @@ class Hub:
     def receive(self, events: Iterable[Sequence[Any]], *, told_at: float | None = None) -> None:
         """Hand out events, from this process or from a bell."""
         for topic, seq, body in events:
+            listener = self._listeners.get(topic)
+            if listener is not None:
+                self._tell_listener(listener, Delivery(topic, seq, body, told_at))
             audience = self._audiences.get(topic)
             if audience is not None:
                 try:
                     audience.receive(Delivery(topic, seq, body, told_at))
                 except Exception:
                     logger.exception("An event of %s could not be handed out", topic)
+
+    @staticmethod
+    def _tell_listener(listener: Callable[[Delivery], None], delivery: Delivery) -> None:
+        try:
+            listener(delivery)
+        except Exception:
+            logger.exception("An event of %s could not be used", delivery.topic)
 
     def write_soon(self, audience: Audience, now: float) -> None:
         """Have the pending events of an audience written when they are due."""
@@ -251,8 +268,8 @@ class Hub:
     # --- asking -------------------------------------------------------------------------------------
 
     def topics(self) -> Collection[str]:
-        """The topics with an audience in this process."""
-        return self._audiences.keys()
+        """The topics that somebody in this process listens to."""
+        return self._audiences.keys() | self._listeners.keys()
 
     def check_soon(self, topics: Iterable[str]) -> None:
         """Compare these topics with the database in the next turns of the loop."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from changes.filters import QueryError
 from changes.reactions import RIGHTS_CHANGED
+from presence.events import Entry
+from presence.tracker import Room, Tracker
 from realtime import Access, Payload, Subscription
-from supabase import broadcasts
+from supabase import broadcasts, presence
 from supabase.broadcasts import BroadcastFrames
 from supabase.changes import Bindings, ChangeFrames, bound
+from supabase.presence import PresenceFrames
 from supabase.rules import Allowed
 from supabase.socket.frames import PREFIX, Push, text_of
 from supabase.socket.joining import Wish
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 class Channel:
     """A membership. Its identity is the socket, the topic and the join, never the user."""
 
-    __slots__ = ("access", "allowed", "join_ref", "push", "socket", "topic", "wish")
+    __slots__ = ("_key", "_room", "access", "allowed", "entry", "join_ref", "push", "socket", "topic", "wish")
 
     def __init__(
         self, socket: SupabaseConsumer, push: Push, wish: Wish, access: Access, allowed: Allowed
@@ -35,6 +41,10 @@ class Channel:
         self.access = access
         #: What its user may do there; everything, where it is public.
         self.allowed = allowed
+        self._key = wish.presence_key
+        self._room: Room | None = None
+        #: What it says of itself, if it does.
+        self.entry: Entry | None = None
 
     @property
     def name(self) -> str:
@@ -62,6 +72,54 @@ class Channel:
                 name=self.member,
             )
 
+    # --- who is there -------------------------------------------------------------------------------
+
+    @property
+    def room(self) -> Room:
+        """The room of the channel, followed from the first call on."""
+        if self._room is None:
+            name = presence.room_of(self.name, private=self.wish.is_private)
+            self._room = Tracker.current().follow(name)
+        return self._room
+
+    def show_presence(self) -> None:
+        """Tell who is there, and from then on who comes and goes, where the user may see it."""
+        if not self.allowed.read_presence or self.socket.subscription(self.room.name, self) is not None:
+            return
+        self.socket.subscribe(
+            self.room.name,
+            PresenceFrames(self.socket.version, self.topic),
+            access=self.access,
+            id=self,
+        )
+        self.tell_presence_soon()
+
+    def tell_presence_soon(self) -> None:
+        """Tell who is there, once that is known; again after a change may have been missed."""
+        self.socket.spawn(self._tell_presence(self.room))
+
+    async def _tell_presence(self, room: Room) -> None:
+        everybody = await Tracker.current().everybody(room)
+        if self.socket.channels.get(self.topic) is self:
+            self.tell("presence_state", presence.listed(everybody))
+
+    def track(self, meta: msgspec.Raw) -> None:
+        """Say of itself that it is there, or something else than before."""
+        before = self.entry
+        if before is not None and before.meta == meta:
+            return
+        self._key = self._key or str(uuid.uuid4())
+        self.entry = Tracker.current().enter(self.room, self._key, meta, before)
+        self.show_presence()
+
+    def untrack(self) -> None:
+        """Be there no longer."""
+        entry, self.entry = self.entry, None
+        if entry is not None:
+            Tracker.current().exit(self.room, entry)
+
+    # --- changes of rows ----------------------------------------------------------------------------
+
     def watch(self, several: Iterable[Bindings]) -> None:
         """Tell every change after these positions."""
         for topic, bindings, place in several:
@@ -83,7 +141,7 @@ class Channel:
 
     async def watch_again(self) -> None:
         """Look up anew what may be seen, and go on from where each subscription is."""
-        watched = [each for each in self.subscriptions() if each.topic != self.broadcast_topic]
+        watched = [each for each in self.subscriptions() if isinstance(each.rendering, ChangeFrames)]
         for subscription in watched:
             subscription.suspend()
         try:
@@ -118,6 +176,8 @@ class Channel:
         before, self.access, self.allowed = self.access, access, allowed
         self.socket.dismiss(before)
         self.listen()
+        if self._room is not None:
+            self.show_presence()
         self.watch(places)
         for subscription in self.subscriptions():
             if isinstance(subscription.rendering, ChangeFrames):
@@ -129,6 +189,10 @@ class Channel:
 
     def end(self) -> None:
         """End the membership; the client is told by others."""
+        self.untrack()
+        room, self._room = self._room, None
+        if room is not None:
+            Tracker.current().leave(room)
         for subscription in self.subscriptions():
             subscription.end()
         self.socket.dismiss(self.access)

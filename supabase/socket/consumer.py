@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
 from changes.filters import QueryError
 from realtime import (
     Access,
@@ -22,6 +24,7 @@ from realtime import (
 from supabase import broadcasts
 from supabase.changes import Bindings, bound
 from supabase.errors import (
+    ChannelError,
     NotYoursError,
     SubscriptionError,
     TooManyChannelsError,
@@ -29,6 +32,7 @@ from supabase.errors import (
     reason_of,
 )
 from supabase.keys import is_anon_key
+from supabase.presence import MAX_META_BYTES, RESERVED, PresenceFrames
 from supabase.rules import EVERYTHING, Allowed, allowed
 from supabase.socket.channels import Channel
 from supabase.socket.dialect import SupabaseDialect
@@ -37,6 +41,8 @@ from supabase.socket.joining import Wish, wish_of
 
 #: Channels of one socket: more than any page shows.
 MAX_CHANNELS = 100
+#: Characters of a presence key.
+MAX_KEY = 255
 #: What clients put in front of keys that are no JWT.
 _OPAQUE = "sb_"
 #: Bytes of a broadcast that are told; a frame may be longer by its other parts.
@@ -109,6 +115,8 @@ class SupabaseConsumer(Connection):
         name = push.topic.removeprefix(PREFIX)
         if not push.topic.startswith(PREFIX) or not name:
             raise TopicNameRequiredError("You must provide a topic name")
+        if wish.presence_key == RESERVED or len(wish.presence_key) > MAX_KEY:
+            raise ChannelError(f"A presence key is not {RESERVED!r}, and has at most {MAX_KEY} characters")
         if len(self.channels) >= MAX_CHANNELS and push.topic not in self.channels:
             raise TooManyChannelsError("Too many channels")
         identity = await self._identity_in(wish.token)
@@ -127,6 +135,8 @@ class SupabaseConsumer(Connection):
             channel.system(status, said, extension="postgres_changes")
         channel.listen()
         channel.watch(bindings)
+        if wish.shows_presence:
+            channel.show_presence()
 
     async def _bindings(
         self, wish: Wish, identity: Identity | None
@@ -172,6 +182,24 @@ class SupabaseConsumer(Connection):
         if channel.wish.acknowledges:
             self.push(self.dialect.reply(push, status, response))
 
+    def presence(self, channel: Channel, push: Push) -> None:
+        """Let a member say that it is there, or is no longer."""
+        said = push.payload if isinstance(push.payload, dict) else {}
+        event = str(said.get("event", "")).lower()
+        if event == "untrack":
+            channel.untrack()
+        elif event != "track":
+            raise ChannelError(f"Presence event {event[:40]!r} is not known: track and untrack are")
+        elif not channel.allowed.write_presence:
+            raise ChannelError("You do not have permissions to write presence in this Channel")
+        elif not isinstance(meta := said.get("payload", {}), dict):
+            raise ChannelError("Presence track payload must be a map")
+        elif len(text := text_of(meta)) > MAX_META_BYTES:
+            raise ChannelError("Track message size exceeded")
+        else:
+            channel.track(msgspec.Raw(text.encode()))
+        self.push(self.dialect.reply(push, "ok"))
+
     async def take_token(self, channel: Channel, push: Push) -> None:
         """Go on with another token; one that is not valid ends the channel."""
         given = push.payload.get("access_token") if isinstance(push.payload, dict) else None
@@ -213,6 +241,11 @@ class SupabaseConsumer(Connection):
         for channel in list(self.channels.values()):
             if channel.access is access:
                 self.give_up(channel, error)
+
+    def on_missed(self, subscription: Subscription) -> None:
+        channel = subscription.id
+        if isinstance(channel, Channel) and isinstance(subscription.rendering, PresenceFrames):
+            channel.tell_presence_soon()
 
     def on_access_lost(self, subscription: Subscription) -> None:
         if isinstance(subscription.id, Channel):
@@ -257,5 +290,6 @@ _UNAUTHORIZED = text_of({"error": "unauthorized"})
 _EVENTS: dict[str, Callable[[SupabaseConsumer, Channel, Push], Awaitable[None] | None]] = {
     "phx_leave": SupabaseConsumer.leave,
     "broadcast": SupabaseConsumer.broadcast,
+    "presence": SupabaseConsumer.presence,
     "access_token": SupabaseConsumer.take_token,
 }

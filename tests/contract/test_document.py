@@ -29,7 +29,14 @@ STEERING = {
 #: Apps whose sockets speak the protocol of another server, which has its own description.
 FOREIGN = {"directus", "supabase"}
 #: What their processes tell each other.
-BETWEEN_PROCESSES = {"supabase_broadcast"}
+BETWEEN_PROCESSES = {
+    "presence_alive",
+    "presence_asked",
+    "presence_changed",
+    "presence_gone",
+    "presence_told",
+    "supabase_broadcast",
+}
 #: Told on the topic of a watched table: whole rows and what concerns its watchers, which no client is sent.
 ROWS = {"rights_changed", "changes_missed", "row_changed"}
 

@@ -27,6 +27,7 @@ APPS = (
     "demo",
     "directus",
     "supabase",
+    "presence",
     "doctor",
     "guide_dialect",
     "notifications",

@@ -221,6 +221,34 @@ const cases = {
     return { total: seen[0].new.total, unseen };
   },
 
+  async "presence is synced, and tells who comes and goes"() {
+    const said = [];
+    const room = (key) => client().channel("p", { config: { presence: { key } } });
+    const watcher = room("watcher");
+    watcher.on("presence", { event: "join" }, ({ key, newPresences }) => said.push(["join", key, newPresences[0].nom]));
+    watcher.on("presence", { event: "leave" }, ({ key, leftPresences }) => said.push(["leave", key, leftPresences[0].nom]));
+    let syncs = 0;
+    watcher.on("presence", { event: "sync" }, () => (syncs += 1));
+    await joined(watcher);
+    const zoe = await joined(room("zoe"));
+    const answer = await zoe.track({ nom: "Zoé" });
+    await until(() => said.length === 1, "the join");
+    const there = Object.keys(watcher.presenceState());
+    await zoe.untrack();
+    await until(() => said.length === 2, "the leave");
+    return { answer, said, there, left: watcher.presenceState(), synced: syncs >= 3 };
+  },
+
+  async "presence of a client that comes late is complete"() {
+    const one = client().channel("q", { config: { presence: { key: "one" } } }).on("presence", { event: "sync" }, () => {});
+    await joined(one);
+    await one.track({ n: 1 });
+    const late = client().channel("q").on("presence", { event: "sync" }, () => {});
+    await joined(late);
+    await until(() => late.presenceState().one, "the state");
+    return late.presenceState().one.map(({ n }) => n);
+  },
+
   async "wrong key is refused for ever, and said"() {
     const one = createClient(url, "nonsense", { realtime: { transport: WebSocket } });
     clients.push(one);

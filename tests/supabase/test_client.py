@@ -62,6 +62,14 @@ CASES: dict[str, Any] = {
     "private channel lets its user in": ["SUBSCRIBED"],
     "token of another user closes a private channel": ["SUBSCRIBED", "CLOSED"],
     "orders are told to users and not to the anonymous": {"total": 12.5, "unseen": []},
+    "presence is synced, and tells who comes and goes": {
+        "answer": "ok",
+        "said": [["join", "zoe", "Zoé"], ["leave", "zoe", "Zoé"]],
+        "there": ["zoe"],
+        "left": {},
+        "synced": True,
+    },
+    "presence of a client that comes late is complete": [1],
     "wrong key is refused for ever, and said": {"statuses": ["CHANNEL_ERROR"]},
     "client of version 1.0.0 hears and speaks": {"heard": [{"n": 1}], "back": [{"n": 2}], "nom": "old"},
 }
