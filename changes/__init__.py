@@ -11,6 +11,7 @@ From then on every change of a row is told to the topic `collection.orders` (`do
 
 from changes.registry import Collection, watch, watch_table
 from changes.rights import ALL_FIELDS, Action, Right, allow, anybody, signed_in
+from changes.user_values import user_value
 
 __all__ = [
     "ALL_FIELDS",
@@ -20,6 +21,7 @@ __all__ = [
     "allow",
     "anybody",
     "signed_in",
+    "user_value",
     "watch",
     "watch_table",
 ]

@@ -1,11 +1,11 @@
-"""System checks of what apps declare, and of the triggers that note changes."""
+"""System checks of what apps declare, and of the tables and triggers that the database has."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -13,9 +13,13 @@ from django.core.checks import Warning as Caution
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 from django.db.models import ForeignKey
 
-from changes import triggers
+from changes import triggers, user_values
+from changes.filters import Kind, Problem, QueryError, Table
 from changes.models import MAX_NAME_LENGTH, NotedChange
+from changes.opened import described_by_models, foreign_keys, read_from_database
+from changes.permitted import policy_of
 from changes.registry import Collection, collections
+from changes.rights import Action, Right
 from changes.shapes import model_fields
 from realtime import TAG
 
@@ -26,10 +30,17 @@ _OURS = re.compile(r"(realtime|changes)_")
 
 @register(TAG)
 def check_collections(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """What is declared can be watched."""
+    """What is declared can be watched, and its rights mean something."""
     found = [Error(mistake, id="relais.E030") for mistake in _mistakes()]
-    for each in collections():
-        found += [Error(mistake, id="relais.E031") for mistake in (*_of_rights(each), *_of_fields(each))]
+    found += [
+        Error(mistake, id="relais.E031")
+        for mistake in (
+            *user_values.mistakes(),
+            *(mistake for each in collections() for mistake in (*_of_rights(each), *_of_fields(each))),
+        )
+    ]
+    if not found:  # else it would be said twice
+        found += [Error(mistake, id="relais.E031") for mistake in _of_rules()]
     return list(found)
 
 
@@ -51,10 +62,11 @@ def _mistakes() -> Iterator[str]:
 def _of_rights(collection: Collection) -> Iterator[str]:
     for right in collection.rights:
         if not callable(right.to):
-            yield f"`to` in a right to {collection.name!r} must be a function of a user, or None for nobody."
-        if collection.fields is not None:
-            for name in sorted(set(right.fields or ()) - set(collection.fields)):
-                yield f"A right to {collection.name!r} names the field {name!r}, which it has not."
+            yield f"`to` in a right to {collection.name!r} must be a function of a user or None."
+        if not right.actions:
+            yield f"A right to {collection.name!r} allows nothing: name an action."
+        for action in sorted(right.actions - set(Action)):
+            yield f"{action!r} in a right to {collection.name!r} is none of {', '.join(Action)}."
 
 
 def _of_fields(collection: Collection) -> Iterator[str]:
@@ -74,6 +86,61 @@ def _of_fields(collection: Collection) -> Iterator[str]:
     for name in collection.fields or ():
         if name not in known:
             yield f"{model.__name__} has no column for the field {name!r} of {collection.name!r}."
+
+
+def _of_rules() -> Iterator[str]:
+    """Mistakes in rules and fields of rights that models tell; `check_tables` finds the others."""
+    for collection, table in described_by_models().items():
+        for mistake in _of_policies(collection, table):
+            if not _may_be_right(mistake, table):
+                yield mistake.text
+
+
+def _may_be_right(mistake: _Mistake, table: Table) -> bool:
+    """Whether only the database can tell: what a strange column holds, what is in a table without a model."""
+    if mistake.problem not in {Problem.OPERATOR, Problem.FIELD}:
+        return False
+    strange = [column.name for column in table.columns if column.kind is Kind.OTHER]
+    if any(name in str(mistake.right.rows) for name in strange):
+        return True
+    unknown = {each.table for each in collections() if each.model is None}
+    known = [each for each in collections() if each.model is not None]
+    return any(target in unknown for each in known for target, *_ in foreign_keys(each).values())
+
+
+class _Mistake(NamedTuple):
+    right: Right
+    text: str
+    problem: Problem | None = None
+
+
+def _of_policies(collection: Collection, table: Table) -> Iterator[_Mistake]:
+    for right in collection.rights:
+        try:
+            policy_of(table, right)
+        except QueryError as error:
+            text = f"The rule of a right to {collection.name!r}: {error}"
+            yield _Mistake(right, text, error.problem)
+        except ValueError as error:
+            yield _Mistake(right, f"A right to {collection.name!r}: {error}")
+
+
+@register(Tags.database)
+def check_tables(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Rights mean something for the tables that there are, also for those without a model."""
+    if not databases or DEFAULT_DB_ALIAS not in databases or check_collections(None):
+        return []
+    try:
+        tables = read_from_database()
+    except DatabaseError as error:
+        return [Caution(f"The tables could not be read: {error}", id="relais.W031")]
+    return [
+        Error(mistake.text, id="relais.E031")
+        for collection, table in tables.items()
+        for mistake in _of_policies(collection, table)
+    ]
 
 
 @register(Tags.database)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ from changes.filters import Policy, Relation, Table, table_of
 from changes.permitted import policies_of
 from changes.registry import Collection, collections
 from changes.rights import Right
-from changes.shapes import NoShapeError, Shape, foreign_keys_of, model_fields, shape_of
+from changes.shapes import NoShapeError, Shape, described, foreign_keys_of, model_fields, shape_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +56,7 @@ def _all_of(declared: tuple[Collection, ...]) -> Mapping[str, Opened]:
             shapes[collection] = shape_of(collection)
         except NoShapeError as error:
             logger.error("The collection %s cannot be read: %s", collection.name, error)
-    tables = {collection: table_of(collection.name, shape) for collection, shape in shapes.items()}
-    for collection in tables:
-        _relate(collection, tables)
+    tables = _related(shapes)
     return {
         collection.name: Opened(collection, shapes[collection], table, policies_of(table, collection.rights))
         for collection, table in tables.items()
@@ -69,11 +68,34 @@ def forget() -> None:
     _all_of.cache_clear()
 
 
+def described_by_models() -> dict[Collection, Table]:
+    """The tables of collections that have a model, as the models describe them. Asks no database."""
+    return _related(
+        {each: described(each.model, each.fields) for each in collections() if each.model is not None}
+    )
+
+
+def read_from_database() -> dict[Collection, Table]:
+    """The tables of collections as the database has them at this moment; without those that it has not."""
+    shapes = {}
+    for collection in collections():
+        with suppress(NoShapeError):
+            shapes[collection] = shape_of(collection)
+    return _related(shapes)
+
+
+def _related(shapes: Mapping[Collection, Shape]) -> dict[Collection, Table]:
+    tables = {collection: table_of(collection.name, shape) for collection, shape in shapes.items()}
+    for collection in tables:
+        _relate(collection, tables)
+    return tables
+
+
 def _relate(collection: Collection, tables: Mapping[Collection, Table]) -> None:
     """Enter what the foreign keys of a collection lead to, and the way back."""
     table = tables[collection]
     by_table = {each.table: each for each in tables}
-    for name, (target, column, back) in _foreign_keys(collection).items():
+    for name, (target, column, back) in foreign_keys(collection).items():
         other = by_table.get(target)
         if other is None or name not in table.by_name:
             continue
@@ -86,7 +108,7 @@ def _relate(collection: Collection, tables: Mapping[Collection, Table]) -> None:
             tables[other].relations.setdefault(back, Relation(back, theirs, table, ours, is_many=True))
 
 
-def _foreign_keys(collection: Collection) -> dict[str, tuple[str, str, str]]:
+def foreign_keys(collection: Collection) -> dict[str, tuple[str, str, str]]:
     """By field: the table and the column that a foreign key names, and what the way back is called."""
     if collection.model is None:
         found = foreign_keys_of(collection.table)

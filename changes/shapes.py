@@ -101,6 +101,19 @@ def shape_of(collection: Collection) -> Shape:
     return Shape(collection.table, key, tuple(field for field in known if field.name in wanted))
 
 
+def described(model: type[Model], fields: Iterable[str] | None) -> Shape:
+    """The shape that a model describes, without asking the database; of its fields those that there are."""
+    options = model._meta  # noqa: SLF001 - documented, in spite of its name
+    every = [Field(field.name, column, *_kind_of(field)) for column, field in model_fields(model).items()]
+    in_key = {field.name for field in options.pk_fields}
+    wanted = {field.name for field in every} if fields is None else {*fields, *in_key}
+    return Shape(
+        options.db_table,
+        tuple(field for field in every if field.name in in_key),
+        tuple(field for field in every if field.name in wanted),
+    )
+
+
 def columns_of(table: str) -> list[Column]:
     """The columns of a table; none where there is no such table."""
     return _READ[connection.vendor](table)

@@ -32,6 +32,7 @@ from changes.opened import Opened, everything_opened, opened
 from changes.permitted import permitted, user_values
 from changes.registry import topic_of
 from changes.rights import Action
+from changes.user_values import variables
 from realtime import Delivery, Frame, Payload, Position, UnavailableError, log, one_moment, positions
 
 EVERY_EVENT = frozenset(Sight)
@@ -139,6 +140,7 @@ def view_of(user: User | None, name: str, query: Mapping[str, Any], *, key: Any 
         readable_to(user, name),
         asked,
         user_values=user_values(user),
+        variables=variables(),
         related=lambda relation: _related(user, relation),
     )
 

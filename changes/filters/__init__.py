@@ -25,7 +25,6 @@ from changes.filters.conditions import (
     any_of,
     bound,
     depends_on_time,
-    user_variables,
 )
 from changes.filters.errors import Problem, QueryError
 from changes.filters.expressions import Matching, ordering
@@ -35,7 +34,7 @@ from changes.filters.parsing import USER_VARIABLES, parse_filter
 from changes.filters.policies import policy
 from changes.filters.queries import Page, parse_fields, parse_page, parse_search, parse_sort
 from changes.filters.related import attach
-from changes.filters.rights import Policy, Readable, everything, needed_variables, readable
+from changes.filters.rights import Policy, Readable, everything, readable
 from changes.filters.shaped import table_of
 from changes.filters.sorting import Sort, SortKey, order_by, sorted_rows
 from changes.filters.sql import where
@@ -83,7 +82,6 @@ __all__ = [
     "everything",
     "matcher",
     "matches",
-    "needed_variables",
     "order_by",
     "ordering",
     "parse_fields",
@@ -95,7 +93,6 @@ __all__ = [
     "readable",
     "sorted_rows",
     "table_of",
-    "user_variables",
     "view",
     "where",
 ]

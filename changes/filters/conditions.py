@@ -183,12 +183,6 @@ def joined_needs(*several: Needs) -> Needs:
     return joined
 
 
-def user_variables(condition: Condition) -> frozenset[str]:
-    """The names of the user's values that it needs."""
-    found = (operand for comparison in comparisons(condition) for operand in _operands(comparison))
-    return frozenset(operand.name for operand in found if isinstance(operand, UserValue))
-
-
 def depends_on_time(condition: Condition) -> bool:
     """Whether the same row may match now and not later."""
     return any(isinstance(operand, Now) for each in comparisons(condition) for operand in _operands(each))

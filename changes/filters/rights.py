@@ -21,7 +21,6 @@ from changes.filters.conditions import (
     any_of,
     bound,
     transformed,
-    user_variables,
 )
 from changes.filters.tables import Table
 
@@ -89,8 +88,3 @@ def readable(policies: Iterable[Policy], user_values: Mapping[str, Any]) -> Read
 def everything(table: Table) -> Readable:
     """What a superuser may read."""
     return Readable((Policy(ALWAYS, frozenset(table.names)),))
-
-
-def needed_variables(policies: Iterable[Policy]) -> frozenset[str]:
-    """The names of the user's values by which these policies differ from user to user."""
-    return frozenset().union(*(user_variables(policy.rule) for policy in policies))

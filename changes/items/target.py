@@ -14,7 +14,6 @@ from django.db import connection
 from changes import shapes
 from changes.errors import UnknownCollectionError
 from changes.filters import (
-    USER_VARIABLES,
     AllOf,
     AnyOf,
     Check,
@@ -45,6 +44,7 @@ from changes.opened import Opened, opened
 from changes.permitted import permitted, user_values
 from changes.rights import Action
 from changes.rows import postgresql_columns, row_as_json, sqlite_object
+from changes.user_values import variables
 from realtime import NotAllowedError
 
 #: The table in the statements here.
@@ -102,7 +102,7 @@ class Target:
                 given,
                 self.table,
                 readable=self.readable.fields,
-                variables=USER_VARIABLES,
+                variables=variables(),
                 related=self._readable_at,
             )
             given = bound(given, user_values(self.user))

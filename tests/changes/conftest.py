@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from django.db import connection
 
-from changes import ALL_FIELDS, Collection, migrating, reader, registry, triggers, watch_table
+from changes import ALL_FIELDS, Collection, migrating, reader, registry, triggers, user_values, watch_table
 from changes.registry import topic_of
 from realtime import log
 
@@ -59,6 +60,15 @@ def _told(event: dict[str, Any]) -> Told:
         return Told("missed")
     what = "create" if event["old"] is None else "delete" if event["new"] is None else "update"
     return Told(what, event["old"], event["new"], event["write"])
+
+
+@contextmanager
+def nothing_declared() -> Iterator[None]:
+    """Nothing is declared but what is declared in the block, and that only there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_collections", [])
+        patch.setattr(user_values, "_registered", [])
+        yield
 
 
 @pytest.fixture

@@ -18,8 +18,10 @@ from changes import (
     checks,
     migrating,
     registry,
+    shapes,
     signed_in,
     triggers,
+    user_value,
     watch,
     watch_table,
 )
@@ -28,18 +30,20 @@ from changes.permitted import permitted
 from changes.registry import Collection, collections
 from realtime import Topic
 from realtime.models import Topic as TopicModel
-from tests.changes.conftest import IS_SQLITE, Told, run
+from tests.changes.conftest import IS_SQLITE, Told, nothing_declared, run
 
 Read = Callable[[str], list[Told]]
 
 
 @pytest.fixture
 def only() -> Iterator[None]:
-    """No collections but those that the test declares."""
-    before = registry.collections()
-    registry._collections.clear()
-    yield
-    registry._collections[:] = before
+    """Nothing is declared but what the test declares."""
+    with nothing_declared():
+        yield
+
+
+def watch_people(**right: Any) -> Collection:
+    return watch(User, name="people", fields="*", rights=[allow("read", to=signed_in, **right)])
 
 
 def mistakes() -> list[str]:
@@ -47,7 +51,13 @@ def mistakes() -> list[str]:
 
 
 def test_right_declarations_have_no_mistakes(only: None):
-    watch(User, name="people", fields=["id", "username"])
+    user_value("teams")(list)
+    watch(
+        User,
+        name="people",
+        fields=["username"],  # the key always comes along
+        rights=[allow("read", to=signed_in, rows={"id": {"_in": "$CURRENT_USER.teams"}}, fields=["id"])],
+    )
     watch_table("Order items", name="order_items", fields=ALL_FIELDS, rights=[allow("read", to=signed_in)])
 
     assert mistakes() == []
@@ -75,10 +85,25 @@ def test_right_declarations_have_no_mistakes(only: None):
             "must be a function",
         ),
         (
+            lambda: watch(User, name="people", fields="*", rights=[allow(cast("Any", "look"), to=signed_in)]),
+            "'look' in a right to 'people' is none of read, create, update, delete",
+        ),
+        (lambda: watch(User, name="people", fields="*", rights=[allow(to=signed_in)]), "allows nothing"),
+        (
+            lambda: watch_people(rows={"username": {"_is": "ana"}}),
+            "The rule of a right to 'people': There is no operator '_is' for username.",
+        ),
+        (lambda: watch_people(rows={"shoe_size": 42}), "no field 'shoe_size'"),
+        (lambda: watch_people(rows={"id": "$CURRENT_USER.shoes"}), "no variable '$CURRENT_USER.shoes'"),
+        (lambda: watch_people(rows={"id": {"_eq": "x"}}), "id._eq takes a whole number"),
+        (lambda: user_value("Home town")(str), "'Home town' is no name for a value of the user"),
+        (lambda: user_value("email")(str), "another value $CURRENT_USER.email of the user"),
+        (lambda: [user_value("team")(str) for _ in range(2)], "another value $CURRENT_USER.team of the user"),
+        (
             lambda: watch(
                 User, name="people", fields=["id"], rights=[allow("read", to=signed_in, fields=["username"])]
             ),
-            "the field 'username'",
+            "people has no field 'username'",
         ),
         (lambda: watch(User, name="people", fields=["id"], follows=["id"]), "'id' leads to no other row"),
     ],
@@ -88,6 +113,60 @@ def test_mistake_is_named(only: None, declaration: Callable[[], Any], mistake: s
 
     [message] = mistakes()
     assert mistake in message
+
+
+def test_rule_about_a_table_without_a_model_is_left_to_the_database(only: None):
+    watch(
+        Group.permissions.through,
+        name="granted",
+        fields="*",
+        rights=[allow("read", to=signed_in, rows={"group": {"name": "editors"}})],
+    )
+    assert "no operator 'name' for group" in mistakes()[0]
+    watch_table("auth_group", name="groups", fields="*")
+
+    assert mistakes() == []
+
+
+def test_rule_about_a_column_of_a_strange_type_is_left_to_the_database(
+    only: None, monkeypatch: pytest.MonkeyPatch
+):
+    watch_people(rows={"username": "ana"})
+    assert mistakes() == []
+    monkeypatch.delitem(shapes._KIND_OF_FIELD, "CharField")
+    assert mistakes() == []
+    watch(Group, name="groups", fields="*", rights=[allow("read", to=signed_in, rows={"id": {"_is": 7}})])
+
+    [message] = mistakes()
+    assert "no operator '_is' for id" in message
+
+
+@pytest.mark.parametrize(
+    ("rights", "mistake"),
+    [
+        ({"rows": {"name": {"_is": 1}}}, "no operator '_is' for name"),
+        ({"rows": {"title": "a"}}, "no field 'title'"),
+        ({"fields": ["title"]}, "items has no field 'title'"),
+    ],
+)
+def test_mistake_in_a_right_to_a_table_without_a_model_is_named_and_lets_nobody_in(
+    rights: dict[str, Any],
+    mistake: str,
+    table: Callable[..., Collection],
+    ana: User,
+    caplog: pytest.LogCaptureFixture,
+):
+    table(
+        "items",
+        "id integer PRIMARY KEY, name text",
+        rights=[allow("read", to=signed_in, **rights), allow("read", to=signed_in, fields=["id"])],
+    )
+
+    assert mistakes() == []
+    [message] = checks.check_tables(None, ["default"])
+    assert mistake in message.msg
+    assert permitted(Action.READ, opened("items"), ana).fields == {"id"}
+    assert mistake in caplog.text
 
 
 def test_nobody_reads_what_was_declared_without_rights_but_superusers(

@@ -10,7 +10,6 @@ from changes.filters import (
     Sight,
     attach,
     everything,
-    needed_variables,
     parse_page,
     policy,
     readable,
@@ -42,7 +41,6 @@ def test_users_with_equal_rights_are_equal_values():
     assert readable([PUBLISHED], ana) == readable([PUBLISHED], bruno)
     assert readable([OWN, PUBLISHED], ana) == readable([PUBLISHED, OWN, OWN], {"$CURRENT_USER": "7"})
     assert readable([OWN], ana) != readable([OWN], bruno)
-    assert needed_variables([OWN, PUBLISHED]) == {"$CURRENT_USER"}
 
 
 def test_views_of_equal_questions_and_rights_are_equal_values():
