@@ -107,10 +107,11 @@ def _in_sqlite(field: Field, value: str, longest: int) -> str:
             f" THEN {value} ELSE json_quote({anything}) END)"
         )
     if field.kind is Kind.NUMBER:
-        # Of its own accord SQLite writes 15 digits, with which two numbers may look the same.
+        # Of its own accord SQLite writes 15 digits, with which two numbers may look the same. 17 would tell
+        # them all apart, if it did not mistake the last one in numbers that are very large.
         return (
             f"json(CASE WHEN typeof({value}) = 'real' AND abs({value}) < 9e999"
-            f" THEN printf('%!.17g', {value}) ELSE json_quote({anything}) END)"
+            f" THEN printf('%!.18g', {value}) ELSE json_quote({anything}) END)"
         )
     if texts := _IN_SQLITE.get(field.kind):
         cases = " ".join(f"WHEN {condition} THEN {then}" for condition, then in texts(field, value))
