@@ -13,6 +13,10 @@ from realtime.sockets.unknown_paths import UnknownPath
 from realtime.wire import sizes
 
 _foreign = []
+if settings.DIRECTUS_ENABLED:
+    import directus.routing
+
+    _foreign += directus.routing.websocket_urlpatterns
 if settings.SUPABASE_ENABLED:
     import supabase.routing
 

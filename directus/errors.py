@@ -17,6 +17,7 @@ from accounts.errors import (
     WrongPasswordError,
 )
 from changes.filters import Problem, QueryError
+from changes.items import InvalidRowError, ProblemKind, RowProblem
 from realtime import (
     AccountDisabledError,
     InvalidInputError,
@@ -299,12 +300,32 @@ def told(error: RealtimeError) -> Told:
 
 def all_told(error: RealtimeError) -> list[Told]:
     """Every error of a request that failed, in the words of the dialect."""
+    if isinstance(error, InvalidRowError):
+        return [told(_of_row(problem)) for problem in error.problems] or [told(InvalidPayloadError())]
     return [told(each) for each in (error.errors if isinstance(error, SeveralErrors) else (error,))]
+
+
+#: The classes of what can be wrong with a row.
+_OF_ROWS: dict[ProblemKind, type[_FieldError]] = {
+    ProblemKind.TOO_LONG: ValueTooLongError,
+    ProblemKind.OUT_OF_RANGE: ValueOutOfRangeError,
+    ProblemKind.NOT_NULL: NotNullViolationError,
+    ProblemKind.NOT_UNIQUE: RecordNotUniqueError,
+    ProblemKind.FOREIGN_KEY: InvalidForeignKeyError,
+}
+
+
+def _of_row(problem: RowProblem) -> DirectusError:
+    if (kind := _OF_ROWS.get(problem.kind)) is not None:
+        return kind(field=problem.field, value=problem.value)
+    return FailedValidationError(problem.field or "", problem.rule or "invalid", problem.message)
 
 
 def _as_directus(error: RealtimeError) -> DirectusError:
     if (found := _OF_USERS.get(type(error))) is not None:
         return found
+    if isinstance(error, InvalidRowError):
+        return _of_row(error.problems[0]) if error.problems else InvalidPayloadError()
     if isinstance(error, WeakPasswordError):
         return FailedValidationError("password", "regex", error.message)
     if isinstance(error, QueryError):

@@ -7,6 +7,7 @@ one: strangers who open sockets and say nothing keep nobody else out.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from realtime import OverloadedError, RealtimeError, UnauthenticatedError, conf
@@ -24,9 +25,11 @@ class Waiting(Protocol):
 
 
 class WaitingRoom:
-    """The waiting sockets of a process."""
+    """The waiting sockets of one kind in a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float] = lambda: AUTH_SECONDS) -> None:
+        #: How long a socket may wait.
+        self._seconds = seconds
         self.count = 0
         #: By address, each in the order of arrival, with the timer that ends the wait.
         self._waiting: dict[str, dict[Waiting, asyncio.TimerHandle]] = {}
@@ -38,7 +41,7 @@ class WaitingRoom:
             oldest = next(iter(self._waiting[most]))
             self.leave(oldest, most)
             oldest.refuse(OverloadedError(retry_after_ms=RETRY_MS))
-        late = asyncio.get_running_loop().call_later(AUTH_SECONDS, self._too_late, socket, address)
+        late = asyncio.get_running_loop().call_later(self._seconds(), self._too_late, socket, address)
         self._waiting.setdefault(address, {})[socket] = late
         self.count += 1
 
@@ -54,7 +57,7 @@ class WaitingRoom:
 
     def _too_late(self, socket: Waiting, address: str) -> None:
         self.leave(socket, address)
-        socket.refuse(UnauthenticatedError(f"No `auth` came within {AUTH_SECONDS:g} s."))
+        socket.refuse(UnauthenticatedError(f"No `auth` came within {self._seconds():g} s."))
 
 
 WAITING = WaitingRoom()

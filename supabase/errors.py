@@ -32,14 +32,14 @@ class TopicNameRequiredError(ChannelError):
 class TooManyChannelsError(ChannelError, RateLimitedError):
     """Too many channels on this socket."""
 
-    code = RateLimitedError.code
+    code, status = RateLimitedError.code, RateLimitedError.status
     reason = "ChannelRateLimitReached"
 
 
 class NotYoursError(ChannelError, NotAllowedError):
     """You do not have permissions to read from this Channel topic."""
 
-    code = NotAllowedError.code
+    code, status = NotAllowedError.code, NotAllowedError.status
     reason = "Unauthorized"
 
 

@@ -1,0 +1,1 @@
+"""The socket of the Directus dialect: signing in, subscriptions to collections, heartbeats."""
