@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from tests.programs import node
+from tests.node_program import Found, played
 from tests.servers import ServerProcess, manage
 
 pytestmark = pytest.mark.acceptance
@@ -74,8 +69,6 @@ CASES: dict[str, Any] = {
     "client of version 1.0.0 hears and speaks": {"heard": [{"n": 1}], "back": [{"n": 2}], "nom": "old"},
 }
 
-Found = dict[str, dict[str, Any]]
-
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])
 def found(request: pytest.FixtureRequest, new_backends: Callable[[], Any]) -> Iterator[Found]:
@@ -84,40 +77,7 @@ def found(request: pytest.FixtureRequest, new_backends: Callable[[], Any]) -> It
     with ServerProcess(request.param, **backends) as server:
         tokens = [manage("token", name, **backends).strip() for name in ("ana", "bruno")]
         key = manage("anon_key", **backends).strip()
-        yield played(server, key, *tokens)
-
-
-def played(server: ServerProcess, *arguments: str) -> Found:
-    """Run the program, and the SQL that it asks for; returns its lines."""
-    said: Found = {}
-    with subprocess.Popen(
-        [node(), PROGRAM, server.url, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as program:
-        assert program.stdin is not None
-        assert program.stdout is not None
-        for line in program.stdout:
-            words = json.loads(line)
-            if "sql" in words:
-                write(server.database_url, words["sql"])
-                program.stdin.write("done\n")
-                program.stdin.flush()
-            else:
-                said[words["case"]] = words
-    return said
-
-
-def write(database_url: str, sql: str) -> None:
-    """Run SQL as another program would."""
-    if database_url.startswith("sqlite"):
-        with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), timeout=10)) as database:
-            database.execute(sql)
-            database.commit()
-    else:
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute(sql)
+        yield played(PROGRAM, server, key, *tokens)
 
 
 @pytest.mark.parametrize("name", CASES)
