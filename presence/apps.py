@@ -1,4 +1,4 @@
-"""The Django app of presence: its reaction registers itself, and its tracker beats beside the sockets."""
+"""The Django app of presence: its tracker beats beside the sockets."""
 
 from django.apps import AppConfig
 
@@ -7,7 +7,6 @@ class PresenceConfig(AppConfig):
     name = "presence"
 
     def ready(self) -> None:
-        from presence import reactions  # noqa: F401 (registers itself)
         from presence.tracker import Tracker
         from realtime import runs_with_hub
 

@@ -65,8 +65,9 @@ class Room:
         self.flushed_at = 0.0
 
     def everybody(self) -> list[Entry]:
-        """All who are there."""
-        return [entry for entries in self.entries.values() for entry in entries.values()]
+        """All who are there, as those who follow the room were told until now."""
+        found = {ref: entry for entries in self.entries.values() for ref, entry in entries.items()}
+        return [entry for ref, entry in (found | self.leaves).items() if ref not in self.joins]
 
 
 class Tracker:
@@ -119,6 +120,7 @@ class Tracker:
         room = self.rooms.get(name)
         if room is None:
             room = self.rooms[name] = Room(name)
+            self._hub.listen(name, self._changed)
             if self._hub.layer_status() == "memory":  # there is no other process
                 room.answered.set()
             else:
@@ -140,11 +142,7 @@ class Tracker:
             self._flush(room)
             if self.rooms.get(room.name) is room:
                 del self.rooms[room.name]
-
-    async def everybody(self, room: Room) -> list[Entry]:
-        """All who are in a room, once the other processes have said who is there by their sockets."""
-        await room.answered.wait()
-        return room.everybody()
+                self._hub.stop_listening(room.name)
 
     # --- who is here --------------------------------------------------------------------------------
 
@@ -191,7 +189,7 @@ class Tracker:
 
     # --- what others say ----------------------------------------------------------------------------
 
-    def changed(self, delivery: Delivery) -> None:
+    def _changed(self, delivery: Delivery) -> None:
         """Apply what another process told to a room."""
         told, room = _CHANGED.decode(delivery.body), self.rooms.get(delivery.topic)
         if told.process == self.process or room is None:

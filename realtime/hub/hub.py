@@ -163,6 +163,11 @@ class Hub:
         self._listeners[topic] = function
         self._hearing.topics_changed()
 
+    def stop_listening(self, topic: str) -> None:
+        """Call nothing with the events of a topic any more."""
+        self._listeners.pop(topic, None)
+        self._hearing.topics_changed()
+
     def audience(self, topic: str) -> Audience | None:
         """The audience of a topic in this process, if there is one."""
         return self._audiences.get(topic)

@@ -84,24 +84,22 @@ class Channel:
 
     def show_presence(self) -> None:
         """Tell who is there, and from then on who comes and goes, where the user may see it."""
-        if not self.allowed.read_presence or self.socket.subscription(self.room.name, self) is not None:
-            return
-        self.socket.subscribe(
-            self.room.name,
-            PresenceFrames(self.socket.version, self.topic),
-            access=self.access,
-            id=self,
-        )
-        self.tell_presence_soon()
+        if self.allowed.read_presence and self.socket.subscription(self.room.name, self) is None:
+            self.tell_presence_soon()
 
     def tell_presence_soon(self) -> None:
         """Tell who is there, once that is known; again after a change may have been missed."""
         self.socket.spawn(self._tell_presence(self.room))
 
     async def _tell_presence(self, room: Room) -> None:
-        everybody = await Tracker.current().everybody(room)
-        if self.socket.channels.get(self.topic) is self:
-            self.tell("presence_state", presence.listed(everybody))
+        await room.answered.wait()  # what the other processes know
+        if self.socket.channels.get(self.topic) is not self:
+            return
+        # In one turn: what is told from now on is not in the state, and nothing else is missing there.
+        if self.socket.subscription(room.name, self) is None:
+            rendering = PresenceFrames(self.socket.version, self.topic)
+            self.socket.subscribe(room.name, rendering, access=self.access, id=self)
+        self.tell("presence_state", presence.listed(room.everybody()))
 
     def track(self, meta: msgspec.Raw) -> None:
         """Say of itself that it is there, or something else than before."""

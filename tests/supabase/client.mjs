@@ -236,7 +236,7 @@ const cases = {
     const there = Object.keys(watcher.presenceState());
     await zoe.untrack();
     await until(() => said.length === 2, "the leave");
-    return { answer, said, there, left: watcher.presenceState(), synced: syncs >= 3 };
+    return { answer, said, there, left: watcher.presenceState(), synced: syncs >= 2 };
   },
 
   async "presence of a client that comes late is complete"() {

@@ -121,13 +121,15 @@ async def test_two_devices_share_a_key(phoenix):
     assert without_refs(left[1]) == {"zoe": [{"n": 1}]}
 
 
-async def test_who_tracks_without_having_asked_is_shown_the_others(phoenix):
+async def test_who_tracks_without_having_asked_is_shown_who_is_there(phoenix):
     async with phoenix() as client:
         joined = await client.join(ROOM)
         await client.push(ROOM, "presence", track(n=1), join_ref=joined)
-        frames = [await client.receive() for _ in range(3)]
+        reply, state = [await client.receive() for _ in range(2)]
+        there = without_refs(state[4] or (await diff(client))[0])
 
-    assert sorted(frame[3] for frame in frames) == ["phx_reply", "presence_diff", "presence_state"]
+    assert [frame[3] for frame in (reply, state)] == ["phx_reply", "presence_state"]
+    assert list(there.values()) == [[{"n": 1}]]
 
 
 async def test_many_changes_are_told_together_and_only_the_last_of_each_member(phoenix):
