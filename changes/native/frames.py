@@ -93,3 +93,9 @@ class RowsSerializer(serializers.Serializer[Any]):
     matching = serializers.IntegerField(
         allow_null=True, help_text="The number of those that match, where that was asked for."
     )
+
+
+class KeysSerializer(serializers.Serializer[Any]):
+    """The rows that were written."""
+
+    keys = serializers.ListField(child=serializers.JSONField(), help_text="Their primary keys.")
