@@ -47,7 +47,10 @@ class Refusal(NamedTuple):
 
 
 async def deny(scope: dict[str, Any], send: Callable[[Any], Awaitable[None]], refusal: Refusal) -> None:
-    """Refuse a handshake before accept: in full where the server can say it, else with its plain 403."""
+    """Refuse a handshake before accept: in full where the server can say it, else with its plain 403.
+
+    Daphne and uvicorn can; Daphne by its adapter.
+    """
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return

@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 class UnknownPath:
     """ASGI application for the last route, which every path matches: refuses before accept, with 404.
 
-    Without it the router raises, and every scan of the port logs a traceback. Daphne answers 403 to every
-    refused handshake, so the log says what was wrong too.
+    Without it the router raises, and every scan of the port logs a traceback. A browser shows no answer to a
+    handshake, so the log says what was wrong too.
     """
 
     def __init__(self, routes: Sequence[URLPattern]) -> None:

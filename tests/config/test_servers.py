@@ -63,7 +63,7 @@ def test_unknown_path_is_refused_without_a_traceback(server: ServerProcess) -> N
     with pytest.raises(InvalidStatus) as refused, connect(f"{server.ws_url}/ws/nowhere/"):
         pass
 
-    assert refused.value.response.status_code in (403, 404)
+    assert refused.value.response.status_code == 404
     assert "Traceback" not in server.log()
 
 
@@ -89,8 +89,8 @@ def test_wrong_socket_path_is_told_the_right_one(server: ServerProcess, path: st
     assert "origin" not in line()
     assert CANARY not in server.log()[before:]
     answer = refused.value.response
-    if answer.status_code == 404:  # Daphne answers 403 to everything
-        assert told in json.loads(answer.body)["detail"]
+    assert answer.status_code == 404
+    assert told in json.loads(answer.body)["detail"]
 
 
 def test_page_of_another_origin_is_told_apart_in_the_log(server: ServerProcess) -> None:

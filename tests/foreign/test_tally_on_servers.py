@@ -84,9 +84,6 @@ async def test_handshake_without_the_subprotocol_is_refused_before_accept(server
             pass
 
     response = refused.value.response
-    if server.kind == "daphne":  # Daphne cannot say more
-        assert response.status_code == 403
-        return
     assert response.status_code == 426
     assert response.headers["content-type"] == "application/vnd.msgpack"
     assert response.headers["tally-versions"] == SUBPROTOCOL

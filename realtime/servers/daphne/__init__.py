@@ -119,7 +119,7 @@ def _create_application(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
     """`Server.create_application`: gives sockets our extension and intake, and answers their peer's pace."""
     scope["asgi"] = {"version": "3.0"}
     if isinstance(protocol, PreparedWebSocketProtocol):
-        scope["extensions"] = {EXTENSION: PreparedWire(protocol)}
+        scope["extensions"] = {"websocket.http.response": {}, EXTENSION: PreparedWire(protocol)}
         queue: Any = protocol.intake
         receive = protocol.take
         send = functools.partial(self.handle_reply, protocol)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
 from autobahn.websocket.types import ConnectionDeny
 from daphne import ws_protocol
+from twisted.web import http
 
 from realtime.errors import CloseCode
 from realtime.servers import CLOSE_SECONDS, MAX_FRAGMENTS
@@ -52,6 +54,8 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     _fragments = 0
     _late_pong: bytes | None = None
     _cut: asyncio.TimerHandle | None = None
+    #: The head of a refusal, until its body comes.
+    _refusal: bytes | None = None
 
     # Autobahn makes these for every connection, and nothing under Daphne asks for them: so they are made
     # once.
@@ -184,8 +188,15 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     # --- writing --------------------------------------------------------------------------------------
 
     def handle_reply(self, message: Message) -> None:
-        """Send what the application says, empty messages too, which Daphne leaves out."""
-        if message.get("type") == "websocket.send" and self.state == self.STATE_OPEN:
+        """Send what the application says, refusals and empty messages too, which Daphne leaves out."""
+        kind = message.get("type")
+        if kind == "websocket.http.response.start":
+            self._refusal = _head(message["status"], message.get("headers", ()))
+            return
+        if kind == "websocket.http.response.body":
+            self._refuse(message.get("body", b""), is_last=not message.get("more_body", False))
+            return
+        if kind == "websocket.send" and self.state == self.STATE_OPEN:
             binary, text = message.get("bytes"), message.get("text")
             if (binary == b"" and text is None) or (text == "" and binary is None):
                 self.serverSend(text if binary is None else binary, binary is not None)
@@ -199,6 +210,22 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
         if self.state == self.STATE_OPEN:
             payload = content if binary else content.encode()
             self.sendFrame(opcode=2 if binary else 1, payload=payload)
+
+    def _refuse(self, body: bytes, *, is_last: bool) -> None:
+        """Refuse the handshake with the answer of the application, an extension of ASGI that Daphne lacks."""
+        if self._refusal is None or self.state != self.STATE_CONNECTING:
+            return
+        self.sendData(self._refusal + body)
+        self._refusal = b""
+        if is_last:
+            del self.handshake_deferred  # nobody else answers it
+            self.server.protocol_disconnected(self)
+            details = {
+                "path": self.request.path,
+                "client": ":".join(map(str, self.client_addr or ())) or None,
+            }
+            self.server.log_action("websocket", "rejected", details)
+            self.dropConnection()
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -273,3 +300,10 @@ class PreparedWebSocketProtocol(PacedReading, ws_protocol.WebSocketProtocol):  #
     def _ended(self, reason: Reason, code: int | None) -> None:
         client = self.client_addr[0] if self.client_addr else None
         ended(reason, client=client, path=unquote(self.path.decode("ascii")), close_code=code)
+
+
+def _head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The head of an answer after which the connection ends."""
+    reason = http.RESPONSES.get(status, b"")
+    lines = [b"HTTP/1.1 %d %s" % (status, reason), *(b"%s: %s" % header for header in headers)]
+    return b"\r\n".join([*lines, b"connection: close", b"", b""])

@@ -75,6 +75,12 @@ async def echo_as_our_sockets(scope: dict[str, Any], receive: Any, send: Any) ->
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()
+    if scope["path"] == "/refused":
+        headers = [(b"content-type", b"text/plain"), (b"retry-after", b"7")]
+        await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": b"not ", "more_body": True})
+        await send({"type": "websocket.http.response.body", "body": b"now"})
+        return
     if scope["path"] == "/late":
         say("late begins")
         await asyncio.sleep(1)

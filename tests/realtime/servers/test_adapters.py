@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from tests.processes import wait_until
@@ -103,6 +103,16 @@ def test_socket_is_not_closed_for_its_age(server: EchoServer) -> None:
 def test_sockets_are_not_compressed(server: EchoServer) -> None:
     with server.connect("/ws/chat/1/", compression="deflate") as client:
         assert client.protocol.extensions == []
+
+
+def test_refusal_has_the_status_the_headers_and_the_body_of_the_application(server: EchoServer) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        server.connect("/refused")
+
+    answer = refused.value.response
+    assert (answer.status_code, answer.body) == (429, b"not now")
+    assert (answer.headers["content-type"], answer.headers["retry-after"]) == ("text/plain", "7")
+    assert failures(server) == []
 
 
 def test_secrets_stay_out_of_the_access_log(server: EchoServer) -> None:
