@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.backends import AllowAllUsersModelBackend
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -214,17 +215,27 @@ def change_password(*, user: User, old_password: str, new_password: str, keep: s
     """Set a new password and end every session but `keep`, the one that asks."""
     if not user.check_password(old_password):
         raise WrongPasswordError
-    _check_strength(new_password, user)
-    checked = user.password
-    user.set_password(new_password)  # before the transaction: a hash takes long, and SQLite has one writer
+    # Before the transaction: a hash takes long, and SQLite has one writer.
+    store_hash(user=user, new=new_hash(user=user, password=new_password), keep=keep)
+
+
+def new_hash(*, user: User, password: str) -> str:
+    """The hash of a new password that is strong enough."""
+    _check_strength(password, user)
+    return make_password(password)
+
+
+def store_hash(*, user: User, new: str, keep: str | None = None) -> None:
+    """Replace the hash that this user was loaded with, and end every session but `keep`."""
     others = Session.objects.filter(user=user)
     if keep is not None:
         others = others.exclude(pk=keep)
     with announcing():
-        # Not save(): that signs out everywhere, here too, and who just typed both passwords may stay.
-        if not User.objects.filter(pk=user.pk, password=checked).update(password=user.password):
+        # Not save(): that signs out everywhere, here too, and who just typed the password may stay.
+        if not User.objects.filter(pk=user.pk, password=user.password).update(password=new):
             raise WrongPasswordError  # by now: somebody else was faster
         _revoke(user.pk, others)
+    user.password = new
 
 
 def deactivate(*, user: User) -> None:

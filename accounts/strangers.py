@@ -19,14 +19,13 @@ from accounts.authentication import bearer_token
 from accounts.tokens import claims_of
 from accounts.turns import Caller, NoTurnError, Turns
 from realtime import (
-    PROBLEM_JSON,
     REQUESTS_REFUSED,
     OverloadedError,
     RealtimeError,
     conf,
     counted_address,
-    problem_of,
     retry_after,
+    shape_of,
 )
 
 Scope = dict[str, Any]
@@ -192,15 +191,17 @@ class _Request:
 
 async def _refuse(scope: Scope, send: Send) -> None:
     error = OverloadedError(retry_after_ms=RETRY_AFTER_MS)
-    if scope["path"].startswith("/api/"):
-        body, kind = msgspec.json.encode(problem_of(error)), PROBLEM_JSON
-    else:
+    shape, status = shape_of(scope["path"]), error.status
+    if shape is None:
         body, kind = error.message.encode(), "text/plain; charset=utf-8"
+    else:
+        status, told = shape.told(error)
+        body, kind = msgspec.json.encode(told), shape.media_type
     headers = [
         (b"content-type", kind.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"retry-after", retry_after(RETRY_AFTER_MS).encode()),
         (b"cache-control", b"no-store"),
     ]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -139,8 +139,7 @@ _TRADED = "traded"
 
 def session_token_lifetime() -> dt.timedelta:
     """The time for which a session token is valid; a day, unless the project says otherwise."""
-    lifetime: dt.timedelta = getattr(settings, "SESSION_TOKEN_LIFETIME", dt.timedelta(days=1))
-    return lifetime
+    return dt.timedelta(seconds=getattr(settings, "SESSION_COOKIE_TTL", 86_400))
 
 
 T = TypeVar("T", bound=simplejwt.Token)

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -16,6 +17,7 @@ except SettingError as problem:
     sys.exit(f"Relais cannot start. {problem}")
 
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
 from django.core.checks import run_checks
 
 from accounts.credentials import Credentials
@@ -60,11 +62,19 @@ if (
 
 sockets = URLRouter(websocket_urlpatterns)
 
-health = HealthChecks(StrangersTakeTurns(django_application, has_token, has_service_key), hub=Hub.current)
+are_known = [has_token, has_service_key]
+http: Any
+if settings.DIRECTUS_ENABLED:
+    from directus.cors import CrossOrigin
+    from directus.strangers import has_credential
+
+    are_known.append(has_credential)
+health = HealthChecks(StrangersTakeTurns(django_application, *are_known), hub=Hub.current)
+http = CrossOrigin(health) if settings.DIRECTUS_ENABLED else health
 daphne.install(on_listening=health.look)
 router = ProtocolTypeRouter(
     {
-        "http": health,
+        "http": http,
         "websocket": Credentials(OriginCheck(HandshakeLimit(SocketLimits(SocketAuth(sockets))))),
         "lifespan": Lifespan(on_startup=health.look),
     }

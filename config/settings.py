@@ -194,9 +194,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.integer("ACCESS_TOKEN_TTL", 3600, maximum=31_536_000)),
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.duration("ACCESS_TOKEN_TTL", 3600, maximum=31_536_000)),
     "REFRESH_TOKEN_LIFETIME": timedelta(
-        seconds=env.integer("REFRESH_TOKEN_TTL", 604_800, maximum=31_536_000)
+        seconds=env.duration("REFRESH_TOKEN_TTL", 604_800, maximum=31_536_000)
     ),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
@@ -206,8 +206,8 @@ SIMPLE_JWT = {
     "AUTH_HEADER_TYPES": ("Bearer",),
 }
 
-# Of a session token, which a browser keeps in a cookie and trades for the next one.
-SESSION_TOKEN_LIFETIME = timedelta(seconds=env.duration("SESSION_COOKIE_TTL", 86_400, maximum=31_536_000))
+# Seconds: of a session token, which a browser keeps in a cookie and trades for the next one.
+SESSION_COOKIE_TTL = env.duration("SESSION_COOKIE_TTL", 86_400, maximum=31_536_000)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],

@@ -19,6 +19,7 @@ urlpatterns = [
     re_path("^api/", pages.nothing_in_the_api),  # the last of them
     re_path("^ws/", pages.socket_without_upgrade),
     path("admin/", admin.site.urls),
+    *([path("", include("directus.urls"))] if settings.DIRECTUS_ENABLED else []),
     path("", include("demo.urls")) if settings.DEMO_ENABLED else path("", pages.home),
 ]
 

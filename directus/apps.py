@@ -11,3 +11,8 @@ class DirectusConfig(AppConfig):
 
     def ready(self) -> None:
         from directus import checks, receivers  # noqa: F401 (imported for their effect)
+        from directus.first_words import FIRST_WORDS
+        from directus.rest.errors import SHAPE
+        from realtime import declare_shape
+
+        declare_shape(FIRST_WORDS, SHAPE)

@@ -61,13 +61,19 @@ def sign_in_for_cookie(*, email: str, password: str, source: object, user_agent:
 
 
 def _open_session(email: str, password: str, source: object, user_agent: str) -> Session:
-    count_sign_in(source, email)
-    if len(password) > MAX_PASSWORD_CHARACTERS or not email:
+    can_be_right = _is_storable(email) and _is_storable(password) and len(password) <= MAX_PASSWORD_CHARACTERS
+    count_sign_in(source, email if can_be_right else "")
+    if not can_be_right:
         raise InvalidCredentialsError
     with hashing.on_behalf_of(source):
         return services.open_session(
             username=email, password=password, user_agent=user_agent, address=client_address(source)
         )
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a name or a password can be one: a database takes neither U+0000 nor half a character."""
+    return bool(text) and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def refresh(token: str) -> Pair:

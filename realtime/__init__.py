@@ -80,8 +80,10 @@ if TYPE_CHECKING:
     from realtime.http.documents import Document, DocumentView, hash_for_policy
     from realtime.http.metrics import REQUESTS_REFUSED
     from realtime.http.openapi import gives, path_id, path_uuid, problems, refuses, takes
+    from realtime.http.origins import is_listed, is_own
     from realtime.http.problems import PROBLEM_JSON, problem, problem_of, retry_after
     from realtime.http.queries import QuerySerializer
+    from realtime.http.shapes import Shape, declare_shape, shape_of
     from realtime.http.slices import NO_NUMBERS, slice_of
     from realtime.http.throttling import CountingThrottle, Limit, RestThrottle
     from realtime.http.views import PublicView
@@ -213,6 +215,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "refuses",
         "takes",
     ),
+    "realtime.http.origins": ("is_listed", "is_own"),
     "realtime.http.problems": (
         "PROBLEM_JSON",
         "problem",
@@ -220,6 +223,11 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "retry_after",
     ),
     "realtime.http.queries": ("QuerySerializer",),
+    "realtime.http.shapes": (
+        "Shape",
+        "declare_shape",
+        "shape_of",
+    ),
     "realtime.http.slices": (
         "NO_NUMBERS",
         "slice_of",

@@ -11,10 +11,10 @@ from django.http import HttpRequest, HttpResponse
 
 from realtime.database.time_budget import deadline_in
 from realtime.http import pages
+from realtime.http.shapes import shape_of
 
 logger = logging.getLogger(__name__)
 
-API = "/api/"
 #: Seconds that an API request may wait for the database. The admin may take longer: it deletes thousands.
 API_SECONDS = 5.0
 
@@ -56,7 +56,7 @@ class OneThread:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith(API):
+        if shape_of(request.path_info) is None:
             return self.get_response(request)
         with deadline_in(API_SECONDS):
             return self.get_response(request)

@@ -1,6 +1,6 @@
 """Pages that belong to no app: the front page without the demo, and the errors that no REST view has handled.
 
-Below /api/ an error is a problem document; everywhere else it is Django's plain page.
+Where clients of an API read an error it has their shape (`shapes.py`); elsewhere it is Django's plain page.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from realtime.errors import InvalidInputError, NotAllowedError, NotFoundError, RealtimeError
 from realtime.http.problems import PROBLEM_JSON, problem_of
+from realtime.http.shapes import shape_of
 
 
 def home(_request: HttpRequest) -> JsonResponse:
@@ -49,41 +50,42 @@ def unknown_host(request: HttpRequest) -> HttpResponse:
     detail = (
         "This server is not known by the name in the Host header; the setting ALLOWED_HOSTS lists its names."
     )
-    if _is_api(request):
-        return _problem(InvalidInputError(detail))
-    return HttpResponse(detail, status=400, content_type="text/plain; charset=utf-8")
+    return _told(request, InvalidInputError(detail)) or HttpResponse(
+        detail, status=400, content_type="text/plain; charset=utf-8"
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 400 to a request that Django could not read: too many fields, or a body too large."""
-    if _is_api(request):
-        return _problem(InvalidInputError("The request is not valid."))
-    return defaults.bad_request(request, exception)
+    error = InvalidInputError("The request is not valid.")
+    return _told(request, error) or defaults.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 403 for an error outside of REST views."""
-    if _is_api(request):
-        return _problem(NotAllowedError("You may not do this."))
-    return defaults.permission_denied(request, exception)
+    error = NotAllowedError("You may not do this.")
+    return _told(request, error) or defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 404 for an error outside of REST views."""
-    if _is_api(request):
-        return _problem(NotFoundError("There is nothing here."))
-    return defaults.page_not_found(request, exception)
+    error = NotFoundError("There is nothing here.")
+    return _told(request, error) or defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer 500; the log has the traceback."""
-    if _is_api(request):
-        return _problem(RealtimeError("Something went wrong on our side."))
-    return defaults.server_error(request)
+    error = RealtimeError("Something went wrong on our side.")
+    return _told(request, error) or defaults.server_error(request)
 
 
-def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/")
+def _told(request: HttpRequest, error: RealtimeError) -> HttpResponse | None:
+    """The error as the clients of this path read it; None where they read pages."""
+    shape = shape_of(request.path)
+    if shape is None:
+        return None
+    status, body = shape.told(error)
+    return JsonResponse(body, status=status, content_type=shape.media_type)
 
 
 def _problem(error: RealtimeError) -> JsonResponse:

@@ -151,10 +151,13 @@ class Allowance:
         "_waiting",
         "_was_answered",
         "doing",
+        "target",
     )
 
     def __init__(self, *, waiting: Callable[[], int], end: Callable[[Refusal | None], None]) -> None:
         self.doing = Doing.WAITING
+        #: What the request asks for whose body is being read: the shape of a refusal depends on it.
+        self.target = b""
         self._waiting = waiting
         self._end = end
         self._place: Place | None = None
@@ -198,6 +201,7 @@ class Allowance:
 
     def head(self, method: bytes, target: bytes, version: bytes, headers: Headers) -> bool:
         """Check a complete head; returns whether a body follows."""
+        self.target = target
         has_body = check(method, target, version, headers)
         self.doing = Doing.BODY
         self._raw = self._body = self._pieces = 0
@@ -221,6 +225,7 @@ class Allowance:
     def whole(self) -> None:
         """Note that the whole request has arrived."""
         self.doing = Doing.ANSWERING
+        self.target = b""
         self._reading.stop()
         if self._place is not None:
             self._place.works()

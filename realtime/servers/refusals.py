@@ -9,7 +9,8 @@ from http import HTTPStatus
 
 from realtime import errors
 from realtime.errors import RealtimeError
-from realtime.http.problems import PROBLEM_JSON, problem_of, retry_after
+from realtime.http.problems import retry_after
+from realtime.http.shapes import PROBLEM, Shape, shape_of
 from realtime.servers.endings import Reason
 
 
@@ -22,9 +23,10 @@ class Refusal:
     #: Whether the peer is still sending: it needs a moment to notice that it should read instead.
     lingers: bool = True
 
-    def answer(self) -> bytes:
-        """The whole response: a problem document, and the end of the connection."""
-        return _answer(self)
+    def answer(self, target: bytes = b"") -> bytes:
+        """The whole response, as the clients of this target read an error, and the end of the connection."""
+        path = target.partition(b"?")[0].decode("latin1")
+        return _answer(self, shape_of(path) or PROBLEM)
 
 
 class RefusedError(Exception):
@@ -36,13 +38,13 @@ class RefusedError(Exception):
 
 
 @functools.cache
-def _answer(refusal: Refusal) -> bytes:
-
+def _answer(refusal: Refusal, shape: Shape) -> bytes:
     error = refusal.error
-    body = json.dumps(problem_of(error)).encode()
+    status, told = shape.told(error)
+    body = json.dumps(told).encode()
     head = [
-        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
-        f"Content-Type: {PROBLEM_JSON}",
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {shape.media_type}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         "Connection: close",

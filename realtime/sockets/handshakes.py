@@ -13,16 +13,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import markcoroutinefunction
-from django.conf import settings
-from django.http.request import split_domain_port, validate_host
 from django.urls import URLPattern
 
 from realtime.defaults import conf
@@ -34,6 +30,7 @@ from realtime.errors import (
     RealtimeError,
 )
 from realtime.http.addresses import counted_address
+from realtime.http.origins import DEFAULT_PORTS, is_listed, is_own, normalized
 from realtime.http.problems import PROBLEM_JSON, problem_of, retry_after
 from realtime.hub.hub import Hub
 from realtime.rates import Bucket, Buckets, Rate
@@ -46,11 +43,6 @@ Scope = dict[str, Any]
 App = Callable[
     [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Coroutine[Any, Any, None]
 ]
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-#: An Origin as browsers write it (RFC 6454 §6.2), in any case. `urlsplit` would accept a lone `:`, `?` or `#`
-#: at the end, spaces and control characters.
-_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*;=%-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 
 
 class WithHub:
@@ -195,38 +187,18 @@ def is_allowed_origin(origin: str, scope: Scope) -> bool:
     """Whether a page of this origin may open a socket here; exact, default ports aside."""
     if "*" in conf.allowed_origins:  # only with DEBUG: see checks.py
         return True
-    normal = _normalized(origin)
-    if normal is None:
-        return False
-    if any(normal == _normalized(allowed) for allowed in conf.allowed_origins):
-        return True
-    if any(re.match(pattern, origin) for pattern in conf.allowed_origin_patterns):
-        return True
-    # The host must be ours as well: a page may have pointed a name of its own to this server.
-    hosts = _headers(scope, b"host")
-    if len(hosts) != 1 or not validate_host(split_domain_port(hosts[0])[0], settings.ALLOWED_HOSTS):
-        return False
     # Daphne does not say whether a socket came through TLS: then the page's own scheme is as good.
-    scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", ""), normal[0])
-    return normal == _normalized(f"{scheme}://{hosts[0]}")
-
-
-@lru_cache(maxsize=128)  # nearly all sockets come from pages of a few origins
-def _normalized(origin: str) -> tuple[str, str, int] | None:
-    found = _ORIGIN.fullmatch(origin)
-    if found is None:
-        return None
-    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
-    return scheme, host, int(port) if port else _DEFAULT_PORTS[scheme]
+    scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", ""))
+    return is_listed(origin) or is_own(origin, hosts=_headers(scope, b"host"), scheme=scheme)
 
 
 def _tell_refused(origin: str) -> None:
     """Log a refused Origin, with the setting that would allow it."""
-    normal = _normalized(origin)
+    normal = normalized(origin)
     extra = {"origin": origin[:200]}
     if normal is not None:
         scheme, host, port = normal
-        shown = f"{scheme}://{host}" if port == _DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}"
+        shown = f"{scheme}://{host}" if port == DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}"
         extra["allowed_with"] = f"ALLOWED_ORIGINS={shown[:200]}"
     logger.warning("A socket was refused: foreign origin", extra=extra)
 

@@ -466,6 +466,7 @@ def test_export_holds_what_is_theirs_and_no_secret(canary, ana, tmp_path):
         "memberships",
         "departures",
         "messages",
+        "static_tokens",
         "articles",  # the demo's
     ]
     assert held["format"] == "relais.user.1"
@@ -599,6 +600,7 @@ def test_every_table_with_a_user_is_known_here():
         "chat.Message.sender",
         "chat.Participant.user",
         "demo.Article.author",
+        "directus.StaticToken.user",
         "notifications.Notification.user",
         "token_blacklist.OutstandingToken.user",
     }

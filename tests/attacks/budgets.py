@@ -104,6 +104,12 @@ def _others() -> Iterator[tuple[str, Request]]:
         ("twenty commands and no token", {"type": "subscribe", "topic": "conversation.{n}"}),
     ):
         yield f"{SOCKET}, {what}", Request(SOCKET, "/ws/", {}, json.dumps(said))
+    yield "OPTIONS /auth/login", Request("OPTIONS", "/auth/login")
+    yield "OPTIONS /auth/login, a preflight", Request("OPTIONS", "/auth/login", preflight)
+    static = {"Authorization": "Bearer nobody-has-this-{n}"}
+    yield "GET /users/me, a bad static token", Request("GET", "/users/me", static)
+    session = {"Cookie": "directus_session_token=a.b.{n}"}
+    yield "GET /users/me, a bad session", Request("GET", "/users/me", session)
     session = {"Cookie": "sessionid=" + "{n}" * 16}
     yield "GET /admin/, a bad session", Request("GET", "/admin/", session)
 

@@ -97,8 +97,29 @@ HTTP: dict[tuple[str, str], Rule] = {
     ("/api/asyncapi/", "GET"): nobody(200),
 }
 
+#: The paths of the Directus dialect, each with a slash and without.
+HTTP |= {
+    (f"{route}{slash}", method): rule
+    for (route, method), rule in {
+        ("/auth", "GET"): nobody(200),
+        ("/auth/login", "POST"): nobody(401, {"email": "admin", "password": "guessed"}),
+        ("/auth/refresh", "POST"): nobody(401, {"refresh_token": "guessed"}),
+        ("/auth/logout", "POST"): nobody(204, {"refresh_token": "guessed"}),
+        ("/auth/password/request", "POST"): nobody(204, {"email": "admin@example.com"}),
+        ("/auth/password/reset", "POST"): nobody(204, {"token": "guessed", "password": "guessed"}),
+        ("/server/ping", "GET"): nobody(200),
+        ("/server/health", "GET"): nobody(200),
+        ("/server/info", "GET"): nobody(200),
+        ("/users/me", "GET"): ones_own(),
+        ("/users/me", "PATCH"): ones_own(body={"first_name": "new"}),
+    }.items()
+    for slash in ("", "/")
+}
+
 #: Django's own routes, which are no part of the API. Paths below /admin/ are for staff.
 PAGES = {"/", "/demo/<slug:username>/", "/^api/", "/^ws/"}
+#: What has a first word of the Directus dialect, and is nothing.
+PAGES |= {f"/<directus:first_word>{rest}" for rest in ("", "/", "/<path:rest>")}
 
 CHAT = "/ws/chat/<str:conversation_id>/"
 NOTIFICATIONS = "/ws/notifications/"

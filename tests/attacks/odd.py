@@ -18,6 +18,8 @@ IDS: dict[str, object] = {
     "object_id": 1,
     "content_type_id": 1,
     "id": 1,
+    "first_word": "items",
+    "rest": "nowhere/1",
 }
 #: Django's admin has the same pages for each model: the pages of one model stand for all.
 _MODEL = "/admin/notifications/notification/"

@@ -11,6 +11,8 @@ import pytest
 from django.test import Client
 from rest_framework.views import APIView
 
+from directus.rest import errors as directus_errors
+from directus.rest.views import DirectusView
 from realtime.http.throttling import exception_handler
 from tests.attacks import other_defaults, surface
 from tests.attacks.conftest import Tenant
@@ -60,7 +62,9 @@ def test_view_names_what_holds_for_it(route):
     taken_over = [name for name in POLICIES if not any(name in vars(kind) for kind in ours)]
 
     assert taken_over == []
-    assert view().get_exception_handler() is exception_handler
+    assert view().get_exception_handler() is (
+        directus_errors.exception_handler if issubclass(view, DirectusView) else exception_handler
+    )
 
 
 def test_cookie_and_basic_open_nothing(tenant: Tenant):

@@ -68,6 +68,54 @@ def test_wrong_rate_is_refused_as_the_core_would(text: str) -> None:
         Rate.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("900", 900), ("900s", 900), ("15m", 900), ("12h", 43_200), ("7d", 604_800)]
+)
+def test_duration_may_have_a_unit(value: str, seconds: int) -> None:
+    assert environment(TTL=value).duration("TTL", 1, maximum=31_536_000) == seconds
+
+
+@pytest.mark.parametrize("value", ["0", "0d", "366d", "1y", "-1", "m", "1.5h", "15 m", "15M"])
+def test_duration_that_is_none(value: str) -> None:
+    with pytest.raises(SettingError, match=r"or a time such as 15m, 12h or 7d\."):
+        environment(TTL=value).duration("TTL", 1, maximum=31_536_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds", "in_milliseconds"),
+    [("1", 1, []), ("999", 999, []), ("1000", 1, ["T"]), ("1400", 1, ["T"]), ("30000", 30, ["T"])],
+)
+def test_timeout_of_a_thousand_and_more_is_milliseconds(
+    value: str, seconds: int, in_milliseconds: list[str]
+) -> None:
+    read = environment(T=value)
+
+    assert (read.timeout("T", 10), read.in_milliseconds) == (seconds, in_milliseconds)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "3600001", "ten", "10s", "1e3"])
+def test_timeout_that_is_none(value: str) -> None:
+    with pytest.raises(SettingError, match="T is "):
+        environment(T=value).timeout("T", 10)
+
+
+@pytest.mark.parametrize("value", ["/websocket", "/a/b-c_d.e~f"])
+def test_path_of_a_url(value: str) -> None:
+    assert environment(P=value).url_path("P", "/x") == value
+
+
+@pytest.mark.parametrize("value", ["websocket", "/", "/a/", "//a", "/a b", "/a?b", "/{a}", "https://x/a"])
+def test_path_that_is_none(value: str) -> None:
+    with pytest.raises(SettingError, match="expected a path such as /websocket"):
+        environment(P=value).url_path("P", "/x")
+
+
+def test_limit_may_be_off_in_other_words() -> None:
+    assert environment(N="-1").count_or_off("N", 5, also_off=["-1"]) == 0
+    with pytest.raises(SettingError):
+        environment(N="-1").count_or_off("N", 5)
+
+
 def test_count_may_be_off() -> None:
     assert environment(LIMIT_SOCKETS_PER_USER="off").count_or_off("LIMIT_SOCKETS_PER_USER", 20) == 0
     assert environment(LIMIT_SOCKETS_PER_USER="3").count_or_off("LIMIT_SOCKETS_PER_USER", 20) == 3

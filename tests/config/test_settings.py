@@ -78,7 +78,21 @@ def settings_with(*names: str, **variables: str) -> list[object]:
         ({"WORKERS": "2"}, "WORKERS is '2': expected 1, or a REDIS_URL"),
         ({"SERVER": "gunicorn"}, "SERVER is 'gunicorn': expected daphne or uvicorn."),
         ({"LANGUAGE_CODE": "de"}, "LANGUAGE_CODE is 'de': expected en or fr."),
-        ({"ACCESS_TOKEN_TTL": "1h"}, "ACCESS_TOKEN_TTL is '1h': expected a whole number from 1 to"),
+        (
+            {"ACCESS_TOKEN_TTL": "1y"},
+            "ACCESS_TOKEN_TTL is '1y': expected seconds from 1 to 31536000, or a time",
+        ),
+        ({"SESSION_COOKIE_TTL": "0"}, "SESSION_COOKIE_TTL is '0': expected seconds from 1 to"),
+        ({"WEBSOCKETS_REST_AUTH": "open"}, "WEBSOCKETS_REST_AUTH is 'open': expected public or handshake or"),
+        (
+            {"WEBSOCKETS_REST_AUTH_TIMEOUT": "0"},
+            "WEBSOCKETS_REST_AUTH_TIMEOUT is '0': expected seconds from 1",
+        ),
+        (
+            {"WEBSOCKETS_REST_PATH": "websocket"},
+            "WEBSOCKETS_REST_PATH is 'websocket': expected a path such as",
+        ),
+        ({"WEBSOCKETS_BROKER_URL": "localhost"}, "WEBSOCKETS_BROKER_URL is 'localhost' (not a Redis URL)"),
         (
             {"LIMIT_SENDS": "10 a second"},
             "LIMIT_SENDS is '10 a second': expected off, or count/s|min|h:burst",
@@ -148,6 +162,65 @@ def test_demo_is_an_app_only_when_enabled() -> None:
     assert "demo" not in without
     assert enabled == [*without, "demo"]
     assert without[0] == "daphne"
+
+
+def test_directus_is_an_app_only_when_enabled() -> None:
+    (without,) = settings_with("INSTALLED_APPS")
+    (enabled,) = settings_with("INSTALLED_APPS", DIRECTUS_ENABLED="on")
+
+    assert isinstance(without, list)
+    assert "directus" not in without
+    assert enabled == [*without, "directus"]
+
+
+def test_redis_by_the_name_that_directus_has_for_it() -> None:
+    """It stands in for an empty REDIS_URL, and only in the dialect that it belongs to."""
+    broker = {"WEBSOCKETS_BROKER_URL": "redis://broker:6379/0"}
+
+    def hosts(**variables: str) -> str:
+        script = "import config.settings as s; print(s.CHANNEL_LAYERS)"
+        done = python("-c", script, **{"SECRET_KEY": KEY, **broker, **variables})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "broker" in hosts(DIRECTUS_ENABLED="on")
+    assert "broker" in hosts(DIRECTUS_ENABLED="on", REDIS_URL="", WORKERS="2")
+    assert "broker" not in hosts(DIRECTUS_ENABLED="on", REDIS_URL="redis://ours:6379/0")
+    assert "broker" not in hosts()
+
+
+def test_lines_of_the_guides_are_read_as_directus_reads_them() -> None:
+    values, session = settings_with(
+        "DIRECTUS",
+        "SESSION_COOKIE_TTL",
+        DIRECTUS_ENABLED="on",
+        WEBSOCKETS_ENABLED="true",
+        WEBSOCKETS_REST_AUTH="strict",
+        WEBSOCKETS_REST_AUTH_TIMEOUT="30000",
+        WEBSOCKETS_HEARTBEAT_PERIOD="999",
+        WEBSOCKETS_REST_CONN_LIMIT="Infinity",
+        QUERY_LIMIT_MAX="-1",
+        SESSION_COOKIE_TTL="7d",
+        MESSENGER_STORE="redis",
+        CACHE_STORE="redis",
+        CACHE_ENABLED="true",
+    )
+
+    assert isinstance(values, dict)
+    assert (values["websockets_rest_auth"], values["websockets_enabled"]) == ("strict", True)
+    assert (values["websockets_rest_auth_timeout"], values["websockets_heartbeat_period"]) == (30, 999)
+    assert values["in_milliseconds"] == ["WEBSOCKETS_REST_AUTH_TIMEOUT"]
+    assert (values["websockets_rest_conn_limit"], values["query_limit_max"]) == (0, 0)
+    assert session == 7 * 86_400
+
+
+def test_timeout_that_was_read_as_milliseconds_is_said_once() -> None:
+    variables = {"DIRECTUS_ENABLED": "on", "WEBSOCKETS_REST_AUTH_TIMEOUT": "30000"}
+    done = python("-c", "import config.asgi", SECRET_KEY=KEY, **variables)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("WEBSOCKETS_REST_AUTH_TIMEOUT") == 1
+    assert "milliseconds" in done.stderr
 
 
 @pytest.mark.parametrize(

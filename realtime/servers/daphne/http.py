@@ -162,7 +162,7 @@ class BoundedChannel(_Channel):  # type: ignore[misc]  # see above
         elif refusal is None or self.allowance.doing is Doing.WAITING:
             self.loseConnection()
         else:
-            self.transport.write(refusal.answer())
+            self.transport.write(refusal.answer(self.allowance.target))
             if refusal.lingers and hasattr(self.transport, "loseWriteConnection"):
                 self._networkProducer.unregisterProducer()
                 self.transport.loseWriteConnection()

@@ -124,7 +124,7 @@ class Bounded(_Stock):
             self.allowance.closes()
         else:
             self._part_from_application()
-            self.transport.write(refusal.answer())
+            self.transport.write(refusal.answer(self.allowance.target))
             if refusal.lingers and self.transport.can_write_eof():
                 self.transport.write_eof()
                 self.flow.resume_reading()

@@ -20,7 +20,11 @@ IDS = {
     "notification_id": 1,
     "session_id": "00000000-0000-4000-8000-000000000000",
 }
-ROUTES = [route for route in surface.views() if route != "/api/" and route.endswith("/")]
+ROUTES = [
+    route
+    for route in surface.views()
+    if route != "/api/" and route.startswith("/api/") and route.endswith("/")
+]
 
 
 @pytest.fixture(params=[False, True], ids=["production", "debug"])

@@ -1,0 +1,1 @@
+"""REST of the dialect: the views, and what they have in common."""
