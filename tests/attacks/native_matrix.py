@@ -93,6 +93,13 @@ COMMANDS: dict[str, Row] = {
     "notifications.read": _everybody("ack", {"ids": ["{notification_id}"]}),
     "notifications.read_all": _everybody("ack", rest=("/api/notifications/read-all/", "POST")),
     "notifications.unread_count": _everybody("ack", rest=("/api/notifications/unread-count/", "GET")),
+    # Everybody reads the demo's moods; what is theirs to write is the tests' of `changes`.
+    "rows": _everybody("ack", {"collection": "humeur"}),
+    "rows.create": _everybody("unknown_collection", {"collection": "nothing", "values": {"name": "own"}}),
+    "rows.update": _everybody(
+        "unknown_collection", {"collection": "nothing", "values": {"name": "own"}, "keys": [1]}
+    ),
+    "rows.delete": _everybody("unknown_collection", {"collection": "nothing", "keys": [1]}),
 }
 
 #: Subscriptions, by the first part of their topic.
@@ -100,6 +107,7 @@ FEEDS: dict[str, Row] = {
     "conversation": _members_only(
         {"topic": "conversation.{conversation_id}", "id": "c", "snapshot": 50}, answer="subscribed"
     ),
+    "collection": _everybody("subscribed", {"topic": "collection.humeur", "id": "r", "snapshot": 50}),
     "inbox": _everybody("subscribed", {"topic": "inbox", "id": "i", "snapshot": 50}),
     "mine": _everybody("subscribed", {"topic": "mine", "id": "m", "snapshot": 50}),
 }
