@@ -16,6 +16,7 @@ from django.db.backends.utils import CursorWrapper
 
 from accounts.services import deactivate
 from changes.models import NotedChange
+from changes.opened import everything_opened
 from chat import services
 from native.commands import COMMANDS
 from native.feeds import feeds
@@ -36,6 +37,7 @@ ROWS = [*matrix.COMMANDS.items(), *(("subscribe", row) for row in matrix.FEEDS.v
 @pytest.fixture
 async def people(hub: Any, make_tenant: Callable[[], Tenant]) -> Tenant:
     """A tenant in a database that the sockets' threads see."""
+    await aside(everything_opened)()  # the shapes of tables are read once a process
     return await aside(make_tenant)()
 
 
