@@ -8,17 +8,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django.apps import AppConfig
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
+from django.db.models import Field as ModelField
 from django.db.models import ForeignKey
 
 from changes import triggers, user_values
 from changes.filters import Kind, Problem, QueryError, Table
-from changes.models import MAX_NAME_LENGTH, NotedChange
+from changes.models import NotedChange
 from changes.opened import described_by_models, foreign_keys, read_from_database
 from changes.permitted import policy_of
-from changes.registry import Collection, collections
+from changes.registry import MAX_NAME_LENGTH, Collection, collections, rights_sources
 from changes.rights import Action, Right
 from changes.shapes import model_fields
 from realtime import TAG
@@ -39,6 +41,7 @@ def check_collections(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
             *(mistake for each in collections() for mistake in (*_of_rights(each), *_of_fields(each))),
         )
     ]
+    found += [Error(mistake, id="relais.E032") for mistake in _of_sources()]
     if not found:  # else it would be said twice
         found += [Error(mistake, id="relais.E031") for mistake in _of_rules()]
     return list(found)
@@ -86,6 +89,30 @@ def _of_fields(collection: Collection) -> Iterator[str]:
     for name in collection.fields or ():
         if name not in known:
             yield f"{model.__name__} has no column for the field {name!r} of {collection.name!r}."
+
+
+def _of_sources() -> Iterator[str]:
+    for source in rights_sources():
+        declared = f"`watch_rights({source.model.__name__}, …)`"
+        options = source.model._meta  # noqa: SLF001 - documented, in spite of its name
+        if options.abstract or options.proxy:
+            yield f"{declared} must name the model that has the table."
+            continue
+        if _OURS.match(source.table):
+            yield f"{declared}: {source.table!r} cannot be watched: to tell its changes, it is changed."
+        if not source.fields:
+            yield f"{declared} names no fields."
+        known = {field.name: field for field in model_fields(source.model).values()}
+        for name in source.fields:
+            if name not in known:
+                yield f"{declared}: it has no column for the field {name!r}."
+        if source.user in known and not _is_user(known[source.user]):
+            yield f"{declared}: the field {source.user!r} leads to no user."
+
+
+def _is_user(field: ModelField[Any, Any]) -> bool:
+    key = get_user_model()._meta.pk  # noqa: SLF001 - documented, in spite of its name
+    return field == key or (isinstance(field, ForeignKey) and field.target_field == key)
 
 
 def _of_rules() -> Iterator[str]:

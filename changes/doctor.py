@@ -10,7 +10,8 @@ from django.db import connection
 
 from changes import reader, triggers
 from changes.models import NotedChange
-from changes.registry import collections
+from changes.registry import collections, rights_sources
+from changes.rights_notes import SAID
 from doctor.examinations import Finding, examination
 
 #: Rows shown of one fault.
@@ -27,7 +28,7 @@ _TABLE = NotedChange._meta.db_table  # noqa: SLF001 - documented, in spite of it
     "table is not as declared, correct the app's `watched.py`."
 )
 def triggers_installed() -> Iterator[Finding]:
-    """Each watched table has its triggers, as its collection declares them, and no other table has any."""
+    """Each watched table has its triggers, as its collection or rights source has them, and no other any."""
     for fault in triggers.faults(collections()):
         where = {"collection": fault.collection, "part": fault.part}
         yield Finding("changes are not noted as declared", where, "as declared", fault.what)
@@ -56,8 +57,8 @@ def read() -> Iterator[Finding]:
 
 @examination(remedy="Delete these rows: whoever watches their collections is told that changes were missed.")
 def notes() -> Iterator[Finding]:
-    """What was noted can be read, and belongs to a collection that is declared."""
-    declared = {collection.name for collection in collections()}
+    """What was noted can be read, and belongs to a collection or a rights source that is declared."""
+    declared = {SAID} | {each.name for each in (*collections(), *rights_sources())}
     strange = NotedChange.objects.exclude(collection__in=declared).order_by("id")
     for pk, collection in strange.values_list("id", "collection")[:SHOWN]:
         where = {"table": _TABLE, "id": pk, "collection": collection}

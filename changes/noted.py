@@ -10,6 +10,7 @@ from django.db import connection
 
 from changes.events import NO_ROW, ChangesMissed, RowChanged
 from changes.models import NotedChange
+from changes.registry import SOURCE_PREFIX
 from changes.rows import row_as_json
 from realtime import Event
 
@@ -24,19 +25,39 @@ BATCH_BYTES = 8 * 1024 * 1024
 
 # The rows of old statements of one row come before those of newer ones: whoever changes a row waits for the
 # commit of the one before, and draws the number after that. So the order of ids is the order of each row.
+#
+# Whatever is about rights comes before everything else: what was committed after somebody lost a right may
+# have a lower number than the note about that. One statement sees both, or not what came later. Mostly
+# nothing is about rights, which it finds out with one look at an index that holds nothing else.
+_ABOUT_RIGHTS = {
+    # As the index has it, to the letter: else it is not used.
+    "postgresql": f"collection::text LIKE '{SOURCE_PREFIX}%%'",
+    "sqlite": f"collection LIKE '{SOURCE_PREFIX}%%' ESCAPE '\\'",
+}
 _TAKE = f"""
     DELETE FROM {_TABLE} WHERE id IN (
         SELECT id FROM (
-            SELECT id, sum({{size}}) OVER (ORDER BY id) - {{size}} AS before
-            FROM (SELECT id, old, new FROM {_TABLE} ORDER BY id LIMIT %s) AS first
+            SELECT id, sum(size) OVER (ORDER BY id) - size AS before
+            FROM (
+                SELECT * FROM (
+                    SELECT id, {{size}} AS size FROM {_TABLE} WHERE {{about_rights}} ORDER BY id LIMIT %s
+                ) AS about_rights
+                UNION ALL
+                SELECT * FROM (
+                    SELECT id, {{size}} AS size FROM {_TABLE}
+                    WHERE NOT EXISTS (SELECT 1 FROM {_TABLE} WHERE {{about_rights}})
+                    ORDER BY id LIMIT %s
+                ) AS others
+            ) AS first
         ) AS sized WHERE before < %s
     ) RETURNING id, collection, write, {{text}}, noted_at
 """  # noqa: S608 - the name of a table of ours
 _SIZE = "(coalesce(octet_length(old), 0) + coalesce(octet_length(new), 0))"
 _STATEMENTS = {
-    "postgresql": _TAKE.format(size=_SIZE, text="old, new"),
+    "postgresql": _TAKE.format(about_rights=_ABOUT_RIGHTS["postgresql"], size=_SIZE, text="old, new"),
     # SQLite keeps texts that are none; as bytes they can be read.
     "sqlite": _TAKE.format(
+        about_rights=_ABOUT_RIGHTS["sqlite"],
         size="(coalesce(length(old), 0) + coalesce(length(new), 0))",
         text="CAST(old AS BLOB), CAST(new AS BLOB)",
     ),
@@ -65,6 +86,11 @@ class Noted(NamedTuple):
         if connection.vendor == "sqlite":
             return f"{self.noted_at:x}.{self.id - self.write:x}"
         return f"{self.write:x}"
+
+    @property
+    def is_about_rights(self) -> bool:
+        """Whether it tells of rights, and of no row that clients watch."""
+        return self.collection.startswith(SOURCE_PREFIX)
 
     def event(self, related: dict[str, dict[str, msgspec.Raw]]) -> Event:
         """What the topic of the collection is told, with the related rows that go along."""
@@ -102,9 +128,12 @@ def deleted(collection: str, most: int) -> list[Noted]:
 
 
 def take() -> list[Noted]:
-    """Take the first changes out, in order; in the transaction that puts them into the log."""
+    """Take the first changes out, in order; in the transaction that puts them into the log.
+
+    As long as something about rights waits, it is that and nothing else.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_STATEMENTS[connection.vendor], [BATCH, BATCH_BYTES])
+        cursor.execute(_STATEMENTS[connection.vendor], [BATCH, BATCH, BATCH_BYTES])
         taken = sorted(cursor.fetchall())
     return [Noted(*row) for row in taken]
 

@@ -11,7 +11,7 @@
     )
 
 Several add up. Superusers may do everything, an account that is switched off nothing, and what nobody is
-allowed nobody may do. `permitted` asks them.
+allowed nobody may do. `permitted` asks them; `rights_notes` tells that they changed.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def sqlite_object(shape: Shape, alias: str) -> str:
         f"{literal(field.name)}, {_in_sqlite(field, f'{alias}.{quoted(field.column)}', longest)}"
         for field in shape.fields
     ]
-    parts = [f"json_object({', '.join(pairs[at : at + _PAIRS])})" for at in range(0, len(pairs), _PAIRS)]
+    parts = [f"json_object({', '.join(pairs[at : at + _PAIRS])})" for at in range(0, len(pairs) or 1, _PAIRS)]
     if len(parts) == 1:
         return parts[0]
     inner = [f"(SELECT substr(j, 2, length(j) - 2) FROM (SELECT {part} AS j))" for part in parts]  # noqa: S608 - quoted

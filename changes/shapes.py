@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import Field as ModelField
 from django.db.models import Model
 
-from changes.registry import Collection
+from changes.registry import Watched
 
 
 class Kind(StrEnum):
@@ -83,8 +83,8 @@ class Column:
     declared: str = ""
 
 
-def shape_of(collection: Collection) -> Shape:
-    """Read the shape of a collection; a NoShapeError says what is missing."""
+def shape_of(collection: Watched) -> Shape:
+    """Read the shape of a collection or a rights source; a NoShapeError says what is missing."""
     columns = columns_of(collection.table)
     if not columns:
         raise NoShapeError(f"There is no table {collection.table!r}.")

@@ -71,7 +71,7 @@ TOLD = """
     native.waiting.AUTH_SECONDS chat.native.mine.MAX_CONVERSATIONS
     chat.selectors.conversations.DEFAULT_PAGE chat.selectors.conversations.MAX_PAGE
     chat.services.messages.MAX_EDITS chat.send_queue.MAX_BATCH chat.send_queue.MAX_WAITING
-    changes.models.MAX_NAME_LENGTH changes.rows.LONGEST
+    changes.registry.MAX_NAME_LENGTH changes.rows.LONGEST
     chat.cursors.PERIOD_SECONDS chat.cursors.MAX_WAITING_OF_USER chat.notifier.ROUND_SECONDS
     notifications.idempotency.KEPT accounts.services.REUSE_GRACE accounts.tickets.TICKET_TTL_SECONDS
     typing_indicator.events.COALESCE_SECONDS typing_indicator.events.TYPING_TTL_SECONDS

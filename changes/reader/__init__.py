@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from django.db import connection
 
-from changes import following, metrics, noted, triggers
+from changes import following, metrics, noted, rights_notes, triggers
 from changes.noted import Noted
 from changes.reader import postgresql, sqlite
 from changes.registry import collections, topic_of
@@ -34,8 +34,10 @@ def read_some() -> list[Noted]:
         if not _DATABASES[connection.vendor].is_alone():
             return []
         taken = noted.take()
-        beside = following.beside(taken)
-        for change in taken:
+        rights_notes.tell(note for note in taken if note.is_about_rights)
+        changes = [note for note in taken if not note.is_about_rights]
+        beside = following.beside(changes)
+        for change in changes:
             along = beside.get(change.id, following.NOTHING)
             publish_on_commit(topic_of(change.collection), change.event(along))
     return taken

@@ -1,6 +1,7 @@
 """The triggers that note changes: what there should be, what there is, and how one becomes the other.
 
-`migrate` installs, refreshes and removes them. A system check and the doctor compare.
+`migrate` installs, refreshes and removes them. A system check and the doctor compare. Where there is a
+collection, rights sources have theirs too.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from django.db import connection, transaction
 
 from changes.models import NotedChange
-from changes.registry import Collection, topic_of
+from changes.registry import SOURCE_PREFIX, Collection, Watched, rights_sources, topic_of
+from changes.registry import collections as declared
 from changes.shapes import NoShapeError, shape_of
 from changes.triggers import postgresql, sqlite
 from changes.triggers.parts import Part, Present
@@ -80,26 +83,31 @@ def remove_all() -> None:
 
 
 def note_missed(names: Iterable[str]) -> None:
-    """Have those who watch these collections told that changes were missed."""
-    told = Topic.objects.filter(name__in=[topic_of(name) for name in names]).values_list("name", flat=True)
-    topics, now = set(told), round(time.time() * 1000)
+    """Have those who watch these collections told that changes were missed.
+
+    Of a rights source, whoever watches any collection is told that rights may have changed.
+    """
+    everywhere = [collection.topic for collection in declared()]
+    topics = {name: everywhere if name.startswith(SOURCE_PREFIX) else [topic_of(name)] for name in names}
+    known = set(Topic.objects.filter(name__in=set(chain(*topics.values()))).values_list("name", flat=True))
+    now = round(time.time() * 1000)
     NotedChange.objects.bulk_create(
         NotedChange(collection=name, write=0, noted_at=now)
-        for name in sorted(names)
-        if topic_of(name) in topics
+        for name in sorted(topics)
+        if not known.isdisjoint(topics[name])
     )
 
 
 def _compare(collections: Iterable[Collection], present: Mapping[str, Present]) -> _Difference:
     wanted: dict[str, Part] = {}
     impossible = {}
-    for collection in collections:
+    for watched in _watched(collections):
         try:
-            shape = shape_of(collection)
+            shape = shape_of(watched)
         except NoShapeError as error:
-            impossible[collection.name] = str(error)
+            impossible[watched.name] = str(error)
             continue
-        parts = _DATABASES[connection.vendor].parts(collection, shape)
+        parts = _DATABASES[connection.vendor].parts(watched, shape)
         wanted |= {part.key: part for part in parts}
     return _Difference(
         missing={key: part for key, part in wanted.items() if key not in present},
@@ -109,6 +117,12 @@ def _compare(collections: Iterable[Collection], present: Mapping[str, Present]) 
         left_over={key: part for key, part in present.items() if key not in wanted},
         impossible=impossible,
     )
+
+
+def _watched(collections: Iterable[Collection]) -> list[Watched]:
+    """The collections and the rights sources; without the first nobody has rights to anything."""
+    listed = list(collections)
+    return [*listed, *rights_sources()] if listed else []
 
 
 def _execute(sql: str) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from django.db import connection
 
 from changes.models import NotedChange
-from changes.registry import Collection
+from changes.registry import Watched
 from changes.rows import postgresql_columns
 from changes.shapes import Shape, literal, quoted
-from changes.triggers.parts import PREFIX, Part, Present
+from changes.triggers.parts import PREFIX, Part, Present, kept_fields
 
 _NOTED = NotedChange._meta.db_table  # noqa: SLF001 - documented, in spite of its name
 #: What the reader listens to.
@@ -34,15 +34,15 @@ _TRIGGERS = {
 }
 
 
-def parts(collection: Collection, shape: Shape) -> list[Part]:
-    """The function of a collection, and the triggers that call it."""
-    function = f"{PREFIX}{collection.name}"
+def parts(watched: Watched, shape: Shape) -> list[Part]:
+    """The function of a watched table, and the triggers that call it."""
+    function = f"{PREFIX}{watched.name}"
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_schema(), quote_ident(current_schema())")
         schema, schema_name = cursor.fetchone()
         cursor.execute(_TABLES, [quoted(shape.table)])
         tables = [table for (table,) in cursor.fetchall()]
-    body = _body(collection.name, shape)
+    body = _body(watched, shape)
     # The rights of whoever installed it: a writer needs none on our tables. So it finds them in one place.
     made = (
         f"CREATE OR REPLACE FUNCTION {schema_name}.{function}() RETURNS trigger LANGUAGE plpgsql"
@@ -50,11 +50,12 @@ def parts(collection: Collection, shape: Shape) -> list[Part]:
         f" AS {literal(body)}"
     )
     return [
-        Part(collection.name, f"function {schema}.{function}", body, (made,)),
+        Part(watched.name, f"function {schema}.{function}", body, (made,)),
         *(
-            _trigger(collection.name, table, event, timing, f"{schema_name}.{function}")
+            _trigger(watched.name, table, event, timing, f"{schema_name}.{function}")
             for table in tables
             for event, timing in _TRIGGERS.items()
+            if event != "insert" or watched.notes_new_rows
         ),
     ]
 
@@ -72,21 +73,37 @@ def _trigger(collection: str, table: str, event: str, timing: str, function: str
     )
 
 
-def _body(collection: str, shape: Shape) -> str:
+def _body(watched: Watched, shape: Shape) -> str:
     # In SQL a name may mean a column, a variable or a row: ours are names that no column has.
     taken = {name for field in shape.fields for name in (field.name, field.column)}
     mark, at, was, row, old, new = (
         _free(name, taken) for name in ("mark", "at", "was", "row_", "old_", "new_")
     )
     key = ", ".join(quoted(field.name) for field in shape.key)
-    name = literal(collection)
+    name = literal(watched.name)
+    # As JSON, since a column may be of a type that cannot be compared.
+    only_changed = f"""
+        WHERE row_to_json({old})::text IS DISTINCT FROM row_to_json({new})::text;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF"""
+    if watched.notes_every_update:
+        only_changed = ""
+
+    kept = kept_fields(watched, shape)
 
     def columns(alias: str) -> str:
         return postgresql_columns(shape.fields, alias)
 
+    def as_json(alias: str) -> str:
+        if kept == shape.fields:
+            return f"row_to_json({alias})::text"
+        pairs = ", ".join(f"{literal(each.name)}, {alias}.{quoted(each.name)}" for each in kept)
+        return f"json_build_object({pairs})::text"
+
     truncated = (
         f"INSERT INTO {_NOTED} (collection, write, noted_at, old)"  # noqa: S608 - names, quoted
-        f" SELECT {name}, $1, $2, row_to_json({row})::text FROM (SELECT {columns(was)} FROM ONLY "
+        f" SELECT {name}, $1, $2, {as_json(row)} FROM (SELECT {columns(was)} FROM ONLY "
     )
     return f"""
 #variable_conflict use_column
@@ -98,16 +115,16 @@ BEGIN
     {mark} := nextval('{_NOTED}_id_seq');
     IF TG_OP = 'INSERT' THEN
         INSERT INTO {_NOTED} (collection, write, noted_at, new)
-        SELECT {name}, {mark}, {at}, row_to_json({row})::text
+        SELECT {name}, {mark}, {at}, {as_json(row)}
         FROM (SELECT {columns(was)} FROM new_rows AS {was}) AS {row};
     ELSIF TG_OP = 'UPDATE' THEN
         INSERT INTO {_NOTED} (collection, write, noted_at, old, new)
-        SELECT {name}, {mark}, {at}, row_to_json({old})::text, row_to_json({new})::text
+        SELECT {name}, {mark}, {at}, {as_json(old)}, {as_json(new)}
         FROM (SELECT {columns(was)} FROM old_rows AS {was}) AS {old}
-        FULL JOIN (SELECT {columns(was)} FROM new_rows AS {was}) AS {new} USING ({key});
+        FULL JOIN (SELECT {columns(was)} FROM new_rows AS {was}) AS {new} USING ({key}){only_changed};
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO {_NOTED} (collection, write, noted_at, old)
-        SELECT {name}, {mark}, {at}, row_to_json({row})::text
+        SELECT {name}, {mark}, {at}, {as_json(row)}
         FROM (SELECT {columns(was)} FROM old_rows AS {was}) AS {row};
     ELSE
         EXECUTE {literal(truncated)} || TG_RELID::regclass || {literal(f" AS {was}) AS {row}")}
@@ -121,7 +138,7 @@ EXCEPTION WHEN OTHERS THEN
         INSERT INTO {_NOTED} (collection, write, noted_at) VALUES ({name}, 0, {at});
         PERFORM pg_notify('{CHANNEL}', '');
     EXCEPTION WHEN OTHERS THEN
-        RAISE WARNING 'Relais could not note a change of {collection}: %', SQLERRM;
+        RAISE WARNING 'Relais could not note a change of {watched.name}: %', SQLERRM;
     END;
     RETURN NULL;
 END

@@ -5,13 +5,16 @@ Nothing in SQLite catches an error in a trigger, so no expression in them can ra
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from django.db import connection
 
 from changes.models import NotedChange
-from changes.registry import Collection
+from changes.registry import Watched
 from changes.rows import sqlite_object
-from changes.shapes import Shape, literal, quoted
-from changes.triggers.parts import PREFIX, Part, Present
+from changes.shapes import Field, Shape, literal, quoted
+from changes.triggers.parts import PREFIX, Part, Present, kept_fields
 
 _NOTED = NotedChange._meta.db_table  # noqa: SLF001 - documented, in spite of its name
 
@@ -19,22 +22,29 @@ _NOTED = NotedChange._meta.db_table  # noqa: SLF001 - documented, in spite of it
 _NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
-def parts(collection: Collection, shape: Shape) -> list[Part]:
-    """The triggers of a collection. A row whose key changes is deleted, and another one created."""
-    moved = " OR ".join(
-        f"OLD.{quoted(field.column)} IS NOT NEW.{quoted(field.column)}" for field in shape.key
-    )
-    old, new = sqlite_object(shape, "OLD"), sqlite_object(shape, "NEW")
+def parts(watched: Watched, shape: Shape) -> list[Part]:
+    """The triggers of a watched table. A row whose key changes is deleted, and another one created."""
+    moved = _differs(shape.key)
+    stays = f"NOT ({moved})"
+    if not watched.notes_every_update:
+        stays += f" AND ({_differs(shape.fields)})"
+    kept = replace(shape, fields=kept_fields(watched, shape))
+    old, new = sqlite_object(kept, "OLD"), sqlite_object(kept, "NEW")
     table = quoted(shape.table)
     return [
-        _trigger(collection.name, shape.table, name, f"AFTER {when}", rows)
+        _trigger(watched.name, shape.table, name, f"AFTER {when}", rows)
         for name, when, rows in (
             ("insert", f"INSERT ON {table}", [("NULL", new)]),
-            ("update", f"UPDATE ON {table} WHEN NOT ({moved})", [(old, new)]),
+            ("update", f"UPDATE ON {table} WHEN {stays}", [(old, new)]),
             ("move", f"UPDATE ON {table} WHEN {moved}", [(old, "NULL"), ("NULL", new)]),
             ("delete", f"DELETE ON {table}", [(old, "NULL")]),
         )
+        if name != "insert" or watched.notes_new_rows
     ]
+
+
+def _differs(fields: Iterable[Field]) -> str:
+    return " OR ".join(f"OLD.{quoted(each.column)} IS NOT NEW.{quoted(each.column)}" for each in fields)
 
 
 def _trigger(collection: str, table: str, name: str, when: str, rows: list[tuple[str, str]]) -> Part:

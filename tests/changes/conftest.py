@@ -41,7 +41,7 @@ class Told:
 
 @pytest.fixture
 def told() -> Callable[..., list[Told]]:
-    """`told("orders")`: reads what was noted, and returns what the topic was told since the last call."""
+    """`told("orders")`: reads what was noted, and returns what the topic was told of rows since then."""
     seen: dict[str, int] = {}
 
     def read(name: str) -> list[Told]:
@@ -50,7 +50,8 @@ def told() -> Callable[..., list[Told]]:
         page = log.replay(topic_of(name), after=seen.get(name, 0), limit=100_000)
         if page:
             seen[name] = page[-1].seq or 0
-        return [_told(msgspec.json.decode(event.body)) for event in page]
+        events = [msgspec.json.decode(event.body) for event in page]
+        return [_told(event) for event in events if event["type"] != "rights_changed"]
 
     return read
 
@@ -67,6 +68,7 @@ def nothing_declared() -> Iterator[None]:
     """Nothing is declared but what is declared in the block, and that only there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_collections", [])
+        patch.setattr(registry, "_sources", list(registry._sources))
         patch.setattr(user_values, "_registered", [])
         yield
 
@@ -74,7 +76,7 @@ def nothing_declared() -> Iterator[None]:
 @pytest.fixture
 def declare(transactional_db: None) -> Iterator[Callable[..., Collection]]:
     """`declare(watch, Model, …)`: declares a collection as an app does; all others are none meanwhile."""
-    before = registry.collections()
+    before, sources = registry.collections(), list(registry._sources)
 
     migrating.replaced_rows_are_deleted(connection=connection)  # as for connections of a server
 
@@ -85,6 +87,7 @@ def declare(transactional_db: None) -> Iterator[Callable[..., Collection]]:
 
     yield one
     registry._collections[:] = before
+    registry._sources[:] = sources
     triggers.install(before)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from accounts.models import User
 from changes import doctor as examinations
+from changes import rights_changed
 from changes.registry import Collection
 from tests.changes.conftest import IS_SQLITE, run
 from tests.doctor.conftest import visit
@@ -32,8 +34,10 @@ def findings() -> list[tuple[str, str, Any]]:
     )
 
 
-def test_nothing_is_found_where_nothing_is_wrong(items: Collection):
+def test_nothing_is_found_where_nothing_is_wrong(items: Collection, ana: User):
     run("INSERT INTO items VALUES (1, 'a')")
+    User.objects.update(is_superuser=True)
+    rights_changed([ana.pk])
 
     assert findings() == []
 
@@ -46,6 +50,10 @@ TRIGGERS = ("changes.triggers_installed", "changes are not noted as declared")
     [
         (f"DROP TRIGGER relais_note_items_insert{ON_ITEMS}", (*TRIGGERS, "missing")),
         (f"DROP TRIGGER relais_note_items_delete{ON_ITEMS}", (*TRIGGERS, "missing")),
+        (
+            f'DROP TRIGGER "relais_note_$accounts$user$id_update"{"" if IS_SQLITE else " ON accounts_user"}',
+            (*TRIGGERS, "missing"),
+        ),
         ("ALTER TABLE items RENAME TO things", (*TRIGGERS, "There is no table 'items'.")),
         (
             f"INSERT INTO {NOTED} (collection, write, new, noted_at) VALUES ('items', 1, '{{}}', {LONG_AGO})",
@@ -53,6 +61,10 @@ TRIGGERS = ("changes.triggers_installed", "changes are not noted as declared")
         ),
         (
             f"INSERT INTO {NOTED} (collection, write, new, noted_at) VALUES ('gone', 1, '{{}}', {LATER})",
+            ("changes.notes", "a change is of no collection", "none"),
+        ),
+        (
+            f"INSERT INTO {NOTED} (collection, write, new, noted_at) VALUES ('$gone', 1, '{{}}', {LATER})",
             ("changes.notes", "a change is of no collection", "none"),
         ),
         (

@@ -1,22 +1,19 @@
-"""Rights that change while a collection is watched."""
+"""Rights that change while a collection is watched: nobody but the database knows that they do."""
 
 from __future__ import annotations
 
 import pytest
 from asgiref.sync import sync_to_async
 
-from accounts.models import User
-from changes.events import RightsChanged
-from realtime import publish_on_commit
+from changes import rights_changed
 from tests.changes.native.test_collection import insert
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def change(user, told=True, **values):
-    """Give a user other values, past everything that could notice it, and tell the topic."""
-    User.objects.filter(pk=user.pk).update(**values)
-    publish_on_commit("collection.tasks", RightsChanged(users=[user.pk] if told else None))
+def update(user, what):
+    """The statement with which another program changes a user."""
+    return f"UPDATE accounts_user SET {what} WHERE id = {user.pk}"
 
 
 async def test_who_may_read_more_is_shown_what_there_is(written, page_of, ana, bruno):
@@ -24,7 +21,7 @@ async def test_who_may_read_more_is_shown_what_there_is(written, page_of, ana, b
     async with page_of(ana) as page, page_of(bruno) as other:
         for each in page, other:
             await each.ask("subscribe", topic="collection.tasks", snapshot=True)
-        await sync_to_async(change)(ana, is_superuser=True)
+        await written(update(ana, "is_superuser = true"))
         answer = await page.receive()
         await written(insert(2, secret="y"))
         told = await page.receive()
@@ -40,9 +37,9 @@ async def test_who_may_read_nothing_any_more_is_unsubscribed(written, page_of, a
     await written()
     async with page_of(ana) as page:
         await page.ask("subscribe", topic="collection.tasks")
-        await sync_to_async(change)(ana, is_active=False)
+        await written(update(ana, "is_active = false"), insert(1))
         answer = await page.receive()
-        await written(insert(1))
+        await written(insert(2))
         assert await page.is_silent()
 
     assert (answer["type"], answer["code"]) == ("unsubscribed", "unknown_collection")
@@ -51,8 +48,8 @@ async def test_who_may_read_nothing_any_more_is_unsubscribed(written, page_of, a
 async def test_change_that_alters_nothing_is_not_noticed(written, page_of, ana):
     async with page_of(ana) as page:
         await page.ask("subscribe", topic="collection.tasks", snapshot=True)
-        await sync_to_async(change)(ana, told=False, language="fr")
-        await written(insert(1), insert(2))
+        await sync_to_async(rights_changed)(None)
+        await written(update(ana, "first_name = 'Anna'"), insert(1), insert(2))
         told = [await page.receive() for _ in range(2)]
 
     assert [each["key"] for each in told] == [1, 2]
@@ -60,12 +57,12 @@ async def test_change_that_alters_nothing_is_not_noticed(written, page_of, ana):
 
 async def test_changes_just_after_the_loss_are_judged_by_the_new_rights(written, page_of, ana):
     """The look-up of the new rights takes a while, in which more is told."""
-    await written(insert(1, owner=ana.pk))
-    await sync_to_async(change)(ana, is_superuser=True)
+    await written(insert(1, owner=ana.pk), update(ana, "is_superuser = true"))
     async with page_of(ana) as page:
         await page.ask("subscribe", topic="collection.tasks", query={"fields": "id,secret"})
-        await sync_to_async(change)(ana, is_superuser=False)
-        await written(*[insert(number, secret="y") for number in range(2, 12)])
+        await written(
+            update(ana, "is_superuser = false"), *[insert(number, secret="y") for number in range(2, 12)]
+        )
         frames = [await page.receive()]
         while frames[-1]["type"] != "resync":
             frames.append(await page.receive())
@@ -75,3 +72,16 @@ async def test_changes_just_after_the_loss_are_judged_by_the_new_rights(written,
 
     assert not [frame for frame in frames[:-1] if "secret" in frame.get("row", {})]
     assert frames[-1]["row"] == {"id": 99, "secret": "mine"}
+
+
+@pytest.mark.parametrize("is_superuser", [False, True])
+async def test_what_is_noted_of_rights_is_nobodys_to_watch(written, page_of, ana, is_superuser):
+    await written(update(ana, f"is_superuser = {is_superuser}"))
+    async with page_of(ana) as page:
+        for name in ("$accounts$user$id", "$said", "$"):
+            for asked in (
+                {"command": "subscribe", "topic": f"collection.{name}", "snapshot": True},
+                {"command": "rows", "collection": name},
+            ):
+                answer = await page.ask_any(**asked)
+                assert (answer["type"], answer["code"]) == ("error", "unknown_collection")
