@@ -31,6 +31,9 @@ class CountingWire:
     def waiting(self) -> int:
         return 0
 
+    def heard_at(self) -> float:
+        return 0.0
+
     def abort(self) -> None:
         """Nothing to do: there is no connection."""
 

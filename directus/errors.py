@@ -293,9 +293,11 @@ def told(error: RealtimeError) -> Told:
         return told(error.errors[0])
     ours = error if isinstance(error, DirectusError) else _as_directus(error)
     extensions = dict(ours.extensions)
+    message = ours.message
     if (wait := error.retry_after_ms) is not None:
         extensions["retry_after_ms"] = wait
-    return Told(ours.code, ours.message, ours.status, extensions)
+        message += f" Retry after {wait} ms."
+    return Told(ours.code, message, ours.status, extensions)
 
 
 def all_told(error: RealtimeError) -> list[Told]:

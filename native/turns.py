@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Hashable
 
 #: A slow query does not hold up the user's next one, and most threads stay free for others.
 AT_ONCE = 2
 
-_turns: weakref.WeakValueDictionary[int, asyncio.Semaphore] = weakref.WeakValueDictionary()
+_turns: weakref.WeakValueDictionary[Hashable, asyncio.Semaphore] = weakref.WeakValueDictionary()
 
 
-def turn_of(user_id: int) -> asyncio.Semaphore:
-    """The user's semaphore: `async with turn_of(7):` waits for the user's turn."""
-    turns = _turns.get(user_id)
+def turn_of(whose: Hashable) -> asyncio.Semaphore:
+    """The semaphore of a user, or of a stranger's address: `async with turn_of(7):` waits for a turn."""
+    turns = _turns.get(whose)
     if turns is None:
-        turns = _turns[user_id] = asyncio.Semaphore(AT_ONCE)
+        turns = _turns[whose] = asyncio.Semaphore(AT_ONCE)
     return turns

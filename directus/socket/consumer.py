@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from directus import credentials
 from directus.defaults import conf
-from directus.errors import DirectusError, InvalidCredentialsError, InvalidPayloadError
+from directus.errors import DirectusError, InvalidCredentialsError, InvalidPayloadError, OutOfTimeError
 from directus.socket.asking import wish_of
 from directus.socket.dialect import Asked, DirectusDialect, frame
 from directus.socket.frames import encode
 from directus.socket.items import obey as obey_items
 from directus.socket.subscriptions import Watcher
+from native.turns import turn_of
 from native.waiting import WaitingRoom
 from realtime import (
     Access,
@@ -29,6 +31,9 @@ from realtime import (
     UnauthenticatedError,
     counted_address,
 )
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: Sockets whose first frame has not come.
 WAITING = WaitingRoom(lambda: conf.websockets_rest_auth_timeout)
@@ -54,8 +59,11 @@ class DirectusConsumer(Connection):
     __slots__ = (
         "_address",
         "_beat",
+        "_has_spoken",
         "_is_alive",
+        "_is_counted",
         "_must_renew",
+        "_pinged_at",
         "access",
         "is_waiting",
         "watchers",
@@ -73,44 +81,51 @@ class DirectusConsumer(Connection):
         self.access: Access | None = None
         #: Whether the first frame must be `auth`.
         self.is_waiting = False
+        self._has_spoken = False
+        self._is_counted = False
+        #: Whether a frame came since the last ping, and when that was, by the monotonic clock.
         self._is_alive = True
+        self._pinged_at = 0.0
         self._beat: asyncio.TimerHandle | None = None
         #: Ends the socket, unless the client authenticates in time.
         self._must_renew: asyncio.TimerHandle | None = None
-        self._address = ""
+        #: For whose limits it counts while nobody is signed in.
+        self._address = counted_address(self.scope)
 
     # --- opening ------------------------------------------------------------------------------------
 
     async def on_open(self) -> None:
         if 0 < conf.websockets_rest_conn_limit <= DirectusConsumer.count:
             raise NotAllowedError("There are too many sockets.")
+        DirectusConsumer.count += 1
+        self._is_counted = True
         if (error := self.scope.get("auth_error")) is not None and self.scope["secrets"]:
             raise error
         token = self.scope["secrets"].get("access_token")
         if token is None:
             token = credentials.cookie(self.scope["headers"], credentials.SESSION_COOKIE)
         mode = conf.websockets_rest_auth
-        if token is not None or mode == "strict":
-            if not token:
-                raise InvalidCredentialsError
-            try:
-                identity = await self.run(credentials.identify, token)
-            except RealtimeError:
-                raise InvalidCredentialsError from None
-            self.check_sockets_of(identity.user.pk)
-            self._speak_for(identity)
+        if not token and (token is not None or mode == "strict"):
+            raise InvalidCredentialsError
+        if token is not None:
+            self._speak_for(await self._identified(token))
         elif mode == "handshake":
             self.is_waiting = True
-            self._address = counted_address(self.scope)
             WAITING.enter(self, self._address)
         else:
             self._speak_for(None)
-        DirectusConsumer.count += 1
-        self._address = self._address or "-"
+
+    async def _identified(self, token: str) -> Identity:
+        """The identity of a token that the handshake brings."""
+        try:
+            identity: Identity = await self.run(credentials.identify, token)
+        except RealtimeError as error:
+            raise error if _is_about_us(error) else InvalidCredentialsError from None
+        self.check_sockets_of(identity.user.pk)
+        return identity
 
     async def on_close(self) -> None:
-        if self._address:
-            DirectusConsumer.count -= 1
+        DirectusConsumer.count -= self._is_counted
         WAITING.leave(self, self._address)
         for timer in (self._beat, self._must_renew):
             if timer is not None:
@@ -136,6 +151,9 @@ class DirectusConsumer(Connection):
         self._is_alive = True
         asked: Asked = request.ref
         if self.is_waiting:
+            if self._has_spoken:
+                return None  # a pong, while the first frame is looked at: all others wait behind it
+            self._has_spoken = True
             return self._first(request, asked)
         if request.flaw is not None:
             raise request.flaw
@@ -146,37 +164,39 @@ class DirectusConsumer(Connection):
 
     def tell_error(self, error: RealtimeError, *, ref: Any = None) -> None:
         self._is_alive = True  # a frame that cannot be read is one all the same
-        if self.is_waiting and not isinstance(error, AuthFailedError):
-            self._refuse_first()
-        else:
+        if not self.is_waiting:
             super().tell_error(error, ref=ref)
+            return
+        # Whatever went wrong, it ends the handshake, and is told in one way unless it is our own trouble.
+        self._has_waited()
+        failed = error if _is_about_us(error) else AuthFailedError("Authentication handshake failed.")
+        self.refuse(failed, ref=Asked("auth"))
 
     async def _first(self, request: Request, asked: Asked) -> None:
-        """The first frame: it authenticates, or the socket is closed."""
+        """Obey the first frame: it authenticates, or the socket is closed."""
         if request.flaw is not None or request.name != "auth":
-            self._refuse_first()
-            return
-        try:
-            identity, refresh_token = await self._authenticated(request.fields)
-        except RealtimeError:
-            self._refuse_first()
-            return
+            raise request.flaw or AuthFailedError
+        identity, refresh_token = await self._authenticated(request.fields)
+        self.check_sockets_of(identity.user.pk)
         if self.outbox.is_closing:
             return
-        self.is_waiting = False
-        WAITING.leave(self, self._address)
+        self._has_waited()
         self._speak_for(identity)
         self.push(frame("auth", asked.uid, status="ok", refresh_token=refresh_token))
 
-    def _refuse_first(self) -> None:
+    def _has_waited(self) -> None:
+        self.is_waiting = False
         WAITING.leave(self, self._address)
-        self.refuse(AuthFailedError("Authentication handshake failed."), ref=Asked("auth"))
 
     async def auth(self, fields: dict[str, Any], asked: Asked) -> None:
         """Go on as somebody else, or with another token; who fails goes on as nobody."""
         try:
             identity, refresh_token = await self._authenticated(fields)
-        except RealtimeError:
+            if identity.user.pk != self.user_id:
+                self.check_sockets_of(identity.user.pk)
+        except RealtimeError as error:
+            if _is_about_us(error):
+                raise  # nothing is known of the credential
             failed = AuthFailedError("Authentication failed.")
             self._become(None)
             if conf.websockets_rest_auth == "public":
@@ -210,6 +230,7 @@ class DirectusConsumer(Connection):
         before = None if uid is None else self._named(uid)
         if before is None and len(self.watchers) >= MAX_WATCHERS:
             raise RateLimitedError(f"This socket has {MAX_WATCHERS} subscriptions: end one first.")
+        self._count()
         if before is not None:
             self.forget_watcher(before)
         watcher = Watcher(self, uid, wish)
@@ -229,7 +250,7 @@ class DirectusConsumer(Connection):
 
     async def items(self, fields: dict[str, Any], asked: Asked) -> None:
         """Read or write rows, and answer them."""
-        RestThrottle.take(self.user_id or counted_address(self.scope))  # counted together with REST
+        self._count()
         answer = await self.run(obey_items, self.user_id, fields)
         said: dict[str, Any] = {"type": "items", "data": answer.data}
         if answer.meta is not None:
@@ -246,6 +267,15 @@ class DirectusConsumer(Connection):
 
     def pong(self, _fields: dict[str, Any], _asked: Asked) -> None:
         """Take the answer to a ping; that it came is enough."""
+
+    def _count(self) -> None:
+        """Count a command that reads or writes rows, together with requests of REST."""
+        RestThrottle.take(self.user_id or self._address)
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await synchronous code that uses the database, in a turn of this user or address."""
+        async with turn_of(self.user_id or self._address):
+            return await super().run(function, *args, **kwargs)
 
     def _named(self, uid: str) -> Watcher | None:
         return next((each for each in self.watchers if each.uid == uid), None)
@@ -314,15 +344,18 @@ class DirectusConsumer(Connection):
         self._beat = asyncio.get_running_loop().call_later(period, self._ping)
 
     def _ping(self) -> None:
-        if not self._is_alive:
-            self._close_silent()
+        # Pongs of the protocol are a sign of life too. Only the server sees them, and frames that wait here.
+        if not self._is_alive and self.outbox.heard_at() < self._pinged_at:
+            self.refuse(OutOfTimeError("The client does not answer."))
             return
-        self._is_alive = False
+        self._is_alive, self._pinged_at = False, time.monotonic()
         self.push(frame("ping", None))
         self._beat_later()
 
-    def _close_silent(self) -> None:
-        self.refuse(UnauthenticatedError("The client does not answer."))
+
+def _is_about_us(error: RealtimeError) -> bool:
+    """Whether an error says nothing of a credential: the server is busy, broken, or asked too often."""
+    return error.status == 429 or error.status >= 500
 
 
 #: What a client may say once it is known who it is.

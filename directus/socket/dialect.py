@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from directus.errors import InvalidPayloadError, told
 from realtime import (
+    INLINE,
     Payload,
     RealtimeError,
     Refusal,
@@ -51,8 +52,9 @@ class DirectusDialect:
             )
         if not isinstance(name, str):
             flaw, name = InvalidPayloadError("a frame has a type, which is a text"), ""
-        # One after the other: an answer does not overtake the one before it.
-        return Request(name, fields, Asked(_TYPES.get(name, "server"), uid), "frames", flaw)
+        # In order: no answer overtakes the one before it. A pong has none, and must not wait.
+        lane = INLINE if name == "pong" else "frames"
+        return Request(name, fields, Asked(_TYPES.get(name, "server"), uid), lane, flaw)
 
     def error(self, error: RealtimeError, ref: Any) -> Payload | None:
         asked: Asked = ref or Asked()
@@ -63,15 +65,18 @@ class DirectusDialect:
     def close_code(self, error: RealtimeError) -> int:
         if error.code == "restarting":
             return 1012
-        if error.status in (413, 429):
-            return 1009 if error.status == 413 else 1013
+        if error.status == 413:
+            return 1009
+        if error.status in (429, 503):
+            return 1013
         return 1008 if error.status < 500 else 1011
 
     def restarting(self, error: RealtimeError) -> Payload | None:
         return None
 
     def refusal(self, error: RealtimeError) -> Refusal | None:
-        return Refusal(error.status if error.status in (401, 403, 429, 503) else 401, (), b"")
+        status = error.status if error.status in (401, 403, 429) else 503 if error.status >= 500 else 401
+        return Refusal(status, (), b"")
 
 
 def frame(kind: str, uid: str | float | None, **members: Any) -> str:

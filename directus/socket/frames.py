@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from changes.filters import ENCODER, Seen, Sight
+from changes.filters import ENCODER, Seen, Sight, sorted_rows
 from changes.filters.values import Value
-from changes.watches import Told, Watch
+from changes.watches import Told, Watch, change_of
 from realtime import Payload
 
 
@@ -36,12 +36,20 @@ class ChangeFrames:
     is_flat: bool = False
 
     def __call__(self, watch: Watch, told: Sequence[Told]) -> Iterable[Payload]:
-        seen = [each.seen for each in told if self._is_told(each.seen)]
-        for change, group in groupby(seen, key=lambda each: each.change):
-            rows = list(group)
+        wanted = [each for each in told if self._is_told(each.seen)]
+        for change, group in groupby(wanted, key=lambda each: each.seen.change):
+            rows = [each.seen for each in self._in_order(watch, change, list(group))]
             together = change is not Sight.CREATE and not self.is_one and not self.is_flat
             for some in [rows] if together else [[row] for row in rows]:
                 yield encode(self._frame(watch, change, some))
+
+    def _in_order(self, watch: Watch, change: Sight, told: list[Told]) -> list[Told]:
+        """The rows that a frame tells together, by the sort of the subscription."""
+        if change is not Sight.UPDATE or len(told) < 2 or not watch.view.sort:
+            return told
+        found = [(change_of(watch.view.table, each.delivery.body).new, each) for each in told]
+        by_row = {id(row): each for row, each in found}
+        return [by_row[id(row)] for row in sorted_rows((row for row, _ in found if row), watch.view.sort)]
 
     def _is_told(self, seen: Seen) -> bool:
         has_left = seen.event is Sight.DELETE and seen.change is not Sight.DELETE

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 
 from realtime.defaults import conf
 from realtime.errors import CloseCode
@@ -36,6 +37,8 @@ class PacedReading:
     _will_read_on = False
     _has_failed = False
     _watch: asyncio.TimerHandle | None = None
+    #: When the peer sent something last, in seconds of the monotonic clock.
+    _heard_at = 0.0
     #: Messages, and control frames outside of one, that have been read to their end.
     _completed = 0
     #: Frames of the slice being parsed that the application is never told of: pings and pongs, and fragments
@@ -67,6 +70,8 @@ class PacedReading:
         """Take what the peer sent. Each turn of the loop parses one slice: nobody waits for a flood."""
         if self._has_failed:  # RFC 6455 §7.1.7: what comes after a violation is not looked at
             return
+        if data:
+            self._heard_at = time.monotonic()
         if self._unread:
             data, self._unread = self._unread + data, b""
         if self._is_held or self._is_pending:
@@ -85,6 +90,11 @@ class PacedReading:
                 self._read_on_soon()
         if self._watch is None and self._is_inside_message():
             self._watch_from_here()
+
+    @property
+    def heard_at(self) -> float:
+        """When the peer sent something last, pings and pongs too; now, while nobody reads what it sends."""
+        return time.monotonic() if self._is_held else self._heard_at
 
     async def take(self) -> dict[str, object]:
         """Await the next message for the application."""

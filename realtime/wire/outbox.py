@@ -139,6 +139,10 @@ class Outbox:
             metrics.EVENTS_GIVEN_WAY.add(kind)
         return False
 
+    def heard_at(self) -> float:
+        """When the peer sent something last, in seconds of the monotonic clock; 0 where nobody knows."""
+        return self._wire.heard_at()
+
     async def room_for(self, size: int) -> None:
         """Wait until so many bytes fit, for a caller that sends more than the outbox holds.
 

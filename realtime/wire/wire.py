@@ -42,6 +42,12 @@ class Wire(Protocol):
     def waiting(self) -> int:
         """Bytes that were written and not yet taken: by the kernel, or by a server without a wire of ours."""
 
+    def heard_at(self) -> float:
+        """When the peer sent something last, pings and pongs too, in seconds of the monotonic clock.
+
+        0 on a server without a wire of ours, which does not say.
+        """
+
     def abort(self) -> None:
         """Cut the connection without waiting for what is left."""
 
@@ -96,6 +102,9 @@ class AsgiWire:
 
     def waiting(self) -> int:
         return self._waiting
+
+    def heard_at(self) -> float:
+        return 0.0
 
     async def close(self, message: dict[str, object]) -> None:
         """Send the close after all frames; a peer that does not close then is cut off.

@@ -95,7 +95,8 @@ async def test_text_is_refused_and_a_frame_that_is_too_large_ends_the_socket(ser
         await connection.send('["beat",1]')
         assert (await client.hears("no", None))[0] == "invalid_input"
         assert await client.ask("beat", 1, b"x" * 200_000) == []  # more than our own dialects may send
-        await client.say("beat", 2, b"x" * 2**21)
+        with contextlib.suppress(ConnectionClosed):  # the server may close before everything is sent
+            await client.say("beat", 2, b"x" * 2**21)
         with pytest.raises(ConnectionClosed):
             await client.hears("yes", 2)
 

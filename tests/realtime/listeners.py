@@ -223,6 +223,9 @@ class Wired(Listener):
     def waiting(self) -> int:
         return 0
 
+    def heard_at(self) -> float:
+        return 0.0
+
     def abort(self) -> None: ...
 
     def abandon(self) -> None: ...

@@ -42,6 +42,9 @@ class PreparedWire:
     def waiting(self) -> int:
         return waiting_in(self._protocol.transport)
 
+    def heard_at(self) -> float:
+        return float(self._protocol.heard_at)
+
     def abort(self) -> None:
         self._protocol.transport.abortConnection()
 

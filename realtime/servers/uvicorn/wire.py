@@ -13,6 +13,8 @@ class OpenProtocol(Protocol):
 
     @property
     def is_open(self) -> bool: ...
+    @property
+    def heard_at(self) -> float: ...
 
 
 class PreparedWire:
@@ -29,6 +31,9 @@ class PreparedWire:
 
     def waiting(self) -> int:
         return self._protocol.transport.get_write_buffer_size()
+
+    def heard_at(self) -> float:
+        return self._protocol.heard_at
 
     def abort(self) -> None:
         self._protocol.transport.abort()

@@ -257,3 +257,14 @@ async def test_dart_client_is_told_objects(directus, written, ana, token_of):
         ("delete", 2),
     ]
     assert sorted(frame["data"]["id"] for frame in told[1:3]) == [1, 2]
+
+
+async def test_rows_of_one_update_are_in_the_order_of_the_sort(directus, written, ana):
+    await written(insert(2, "a"), insert(1, "b"), insert(3, "a"))
+    async with directus(ana) as client:
+        await client.subscribe(query={"sort": ["title", "-id"], "fields": "id"})
+        await written("UPDATE tasks SET owner = 7")
+        told = await client.hear()
+        assert await client.is_silent()
+
+    assert told == event("update", [{"id": 3}, {"id": 2}, {"id": 1}])

@@ -776,6 +776,9 @@ class Reader(Listener):
     def waiting(self) -> int:
         return len(self.buffer)
 
+    def heard_at(self) -> float:
+        return 0.0
+
     def abort(self) -> None: ...
 
     def abandon(self) -> None: ...

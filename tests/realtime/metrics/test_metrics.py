@@ -146,6 +146,9 @@ class SlowWire:
     def waiting(self) -> int:
         return self._waiting
 
+    def heard_at(self) -> float:
+        return 0.0
+
     def abort(self) -> None: ...
 
     def abandon(self) -> None: ...

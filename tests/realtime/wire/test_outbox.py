@@ -39,6 +39,9 @@ class FakeWire:
     def waiting(self) -> int:
         return max(0, len(self.written) - self.room)
 
+    def heard_at(self) -> float:
+        return 0.0
+
     def abort(self) -> None:
         self.is_aborted = True
 
