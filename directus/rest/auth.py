@@ -6,7 +6,6 @@ and `session` has nothing but a session token in a cookie.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -25,6 +24,8 @@ from directus.rest.authentication import refuse_foreign_page
 from directus.rest.views import OpenView, body, nothing, shown
 
 MODES = ("json", "cookie", "session")
+#: Seconds for which a session token counts as new.
+NEW_SECONDS = 5
 
 
 class ProvidersView(OpenView):
@@ -39,10 +40,9 @@ class ProvidersView(OpenView):
 class LoginView(OpenView):
     """POST /auth/login."""
 
-    throttle_classes = []  # the limits of signing in count it, for its address and for the account
+    throttle_classes = []  # one that can be understood is counted by the limits of signing in
 
     def post(self, request: Request) -> Response:
-        request.is_counted = True  # type: ignore[attr-defined]  # a note of ours, for `exception_handler`
         mode = _mode(body(request), otherwise="json")
         if mode != "json":
             refuse_foreign_page(request)
@@ -52,6 +52,7 @@ class LoginView(OpenView):
             "source": request,
             "user_agent": request.headers.get("User-Agent", ""),
         }
+        request.is_counted = True  # type: ignore[attr-defined]  # a note of ours, for `exception_handler`
         if mode == "session":
             return _with_session(credentials.sign_in_for_cookie(**who))
         return _with_pair(credentials.sign_in(**who), mode)
@@ -130,7 +131,8 @@ def _offered(request: Request) -> tuple[str, str]:
 
 
 def _with_pair(pair: Pair, mode: str) -> Response:
-    data = {"expires": _milliseconds_of(pair["access"]), "access_token": pair["access"]}
+    lifetime = api_settings.ACCESS_TOKEN_LIFETIME  # its time begins now, also where the refresh is repeated
+    data = {"expires": _milliseconds(lifetime.total_seconds()), "access_token": pair["access"]}
     if mode == "json":
         return shown({**data, "refresh_token": pair["refresh"]})
     answer = shown(data)
@@ -139,14 +141,17 @@ def _with_pair(pair: Pair, mode: str) -> Response:
 
 
 def _with_session(token: str) -> Response:
-    answer = shown({"expires": _milliseconds_of(token)})
-    _set_cookie(answer, SESSION_COOKIE, token, session_token_lifetime())
+    lifetime = session_token_lifetime()
+    # One that is given again is as old as the first answer; its end is cut to a second.
+    left = claims_of(token).expires_at - time.time()
+    seconds = lifetime.total_seconds()
+    answer = shown({"expires": _milliseconds(seconds if seconds - left < NEW_SECONDS else left)})
+    _set_cookie(answer, SESSION_COOKIE, token, lifetime)
     return answer
 
 
-def _milliseconds_of(token: str) -> int:
-    """The life of a token that was just issued, in whole seconds: its end is cut to one."""
-    return math.ceil(claims_of(token).expires_at - time.time()) * 1000
+def _milliseconds(seconds: float) -> int:
+    return int(seconds) * 1000
 
 
 def _set_cookie(answer: Response, name: str, value: str, lifetime: timedelta) -> None:

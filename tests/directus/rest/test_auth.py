@@ -151,6 +151,15 @@ def test_guesses_have_the_limits_of_every_sign_in(stranger, ana):
     assert stranger.post("/api/token/", {"username": "ana", "password": "wrong"}).status_code == 429
 
 
+def test_attempt_is_counted_once_and_one_that_is_none_as_any_request(stranger, ana, settings):
+    settings.RELAIS = {**settings.RELAIS, "limit_rest": "1/min:2"}
+
+    guesses = [stranger.post("/auth/login", {**LOGIN, "password": "wrong"}) for _ in range(4)]
+    assert {code(answer) for answer in guesses} == {"INVALID_CREDENTIALS"}
+    answers = [stranger.post("/auth/login", {"email": 7}) for _ in range(3)]
+    assert [code(answer) for answer in answers] == ["INVALID_PAYLOAD"] * 2 + ["REQUESTS_EXCEEDED"]
+
+
 def test_old_token_of_a_client_that_signs_in_is_ignored(stranger, ana):
     stranger.credentials(HTTP_AUTHORIZATION="Bearer a.b.c")
     stranger.cookies[SESSION_COOKIE] = "a.b.c"
@@ -210,6 +219,18 @@ def test_answer_to_a_refresh_that_was_lost_is_given_again(page, ana):
     browser.post("/auth/refresh", {"mode": "session"})
 
     assert browser.cookies[SESSION_COOKIE].value == first
+
+
+def test_session_token_that_is_given_again_is_no_younger(page, ana):
+    browser = page("session")
+    before = browser.cookies[SESSION_COOKIE].value
+    browser.post("/auth/refresh", {"mode": "session"})
+    BlacklistedToken.objects.update(blacklisted_at=timezone.now() - dt.timedelta(seconds=40))
+    browser.cookies[SESSION_COOKIE] = before
+
+    answer = browser.post("/auth/refresh", {"mode": "session"})
+
+    assert DAY * 1000 - 60_000 < answer.json()["data"]["expires"] < DAY * 1000 - 35_000
 
 
 def test_used_refresh_token_is_void(stranger, ana):

@@ -278,6 +278,16 @@ def test_everything_that_was_shown_can_be_sent_back(client, ana):
     assert ana_of_the_database().check_password(PASSWORD)
 
 
+def test_stars_are_no_secret(client, ana):
+    """They stand for one that there is, and for one that was removed since they were shown."""
+    User.objects.filter(pk=ana.pk).update(password="!")
+
+    answer = client.patch("/users/me", {"token": "**********", "password": "**********"})
+
+    assert (answer.status_code, answer.json()["data"]["token"]) == (200, None)
+    assert not ana_of_the_database().has_usable_password()
+
+
 @pytest.mark.parametrize(
     "change",
     [
