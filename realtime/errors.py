@@ -133,7 +133,7 @@ class TooSlowError(RealtimeError):
 
 
 class TooManyErrorsError(RealtimeError):
-    """Too many unusable frames in a row."""
+    """Too many mistakes in a short time."""
 
     code, status, close_with = "too_many_errors", 400, CloseCode.UNREADABLE
 
