@@ -33,6 +33,7 @@ class Migration(migrations.Migration):
                 (
                     "user",
                     models.OneToOneField(
+                        db_constraint=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="static_token",
                         to=settings.AUTH_USER_MODEL,

@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 
 from accounts import services, tokens
-from accounts.models import Session
+from accounts.models import Handle, Session, User
 from directus import credentials, static_tokens
 from directus.errors import told
 from directus.models import StaticToken
@@ -162,6 +162,17 @@ def test_static_token_is_one_users_alone(ana, bruno):
 def test_token_that_could_be_guessed_or_mistaken_is_not_stored(ana, token: str, code: str):
     assert refused(static_tokens.set_token, user=ana, token=token) == code
     assert not static_tokens.has_token(ana)
+
+
+def test_user_can_be_deleted_where_the_dialect_was_turned_off_again(transactional_db, ana):
+    """Django does not know the table then, so nothing deletes the token before its user."""
+    static_tokens.set_token(user=ana, token=STATIC)
+    Handle.objects.filter(user=ana).delete()
+
+    User.objects.filter(pk=ana.pk)._raw_delete("default")
+
+    assert StaticToken.objects.count() == 1
+    assert refused(credentials.identify, STATIC) == "INVALID_CREDENTIALS"
 
 
 # ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────
